@@ -1,0 +1,9 @@
+//! `git khlone`: a git-native dispatcher of coding agents.
+//!
+//! The binary is thin; everything it does is here, in layers that import downwards only:
+//! `cli → render → daemon → runner → zone → brain, guard → worktree → refs → config, task, process`.
+//! `docs/architecture.md` follows one task through them, and a test holds the order.
+
+pub mod process;
+pub mod refs;
+pub mod task;

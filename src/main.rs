@@ -1,0 +1,3 @@
+//! The `git-khlone` binary; `git khlone VERB` is the same program.
+
+fn main() {}

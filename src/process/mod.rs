@@ -1,0 +1,332 @@
+//! The one gate by which a child process starts.
+//!
+//! Every child gets a group of its own, no stdin unless one is given, a pinned locale, and none of the `GIT_*`
+//! variables that would send git to another repository: we may ourselves have been called from a hook.
+//! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use crate::task::{Class, Explain};
+
+/// How long a helper program may take unless the caller says otherwise.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+/// How much of each stream is kept unless the caller says otherwise.
+pub const CAPTURE: usize = 64 << 20;
+
+/// A command that is about to be run.
+#[must_use = "a command does nothing until it is run"]
+#[derive(Debug)]
+pub struct Cmd {
+    inner: Command,
+    input: Option<Vec<u8>>,
+    patience: Duration,
+    capture: usize,
+}
+
+/// What a finished child left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output, up to the capture limit.
+    pub stdout: Vec<u8>,
+    /// Its standard error, up to the capture limit.
+    pub stderr: Vec<u8>,
+}
+
+/// A child that could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It could not be started.
+    #[error("cannot run {program}: {source}")]
+    Spawn {
+        /// The program's name.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ran longer than it may.
+    #[error("{program} took longer than {} s and was stopped", .patience.as_secs())]
+    Timeout {
+        /// The program's name.
+        program: String,
+        /// The limit.
+        patience: Duration,
+    },
+    /// It ended badly.
+    #[error("{program} failed ({status}){}{stderr}", if .stderr.is_empty() { "" } else { ": " })]
+    Failed {
+        /// The program's name and first argument.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it said.
+        stderr: String,
+    },
+}
+
+impl Explain for ProcessError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Timeout { .. } => Class::Timeout,
+            Self::Spawn { .. } | Self::Failed { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Spawn { program, .. } => Some(format!("command -v {program}")),
+            Self::Timeout { .. } | Self::Failed { .. } => None,
+        }
+    }
+}
+
+impl Cmd {
+    /// Prepares `program`, found on `PATH`, with the environment of this process less `GIT_*`.
+    #[expect(clippy::disallowed_methods, reason = "this is the gate")]
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let mut inner = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"GIT_") {
+                inner.env_remove(name);
+            }
+        }
+        inner
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .process_group(0);
+        Self {
+            inner,
+            input: None,
+            patience: PATIENCE,
+            capture: CAPTURE,
+        }
+    }
+
+    /// Prepares git on an explicit git folder: nothing is discovered, no hook, monitor, prompt, lazy fetch or
+    /// replace ref has a say, and no optional lock is taken.
+    pub fn git(git_dir: &Path) -> Self {
+        Self::new("git")
+            .args([
+                "--no-optional-locks",
+                "-c",
+                "core.hooksPath=/dev/null",
+                "-c",
+                "core.fsmonitor=false",
+            ])
+            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"])
+            .env("GIT_DIR", git_dir)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_PAGER", "cat")
+            .env("GIT_EDITOR", ":")
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.inner.arg(arg);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.inner.args(args);
+        self
+    }
+
+    /// Sets a variable of the child.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.inner.env(name, value);
+        self
+    }
+
+    /// Replaces the whole environment of the child.
+    pub fn only_env<I: IntoIterator<Item = (OsString, OsString)>>(mut self, vars: I) -> Self {
+        self.inner.env_clear().envs(vars);
+        self
+    }
+
+    /// Runs the child in `dir`.
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.inner.current_dir(dir);
+        self
+    }
+
+    /// Feeds `bytes` to the child's stdin.
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// Lets the child take at most this long.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Keeps at most this many bytes of each stream; the rest is read and dropped.
+    pub fn capture(mut self, bytes: usize) -> Self {
+        self.capture = bytes;
+        self
+    }
+
+    /// The command line, for records and logs.
+    pub fn argv(&self) -> Vec<String> {
+        std::iter::once(self.inner.get_program())
+            .chain(self.inner.get_args())
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// Hands over the prepared command to a caller that follows the child itself (the runner, the daemon).
+    /// Stdio is the caller's to set; the input set here is not fed.
+    pub fn into_inner(self) -> Command {
+        self.inner
+    }
+
+    /// Runs the child to its end, whatever its exit status.
+    ///
+    /// # Errors
+    /// [`ProcessError::Spawn`] if it cannot start, [`ProcessError::Timeout`] if it overstays.
+    pub fn finish(mut self) -> Result<Finished, ProcessError> {
+        let program = self.inner.get_program().to_string_lossy().into_owned();
+        tracing::debug!(%program, args = self.inner.get_args().len(), "run");
+        self.inner.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.input.is_some() {
+            self.inner.stdin(Stdio::piped());
+        }
+        let spawned = self.inner.spawn();
+        let mut child = spawned.map_err(|source| ProcessError::Spawn {
+            program: program.clone(),
+            source,
+        })?;
+        if let (Some(bytes), Some(mut stdin)) = (self.input.take(), child.stdin.take()) {
+            // A child that does not read all of its input is no error of ours; its exit status tells.
+            std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        }
+        let stdout = drain(child.stdout.take(), self.capture);
+        let stderr = drain(child.stderr.take(), self.capture);
+        let deadline = Instant::now() + self.patience;
+        let Some(stdout) = recv_until(&stdout, deadline) else {
+            kill_group(&mut child);
+            return Err(ProcessError::Timeout {
+                program,
+                patience: self.patience,
+            });
+        };
+        let stderr = recv_until(&stderr, deadline).unwrap_or_default();
+        let status = child
+            .wait()
+            .map_err(|source| ProcessError::Spawn { program, source })?;
+        Ok(Finished {
+            status,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Runs the child to a good end and gives its stdout.
+    ///
+    /// # Errors
+    /// As [`Cmd::finish`], and [`ProcessError::Failed`] for any other exit status than 0.
+    pub fn output(self) -> Result<Vec<u8>, ProcessError> {
+        let program = self
+            .argv()
+            .into_iter()
+            .filter(|arg| !arg.starts_with('-') && !arg.contains('='))
+            .take(2);
+        let program = program.collect::<Vec<_>>().join(" ");
+        let finished = self.finish()?;
+        if finished.status.success() {
+            return Ok(finished.stdout);
+        }
+        let stderr = String::from_utf8_lossy(&finished.stderr);
+        let start = stderr.len().saturating_sub(2000);
+        let stderr = stderr.get(start..).unwrap_or(&stderr).trim().to_owned();
+        Err(ProcessError::Failed {
+            program,
+            status: finished.status,
+            stderr,
+        })
+    }
+}
+
+/// How a process ended, in one word: its exit code or the signal's name.
+pub fn exit_word(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => code.to_string(),
+        (None, Some(signal)) => rustix::process::Signal::from_named_raw(signal).map_or_else(
+            || format!("signal {signal}"),
+            |named| format!("{named:?}").to_uppercase().replace("SIGNAL::", ""),
+        ),
+        (None, None) => "unknown".to_owned(),
+    }
+}
+
+fn drain<R: Read + Send + 'static>(stream: Option<R>, capture: usize) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    if let Some(mut stream) = stream {
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            // Past the limit the child is still read, so that it never blocks on a full pipe.
+            drop(stream.by_ref().take(capture as u64).read_to_end(&mut kept));
+            drop(io::copy(&mut stream, &mut io::sink()));
+            drop(sender.send(kept));
+        });
+    }
+    receiver
+}
+
+fn recv_until(receiver: &mpsc::Receiver<Vec<u8>>, deadline: Instant) -> Option<Vec<u8>> {
+    receiver
+        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        .ok()
+}
+
+fn kill_group(child: &mut Child) {
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        let _gone = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+    drop(child.wait());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_bounded_and_late_children_die() {
+        let out = Cmd::new("sh")
+            .args(["-c", "head -c 100000 /dev/zero"])
+            .capture(10)
+            .output()
+            .unwrap();
+        assert_eq!(out.len(), 10);
+        let late = Cmd::new("sh")
+            .args(["-c", "sleep 60"])
+            .patience(Duration::from_millis(50))
+            .finish();
+        assert!(matches!(late, Err(ProcessError::Timeout { .. })));
+    }
+
+    #[test]
+    fn failure_tells_what_the_child_said() {
+        let error = Cmd::new("sh")
+            .args(["-c", "echo no >&2; exit 3"])
+            .output()
+            .unwrap_err();
+        assert!(error.to_string().contains("no"), "{error}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The address grammar: `--who [role][.n][@brain][++]` and `--zone [[org/]repo]@branch`.
+
+use std::{fmt, str::FromStr};
+
+use super::{BrainName, Class, Explain, NameError, RoleName};
+
+/// Whom a task is for, as given: every part may be missing and comes from the hero then.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Who {
+    /// What it does.
+    pub role: Option<RoleName>,
+    /// Which one; without it, one is found or enrolled.
+    pub number: Option<u32>,
+    /// What it runs on.
+    pub brain: Option<BrainName>,
+    /// `++`: always enrol the next number.
+    pub enrol: bool,
+}
+
+/// An address that cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AddressError {
+    /// A part of it is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The number is missing or zero.
+    #[error("`{0}`: the number after the dot must be 1 or more")]
+    Number(String),
+    /// `.3++` contradicts itself.
+    #[error("`{0}`: a number names one clone, `++` enrols a new one; give one of the two")]
+    NumberAndEnrol(String),
+    /// Nothing in it.
+    #[error(
+        "the address is empty: give a role, a role and number, or a brain, such as mechanic, mechanic.2 or @codex"
+    )]
+    Empty,
+    /// A zone without a branch.
+    #[error("`{0}` names no branch: zones look like @feat/auth or repo@main")]
+    NoBranch(String),
+}
+
+impl Explain for AddressError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("git khlone list crew".to_owned())
+    }
+}
+
+impl FromStr for Who {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (rest, enrol) = text.strip_suffix("++").map_or((text, false), |rest| (rest, true));
+        let (rest, brain) = match rest.split_once('@') {
+            Some((rest, brain)) => (rest, Some(brain.parse()?)),
+            None => (rest, None),
+        };
+        let (role, number) = match rest.rsplit_once('.') {
+            Some((role, number)) => {
+                let number: u32 = number
+                    .parse()
+                    .map_err(|_| AddressError::Number(text.to_owned()))?;
+                if number == 0 {
+                    return Err(AddressError::Number(text.to_owned()));
+                }
+                (role, Some(number))
+            }
+            None => (rest, None),
+        };
+        let role = if role.is_empty() {
+            None
+        } else {
+            Some(role.parse()?)
+        };
+        if number.is_some() && enrol {
+            return Err(AddressError::NumberAndEnrol(text.to_owned()));
+        }
+        let who = Self {
+            role,
+            number,
+            brain,
+            enrol,
+        };
+        if who == Self::default() {
+            Err(AddressError::Empty)
+        } else {
+            Ok(who)
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(role) = &self.role {
+            write!(f, "{role}")?;
+        }
+        if let Some(number) = self.number {
+            write!(f, ".{number}")?;
+        }
+        if let Some(brain) = &self.brain {
+            write!(f, "@{brain}")?;
+        }
+        f.write_str(if self.enrol { "++" } else { "" })
+    }
+}
+
+/// A zone as given: `@feat/auth`, `feat/auth`, `repo@main`, `org/repo@branch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneAddress {
+    /// The site, when not this one.
+    pub site: Option<String>,
+    /// The full branch name.
+    pub branch: String,
+}
+
+impl FromStr for ZoneAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (site, branch) = match text.split_once('@') {
+            Some(("", branch)) => (None, branch),
+            Some((site, branch)) => (Some(site.to_owned()), branch),
+            None => (None, text),
+        };
+        if branch.is_empty() {
+            return Err(AddressError::NoBranch(text.to_owned()));
+        }
+        Ok(Self {
+            site,
+            branch: branch.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for ZoneAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.site.as_deref().unwrap_or_default(), self.branch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn who_reads_every_form() {
+        let who: Who = "mechanic.2@codex".parse().unwrap();
+        assert_eq!((who.role.unwrap().as_str(), who.number), ("mechanic", Some(2)));
+        assert!("@codex++".parse::<Who>().unwrap().enrol);
+        assert_eq!(".3".parse::<Who>().unwrap().number, Some(3));
+        for bad in ["", "@", "mechanic.", "mechanic.0", "a b", "-x", ".2++", "Ünicode"] {
+            assert!(bad.parse::<Who>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn zones_split_at_the_first_at() {
+        let zone: ZoneAddress = "org/repo@feat/x@y".parse().unwrap();
+        assert_eq!(
+            (zone.site.as_deref(), zone.branch.as_str()),
+            (Some("org/repo"), "feat/x@y")
+        );
+        assert!("repo@".parse::<ZoneAddress>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn who_never_panics_and_round_trips(text in "\\PC{0,40}") {
+            if let Ok(who) = text.parse::<Who>() {
+                prop_assert_eq!(who.to_string().parse::<Who>().unwrap(), who);
+            }
+        }
+
+        #[test]
+        fn who_round_trips(role in proptest::option::of("[a-z][a-z0-9-]{0,8}"), n in proptest::option::of(1u32..99), brain in proptest::option::of("[a-z]{1,8}")) {
+            let who = Who { role: role.map(|r| r.parse().unwrap()), number: n, brain: brain.map(|b| b.parse().unwrap()), enrol: false };
+            prop_assume!(who != Who::default());
+            prop_assert_eq!(who.to_string().parse::<Who>().unwrap(), who);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `task.json` and its parts. Every document carries `format`; unknown fields survive a rewrite.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{BrainName, Class, CloneName, Explain, Outcome, RoleName, Status, TaskId, ZoneId};
+
+/// The version of every document that this build writes and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// What a task may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Must change nothing.
+    Ask,
+    /// May change its own worktree.
+    Act,
+}
+
+impl Mode {
+    /// The word for it, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Act => "act",
+        }
+    }
+}
+
+/// Which site on which machine schedules and recovers a task; nobody else may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The site's own id.
+    pub site_uuid: String,
+    /// The machine's id.
+    pub machine: String,
+}
+
+/// Tokens of one attempt or of a whole task; absent counts are unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Fresh input tokens, cached ones not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<u64>,
+    /// Output tokens, reasoning included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    /// Input tokens read from a cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
+}
+
+/// One run of a brain for a task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub n: u32,
+    /// The brain's session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The runner's process id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
+    /// Seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<i64>,
+    /// How the brain's process ended: `0`, `1`, `SIGKILL`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<String>,
+    /// The sandbox tier it ran in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// The brain's command line; prompts are never in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<String>,
+    /// Names of the environment variables that the brain got.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_names: Vec<String>,
+    /// Tokens of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// US dollars of this attempt, as the brain says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// Tool calls that were refused.
+    #[serde(default)]
+    pub denials: u32,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A branch that must follow the task's end; recovery redoes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The full ref name.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// Where it must stand before.
+    pub old: String,
+    /// Where it must stand after.
+    pub new: String,
+}
+
+/// `task.json`: all that is known of a task besides its prompt, history and attempts' files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Version of the document.
+    pub format: u32,
+    /// The task's id.
+    pub id: TaskId,
+    /// What it may do.
+    pub mode: Mode,
+    /// Where it is in its life.
+    pub status: Status,
+    /// How the last attempt came out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The evidence for the outcome, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The zone's id.
+    pub zone: ZoneId,
+    /// The zone's branch.
+    pub branch: String,
+    /// Who does it.
+    pub clone: CloneName,
+    /// The clone's role.
+    pub role: RoleName,
+    /// The clone's brain.
+    pub brain: BrainName,
+    /// The brain's model, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The git blob id of `prompt.md`.
+    pub prompt_sha: String,
+    /// The first line of the prompt, for lists.
+    pub title: String,
+    /// The skill it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill: Option<String>,
+    /// Higher runs earlier.
+    #[serde(default)]
+    pub priority: i32,
+    /// The site's order of arrival.
+    pub seq: u64,
+    /// Tasks that must be done before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<TaskId>,
+    /// The tree of the user's uncommitted files to start from (`--with-changes`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_changes: Option<String>,
+    /// Start a new session even where the last could go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_session: bool,
+    /// Who schedules and recovers it.
+    pub owner: Owner,
+    /// Grows with each claim; a runner with an older one changes nothing any more.
+    #[serde(default)]
+    pub generation: u64,
+    /// The branch move that finishing must complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
+    /// When a parked task may go on, seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_until: Option<i64>,
+    /// Every run so far.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+    /// Tokens of all attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// US dollars of all attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// Seconds since the epoch.
+    pub created: i64,
+    /// Seconds since the epoch.
+    pub updated: i64,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// One line of `history.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Seconds since the epoch.
+    pub time: i64,
+    /// State before; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Status>,
+    /// State after.
+    pub to: Status,
+    /// Who did it: `cli`, `daemon`, `runner`.
+    pub by: String,
+    /// The task's generation after it.
+    pub generation: u64,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// A document that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// Written by a later git-khlone.
+    #[error("{what} has format {found}; this git-khlone reads up to {FORMAT}")]
+    Newer {
+        /// Which document.
+        what: &'static str,
+        /// Its version.
+        found: u64,
+    },
+    /// Not a document at all.
+    #[error("{what} cannot be read: {source}")]
+    Broken {
+        /// Which document.
+        what: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A document without its version.
+    #[error("{0} has no format number")]
+    Unversioned(&'static str),
+}
+
+impl Explain for FormatError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Newer { .. } => Class::Refused,
+            Self::Broken { .. } | Self::Unversioned(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Newer { .. } => Some("install the newer git-khlone that wrote it".to_owned()),
+            Self::Broken { .. } | Self::Unversioned(_) => None,
+        }
+    }
+}
+
+/// Reads a versioned document: its `format` first, then its shape.
+///
+/// # Errors
+/// [`FormatError`] if it is newer than this build, has no version, or is broken.
+pub fn parse_versioned<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, FormatError> {
+    let broken = |source| FormatError::Broken { what, source };
+    let value: Value = serde_json::from_slice(bytes).map_err(broken)?;
+    match value.get("format").and_then(Value::as_u64) {
+        None => Err(FormatError::Unversioned(what)),
+        Some(found) if found > u64::from(FORMAT) => Err(FormatError::Newer { what, found }),
+        Some(_) => serde_json::from_value(value).map_err(broken),
+    }
+}
+
+impl Task {
+    /// The attempt under way, or the last one.
+    pub fn last_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+}

@@ -1,0 +1,90 @@
+//! What an attempt changed: the difference of two receipts, as a document.
+
+use serde::{Deserialize, Serialize};
+
+/// `attempts/<n>/effects.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effects {
+    /// Version of the document.
+    pub format: u32,
+    /// Files of the clone's work tree that differ, by path.
+    #[serde(default)]
+    pub files: Vec<FileChange>,
+    /// Commits that are new on the clone's branch, newest first.
+    #[serde(default)]
+    pub commits: Vec<String>,
+    /// The clone's branch, when it moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchMove>,
+    /// Refs that the brain made or moved besides its branch.
+    #[serde(default)]
+    pub refs: Vec<RefChange>,
+    /// Files of the repository's configuration (config, hooks, info) that differ.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// What was written outside the clone's own worktree and could be the brain's doing.
+    #[serde(default)]
+    pub foreign: Vec<String>,
+    /// Files that a dead attempt may have left half-written.
+    #[serde(default)]
+    pub in_doubt: Vec<String>,
+    /// What changed meanwhile and cannot be the brain's doing.
+    #[serde(default)]
+    pub external: Vec<String>,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One file that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Path from the top of the work tree; bytes that are no UTF-8 are written `\xNN`, a backslash `\\`.
+    pub path: String,
+    /// In what way.
+    pub change: Change,
+    /// The old path of a rename.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Shorter than before and a prefix of what it was, or zero bytes: perhaps cut off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// The ways in which a file differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// New.
+    Added,
+    /// Other content.
+    Modified,
+    /// Gone.
+    Deleted,
+    /// Same content elsewhere.
+    Renamed,
+    /// Executable or not.
+    Mode,
+    /// File, link, folder, other.
+    Type,
+}
+
+/// A branch that moved; absent sides did not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchMove {
+    /// Commit before.
+    pub before: Option<String>,
+    /// Commit after.
+    pub after: Option<String>,
+}
+
+/// A ref that differs; absent sides did not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefChange {
+    /// The full name.
+    pub name: String,
+    /// Object before.
+    pub before: Option<String>,
+    /// Object after.
+    pub after: Option<String>,
+}

@@ -1,0 +1,21 @@
+//! Tasks, attempts, their states and documents: pure values, no input or output.
+
+mod address;
+mod document;
+mod effects;
+mod explain;
+mod id;
+mod names;
+mod outcome;
+mod status;
+
+pub use address::{AddressError, Who, ZoneAddress};
+pub use document::{
+    Attempt, FORMAT, FormatError, Import, Mode, Owner, Task, Transition, Usage, parse_versioned,
+};
+pub use effects::{BranchMove, Change, Effects, FileChange, RefChange};
+pub use explain::{Class, Explain};
+pub use id::{IdError, TaskId, TaskPrefix};
+pub use names::{BrainName, CloneName, NameError, RoleName, ZoneId};
+pub use outcome::{Evidence, Outcome, judge};
+pub use status::{Event, IllegalMove, Status};
