@@ -1,7 +1,59 @@
 //! The ledger: git objects and refs, typed and durable. Only this module, `worktree` and the private gitdir of
 //! `guard` touch git.
+//!
+//! Acknowledged means fsynced: objects reach the repository as one kept pack (pack, index, folder), then one ref
+//! moves by compare-and-swap (file, folder). Neither git, git2 nor gix syncs by itself.
 
+mod cas;
+mod compact;
+mod ledger;
+mod names;
+mod notes;
 mod objects;
+mod pack;
+mod repo;
+mod site;
+mod tag;
+mod tree;
+mod zones;
 
+pub use cas::{RefError, delete_ref, move_branch, update_ref};
+pub use compact::compact;
 pub use git2::Oid;
+pub use ledger::{Ledger, LedgerError, NewTask, Stored, Update};
+pub use names::{branch_ref, clone_branch, pin_ref, task_ref, zone_ref};
+pub use notes::annotate;
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
+pub use pack::Pack;
+pub use repo::{Head, Repo, RepoError};
+pub use site::{Site, SiteError};
+pub use tag::TaskHead;
+pub use tree::TreeEdit;
+pub use zones::{Base, Crew, StoredZone, Zone};
+
+#[cfg(test)]
+mod tests {
+    use super::{Repo, Site};
+    use crate::process::Cmd;
+
+    /// A repository with one commit, for tests.
+    pub(super) fn scratch() -> (tempfile::TempDir, Repo, Site) {
+        let dir = tempfile::tempdir().unwrap();
+        let git = || {
+            Cmd::new("git")
+                .dir(dir.path())
+                .env("HOME", dir.path())
+                .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        };
+        git().args(["init", "-q", "-b", "main"]).output().unwrap();
+        let who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"];
+        git()
+            .args(who)
+            .args(["commit", "-q", "--allow-empty", "-m", "first"])
+            .output()
+            .unwrap();
+        let repo = Repo::discover(dir.path()).unwrap();
+        let site = Site::open(&repo, "test-machine").unwrap();
+        (dir, repo, site)
+    }
+}

@@ -1,0 +1,312 @@
+//! Refs move by compare-and-swap, and are on disk before the caller hears of it.
+//!
+//! Our own refs are written here: git's lock protocol (`<ref>.lock`, exclusive, renamed over the ref), with the
+//! file and its folder synced. Branches go through libgit2, which also checks name conflicts and writes the
+//! reflog, and are synced afterwards. A writer killed in between leaves the old value or the new one, and perhaps
+//! a lock; a lock under `refs/khlone/` that outlives the patience is removed once no writer of ours can hold it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use git2::{ErrorCode, Oid};
+
+use super::{Repo, pack::sync_dir};
+use crate::task::{Class, Explain};
+
+/// How long to wait for another writer of the same ref.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A ref that did not move.
+#[derive(Debug, thiserror::Error)]
+pub enum RefError {
+    /// It no longer stands where the caller saw it.
+    #[error("{name} has moved meanwhile")]
+    Moved {
+        /// The ref.
+        name: String,
+    },
+    /// Someone holds its lock.
+    #[error("{lock} is held by another git process")]
+    Locked {
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// A ref stands where its folder should be.
+    #[error("a branch named `{blocker}` is in the way of {name}: git cannot have both")]
+    Blocked {
+        /// The ref.
+        name: String,
+        /// The branch in the way.
+        blocker: String,
+    },
+    /// Anything else that git says.
+    #[error("{name}: {source}")]
+    Git {
+        /// The ref.
+        name: String,
+        /// What.
+        source: git2::Error,
+    },
+    /// Anything that the disk says.
+    #[error("{name}: {source}")]
+    Io {
+        /// The ref.
+        name: String,
+        /// What.
+        source: io::Error,
+    },
+}
+
+impl Explain for RefError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Moved { .. } | Self::Locked { .. } | Self::Blocked { .. } => Class::Refused,
+            Self::Git { .. } | Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Blocked { .. } => {
+                Some("set another branch.prefix in khlone.yml, or rename that branch".to_owned())
+            }
+            Self::Locked { lock } => Some(format!("if no git runs there: rm {}", lock.display())),
+            Self::Moved { .. } => Some("try again".to_owned()),
+            Self::Git { .. } | Self::Io { .. } => None,
+        }
+    }
+}
+
+/// Moves a ref of ours from `old` (`None`: it must not exist) to `new`, durably.
+///
+/// # Errors
+/// [`RefError::Moved`] if it stands elsewhere; nothing has changed then.
+pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result<(), RefError> {
+    let io = |source| RefError::Io {
+        name: name.to_owned(),
+        source,
+    };
+    let path = repo.common_dir().join(name);
+    let lock = path.with_file_name(format!(
+        "{}.lock",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    let mut held = Lock::take(&lock).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => RefError::Locked { lock: lock.clone() },
+        _ => io(error),
+    })?;
+    let current = repo.ref_target(name).map_err(|source| RefError::Git {
+        name: name.to_owned(),
+        source,
+    })?;
+    if current != old {
+        return Err(RefError::Moved {
+            name: name.to_owned(),
+        });
+    }
+    held.file.write_all(format!("{new}\n").as_bytes()).map_err(io)?;
+    held.file.sync_all().map_err(io)?;
+    held.rename_to(&path).map_err(io)?;
+    path.parent().map_or(Ok(()), sync_dir).map_err(io)
+}
+
+/// Deletes a ref that stands at `old`.
+///
+/// # Errors
+/// [`RefError::Moved`] if it stands elsewhere.
+pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
+    let git = |source| RefError::Git {
+        name: name.to_owned(),
+        source,
+    };
+    let mut reference = repo.git().find_reference(name).map_err(git)?;
+    if reference.target() != Some(old) {
+        return Err(RefError::Moved {
+            name: name.to_owned(),
+        });
+    }
+    reference.delete().map_err(git)
+}
+
+/// Moves a branch (full ref name) from `old` (`None`: it must not exist) to `new`, with a line in its reflog,
+/// durably.
+///
+/// # Errors
+/// [`RefError::Moved`] if it stands elsewhere, [`RefError::Blocked`] if another branch's name is in the way.
+pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &str) -> Result<(), RefError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let moved = match old {
+            Some(old) => repo.git().reference_matching(name, new, true, old, log).map(drop),
+            None => repo.git().reference(name, new, false, log).map(drop),
+        };
+        match moved {
+            Ok(()) => break,
+            Err(error) if error.code() == ErrorCode::Locked && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(explain(repo, name, error)),
+        }
+    }
+    let path = repo.common_dir().join(name);
+    let synced = fs::File::open(&path)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| path.parent().map_or(Ok(()), sync_dir));
+    match synced {
+        // Packed meanwhile by someone's gc, which is as good.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|source| RefError::Io {
+            name: name.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn explain(repo: &Repo, name: &str, error: git2::Error) -> RefError {
+    match error.code() {
+        ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound => RefError::Moved {
+            name: name.to_owned(),
+        },
+        ErrorCode::Locked => RefError::Locked {
+            lock: repo.common_dir().join(format!("{name}.lock")),
+        },
+        _ => match blocker(repo, name) {
+            Some(blocker) => RefError::Blocked {
+                name: name.to_owned(),
+                blocker,
+            },
+            None => RefError::Git {
+                name: name.to_owned(),
+                source: error,
+            },
+        },
+    }
+}
+
+/// A branch whose name is a folder of `name`.
+fn blocker(repo: &Repo, name: &str) -> Option<String> {
+    let parents = name.match_indices('/').map(|(at, _)| &name[..at]).skip(2);
+    parents
+        .filter(|parent| repo.ref_target(parent).ok().flatten().is_some())
+        .find_map(|parent| parent.strip_prefix("refs/heads/"))
+        .map(str::to_owned)
+}
+
+/// A held `.lock` file, removed when dropped unless it became the ref.
+struct Lock {
+    path: PathBuf,
+    file: fs::File,
+    armed: bool,
+}
+
+impl Lock {
+    fn take(path: &Path) -> io::Result<Self> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match OpenOptions::new().write(true).create_new(true).open(path) {
+                Ok(file) => {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        file,
+                        armed: true,
+                    });
+                }
+                // git removes folders of refs that it packed; make them again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if is_stale(path) {
+                        fs::remove_file(path)?;
+                    } else if Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename_to(mut self, to: &Path) -> io::Result<()> {
+        if to.is_dir() {
+            // What git leaves when it has packed and removed every ref below.
+            fs::remove_dir(to)?;
+        }
+        fs::rename(&self.path, to)?;
+        self.armed = false;
+        Ok(())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.armed {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// A lock that nobody can hold any more: writers of ours finish within milliseconds of taking it, and git holds
+/// one only while it writes 41 bytes.
+fn is_stale(lock: &Path) -> bool {
+    let age = fs::metadata(lock)
+        .and_then(|meta| meta.modified())
+        .ok()
+        .and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age > PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refs::{Kind, ObjectSink, Pack, tests::scratch};
+
+    #[test]
+    fn a_ref_moves_only_from_where_it_was_seen() {
+        let (_dir, repo, site) = scratch();
+        let mut pack = Pack::begin(&site).unwrap();
+        let (a, b) = (
+            pack.put(Kind::Blob, b"a").unwrap(),
+            pack.put(Kind::Blob, b"b").unwrap(),
+        );
+        pack.publish().unwrap();
+        let name = "refs/khlone/tasks/t-x";
+        update_ref(&repo, name, None, a).unwrap();
+        assert!(matches!(
+            update_ref(&repo, name, None, b),
+            Err(RefError::Moved { .. })
+        ));
+        assert!(matches!(
+            update_ref(&repo, name, Some(b), a),
+            Err(RefError::Moved { .. })
+        ));
+        crate::process::Cmd::git(repo.common_dir())
+            .args(["pack-refs", "--all"])
+            .output()
+            .unwrap();
+        update_ref(&repo, name, Some(a), b).unwrap();
+        assert_eq!(repo.ref_target(name).unwrap(), Some(b));
+        delete_ref(&repo, name, b).unwrap();
+        assert_eq!(repo.ref_target(name).unwrap(), None);
+    }
+
+    #[test]
+    fn a_lock_left_by_a_killed_writer_is_cleared() {
+        let (_dir, repo, site) = scratch();
+        let mut pack = Pack::begin(&site).unwrap();
+        let a = pack.put(Kind::Blob, b"a").unwrap();
+        pack.publish().unwrap();
+        let lock = repo.common_dir().join("refs/khlone/tasks/t-x.lock");
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        let file = fs::File::create(&lock).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60))
+            .unwrap();
+        update_ref(&repo, "refs/khlone/tasks/t-x", None, a).unwrap();
+        assert!(!lock.exists());
+    }
+}

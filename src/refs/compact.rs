@@ -1,0 +1,206 @@
+//! Many small kept packs become one; the objects that the ledger no longer needs go to git.
+//!
+//! Objects of ours are not ours alone: `git add` of a file whose content is already in one of our packs writes
+//! nothing. So nothing is deleted here. What our refs reach goes to one new kept pack; the rest goes to one pack
+//! without `.keep`, the *remainder*, where git's own gc keeps what the user's history reaches and prunes the rest
+//! after its own grace. The packs' lock is taken alone: no writer is between its pack and its ref meanwhile.
+//! Killed anywhere, every object is in the old packs, the new ones, or both.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use git2::{ObjectType, Oid};
+
+use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
+
+/// Compacts our packs if there are more than `most`; returns whether it did.
+///
+/// # Errors
+/// If a pack or ref cannot be read, or a new pack cannot be written; the old packs stand then.
+pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerError> {
+    let pack_dir = repo.common_dir().join("objects/pack");
+    if our_packs(&pack_dir)?.len() <= most {
+        return Ok(false);
+    }
+    let lock = site.lock_file("packs.lock")?;
+    match fs4::FileExt::try_lock(&lock) {
+        Ok(()) => {}
+        // Someone writes; there will be another time.
+        Err(fs4::TryLockError::WouldBlock) => return Ok(false),
+        Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
+    }
+    // Listed again under the lock: a writer may have added one, another compaction may have taken all.
+    let mut old = our_packs(&pack_dir)?;
+    let record = site.dir().join("remainder");
+    let remainder = fs::read_to_string(&record).map(|stem| pack_dir.join(stem.trim()).with_extension("idx"));
+    old.extend(
+        remainder
+            .ok()
+            .filter(|idx| idx.exists() && !idx.with_extension("keep").exists()),
+    );
+    let mut inside = BTreeMap::new();
+    for idx in &old {
+        read_index(repo, idx, &mut inside)?;
+    }
+    let needed = needed(repo, &inside)?;
+
+    let odb = repo.git().odb()?;
+    let mut kept = Pack::under(Some(lock), site)?;
+    let mut rest = Pack::under(None, site)?;
+    for (&oid, &kind) in &inside {
+        let pack = if needed.contains(&oid) {
+            &mut kept
+        } else {
+            &mut rest
+        };
+        pack.put(kind, odb.read(oid)?.data())?;
+    }
+    let rest = rest.publish_unkept()?;
+    if let Some(stem) = &rest {
+        fs::write(&record, stem)?;
+    }
+    let fresh: Vec<_> = [kept.publish()?, rest].into_iter().flatten().collect();
+    for idx in &old {
+        let stem = idx.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if !fresh.iter().any(|fresh| fresh == stem) {
+            remove(idx)?;
+        }
+    }
+    Ok(true)
+}
+
+fn remove(idx: &Path) -> io::Result<()> {
+    // The index first: without it the pack is invisible, and a pack without a `.keep` is git's to clean up.
+    for extension in ["idx", "pack", "keep"] {
+        match fs::remove_file(idx.with_extension(extension)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The index files of the packs that are ours.
+fn our_packs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut ours = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ours),
+        other => other?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let kept = path.extension().is_some_and(|extension| extension == "keep");
+        if kept && path.with_extension("idx").exists() && fs::read(&path)? == KEEP.as_bytes() {
+            ours.push(path.with_extension("idx"));
+        }
+    }
+    Ok(ours)
+}
+
+/// The objects of a pack, from its version 2 index.
+fn read_index(repo: &Repo, idx: &Path, into: &mut BTreeMap<Oid, Kind>) -> Result<(), LedgerError> {
+    const FANOUT: usize = 8;
+    const IDS: usize = FANOUT + 256 * 4;
+    let bytes = fs::read(idx)?;
+    let short = || {
+        io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("{} is cut short", idx.display()),
+        )
+    };
+    let count = bytes
+        .get(IDS - 4..IDS)
+        .and_then(|word| word.try_into().ok())
+        .ok_or_else(short)?;
+    let count = u32::from_be_bytes(count) as usize;
+    let odb = repo.git().odb()?;
+    for id in bytes
+        .get(IDS..IDS + 20 * count)
+        .ok_or_else(short)?
+        .chunks_exact(20)
+    {
+        let oid = Oid::from_bytes(id)?;
+        let kind = match odb.read_header(oid)?.1 {
+            ObjectType::Tree => Kind::Tree,
+            ObjectType::Commit => Kind::Commit,
+            ObjectType::Tag => Kind::Tag,
+            ObjectType::Blob | ObjectType::Any => Kind::Blob,
+        };
+        into.insert(oid, kind);
+    }
+    Ok(())
+}
+
+/// The objects of `inside` that our refs reach without leaving our packs.
+fn needed(repo: &Repo, inside: &BTreeMap<Oid, Kind>) -> Result<BTreeSet<Oid>, LedgerError> {
+    let git = repo.git();
+    let mut needed = BTreeSet::new();
+    let mut todo = Vec::new();
+    for glob in ["refs/khlone/*", super::names::NOTES] {
+        for reference in git.references_glob(glob)? {
+            todo.extend(reference?.target());
+        }
+    }
+    while let Some(oid) = todo.pop() {
+        let Some(kind) = inside.get(&oid).filter(|_| needed.insert(oid)) else {
+            continue;
+        };
+        match kind {
+            Kind::Blob => {}
+            Kind::Tag => todo.push(git.find_tag(oid)?.target_id()),
+            Kind::Commit => todo.push(git.find_commit(oid)?.tree_id()),
+            Kind::Tree => todo.extend(git.find_tree(oid)?.iter().map(|entry| entry.id())),
+        }
+    }
+    Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        process::Cmd,
+        refs::{tests::scratch, update_ref},
+    };
+
+    #[test]
+    fn packs_become_one_and_nothing_is_lost() {
+        let (_dir, repo, site) = scratch();
+        let mut old = None;
+        let mut loose_end = None;
+        for i in 0..5 {
+            let mut pack = Pack::begin(&site).unwrap();
+            let text = format!("content {i}");
+            let oid = pack.put(Kind::Blob, text.as_bytes()).unwrap();
+            pack.publish().unwrap();
+            update_ref(&repo, "refs/khlone/tasks/t-x", old, oid).unwrap();
+            loose_end = loose_end.or(Some(oid));
+            old = Some(oid);
+        }
+        assert!(compact(&repo, &site, 2).unwrap());
+        assert_eq!(
+            our_packs(&repo.common_dir().join("objects/pack")).unwrap().len(),
+            1
+        );
+        let git = || Cmd::git(repo.common_dir());
+        // The state that nothing names any more is git's to prune, and until then it is there.
+        git()
+            .args(["cat-file", "-e", &loose_end.unwrap().to_string()])
+            .output()
+            .unwrap();
+        git().args(["gc", "-q", "--prune=now"]).output().unwrap();
+        git()
+            .args(["cat-file", "-e", &loose_end.unwrap().to_string()])
+            .output()
+            .unwrap_err();
+        git()
+            .args(["cat-file", "-e", &old.unwrap().to_string()])
+            .output()
+            .unwrap();
+        git().args(["fsck", "--strict"]).output().unwrap();
+        assert!(!compact(&repo, &site, 2).unwrap());
+    }
+}

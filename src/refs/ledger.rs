@@ -1,0 +1,379 @@
+//! Tasks in git: one ref each, `refs/khlone/tasks/<id>`, an annotated tag of a tree.
+
+use std::io;
+
+use git2::{ErrorCode, ObjectType, Oid};
+
+use super::{
+    Kind, ObjectSink, Pack, RefError, Repo, Site, TaskHead, TreeEdit, names, tag, update_ref,
+    zones::ZoneError,
+};
+use crate::task::{
+    Class, Event, Explain, FORMAT, FormatError, IllegalMove, Status, Task, TaskId, TaskPrefix, Transition,
+    parse_versioned,
+};
+
+/// How often a compare-and-swap is tried against other writers.
+const TRIES: usize = 64;
+
+/// The tasks and zones of one site.
+#[derive(Debug)]
+pub struct Ledger<'a> {
+    pub(super) repo: &'a Repo,
+    pub(super) site: &'a Site,
+}
+
+/// A task as it stands in git.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The task.
+    pub task: Task,
+    /// The tag that its ref points at: the value to swap against.
+    pub tag: Oid,
+    /// The tree of all its files.
+    pub tree: Oid,
+}
+
+/// A task that does not exist yet.
+#[derive(Debug)]
+pub struct NewTask {
+    /// `task.json`; its `seq`, `prompt_sha` and `updated` are set when it is created.
+    pub task: Task,
+    /// `prompt.md`.
+    pub prompt: String,
+}
+
+/// A change of a task: the document and the files beside it.
+#[derive(Debug)]
+pub struct Update<'a> {
+    /// The document, to be changed in place.
+    pub task: &'a mut Task,
+    /// Files of the task's tree to write, graft or remove.
+    pub edit: &'a mut TreeEdit,
+    reason: String,
+}
+
+impl Update<'_> {
+    /// Moves the task through its state machine, with the reason for its history.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] where the machine has no such move.
+    pub fn transition(&mut self, event: Event, reason: impl Into<String>) -> Result<(), IllegalMove> {
+        self.task.status = self.task.status.next(event)?;
+        self.reason = reason.into();
+        Ok(())
+    }
+}
+
+/// A ledger that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// No such task.
+    #[error("there is no task `{0}` here")]
+    NoTask(String),
+    /// A prefix of several.
+    #[error("`{prefix}` is the beginning of several tasks: {}", .ids.join(", "))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// What it could be.
+        ids: Vec<String>,
+    },
+    /// The state machine has no such move.
+    #[error("{id}: {source}")]
+    Illegal {
+        /// The task.
+        id: TaskId,
+        /// The move.
+        source: IllegalMove,
+    },
+    /// Another attempt has taken over.
+    #[error(
+        "{id} is in generation {current} now; this attempt of generation {ours} changes nothing any more"
+    )]
+    Fenced {
+        /// The task.
+        id: TaskId,
+        /// The ledger's generation.
+        current: u64,
+        /// The attempt's.
+        ours: u64,
+    },
+    /// A document is newer or broken.
+    #[error("{name}: {source}")]
+    Format {
+        /// The ref.
+        name: String,
+        /// Why.
+        source: FormatError,
+    },
+    /// The ref did not move.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// A zone's document is wrong.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
+    /// git cannot read.
+    #[error("the ledger cannot be read: {0}")]
+    Git(#[from] git2::Error),
+    /// The disk refuses.
+    #[error("the ledger cannot be written: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Explain for LedgerError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoTask(_) => Class::NotFound,
+            Self::Ambiguous { .. } => Class::Usage,
+            Self::Illegal { .. } | Self::Fenced { .. } => Class::Refused,
+            Self::Format { source, .. } => source.class(),
+            Self::Ref(error) => error.class(),
+            Self::Zone(error) => error.class(),
+            Self::Git(_) | Self::Io(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTask(_) | Self::Ambiguous { .. } => Some("git khlone list tasks".to_owned()),
+            Self::Illegal { id, .. } | Self::Fenced { id, .. } => Some(format!("git khlone show {id}")),
+            Self::Format { source, .. } => source.hint(),
+            Self::Ref(error) => error.hint(),
+            Self::Zone(error) => error.hint(),
+            Self::Git(_) => Some("git fsck".to_owned()),
+            Self::Io(_) => None,
+        }
+    }
+}
+
+impl<'a> Ledger<'a> {
+    /// The ledger of a site.
+    pub fn new(repo: &'a Repo, site: &'a Site) -> Self {
+        Self { repo, site }
+    }
+
+    /// The repository it stands in.
+    pub fn repo(&self) -> &'a Repo {
+        self.repo
+    }
+
+    /// The site it belongs to.
+    pub fn site(&self) -> &'a Site {
+        self.site
+    }
+
+    /// Every task's head, in order of arrival: one object read a task.
+    ///
+    /// # Errors
+    /// If git cannot read refs. A tag that is not ours is skipped, with a warning in the log.
+    pub fn heads(&self) -> Result<Vec<TaskHead>, LedgerError> {
+        let odb = self.repo.git().odb()?;
+        let mut heads = Vec::new();
+        for reference in self.repo.git().references_glob(&format!("{}*", names::TASKS))? {
+            let Some(oid) = reference?.target() else { continue };
+            match odb.read(oid).map(|object| tag::parse_head(object.data())) {
+                Ok(Some(head)) => heads.push(head),
+                Ok(None) | Err(_) => tracing::warn!(%oid, "a task's tag cannot be read"),
+            }
+        }
+        heads.sort_by_key(|head| (head.seq, head.id.clone()));
+        Ok(heads)
+    }
+
+    /// The one task that a prefix means.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoTask`], [`LedgerError::Ambiguous`].
+    pub fn resolve(&self, prefix: &TaskPrefix) -> Result<TaskId, LedgerError> {
+        let mut ids = Vec::new();
+        for name in self
+            .repo
+            .git()
+            .references_glob(&format!("{}{prefix}*", names::TASKS))?
+            .names()
+        {
+            if let Some(Ok(id)) = name?.strip_prefix(names::TASKS).map(str::parse::<TaskId>) {
+                ids.push(id);
+            }
+        }
+        match ids.as_slice() {
+            [id] => Ok(id.clone()),
+            [] => Err(LedgerError::NoTask(prefix.to_string())),
+            _ => {
+                let ids = ids.iter().map(ToString::to_string).collect();
+                Err(LedgerError::Ambiguous {
+                    prefix: prefix.to_string(),
+                    ids,
+                })
+            }
+        }
+    }
+
+    /// A task as it stands now.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoTask`] if there is none, [`LedgerError::Format`] if it cannot be read.
+    pub fn task(&self, id: &TaskId) -> Result<Stored, LedgerError> {
+        let name = names::task_ref(id);
+        let tag = self
+            .repo
+            .ref_target(&name)?
+            .ok_or_else(|| LedgerError::NoTask(id.to_string()))?;
+        let tree = self
+            .repo
+            .git()
+            .find_object(tag, None)?
+            .peel(ObjectType::Tree)?
+            .id();
+        let bytes = self.file_at(tree, "task.json")?.unwrap_or_default();
+        let task =
+            parse_versioned("task.json", &bytes).map_err(|source| LedgerError::Format { name, source })?;
+        Ok(Stored { task, tag, tree })
+    }
+
+    /// A file of a task's tree; `None` if there is none.
+    ///
+    /// # Errors
+    /// If git cannot read.
+    pub fn file(&self, stored: &Stored, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.file_at(stored.tree, path)?)
+    }
+
+    /// The id of a folder of a task's tree; `None` if there is none.
+    ///
+    /// # Errors
+    /// If git cannot read.
+    pub fn folder(&self, stored: &Stored, path: &str) -> Result<Option<Oid>, LedgerError> {
+        let tree = self.repo.git().find_tree(stored.tree)?;
+        match tree.get_path(std::path::Path::new(path)) {
+            Ok(entry) => Ok(Some(entry.id())),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn file_at(&self, tree: Oid, path: &str) -> Result<Option<Vec<u8>>, git2::Error> {
+        let tree = self.repo.git().find_tree(tree)?;
+        match tree.get_path(std::path::Path::new(path)) {
+            Ok(entry) => Ok(Some(self.repo.git().find_blob(entry.id())?.content().to_vec())),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a new task, queued: when this returns, the task survives anything.
+    ///
+    /// # Errors
+    /// If it cannot be written, or its id is taken.
+    pub fn create(&self, new: NewTask, by: &str) -> Result<Stored, LedgerError> {
+        let NewTask { mut task, prompt } = new;
+        task.seq = self.site.next_seq(|| {
+            Ok::<_, LedgerError>(self.heads()?.iter().map(|head| head.seq).max().unwrap_or(0))
+        })?;
+        task.status = Status::Queued;
+        task.prompt_sha = Kind::Blob.hash(prompt.as_bytes())?.to_string();
+        let first = Transition {
+            time: task.updated,
+            from: None,
+            to: Status::Queued,
+            by: by.to_owned(),
+            generation: task.generation,
+            reason: String::new(),
+        };
+        let mut edit = TreeEdit::default();
+        edit.file("prompt.md", prompt);
+        edit.file("history.jsonl", history_line(&first)?);
+        let mut pack = Pack::begin(self.site)?;
+        let (tag, tree) = self.write(&mut pack, &task, &mut edit, None)?;
+        update_ref(self.repo, &names::task_ref(&task.id), None, tag)?;
+        Ok(Stored { task, tag, tree })
+    }
+
+    /// Changes a task: reads it, lets `change` have its way, and swaps the ref; again from the start if someone
+    /// else was faster. A change of status is written to the history.
+    ///
+    /// # Errors
+    /// What `change` returns, or that it could not be written; nothing has changed then.
+    pub fn update<E: From<LedgerError>>(
+        &self,
+        id: &TaskId,
+        by: &str,
+        mut change: impl FnMut(&mut Update<'_>) -> Result<(), E>,
+    ) -> Result<Stored, E> {
+        let mut pack = Pack::begin(self.site).map_err(LedgerError::from)?;
+        self.update_with(&mut pack, id, by, &mut change)
+    }
+
+    /// As [`Ledger::update`], together with the objects that are already in `pack`.
+    ///
+    /// # Errors
+    /// As [`Ledger::update`].
+    pub fn update_with<E: From<LedgerError>>(
+        &self,
+        pack: &mut Pack,
+        id: &TaskId,
+        by: &str,
+        mut change: impl FnMut(&mut Update<'_>) -> Result<(), E>,
+    ) -> Result<Stored, E> {
+        for round in 0.. {
+            let old = self.task(id)?;
+            let mut task = old.task.clone();
+            let mut edit = TreeEdit::default();
+            let mut update = Update {
+                task: &mut task,
+                edit: &mut edit,
+                reason: String::new(),
+            };
+            change(&mut update)?;
+            let reason = std::mem::take(&mut update.reason);
+            task.updated = now().max(old.task.updated);
+            if task.status != old.task.status || task.generation != old.task.generation {
+                let line = Transition {
+                    time: task.updated,
+                    from: Some(old.task.status),
+                    to: task.status,
+                    by: by.to_owned(),
+                    generation: task.generation,
+                    reason,
+                };
+                let mut history = self.file(&old, "history.jsonl")?.unwrap_or_default();
+                history.extend(history_line(&line).map_err(LedgerError::from)?);
+                edit.file("history.jsonl", history);
+            }
+            let (tag, tree) = self.write(pack, &task, &mut edit, Some(old.tree))?;
+            match update_ref(self.repo, &names::task_ref(id), Some(old.tag), tag) {
+                Ok(()) => return Ok(Stored { task, tag, tree }),
+                Err(RefError::Moved { .. }) if round < TRIES => {}
+                Err(error) => return Err(LedgerError::from(error).into()),
+            }
+        }
+        unreachable!("the loop returns")
+    }
+
+    fn write(
+        &self,
+        pack: &mut Pack,
+        task: &Task,
+        edit: &mut TreeEdit,
+        base: Option<Oid>,
+    ) -> Result<(Oid, Oid), LedgerError> {
+        debug_assert_eq!(task.format, FORMAT);
+        edit.json("task.json", task)?;
+        let tree = edit.apply(self.repo, base, pack)?;
+        let tag = pack.put(Kind::Tag, &tag::task_tag(task, tree))?;
+        pack.publish()?;
+        Ok((tag, tree))
+    }
+}
+
+fn history_line(line: &Transition) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The time for display, seconds since the epoch. Order never depends on it.
+pub(super) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}

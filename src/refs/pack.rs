@@ -1,0 +1,304 @@
+//! New objects on their way into the repository: one kept pack, fsynced before anything names it.
+//!
+//! Written by hand, since neither git2 nor gix syncs what it writes. The `.keep` file stands before the index
+//! does, so `git gc --prune=now` at any moment leaves the pack alone until a ref names its objects; `git gc
+//! --auto` does not count kept packs. While a [`Pack`] lives, it holds the packs' lock shared: [`super::compact`],
+//! which deletes packs of ours, takes it alone.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, write::ZlibEncoder};
+use git2::Oid;
+
+use super::{Kind, ObjectSink, Site};
+
+/// The content of our `.keep` files: how we know our packs from others.
+pub(super) const KEEP: &str = "git-khlone\n";
+/// Bodies up to this size never touch a temporary file.
+const IN_MEMORY: usize = 4 << 20;
+
+/// A pack under construction.
+#[derive(Debug)]
+pub struct Pack {
+    pack_dir: PathBuf,
+    temp_dir: PathBuf,
+    body: tempfile::SpooledTempFile,
+    size: u64,
+    objects: BTreeMap<Oid, Place>,
+    _lock: Option<File>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
+    crc: u32,
+}
+
+impl Pack {
+    /// Begins a pack, waiting while packs are being compacted.
+    ///
+    /// # Errors
+    /// If the site's folder cannot be written.
+    pub fn begin(site: &Site) -> io::Result<Self> {
+        let lock = site.lock_file("packs.lock")?;
+        fs4::FileExt::lock_shared(&lock)?;
+        Self::under(Some(lock), site)
+    }
+
+    /// Begins a pack under a lock that the caller already holds.
+    pub(super) fn under(lock: Option<File>, site: &Site) -> io::Result<Self> {
+        let temp_dir = site.dir().join("tmp");
+        fs::create_dir_all(&temp_dir)?;
+        Ok(Self {
+            pack_dir: site.common_dir().join("objects/pack"),
+            body: tempfile::SpooledTempFile::new_in(IN_MEMORY, &temp_dir),
+            temp_dir,
+            size: 0,
+            objects: BTreeMap::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Whether the object is already in this pack.
+    pub fn contains(&self, oid: Oid) -> bool {
+        self.objects.contains_key(&oid)
+    }
+
+    /// Makes everything put so far durable and readable, and starts over empty. Gives the pack's name, unless it
+    /// would have been empty.
+    ///
+    /// Order: data synced, `.keep`, data in place, index in place, folder synced. Killed in between, either
+    /// nothing is visible or all of it is.
+    ///
+    /// # Errors
+    /// If the disk refuses; nothing of the pack is visible then.
+    pub fn publish(&mut self) -> io::Result<Option<String>> {
+        self.install(true)
+    }
+
+    /// As [`Pack::publish`], without `.keep`: for objects that are git's to keep or prune.
+    pub(super) fn publish_unkept(&mut self) -> io::Result<Option<String>> {
+        self.install(false)
+    }
+
+    fn install(&mut self, kept: bool) -> io::Result<Option<String>> {
+        if self.objects.is_empty() {
+            return Ok(None);
+        }
+        fs::create_dir_all(&self.pack_dir)?;
+        let mut data = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
+        let checksum = self.write_data(data.as_file_mut())?;
+        let mut index = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
+        self.write_index(index.as_file_mut(), checksum.as_slice())?;
+
+        let name = format!("pack-{}", checksum.to_hex());
+        let stem = self.pack_dir.join(&name);
+        if kept {
+            let mut keep = File::create(stem.with_extension("keep"))?;
+            keep.write_all(KEEP.as_bytes())?;
+            keep.sync_all()?;
+        }
+        persist(data, &stem.with_extension("pack"))?;
+        persist(index, &stem.with_extension("idx"))?;
+        sync_dir(&self.pack_dir)?;
+
+        self.objects.clear();
+        self.size = 0;
+        self.body = tempfile::SpooledTempFile::new_in(IN_MEMORY, &self.temp_dir);
+        Ok(Some(name))
+    }
+
+    fn write_data(&mut self, file: &mut File) -> io::Result<gix::ObjectId> {
+        let count = u32::try_from(self.objects.len()).map_err(io::Error::other)?;
+        let mut out = Hashing::new(BufWriter::new(file));
+        out.write_all(b"PACK\0\0\0\x02")?;
+        out.write_all(&count.to_be_bytes())?;
+        self.body.seek(SeekFrom::Start(0))?;
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let n = self.body.read(&mut chunk)?;
+            if n == 0 {
+                break;
+            }
+            out.write_all(&chunk[..n])?;
+        }
+        out.seal()
+    }
+
+    /// Version 2 of the index format (`gitformat-pack(5)`).
+    fn write_index(&self, file: &mut File, checksum: &[u8]) -> io::Result<()> {
+        let mut out = Hashing::new(BufWriter::new(file));
+        out.write_all(b"\xfftOc\0\0\0\x02")?;
+        let mut fanout = [0u32; 256];
+        for oid in self.objects.keys() {
+            fanout[usize::from(oid.as_bytes()[0])] += 1;
+        }
+        let mut total = 0;
+        for count in fanout {
+            total += count;
+            out.write_all(&total.to_be_bytes())?;
+        }
+        for oid in self.objects.keys() {
+            out.write_all(oid.as_bytes())?;
+        }
+        for place in self.objects.values() {
+            out.write_all(&place.crc.to_be_bytes())?;
+        }
+        let mut large = Vec::new();
+        for place in self.objects.values() {
+            let small = u32::try_from(place.offset)
+                .ok()
+                .filter(|offset| offset >> 31 == 0);
+            let word = match small {
+                Some(offset) => offset,
+                None => {
+                    large.push(place.offset);
+                    (1 << 31) | u32::try_from(large.len() - 1).map_err(io::Error::other)?
+                }
+            };
+            out.write_all(&word.to_be_bytes())?;
+        }
+        for offset in large {
+            out.write_all(&offset.to_be_bytes())?;
+        }
+        out.write_all(checksum)?;
+        out.seal().map(drop)
+    }
+}
+
+impl ObjectSink for Pack {
+    fn put(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<Oid> {
+        let oid = kind.hash(bytes)?;
+        if self.objects.contains_key(&oid) {
+            return Ok(oid);
+        }
+        let mut entry = entry_header(kind, bytes.len());
+        let mut deflate = ZlibEncoder::new(&mut entry, Compression::fast());
+        deflate.write_all(bytes)?;
+        deflate.finish()?;
+        self.body.write_all(&entry)?;
+        // 12 bytes of pack header stand before the first entry.
+        let place = Place {
+            offset: 12 + self.size,
+            crc: crc32fast::hash(&entry),
+        };
+        self.size += entry.len() as u64;
+        self.objects.insert(oid, place);
+        Ok(oid)
+    }
+}
+
+fn entry_header(kind: Kind, size: usize) -> Vec<u8> {
+    let code: u8 = match kind {
+        Kind::Commit => 1,
+        Kind::Tree => 2,
+        Kind::Blob => 3,
+        Kind::Tag => 4,
+    };
+    let low = |bits: usize, mask: usize| u8::try_from(bits & mask).unwrap_or(0);
+    let mut header = vec![(code << 4) | low(size, 0x0f)];
+    let mut rest = size >> 4;
+    while rest > 0 {
+        if let Some(last) = header.last_mut() {
+            *last |= 0x80;
+        }
+        header.push(low(rest, 0x7f));
+        rest >>= 7;
+    }
+    header
+}
+
+/// A writer that ends in the SHA-1 of all it wrote.
+struct Hashing<W: Write> {
+    inner: W,
+    hasher: gix::hash::Hasher,
+}
+
+impl<'a> Hashing<BufWriter<&'a mut File>> {
+    fn new(inner: BufWriter<&'a mut File>) -> Self {
+        Self {
+            inner,
+            hasher: gix::hash::hasher(gix::hash::Kind::Sha1),
+        }
+    }
+
+    fn seal(mut self) -> io::Result<gix::ObjectId> {
+        let checksum = self.hasher.try_finalize().map_err(io::Error::other)?;
+        self.inner.write_all(checksum.as_slice())?;
+        self.inner.flush()?;
+        self.inner.get_ref().sync_all()?;
+        Ok(checksum)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn persist(file: tempfile::NamedTempFile, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o444))?;
+    file.persist(to).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{process::Cmd, refs::tests::scratch};
+
+    #[test]
+    fn git_reads_what_we_pack_and_gc_leaves_it() {
+        let (_dir, repo, site) = scratch();
+        let mut pack = Pack::begin(&site).unwrap();
+        let big = vec![7u8; 6 << 20];
+        let small = pack.put(Kind::Blob, b"hello\n").unwrap();
+        let large = pack.put(Kind::Blob, &big).unwrap();
+        let empty = pack.put(Kind::Blob, b"").unwrap();
+        assert_eq!(pack.put(Kind::Blob, b"hello\n").unwrap(), small);
+        pack.publish().unwrap();
+        let git = || Cmd::git(repo.common_dir());
+        git().args(["gc", "-q", "--prune=now"]).output().unwrap();
+        assert_eq!(
+            git()
+                .args(["cat-file", "blob", &small.to_string()])
+                .output()
+                .unwrap(),
+            b"hello\n"
+        );
+        assert_eq!(
+            git()
+                .args(["cat-file", "-s", &large.to_string()])
+                .output()
+                .unwrap(),
+            b"6291456\n"
+        );
+        assert_eq!(
+            git()
+                .args(["cat-file", "-s", &empty.to_string()])
+                .output()
+                .unwrap(),
+            b"0\n"
+        );
+        git().args(["fsck", "--strict"]).output().unwrap();
+    }
+}

@@ -1,0 +1,193 @@
+//! The one gate by which a repository is opened.
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
+
+use crate::task::{Class, Explain};
+
+/// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it.
+pub struct Repo {
+    git: Repository,
+    common: PathBuf,
+}
+
+/// Where HEAD stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// On a branch with commits.
+    Branch(String),
+    /// On no branch.
+    Detached,
+    /// On a branch without commits.
+    Unborn(String),
+}
+
+/// A repository that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RepoError {
+    /// None here.
+    #[error("{0} is not in a git repository")]
+    None(PathBuf),
+    /// A storage that our libraries cannot read; gix would silently list nothing.
+    #[error("this repository uses {0}, which git-khlone cannot read yet")]
+    Unsupported(&'static str),
+    /// Another user's.
+    #[error("{0} belongs to another user; git refuses it, and so do we")]
+    Owner(PathBuf),
+    /// Anything else that git says.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// Anything that the disk says.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: std::io::Error,
+    },
+}
+
+impl Explain for RepoError {
+    fn class(&self) -> Class {
+        match self {
+            Self::None(_) => Class::Usage,
+            Self::Unsupported(_) | Self::Owner(_) => Class::Refused,
+            Self::Git(_) | Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::None(_) => Some("cd into a repository, or git init".to_owned()),
+            Self::Unsupported("reftable") => Some("git refs migrate --ref-format=files".to_owned()),
+            Self::Owner(path) => Some(format!(
+                "git config --global --add safe.directory {}",
+                path.display()
+            )),
+            Self::Unsupported(_) | Self::Git(_) | Self::Io { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Repo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repo")
+            .field("common", &self.common)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Repo {
+    /// Finds the repository around `start`.
+    ///
+    /// # Errors
+    /// [`RepoError`] if there is none, or none that we can read.
+    pub fn discover(start: &Path) -> Result<Self, RepoError> {
+        Self::open_with(start, RepositoryOpenFlags::empty())
+    }
+
+    /// Opens the repository whose git folder is `git_dir`, without any search.
+    ///
+    /// # Errors
+    /// As [`Repo::discover`].
+    pub fn open(git_dir: &Path) -> Result<Self, RepoError> {
+        Self::open_with(
+            git_dir,
+            RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT,
+        )
+    }
+
+    fn open_with(path: &Path, flags: RepositoryOpenFlags) -> Result<Self, RepoError> {
+        let none: [&Path; 0] = [];
+        let git = Repository::open_ext(path, flags, none).map_err(|error| explain(path, error))?;
+        let common = git.commondir();
+        let common = common.canonicalize().map_err(|source| RepoError::Io {
+            path: common.into(),
+            source,
+        })?;
+        Ok(Self { git, common })
+    }
+
+    /// The libgit2 handle.
+    pub fn git(&self) -> &Repository {
+        &self.git
+    }
+
+    /// The git folder that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common
+    }
+
+    /// The git folder of the worktree in which the repository was found.
+    pub fn git_dir(&self) -> &Path {
+        self.git.path()
+    }
+
+    /// The top of the worktree in which the repository was found; none in a bare one.
+    pub fn work_dir(&self) -> Option<&Path> {
+        self.git.workdir()
+    }
+
+    /// The top of the main work tree; none for a bare repository.
+    pub fn main_work_dir(&self) -> Option<PathBuf> {
+        let config = self.git.config().ok()?;
+        if config.get_bool("core.bare").unwrap_or(false) {
+            return None;
+        }
+        if let Ok(tree) = config.get_string("core.worktree") {
+            return self.common.join(tree).canonicalize().ok();
+        }
+        if self.common.file_name()? == ".git" {
+            self.common.parent().map(Path::to_owned)
+        } else {
+            None
+        }
+    }
+
+    /// Where HEAD stands in the worktree in which the repository was found.
+    ///
+    /// # Errors
+    /// If git cannot read HEAD.
+    pub fn head(&self) -> Result<Head, RepoError> {
+        let head = self.git.find_reference("HEAD")?;
+        let Some(target) = head.symbolic_target().ok().flatten() else {
+            return Ok(Head::Detached);
+        };
+        let branch = target.strip_prefix("refs/heads/").unwrap_or(target).to_owned();
+        match self.git.refname_to_id(target) {
+            Ok(_) => Ok(Head::Branch(branch)),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(Head::Unborn(branch)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The object that a full ref name stands for, peeled of nothing; `None` if there is no such ref.
+    ///
+    /// # Errors
+    /// If git cannot read refs.
+    pub fn ref_target(&self, name: &str) -> Result<Option<git2::Oid>, git2::Error> {
+        match self.git.refname_to_id(name) {
+            Ok(oid) => Ok(Some(oid)),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn explain(path: &Path, error: git2::Error) -> RepoError {
+    let message = error.message().to_ascii_lowercase();
+    if error.code() == ErrorCode::NotFound {
+        RepoError::None(path.to_owned())
+    } else if message.contains("refstorage") {
+        RepoError::Unsupported("reftable")
+    } else if message.contains("objectformat") || message.contains("object format") {
+        RepoError::Unsupported("sha256 objects")
+    } else if error.code() == ErrorCode::Owner
+        || (error.class() == ErrorClass::Config && message.contains("owned"))
+    {
+        RepoError::Owner(path.to_owned())
+    } else {
+        RepoError::Git(error)
+    }
+}

@@ -1,0 +1,230 @@
+//! The site's own folder, `<common>/khlone/`: local state that nobody else shares, its identity and its locks.
+//!
+//! Losing the folder loses no acknowledged task. The `site_uuid` is bound to the common folder's device and
+//! inode, so a copied repository is another site and never runs its original's tasks.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Repo, pack::sync_dir};
+use crate::task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned};
+
+/// This repository on this machine.
+#[derive(Debug, Clone)]
+pub struct Site {
+    common: PathBuf,
+    dir: PathBuf,
+    owner: Owner,
+    /// Its id before it was copied or moved to another disk, if it was.
+    former: Option<String>,
+}
+
+/// `site.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct SiteFile {
+    format: u32,
+    site_uuid: String,
+    dev: u64,
+    ino: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<String>,
+}
+
+/// A site whose folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The disk refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: io::Error,
+    },
+    /// Someone else's.
+    #[error("{path} belongs to user {uid}; git-khlone keeps private state there and will not share it", path = .path.display())]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// `site.json` is newer or broken.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl Explain for SiteError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } => Class::Failed,
+            Self::Foreign { .. } => Class::Refused,
+            Self::Format(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Foreign { path, .. } => Some(format!("sudo chown -R \"$USER\" {}", path.display())),
+            Self::Io { path, .. } => Some(format!("ls -ld {}", path.display())),
+            Self::Format(error) => error.hint(),
+        }
+    }
+}
+
+impl Site {
+    /// Opens the site of a repository, making its folder and id on first use. `machine` is this machine's id.
+    ///
+    /// # Errors
+    /// [`SiteError`] if the folder cannot be made, or is another user's.
+    pub fn open(repo: &Repo, machine: &str) -> Result<Self, SiteError> {
+        let common = repo.common_dir().to_owned();
+        let dir = common.join("khlone");
+        let io = |source| SiteError::Io {
+            path: dir.clone(),
+            source,
+        };
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+            _ => {}
+        }
+        let uid = fs::symlink_metadata(&dir).map_err(io)?.uid();
+        if uid != rustix::process::geteuid().as_raw() {
+            return Err(SiteError::Foreign { path: dir, uid });
+        }
+        let file = identify(&common, &dir)?;
+        let owner = Owner {
+            site_uuid: file.site_uuid,
+            machine: machine.to_owned(),
+        };
+        Ok(Self {
+            common,
+            dir,
+            owner,
+            former: file.former,
+        })
+    }
+
+    /// The git folder that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common
+    }
+
+    /// The site's own folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Who we are to the ledger.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The site's id before the repository was copied or moved to another disk.
+    pub fn former(&self) -> Option<&str> {
+        self.former.as_deref()
+    }
+
+    /// Where attempt `n` of a task keeps its locks, spool and sockets' names.
+    pub fn attempt_dir(&self, task: &TaskId, n: u32) -> PathBuf {
+        self.dir.join("attempts").join(task.as_str()).join(n.to_string())
+    }
+
+    /// Opens a lock file of the site, making it. Lock files are never removed: unlinking one gave two holders.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn lock_file(&self, name: &str) -> io::Result<File> {
+        open_lock(&self.dir.join(name))
+    }
+
+    /// The next number in the site's order of arrival. `highest` finds the largest number in use, and is called
+    /// only when the counter is lost.
+    ///
+    /// # Errors
+    /// If the disk refuses, or `highest` fails.
+    pub fn next_seq<E: From<io::Error>>(&self, highest: impl FnOnce() -> Result<u64, E>) -> Result<u64, E> {
+        let mut file = self.lock_file("seq")?;
+        fs4::FileExt::lock(&file)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let last = match text.trim().parse() {
+            Ok(last) => last,
+            Err(_) => highest()?,
+        };
+        file.rewind()?;
+        // Fixed width, so that a torn write cannot leave a shorter, smaller number.
+        file.write_all(format!("{:020}\n", last + 1).as_bytes())?;
+        file.sync_data()?;
+        Ok(last + 1)
+    }
+}
+
+/// Opens a file to lock, close-on-exec as every file here.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
+    let path = dir.join("site.json");
+    let io = |source| SiteError::Io {
+        path: path.clone(),
+        source,
+    };
+    let meta = fs::metadata(common).map_err(io)?;
+    let read = |path: &Path| match fs::read(path) {
+        Ok(bytes) => parse_versioned::<SiteFile>("site.json", &bytes)
+            .map(Some)
+            .map_err(SiteError::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SiteError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+    };
+    let ours = |file: &SiteFile| (file.dev, file.ino) == (meta.dev(), meta.ino());
+    if let Some(file) = read(&path)?.filter(ours) {
+        return Ok(file);
+    }
+    let lock = open_lock(&dir.join("site.lock")).map_err(io)?;
+    fs4::FileExt::lock(&lock).map_err(io)?;
+    let old = read(&path)?;
+    if let Some(file) = old.as_ref().filter(|file| ours(file)) {
+        return Ok(SiteFile {
+            site_uuid: file.site_uuid.clone(),
+            former: file.former.clone(),
+            ..*file
+        });
+    }
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random).map_err(|error| io(error.into()))?;
+    let site_uuid = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let former = old.map(|file| file.site_uuid);
+    let file = SiteFile {
+        format: FORMAT,
+        site_uuid,
+        dev: meta.dev(),
+        ino: meta.ino(),
+        former,
+    };
+    let text = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
+    let mut temp = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
+    temp.write_all(&text)
+        .and_then(|()| temp.as_file().sync_all())
+        .map_err(io)?;
+    temp.persist(&path).map_err(|error| io(error.error))?;
+    sync_dir(dir).map_err(io)?;
+    Ok(file)
+}

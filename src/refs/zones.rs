@@ -1,0 +1,216 @@
+//! Zones in git: one ref each, `refs/khlone/zones/<zone-id>`, an annotated tag of a tree with `zone.json` and one
+//! `crew/<clone>.json` a clone.
+
+use std::collections::BTreeMap;
+
+use git2::{ObjectType, Oid};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Kind, Ledger, LedgerError, ObjectSink, Pack, RefError, TreeEdit, ledger::now, names, tag, update_ref,
+};
+use crate::task::{BrainName, Class, CloneName, Explain, FormatError, RoleName, ZoneId, parse_versioned};
+
+/// `zone.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Version of the document.
+    pub format: u32,
+    /// The zone's id, also its ref's last part.
+    pub id: ZoneId,
+    /// The full branch name.
+    pub branch: String,
+    /// What the branch was made from, when the zone made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Seconds since the epoch.
+    pub created: i64,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Where a zone's branch began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The ref or revision that was named.
+    #[serde(rename = "ref")]
+    pub name: String,
+    /// The commit it stood at.
+    pub oid: String,
+}
+
+/// `crew/<clone>.json`: a clone of a zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crew {
+    /// Version of the document.
+    pub format: u32,
+    /// Its name.
+    pub name: CloneName,
+    /// What it does.
+    pub role: RoleName,
+    /// What it runs on, for life.
+    pub brain: BrainName,
+    /// The brain's model, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Its branch, without `refs/heads/`.
+    pub branch: String,
+    /// Its worktree, once made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The brain's session that the next task goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The first port of its lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Seconds since the epoch.
+    pub created: i64,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A zone as it stands in git.
+#[derive(Debug, Clone)]
+pub struct StoredZone {
+    /// The zone.
+    pub zone: Zone,
+    /// Its clones, by name.
+    pub crew: BTreeMap<CloneName, Crew>,
+    /// The tag that its ref points at.
+    tag: Oid,
+}
+
+/// A zone's document that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {source}")]
+pub struct ZoneError {
+    name: String,
+    source: FormatError,
+}
+
+impl Explain for ZoneError {
+    fn class(&self) -> Class {
+        self.source.class()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.source.hint()
+    }
+}
+
+impl Ledger<'_> {
+    /// Every zone.
+    ///
+    /// # Errors
+    /// If git cannot read, or a document is newer or broken.
+    pub fn zones(&self) -> Result<Vec<StoredZone>, LedgerError> {
+        let mut zones = Vec::new();
+        for name in self
+            .repo
+            .git()
+            .references_glob(&format!("{}*", names::ZONES))?
+            .names()
+        {
+            if let Some(oid) = self.repo.ref_target(name?)? {
+                zones.push(self.read_zone(oid)?);
+            }
+        }
+        Ok(zones)
+    }
+
+    /// A zone; `None` if nothing was ever done in it.
+    ///
+    /// # Errors
+    /// If git cannot read, or the document is newer or broken.
+    pub fn zone(&self, id: &ZoneId) -> Result<Option<StoredZone>, LedgerError> {
+        self.repo
+            .ref_target(&names::zone_ref(id))?
+            .map(|oid| self.read_zone(oid))
+            .transpose()
+    }
+
+    fn read_zone(&self, tag: Oid) -> Result<StoredZone, LedgerError> {
+        let tree = self
+            .repo
+            .git()
+            .find_object(tag, None)?
+            .peel(ObjectType::Tree)?
+            .id();
+        let broken = |name: String| move |source| ZoneError { name, source };
+        let bytes = self.file_at(tree, "zone.json")?.unwrap_or_default();
+        let zone: Zone = parse_versioned("zone.json", &bytes).map_err(broken(format!("zone {tag}")))?;
+        let mut crew = BTreeMap::new();
+        let root = self.repo.git().find_tree(tree)?;
+        if let Some(folder) = root.get_name("crew") {
+            for entry in &self.repo.git().find_tree(folder.id())? {
+                let blob = self.repo.git().find_blob(entry.id())?;
+                let name = format!(
+                    "zone {} crew {}",
+                    zone.id,
+                    String::from_utf8_lossy(entry.name_bytes())
+                );
+                let member: Crew = parse_versioned("crew.json", blob.content()).map_err(broken(name))?;
+                crew.insert(member.name.clone(), member);
+            }
+        }
+        Ok(StoredZone { zone, crew, tag })
+    }
+
+    /// Changes a zone, making it with `new` if it is not there yet: reads it, lets `change` have its way, and
+    /// swaps the ref; again from the start if someone else was faster.
+    ///
+    /// # Errors
+    /// What `change` returns, or that it could not be written; nothing has changed then.
+    pub fn update_zone<T, E: From<LedgerError>>(
+        &self,
+        id: &ZoneId,
+        new: impl Fn() -> Zone,
+        mut change: impl FnMut(&mut StoredZone) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut pack = Pack::begin(self.site).map_err(LedgerError::from)?;
+        loop {
+            let old = self.zone(id)?;
+            let mut stored = match &old {
+                Some(old) => old.clone(),
+                None => StoredZone {
+                    zone: new(),
+                    crew: BTreeMap::new(),
+                    tag: Oid::ZERO_SHA1,
+                },
+            };
+            let answer = change(&mut stored)?;
+            let unchanged = old
+                .as_ref()
+                .is_some_and(|old| old.zone == stored.zone && old.crew == stored.crew);
+            if unchanged {
+                return Ok(answer);
+            }
+            let tag = self.write_zone(&mut pack, &stored)?;
+            let moved = update_ref(self.repo, &names::zone_ref(id), old.map(|old| old.tag), tag);
+            match moved {
+                Ok(()) => return Ok(answer),
+                Err(RefError::Moved { .. }) => {}
+                Err(error) => return Err(LedgerError::from(error).into()),
+            }
+        }
+    }
+
+    fn write_zone(&self, pack: &mut Pack, stored: &StoredZone) -> Result<Oid, LedgerError> {
+        let mut edit = TreeEdit::default();
+        edit.json("zone.json", &stored.zone)?;
+        for (name, member) in &stored.crew {
+            edit.json(format!("crew/{name}.json"), member)?;
+        }
+        let tree = edit.apply(self.repo, None, pack)?;
+        let tag = pack.put(
+            Kind::Tag,
+            &tag::zone_tag(&stored.zone.id, &stored.zone.branch, tree, now()),
+        )?;
+        pack.publish()?;
+        Ok(tag)
+    }
+}
