@@ -7,3 +7,4 @@
 pub mod process;
 pub mod refs;
 pub mod task;
+pub mod worktree;

@@ -1,0 +1,219 @@
+//! Brings the files of a checkout from one commit to another, whole or not at all.
+//!
+//! Everything is checked before anything is touched: no operation half done, no tracked file changed or staged,
+//! and nothing untracked, ignored files included, where a new file would go (git itself overwrites ignored ones).
+//! Then git moves index and files, with the user's filters and without hooks. Should that fail on the way (a
+//! filter, a full disk), the old files are put back. Refs are not touched here.
+//!
+//! Limits: a file that appears between the check and the move can be overwritten if git ignores it; git's own
+//! check, made again while it holds the index lock, catches every other.
+
+mod error;
+mod obstacle;
+
+use std::{fs, io, path::Path, time::Duration};
+
+use bstr::{BString, ByteSlice};
+use git2::Oid;
+
+pub use error::CarryError;
+pub(crate) use error::quoted;
+use obstacle::{added_files, in_the_way};
+
+use super::checkout::Checkout;
+use crate::{
+    process::{Cmd, ProcessError},
+    refs::Repo,
+};
+
+/// How long a checkout may take: filters may fetch large files.
+const PATIENCE: Duration = Duration::from_hours(1);
+/// How often a step is tried while another git holds a lock, with growing pauses: about four seconds.
+const TRIES: u32 = 9;
+/// Fills a new or emptied worktree with the files of its HEAD.
+///
+/// # Errors
+/// If git fails, a filter included; what was written stays.
+pub fn populate(checkout: &Checkout) -> Result<(), ProcessError> {
+    patiently(|| {
+        let read_tree = checkout.git().env("GIT_NO_LAZY_FETCH", "0").patience(PATIENCE);
+        let read_tree = read_tree.args(["-c", "checkout.workers=2"]);
+        read_tree.args(["read-tree", "--reset", "-u", "HEAD"]).output()
+    })
+    .map(drop)
+}
+
+/// The tracked files of a checkout that differ from its HEAD or are staged, and with `untracked` also those that
+/// git neither tracks nor ignores. What lies inside submodules and nested repositories is not looked at.
+///
+/// # Errors
+/// If git fails.
+pub fn changes(checkout: &Checkout, untracked: bool) -> Result<Vec<BString>, ProcessError> {
+    let mode = if untracked {
+        "--untracked-files=all"
+    } else {
+        "--untracked-files=no"
+    };
+    let status = checkout.git().patience(PATIENCE);
+    let status = status.args([
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--ignore-submodules=all",
+        "--no-renames",
+        mode,
+    ]);
+    let out = status.output()?;
+    let names = out.split_str(b"\0").filter_map(|record| record.get(3..));
+    Ok(names.map(BString::from).collect())
+}
+
+/// A checkout that may be brought from one commit to another.
+#[derive(Debug)]
+pub struct Carry {
+    checkout: Checkout,
+    from: Oid,
+    to: Oid,
+    added: Vec<BString>,
+}
+
+impl Carry {
+    /// Checks everything that could keep `checkout` from going from commit `from`, its HEAD, to commit `to`.
+    ///
+    /// # Errors
+    /// [`CarryError`] naming what is in the way.
+    pub fn check(repo: &Repo, checkout: Checkout, from: Oid, to: Oid) -> Result<Self, CarryError> {
+        let path = checkout.path.clone();
+        if let Some(what) = checkout.unfinished() {
+            return Err(CarryError::Unfinished { path, what });
+        }
+        let files = changes(&checkout, false)?;
+        if !files.is_empty() {
+            return Err(CarryError::Dirty { path, files });
+        }
+        let added = added_files(repo, from, to)?;
+        let files = in_the_way(repo, &path, from, &added)?;
+        if !files.is_empty() {
+            return Err(CarryError::InTheWay { path, files });
+        }
+        Ok(Self {
+            checkout,
+            from,
+            to,
+            added,
+        })
+    }
+
+    /// The checkout.
+    pub fn checkout(&self) -> &Checkout {
+        &self.checkout
+    }
+
+    /// Moves index and files.
+    ///
+    /// # Errors
+    /// [`CarryError::Refused`] if it did not work; the files are as they were then.
+    pub fn run(&self) -> Result<(), CarryError> {
+        // git compares by stat first; entries that are only older than they look would stop it.
+        let refresh = self
+            .checkout
+            .git()
+            .patience(PATIENCE)
+            .args(["update-index", "-q", "--refresh"]);
+        refresh.finish()?;
+        let two_way = |dry: &[&str]| patiently(|| self.two_way(dry, self.from, self.to).output());
+        let refused = |source| CarryError::Refused {
+            path: self.checkout.path.clone(),
+            to: self.to,
+            source,
+        };
+        two_way(&["-n"]).map_err(refused)?;
+        let Err(source) = two_way(&[]) else { return Ok(()) };
+        match self.put_back() {
+            Ok(()) => Err(refused(source)),
+            Err(then) => Err(CarryError::Half {
+                path: self.checkout.path.clone(),
+                source,
+                then: Box::new(then),
+            }),
+        }
+    }
+
+    /// Undoes a finished [`Carry::run`].
+    ///
+    /// # Errors
+    /// If git fails.
+    pub fn undo(&self) -> Result<(), CarryError> {
+        patiently(|| self.two_way(&[], self.to, self.from).output())?;
+        Ok(())
+    }
+
+    fn two_way(&self, dry: &[&str], from: Oid, to: Oid) -> Cmd {
+        let git = self
+            .checkout
+            .git()
+            .env("GIT_NO_LAZY_FETCH", "0")
+            .patience(PATIENCE);
+        let git = git
+            .args(["-c", "checkout.workers=2"])
+            .args(["read-tree", "-m", "-u"]);
+        git.args(dry).args([from.to_string(), to.to_string()])
+    }
+
+    /// Puts the old files back after a move that failed half way. Every tracked file was unchanged before, and
+    /// nothing stood where files were added, so nothing but the move's own work is undone.
+    fn put_back(&self) -> Result<(), CarryError> {
+        for name in &self.added {
+            let path = self.checkout.path.join(name.to_path_lossy());
+            match fs::remove_file(&path) {
+                Ok(()) => remove_empty_parents(&path, &self.checkout.path),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
+                Err(source) => return Err(CarryError::Io { path, source }),
+            }
+        }
+        let git = self
+            .checkout
+            .git()
+            .env("GIT_NO_LAZY_FETCH", "0")
+            .patience(PATIENCE);
+        git.args(["read-tree", "--reset", "-u"])
+            .arg(self.from.to_string())
+            .output()?;
+        Ok(())
+    }
+}
+
+/// Runs a git step again while another git holds a lock it needs.
+pub(crate) fn patiently<T>(mut step: impl FnMut() -> Result<T, ProcessError>) -> Result<T, ProcessError> {
+    let mut pause = Duration::from_millis(8);
+    for _ in 1..TRIES {
+        match step() {
+            Err(ProcessError::Failed { stderr, .. }) if is_lock_trouble(&stderr) => {}
+            other => return other,
+        }
+        // Jitter from the clock keeps two waiters from meeting again.
+        let jitter = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let jitter = u64::from(jitter.map_or(0, |now| now.subsec_nanos())) % 8;
+        std::thread::sleep(pause + Duration::from_millis(jitter));
+        pause *= 2;
+    }
+    step()
+}
+
+fn is_lock_trouble(stderr: &str) -> bool {
+    stderr.contains(".lock'") && stderr.contains("File exists")
+}
+
+/// Removes the folders above a removed file that are empty now, up to `top`.
+fn remove_empty_parents(path: &Path, top: &Path) {
+    let parents = path.ancestors().skip(1).take_while(|dir| *dir != top);
+    for dir in parents {
+        if fs::remove_dir(dir).is_err() {
+            return;
+        }
+    }
+}

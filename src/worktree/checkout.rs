@@ -1,0 +1,262 @@
+//! A work tree with the git folder that describes it: the main checkout or a linked worktree.
+//!
+//! Everything here names the git folder explicitly, and it is always one that the host owns: the common folder,
+//! or `<common>/worktrees/<id>`. Nothing is discovered from inside a work tree, where a brain may have written.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use bstr::ByteSlice;
+
+use super::place::normal;
+use crate::{process::Cmd, refs::Repo};
+
+/// The first words of every lock reason of ours; another reason is the user's and stays.
+pub const LOCK_WORDS: &str = "git-khlone:";
+/// The reason while a worktree is being made: what stands there is half made and of no worth.
+const MAKING: &str = "git-khlone: being made";
+
+/// A work tree and its git folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The common folder for the main checkout, `<common>/worktrees/<id>` for a linked one.
+    pub git_dir: PathBuf,
+    /// The top of the work tree. It need not exist.
+    pub path: PathBuf,
+}
+
+impl Checkout {
+    /// The main checkout, unless the repository is bare.
+    pub fn main(repo: &Repo) -> Option<Self> {
+        Some(Self {
+            git_dir: repo.common_dir().to_owned(),
+            path: repo.main_work_dir()?,
+        })
+    }
+
+    /// Every checkout of the repository, the main one first.
+    ///
+    /// # Errors
+    /// If the folder of linked worktrees cannot be read.
+    pub fn all(repo: &Repo) -> io::Result<Vec<Self>> {
+        let linked = Self::linked(repo.common_dir())?;
+        Ok(Self::main(repo).into_iter().chain(linked).collect())
+    }
+
+    /// Every linked worktree, present or not.
+    ///
+    /// # Errors
+    /// If the folder of linked worktrees cannot be read.
+    pub fn linked(common: &Path) -> io::Result<Vec<Self>> {
+        let entries = match fs::read_dir(common.join("worktrees")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let git_dir = entry?.path();
+            // One that is just being made, or removed, has no such file; it is nobody's checkout then.
+            let Ok(text) = fs::read(git_dir.join("gitdir")) else {
+                continue;
+            };
+            let dot_git = git_dir.join(OsStr::from_bytes(text.trim_end()));
+            if let Some(path) = normal(&dot_git).parent() {
+                found.push(Self {
+                    path: path.to_owned(),
+                    git_dir,
+                });
+            }
+        }
+        found.sort_by(|a, b| a.git_dir.cmp(&b.git_dir));
+        Ok(found)
+    }
+
+    /// The linked worktree that is recorded at `place`.
+    pub fn linked_at(common: &Path, place: &Path) -> Option<Self> {
+        let linked = Self::linked(common).ok()?;
+        linked.into_iter().find(|checkout| checkout.path == place)
+    }
+
+    /// The full ref name that its HEAD points to; none when detached.
+    pub fn head_ref(&self) -> Option<String> {
+        let text = fs::read_to_string(self.git_dir.join("HEAD")).ok()?;
+        text.strip_prefix("ref:").map(|name| name.trim().to_owned())
+    }
+
+    /// The full ref name that it holds: HEAD's, or that of a branch being rebased or bisected there.
+    pub fn held_ref(&self) -> Option<String> {
+        let mut rebased = ["rebase-merge/head-name", "rebase-apply/head-name"].into_iter();
+        let rebased = rebased.find_map(|name| fs::read_to_string(self.git_dir.join(name)).ok());
+        let bisected = || fs::read_to_string(self.git_dir.join("BISECT_START")).ok();
+        self.head_ref()
+            .or_else(|| rebased.map(|name| name.trim().to_owned()))
+            .or_else(|| bisected().map(|name| format!("refs/heads/{}", name.trim())))
+    }
+
+    /// The operation that stands half done there, in git's words.
+    pub fn unfinished(&self) -> Option<&'static str> {
+        let signs = [
+            ("rebase-merge", "rebase"),
+            ("rebase-apply", "rebase"),
+            ("MERGE_HEAD", "merge"),
+            ("CHERRY_PICK_HEAD", "cherry-pick"),
+            ("REVERT_HEAD", "revert"),
+            ("BISECT_LOG", "bisect"),
+        ];
+        let mut signs = signs.into_iter();
+        signs.find_map(|(file, word)| self.git_dir.join(file).exists().then_some(word))
+    }
+
+    /// Prepares git on this checkout: the git folder and the work tree are given, submodules are left alone.
+    pub fn git(&self) -> Cmd {
+        Cmd::git(&self.git_dir)
+            .env("GIT_WORK_TREE", &self.path)
+            .dir(&self.path)
+            .args(["-c", "submodule.recurse=false"])
+            .args(["-c", "advice.sparseIndexExpanded=false"])
+    }
+
+    /// Why git must not prune or move it, if it is locked.
+    pub fn lock_reason(&self) -> Option<String> {
+        let text = fs::read(self.git_dir.join("locked")).ok()?;
+        Some(text.to_str_lossy().trim().to_owned())
+    }
+
+    /// Locks it as `git worktree lock` does; a lock of the user's stays as it is.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn lock(&self, why: &str) -> io::Result<()> {
+        if self
+            .lock_reason()
+            .is_some_and(|reason| !reason.starts_with(LOCK_WORDS))
+        {
+            return Ok(());
+        }
+        fs::write(self.git_dir.join("locked"), format!("{LOCK_WORDS} {why}\n"))
+    }
+
+    /// Takes our lock away; a lock of the user's stays.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn unlock(&self) -> io::Result<()> {
+        match self.lock_reason() {
+            Some(reason) if reason.starts_with(LOCK_WORDS) => fs::remove_file(self.git_dir.join("locked")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether its making was cut short.
+    pub fn is_half_made(&self) -> bool {
+        self.lock_reason().as_deref() == Some(MAKING)
+    }
+
+    /// Writes what makes `place` a linked worktree on `head`: the git folder first, locked against pruning, then
+    /// the `.git` file. An empty folder at `place` is used. The lock stays; see [`Checkout::unlock`].
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn link(common: &Path, place: &Path, head: &str) -> io::Result<Self> {
+        let git_dir = new_git_dir(common, place)?;
+        let checkout = Self {
+            git_dir,
+            path: place.to_owned(),
+        };
+        fs::write(checkout.git_dir.join("locked"), format!("{MAKING}\n"))?;
+        fs::write(checkout.git_dir.join("commondir"), "../..\n")?;
+        fs::write(checkout.git_dir.join("HEAD"), format!("ref: {head}\n"))?;
+        checkout.record_place()?;
+        fs::create_dir_all(place)?;
+        checkout.write_dot_git()?;
+        Ok(checkout)
+    }
+
+    /// Marks it as being made (again).
+    pub(super) fn mark_half_made(&self) -> io::Result<()> {
+        fs::write(self.git_dir.join("locked"), format!("{MAKING}\n"))
+    }
+
+    /// Records in the git folder where the work tree stands.
+    pub(super) fn record_place(&self) -> io::Result<()> {
+        let mut text = self.path.join(".git").into_os_string().as_bytes().to_vec();
+        text.push(b'\n');
+        fs::write(self.git_dir.join("gitdir"), text)
+    }
+
+    /// Writes the `.git` file of a linked work tree.
+    pub(super) fn write_dot_git(&self) -> io::Result<()> {
+        let mut text = b"gitdir: ".to_vec();
+        text.extend_from_slice(self.git_dir.as_os_str().as_bytes());
+        text.push(b'\n');
+        fs::write(self.path.join(".git"), text)
+    }
+}
+
+/// The git folder that the `.git` file at `place` names, if it is such a file. It need not exist.
+pub(super) fn dot_git_target(place: &Path) -> Option<PathBuf> {
+    let dot_git = place.join(".git");
+    if !fs::symlink_metadata(&dot_git).ok()?.is_file() {
+        return None;
+    }
+    let text = fs::read(&dot_git).ok()?;
+    let target = text.strip_prefix(b"gitdir:")?.trim();
+    Some(normal(&place.join(OsStr::from_bytes(target))))
+}
+
+/// Whether the `.git` file at `place` names a worktree of the repository at `common`.
+pub(super) fn points_into(place: &Path, common: &Path) -> bool {
+    dot_git_target(place).is_some_and(|target| target.starts_with(common.join("worktrees")))
+}
+
+/// Makes the git folder of a new linked worktree, named after its place as git does it.
+fn new_git_dir(common: &Path, place: &Path) -> io::Result<PathBuf> {
+    let all = common.join("worktrees");
+    fs::create_dir_all(&all)?;
+    let name = id_of(place);
+    let mut number = 0;
+    loop {
+        let id = if number == 0 {
+            name.clone()
+        } else {
+            format!("{name}{number}")
+        };
+        match fs::create_dir(all.join(&id)) {
+            Ok(()) => return Ok(all.join(id)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => number += 1,
+            // `git worktree prune` removes the folder of all worktrees when it is empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && number < 100 => {
+                number += 1;
+                fs::create_dir_all(&all)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The worktree's id: the last component of its place, safe as a part of a ref name.
+pub(super) fn id_of(place: &Path) -> String {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let name = name.replace("..", "--");
+    let name = name.trim_start_matches('.').to_owned();
+    if name.is_empty() {
+        "worktree".to_owned()
+    } else {
+        name
+    }
+}

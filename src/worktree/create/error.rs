@@ -1,0 +1,84 @@
+//! Why a worktree cannot be had.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    process::ProcessError,
+    refs::RefError,
+    task::{Class, Explain},
+    worktree::{carry::quoted, include::IncludeError},
+};
+
+/// A worktree that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Something else stands there.
+    #[error("{place} exists and is not a worktree of this repository", place = .place.display())]
+    Foreign {
+        /// Where.
+        place: PathBuf,
+    },
+    /// Its branch is checked out elsewhere.
+    #[error("branch {branch} is checked out in {path}; a clone works on its own", path = .path.display())]
+    BranchInUse {
+        /// The branch.
+        branch: String,
+        /// Where.
+        path: PathBuf,
+    },
+    /// It is on another branch.
+    #[error("{place} is on {found}, not on its branch {branch}", place = .place.display())]
+    WrongBranch {
+        /// Where.
+        place: PathBuf,
+        /// Its branch.
+        branch: String,
+        /// What HEAD says.
+        found: String,
+    },
+    /// The branch cannot be made.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// git failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The repository could not be read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// A copy failed.
+    #[error(transparent)]
+    Include(#[from] IncludeError),
+    /// The disk refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: io::Error,
+    },
+}
+
+impl Explain for CreateError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Foreign { .. } | Self::BranchInUse { .. } | Self::WrongBranch { .. } => Class::Refused,
+            Self::Ref(error) => error.class(),
+            Self::Process(error) => error.class(),
+            Self::Include(error) => error.class(),
+            Self::Git(_) | Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Foreign { place } => Some(format!("mv {0} {0}.aside", quoted(place))),
+            Self::BranchInUse { path, .. } => Some(format!("git -C {} switch -", quoted(path))),
+            Self::WrongBranch { place, branch, .. } => {
+                Some(format!("git -C {} switch {branch}", quoted(place)))
+            }
+            Self::Ref(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+            Self::Include(_) | Self::Git(_) | Self::Io { .. } => None,
+        }
+    }
+}

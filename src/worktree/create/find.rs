@@ -1,0 +1,151 @@
+//! What is there already of a wanted worktree, with its links put right.
+
+use std::fs;
+
+use super::{CreateError, Made, Want, io_at};
+use crate::{
+    refs::Repo,
+    worktree::{
+        checkout::{Checkout, dot_git_target, id_of},
+        place, remove,
+    },
+};
+
+/// What is there of a wanted worktree.
+pub(super) enum Found {
+    /// Files and links, whole now.
+    Whole(Checkout, Made),
+    /// A git folder without files worth keeping.
+    Emptied(Checkout, &'static str),
+    /// Nothing of worth.
+    Nothing(Made),
+}
+
+pub(super) fn find(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Found, CreateError> {
+    let io = |source| io_at(want.place, source);
+    let all = Checkout::all(repo).map_err(io)?;
+    let recorded = all.iter().find(|checkout| checkout.path == want.place).cloned();
+    let elsewhere = all
+        .into_iter()
+        .find(|checkout| checkout.path != want.place && checkout.held_ref().as_deref() == Some(name));
+    let is_there = is_filled(want.place);
+    match (recorded, elsewhere) {
+        (_, Some(other)) if other.path.exists() => moved_back(want, other),
+        (Some(checkout), _) if checkout.is_half_made() => {
+            remove::discard(&checkout).map_err(io)?.sweep();
+            Ok(Found::Nothing(Made::Rebuilt("its making was cut short")))
+        }
+        (Some(checkout), _) if !is_there => {
+            on_branch(checkout, want, name, Found::Emptied, "its folder was gone")
+        }
+        (Some(checkout), _) => mended(checkout, want, name),
+        (None, Some(other)) if !is_there && other.git_dir.ends_with(id_of(want.place)) => {
+            let checkout = Checkout {
+                path: want.place.to_owned(),
+                ..other
+            };
+            Ok(Found::Emptied(checkout, "its folder was gone"))
+        }
+        (None, _) if !is_there => Ok(Found::Nothing(Made::New)),
+        (None, _) if place::is_ours_to_take(repo, want.place) => {
+            let checkout = Checkout::link(repo.common_dir(), want.place, name).map_err(io)?;
+            checkout.git().args(["read-tree", "HEAD"]).output()?;
+            checkout.unlock().map_err(io)?;
+            Ok(Found::Whole(checkout, Made::Mended("git had forgotten it")))
+        }
+        (None, _) => Err(CreateError::Foreign {
+            place: want.place.to_owned(),
+        }),
+    }
+}
+
+/// A worktree of ours that the user moved comes back; any other one that has the branch is the user's.
+fn moved_back(want: &Want<'_>, other: Checkout) -> Result<Found, CreateError> {
+    let io = |source| io_at(want.place, source);
+    let in_use = CreateError::BranchInUse {
+        branch: want.branch.to_owned(),
+        path: other.path.clone(),
+    };
+    if !other.git_dir.ends_with(id_of(want.place)) || is_filled(want.place) || other.lock_reason().is_some() {
+        return Err(in_use);
+    }
+    if let Some(holder) = want.place.parent() {
+        fs::create_dir_all(holder).map_err(io)?;
+    }
+    if fs::rename(&other.path, want.place).is_err() {
+        return Err(in_use);
+    }
+    let checkout = Checkout {
+        path: want.place.to_owned(),
+        ..other
+    };
+    checkout
+        .record_place()
+        .and_then(|()| checkout.write_dot_git())
+        .map_err(io)?;
+    Ok(Found::Whole(checkout, Made::Mended("it had been moved")))
+}
+
+/// A worktree with files: its `.git` file and index are put right if need be.
+fn mended(checkout: Checkout, want: &Want<'_>, name: &str) -> Result<Found, CreateError> {
+    let io = |source| io_at(want.place, source);
+    let dot_git = want.place.join(".git");
+    let mut made = Made::Reused;
+    match dot_git_target(want.place) {
+        Some(target) if target == checkout.git_dir => {}
+        // Another repository's worktree, or one of its own.
+        Some(target) if target.exists() => {
+            return Err(CreateError::Foreign {
+                place: want.place.to_owned(),
+            });
+        }
+        None if dot_git.symlink_metadata().is_ok() => {
+            return Err(CreateError::Foreign {
+                place: want.place.to_owned(),
+            });
+        }
+        Some(_) | None => {
+            checkout.write_dot_git().map_err(io)?;
+            made = Made::Mended("its .git file was lost");
+        }
+    }
+    if !checkout.git_dir.join("index").exists() {
+        checkout.git().args(["read-tree", "HEAD"]).output()?;
+        made = Made::Mended("its index was lost");
+    }
+    on_branch(
+        checkout,
+        want,
+        name,
+        move |checkout, _| Found::Whole(checkout, made),
+        "",
+    )
+}
+
+fn on_branch(
+    checkout: Checkout,
+    want: &Want<'_>,
+    name: &str,
+    then: impl FnOnce(Checkout, &'static str) -> Found,
+    why: &'static str,
+) -> Result<Found, CreateError> {
+    match checkout.held_ref() {
+        Some(found) if found == name => Ok(then(checkout, why)),
+        found => Err(CreateError::WrongBranch {
+            place: want.place.to_owned(),
+            branch: want.branch.to_owned(),
+            found: found.map_or_else(
+                || "no branch".to_owned(),
+                |found| found.trim_start_matches("refs/heads/").to_owned(),
+            ),
+        }),
+    }
+}
+
+/// Whether something stands at `place` that is not an empty folder.
+fn is_filled(place: &std::path::Path) -> bool {
+    match fs::read_dir(place) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => place.symlink_metadata().is_ok(),
+    }
+}

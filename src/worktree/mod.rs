@@ -1,0 +1,10 @@
+//! Worktrees: where clones work, how they are made and removed, and what a run did to the files in them.
+
+pub mod carry;
+pub mod checkout;
+pub mod copy;
+pub mod create;
+pub mod include;
+pub mod place;
+pub mod remove;
+pub mod submodule;

@@ -1,0 +1,253 @@
+//! Where a clone's worktree stands.
+//!
+//! Beside the repository, in `<parent>/<repo>.khlone/<repo>-<zone-id>.<clone>`: the same filesystem (so that
+//! copies can share blocks), not hidden, not under `.git` and not inside the checkout, because test runners and
+//! file watchers skip the first two and find nested work trees in the third. The last component is unique on the
+//! machine as far as repository names are, since some brains key their sessions by it.
+//!
+//! `worktree.root` moves the holder; where the parent cannot be written, it is `<data home>/khlone`. A folder of
+//! someone else's at the chosen place is never touched: the next number is taken (`….1-2`), up to nine.
+//! The place is chosen once and recorded; this module never looks for a place that has been recorded.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::fs::{Access, access};
+
+use super::checkout::Checkout;
+use crate::{
+    refs::Repo,
+    task::{Class, CloneName, Explain, ZoneId},
+};
+
+/// The longest repository name that goes into a folder name; the rest of the component is ours.
+const MAX_NAME: usize = 120;
+/// How many foreign folders of our name are stepped over.
+const TRIES: usize = 9;
+
+/// The repository's own ground, from which places are reckoned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    /// What must not contain a worktree: the main work tree, or the bare repository.
+    pub top: PathBuf,
+    /// The folder beside which worktrees stand; none for a repository at `/`.
+    pub parent: Option<PathBuf>,
+    /// The repository's name.
+    pub name: OsString,
+}
+
+/// What the user and the machine say about places.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// `worktree.root`; relative to the main work tree.
+    pub root: Option<&'a Path>,
+    /// `$XDG_DATA_HOME`, or what stands for it.
+    pub data_home: &'a Path,
+}
+
+/// No place for a worktree.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// `worktree.root` is inside the repository.
+    #[error("worktree.root {root} is inside the repository {top}: tools there would find every clone's files", root = .root.display(), top = .top.display())]
+    Inside {
+        /// The setting.
+        root: PathBuf,
+        /// The repository.
+        top: PathBuf,
+    },
+    /// Nothing there is writable.
+    #[error("no worktree can be made below {holder}: it cannot be written", holder = .holder.display())]
+    Unwritable {
+        /// The folder.
+        holder: PathBuf,
+    },
+    /// Others have taken every name.
+    #[error("{place} and its numbered neighbours exist and are not git-khlone's", place = .place.display())]
+    Taken {
+        /// The first choice.
+        place: PathBuf,
+    },
+}
+
+impl Explain for PlaceError {
+    fn class(&self) -> Class {
+        Class::Refused
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Inside { .. } | Self::Unwritable { .. } => {
+                "set worktree.root in khlone.yml to a writable folder outside the repository".to_owned()
+            }
+            Self::Taken { place } => format!("mv {0} {0}.aside", place.display()),
+        })
+    }
+}
+
+impl Ground {
+    /// The ground of a repository with this common folder and main work tree. Pure.
+    pub fn of(common: &Path, main: Option<&Path>) -> Self {
+        // A submodule stands inside its superproject's checkout; so would its clones. Go to the outermost one.
+        let top = superproject(common).or_else(|| main.map(Path::to_owned));
+        let own = main.map_or_else(|| bare_top(common), Path::to_owned);
+        let name = own.file_name().unwrap_or(OsStr::new("repository")).to_owned();
+        let top = top.unwrap_or(own);
+        let parent = top.parent().map(Path::to_owned);
+        Self {
+            parent,
+            name: trimmed(&name),
+            top,
+        }
+    }
+
+    /// The folders that may hold this repository's worktrees, best first. Pure.
+    pub fn holders(&self, rules: &Rules<'_>) -> Vec<PathBuf> {
+        if let Some(root) = rules.root {
+            return vec![normal(&self.top.join(root))];
+        }
+        let mut holder = self.name.clone();
+        holder.push(".khlone");
+        let beside = self.parent.iter().map(|parent| parent.join(&holder));
+        let away = rules.data_home.join("khlone").join(&holder);
+        beside.chain([away.clone()]).collect()
+    }
+
+    /// The last component of a clone's worktree. Pure.
+    pub fn folder(&self, zone: &ZoneId, clone: &CloneName) -> OsString {
+        let mut folder = self.name.clone();
+        folder.push(format!("-{zone}.{clone}"));
+        folder
+    }
+}
+
+/// Chooses the place of a new clone's worktree. Nothing is made.
+///
+/// # Errors
+/// [`PlaceError`] if no folder may or can hold it.
+pub fn choose(
+    repo: &Repo,
+    rules: &Rules<'_>,
+    zone: &ZoneId,
+    clone: &CloneName,
+) -> Result<PathBuf, PlaceError> {
+    let main = repo.main_work_dir();
+    let ground = Ground::of(repo.common_dir(), main.as_deref());
+    let holders = ground.holders(rules);
+    if let (Some(_), Some(root)) = (rules.root, holders.first()) {
+        let inside = [
+            Some(ground.top.as_path()),
+            main.as_deref(),
+            Some(repo.common_dir()),
+        ];
+        if let Some(top) = inside.into_iter().flatten().find(|top| root.starts_with(top)) {
+            return Err(PlaceError::Inside {
+                root: root.clone(),
+                top: top.to_owned(),
+            });
+        }
+    }
+    let Some(holder) = holders.iter().find(|holder| is_writable(holder)) else {
+        return Err(PlaceError::Unwritable {
+            holder: holders.into_iter().next().unwrap_or_default(),
+        });
+    };
+    let holder = resolved(holder);
+    let place = holder.join(ground.folder(zone, clone));
+    let numbered = (2..=TRIES).map(|n| {
+        let mut name = place.clone().into_os_string();
+        name.push(format!("-{n}"));
+        PathBuf::from(name)
+    });
+    let free = std::iter::once(place.clone())
+        .chain(numbered)
+        .find(|place| is_ours_to_take(repo, place));
+    free.ok_or(PlaceError::Taken { place })
+}
+
+/// Whether nothing stands at `place`, or nothing but a worktree of this repository.
+pub fn is_ours_to_take(repo: &Repo, place: &Path) -> bool {
+    if !place.is_symlink() && !place.exists() {
+        return true;
+    }
+    let is_empty_dir =
+        !place.is_symlink() && std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+    is_empty_dir
+        || Checkout::linked_at(repo.common_dir(), place).is_some()
+        || super::checkout::points_into(place, repo.common_dir())
+}
+
+/// The top of the outermost checkout around a submodule's git folder, `<top>/.git/modules/<name>`.
+fn superproject(common: &Path) -> Option<PathBuf> {
+    let parts: Vec<_> = common.components().collect();
+    let at = parts
+        .windows(2)
+        .position(|pair| pair[0].as_os_str() == ".git" && pair[1].as_os_str() == "modules")?;
+    Some(parts[..at].iter().collect())
+}
+
+/// What stands for a bare repository: `x.git` as `x`, and the folder around a `.git` or `.bare`.
+fn bare_top(common: &Path) -> PathBuf {
+    let name = common.file_name().unwrap_or_default().as_bytes();
+    match name.strip_suffix(b".git") {
+        Some(stem) if !stem.is_empty() => common.with_file_name(OsStr::from_bytes(stem)),
+        _ if name.starts_with(b".") => common.parent().unwrap_or(common).to_owned(),
+        _ => common.to_owned(),
+    }
+}
+
+/// A repository name that leaves room for ours in a component of 255 bytes, and hides nothing.
+fn trimmed(name: &OsStr) -> OsString {
+    let name = name.as_bytes();
+    let name = &name[name.iter().take_while(|byte| **byte == b'.').count()..];
+    let end = (0..=name.len().min(MAX_NAME))
+        .rev()
+        .find(|&at| at == name.len() || !matches!(name[at], 0x80..=0xbf));
+    let name = &name[..end.unwrap_or(0)];
+    OsString::from_vec(if name.is_empty() {
+        b"repository".to_vec()
+    } else {
+        name.to_vec()
+    })
+}
+
+/// A path without `.` and `..`, as text: it need not exist.
+pub(super) fn normal(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            other => clean.push(other),
+        }
+    }
+    clean
+}
+
+/// A path whose existing part is canonical, so that it compares equal with what git records.
+fn resolved(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|a| Some((a, a.canonicalize().ok()?)));
+    match known {
+        Some((ancestor, real)) => path.strip_prefix(ancestor).map_or(real.clone(), |rest| {
+            if rest.as_os_str().is_empty() {
+                real
+            } else {
+                real.join(rest)
+            }
+        }),
+        None => path.to_owned(),
+    }
+}
+
+fn is_writable(holder: &Path) -> bool {
+    let nearest = holder.ancestors().find(|a| a.exists());
+    nearest.is_some_and(|a| a.is_dir() && access(a, Access::WRITE_OK | Access::EXEC_OK).is_ok())
+}
+
+#[cfg(test)]
+mod tests;

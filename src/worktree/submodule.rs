@@ -1,0 +1,215 @@
+//! Submodules of a new worktree, from objects that are on this machine.
+//!
+//! A submodule whose commit the main checkout has is set up as a repository of its own in the worktree: it
+//! borrows the objects (alternates) and keeps branches and commits to itself, so that a brain can commit in it
+//! while the main repository stays untouched. Nothing is fetched. One whose commit is not here is named as
+//! missing, with its folder left empty as git leaves it.
+//!
+//! A submodule that is set up is never touched again from outside: its git folder is the clone's then, and no
+//! git of ours runs in it.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+
+use bstr::ByteSlice;
+
+use super::checkout::Checkout;
+use crate::process::{Cmd, ProcessError};
+
+/// How deep submodules of submodules are followed.
+const DEPTH: usize = 8;
+/// How long setting up one may take.
+const PATIENCE: Duration = Duration::from_mins(30);
+/// The mode of a submodule in `git ls-files --stage`.
+const GITLINK: &[u8] = b"160000";
+
+/// What became of a worktree's submodules; paths are relative to its top.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Submodules {
+    /// Set up now.
+    pub ready: Vec<PathBuf>,
+    /// Not set up, with the reason.
+    pub missing: Vec<(PathBuf, String)>,
+}
+
+/// A submodule as the superproject's index and `.gitmodules` have it.
+struct Wanted {
+    path: PathBuf,
+    name: Option<String>,
+    commit: String,
+}
+
+/// Sets up the submodules of `checkout` that are not set up yet.
+///
+/// `common` is the repository's common folder, whose `modules/` has the main checkout's submodules; `main` is the
+/// main work tree, for submodules that keep their git folder inside.
+///
+/// # Errors
+/// If git cannot list them. One that cannot be set up is no error but named in the result.
+pub fn set_up(checkout: &Checkout, common: &Path, main: Option<&Path>) -> Result<Submodules, ProcessError> {
+    let mut done = Submodules::default();
+    descend(checkout, common, main, Path::new(""), DEPTH, &mut done)?;
+    Ok(done)
+}
+
+fn descend(
+    checkout: &Checkout,
+    common: &Path,
+    main: Option<&Path>,
+    above: &Path,
+    depth: usize,
+    done: &mut Submodules,
+) -> Result<(), ProcessError> {
+    if depth == 0 || !is_plain_file(&checkout.path.join(".gitmodules")) {
+        return Ok(());
+    }
+    for wanted in wanted(checkout)? {
+        let shown = above.join(&wanted.path);
+        let top = checkout.path.join(&wanted.path);
+        if top.join(".git").symlink_metadata().is_ok() {
+            continue;
+        }
+        match local_source(&wanted, common, main) {
+            Err(why) => done.missing.push((shown, why)),
+            Ok(source) => match borrow(&source, &top, &wanted.commit) {
+                Err(error) => done.missing.push((shown, error.to_string())),
+                Ok(inner) => {
+                    done.ready.push(shown.clone());
+                    let inner_main = main.map(|main| main.join(&wanted.path));
+                    descend(&inner, &source, inner_main.as_deref(), &shown, depth - 1, done)?;
+                }
+            },
+        }
+    }
+    Ok(())
+}
+
+fn is_plain_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_file())
+}
+
+/// The submodules of the checkout's index.
+fn wanted(checkout: &Checkout) -> Result<Vec<Wanted>, ProcessError> {
+    let staged = checkout.git().args(["ls-files", "--stage", "-z"]).output()?;
+    let links: Vec<_> = staged
+        .split_str(b"\0")
+        .filter(|line| line.starts_with(GITLINK))
+        .collect();
+    if links.is_empty() {
+        return Ok(Vec::new());
+    }
+    let config = checkout
+        .git()
+        .args(["config", "--no-includes", "--file", ".gitmodules", "-z", "--list"]);
+    let names = names_by_path(&config.finish()?.stdout);
+    Ok(links
+        .into_iter()
+        .filter_map(|line| {
+            let (head, path) = line.split_once_str(b"\t")?;
+            let commit = head.to_str().ok()?.split(' ').nth(1)?.to_owned();
+            let name = names.get(path).cloned();
+            let path = path.to_path_lossy().into_owned();
+            Some(Wanted { path, name, commit })
+        })
+        .collect())
+}
+
+/// Reads `submodule.<name>.path` lines of `git config -z --list`.
+fn names_by_path(config: &[u8]) -> HashMap<Vec<u8>, String> {
+    let entries = config
+        .split_str(b"\0")
+        .filter_map(|entry| entry.split_once_str(b"\n"));
+    let paths = entries.filter_map(|(key, path)| {
+        let name = key.strip_prefix(b"submodule.")?.strip_suffix(b".path")?;
+        Some((path.to_vec(), name.to_str().ok()?.to_owned()))
+    });
+    paths.collect()
+}
+
+/// The git folder on this machine that has the wanted commit.
+fn local_source(wanted: &Wanted, common: &Path, main: Option<&Path>) -> Result<PathBuf, String> {
+    let Some(name) = &wanted.name else {
+        return Err("not in .gitmodules".to_owned());
+    };
+    let is_inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+    if !is_inside(Path::new(name)) || !is_inside(&wanted.path) {
+        return Err("its name or path leads outside".to_owned());
+    }
+    let absorbed = Some(common.join("modules").join(name));
+    let inner = main.map(|main| main.join(&wanted.path).join(".git"));
+    let candidates = absorbed.into_iter().chain(inner);
+    let known: Vec<_> = candidates.filter(|dir| dir.join("objects").is_dir()).collect();
+    if known.is_empty() {
+        return Err("not set up in the main checkout; run: git submodule update --init".to_owned());
+    }
+    let commit = format!("{}^{{commit}}", wanted.commit);
+    let has_commit = |dir: &PathBuf| {
+        let found = Cmd::git(dir).args(["cat-file", "-e", &commit]).finish();
+        found.is_ok_and(|done| done.status.success())
+    };
+    known
+        .into_iter()
+        .find(has_commit)
+        .ok_or_else(|| format!("commit {:.10} is not on this machine", wanted.commit))
+}
+
+/// Makes a repository at `top` that borrows the objects of `source` and stands at `commit`.
+fn borrow(source: &Path, top: &Path, commit: &str) -> Result<Checkout, ProcessError> {
+    let git = || Cmd::new("git").args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]);
+    git()
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .args([
+            "clone",
+            "--quiet",
+            "--shared",
+            "--no-checkout",
+            "--template=",
+            "--",
+        ])
+        .args([source, top])
+        .patience(PATIENCE)
+        .output()?;
+    let inner = Checkout {
+        git_dir: top.join(".git"),
+        path: top.to_owned(),
+    };
+    let url = Cmd::git(source)
+        .args(["config", "--get", "remote.origin.url"])
+        .finish()?;
+    if url.status.success() {
+        let url = url.stdout.trim_end().to_os_str_lossy().into_owned();
+        inner
+            .git()
+            .args(["config", "remote.origin.url"])
+            .arg(url)
+            .output()?;
+    }
+    let checkout = inner.git().env("GIT_NO_LAZY_FETCH", "0").patience(PATIENCE);
+    if let Err(error) = checkout
+        .args(["checkout", "--quiet", "--detach", commit])
+        .output()
+    {
+        // Left empty, as git leaves one that is not set up.
+        drop(fs::remove_dir_all(top).and_then(|()| fs::create_dir(top)));
+        return Err(error);
+    }
+    Ok(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_path() {
+        let config = b"submodule.a b.path\nlib/a\0submodule.a b.url\n../a\0submodule.c.path\nc\nd\0";
+        let names = names_by_path(config);
+        assert_eq!(names.get(b"lib/a".as_slice()).map(String::as_str), Some("a b"));
+        assert_eq!(names.get(b"c\nd".as_slice()).map(String::as_str), Some("c"));
+    }
+}
