@@ -1,0 +1,337 @@
+//! Files under a folder whose content a brain may have arranged.
+//!
+//! Every step of a path is opened from the folder above it without following links, so that a planted link leads
+//! nowhere and a write never leaves the folder. Only regular files are read, and only up to a cap; a pipe or a
+//! device that stands in for a file counts as absent. The folder itself is given by us and must be a folder.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+    path::Path,
+};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// A folder below which nothing is followed.
+#[derive(Debug)]
+pub struct Beneath {
+    top: OwnedFd,
+}
+
+/// What one name of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, pipe, socket or device.
+    Other,
+}
+
+impl Beneath {
+    /// Opens `folder`.
+    ///
+    /// # Errors
+    /// When it is missing or no folder.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let top = rustix::fs::openat(CWD, folder, FOLDER, Mode::empty())?;
+        Ok(Self { top })
+    }
+
+    /// Makes `folder` where it is missing and opens it. Its parents are ours.
+    ///
+    /// # Errors
+    /// When it can be neither made nor opened.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Self::open(folder)
+    }
+
+    /// The content of a regular file; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is longer than `cap`, or reading fails.
+    pub fn read(&self, path: &str, cap: usize) -> io::Result<Option<Vec<u8>>> {
+        let Some((folder, name)) = self.parent(path)? else {
+            return Ok(None);
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(error) if is_absence(error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.take(cap as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > cap {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("{path} is longer than {cap} bytes"),
+            ));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Writes a file whole, replacing whatever has its name; folders on the way are made, and a link or file that
+    /// stands in for one is removed.
+    ///
+    /// # Errors
+    /// When the disk does not let us.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let (parent, name) = split(path);
+        let folder = self.make_folder(parent)?;
+        let fresh = format!(".khlone-{name}");
+        remove_at(&folder, fresh.as_bytes())?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&folder, fresh.as_str(), flags, Mode::from_raw_mode(0o644))?;
+        File::from(file).write_all(bytes)?;
+        if entry_at(&folder, name.as_bytes())? == Some(Entry::Folder) {
+            remove_at(&folder, name.as_bytes())?;
+        }
+        Ok(rustix::fs::renameat(&folder, fresh.as_str(), &folder, name)?)
+    }
+
+    /// Makes a folder and those above it, removing what stands in the way.
+    ///
+    /// # Errors
+    /// When the disk does not let us.
+    pub fn make_folder(&self, path: &str) -> io::Result<OwnedFd> {
+        let mut folder = self.top.try_clone()?;
+        for step in path.split('/').filter(|step| !step.is_empty()) {
+            match rustix::fs::openat(&folder, step, FOLDER, Mode::empty()) {
+                Ok(next) => folder = next,
+                Err(error) if is_absence(error) => {
+                    remove_at(&folder, step.as_bytes())?;
+                    rustix::fs::mkdirat(&folder, step, Mode::from_raw_mode(0o755))?;
+                    folder = rustix::fs::openat(&folder, step, FOLDER, Mode::empty())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Removes a file, link or whole folder; what is absent already is fine.
+    ///
+    /// # Errors
+    /// When the disk does not let us.
+    pub fn remove(&self, path: &str) -> io::Result<()> {
+        match self.parent(path)? {
+            Some((folder, name)) => remove_at(&folder, name.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands at `path`, if anything.
+    ///
+    /// # Errors
+    /// When the disk does not let us look.
+    pub fn entry(&self, path: &str) -> io::Result<Option<Entry>> {
+        match self.parent(path)? {
+            Some((folder, name)) => entry_at(&folder, name.as_bytes()),
+            None => Ok(None),
+        }
+    }
+
+    /// The names in a folder, sorted; names that are not UTF-8 are left out, a missing folder has none.
+    ///
+    /// # Errors
+    /// When there are more than `cap`, or reading fails.
+    pub fn list(&self, path: &str, cap: usize) -> io::Result<Vec<(String, Entry)>> {
+        let Some(folder) = self.folder(path)? else {
+            return Ok(Vec::new());
+        };
+        let mut names = Vec::new();
+        for item in Dir::read_from(&folder)? {
+            let item = item?;
+            let Ok(name) = item.file_name().to_str() else {
+                continue;
+            };
+            if name == "." || name == ".." {
+                continue;
+            }
+            if names.len() >= cap {
+                return Err(io::Error::new(
+                    io::ErrorKind::FileTooLarge,
+                    format!("{path} has more than {cap} entries"),
+                ));
+            }
+            let kind = match item.file_type() {
+                FileType::Unknown => entry_at(&folder, name.as_bytes())?.unwrap_or(Entry::Other),
+                known => entry_of(known),
+            };
+            names.push((name.to_owned(), kind));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn folder(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+        let mut folder = self.top.try_clone()?;
+        for step in path.split('/').filter(|step| !step.is_empty()) {
+            debug_assert_ne!(step, "..");
+            match rustix::fs::openat(&folder, step, FOLDER, Mode::empty()) {
+                Ok(next) => folder = next,
+                Err(error) if is_absence(error) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(folder))
+    }
+
+    fn parent<'a>(&self, path: &'a str) -> io::Result<Option<(OwnedFd, &'a str)>> {
+        let (parent, name) = split(path);
+        Ok(self.folder(parent)?.map(|folder| (folder, name)))
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Links (`ELOOP` under no-follow), files in the place of folders and missing names are all "not there".
+fn is_absence(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::MLINK
+    )
+}
+
+fn entry_of(kind: FileType) -> Entry {
+    match kind {
+        FileType::RegularFile => Entry::File,
+        FileType::Directory => Entry::Folder,
+        _ => Entry::Other,
+    }
+}
+
+fn entry_at(folder: &OwnedFd, name: &[u8]) -> io::Result<Option<Entry>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(entry_of(FileType::from_raw_mode(stat.st_mode)))),
+        Err(error) if is_absence(error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove_at(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
+    match entry_at(folder, name)? {
+        None => Ok(()),
+        Some(Entry::File | Entry::Other) => Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?),
+        Some(Entry::Folder) => {
+            empty(&open_folder(folder, name)?)?;
+            Ok(rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
+        }
+    }
+}
+
+/// Opens a folder that is about to be removed, whatever its permissions.
+fn open_folder(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    if let Err(rustix::io::Errno::ACCESS) = rustix::fs::openat(parent, name, FOLDER, Mode::empty()) {
+        rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+    }
+    let folder = rustix::fs::openat(parent, name, FOLDER, Mode::empty())?;
+    rustix::fs::fchmod(&folder, Mode::RWXU)?;
+    Ok(folder)
+}
+
+/// Empties a folder of any depth with two open folders and no recursion: what lies two levels down is moved up one
+/// until nothing is left.
+fn empty(folder: &OwnedFd) -> io::Result<()> {
+    let mut moved = 0_u64;
+    loop {
+        let names = names_in(folder)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            if entry_at(folder, &name)? != Some(Entry::Folder) {
+                rustix::fs::unlinkat(folder, &*name, AtFlags::empty())?;
+                continue;
+            }
+            let inner = open_folder(folder, &name)?;
+            for deep in names_in(&inner)? {
+                if entry_at(&inner, &deep)? == Some(Entry::Folder) {
+                    drop(open_folder(&inner, &deep)?);
+                    moved += 1;
+                    let up = format!(".khlone-{moved}-{}", std::process::id());
+                    rustix::fs::renameat(&inner, &*deep, folder, up.as_str())?;
+                } else {
+                    rustix::fs::unlinkat(&inner, &*deep, AtFlags::empty())?;
+                }
+            }
+            rustix::fs::unlinkat(folder, &*name, AtFlags::REMOVEDIR)?;
+        }
+    }
+}
+
+fn names_in(folder: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for item in Dir::read_from(folder)? {
+        let item = item?;
+        let name = item.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_lead_nowhere_and_writes_stay_below() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        symlink(outside.path(), dir.path().join("info")).unwrap();
+        symlink(outside.path().join("secret"), dir.path().join("HEAD")).unwrap();
+        let beneath = Beneath::open(dir.path()).unwrap();
+        assert_eq!(beneath.read("info/secret", 9).unwrap(), None);
+        assert_eq!(beneath.read("HEAD", 9).unwrap(), None);
+        beneath.write("HEAD", b"mine").unwrap();
+        beneath.write("info/secret", b"mine").unwrap();
+        assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"s");
+        assert_eq!(beneath.read("info/secret", 9).unwrap().unwrap(), b"mine");
+        assert!(beneath.read("HEAD", 3).is_err());
+    }
+
+    #[test]
+    fn deep_and_locked_folders_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let beneath = Beneath::open(dir.path()).unwrap();
+        let deep = vec!["d"; 3000].join("/");
+        drop(beneath.make_folder(&format!("a/{deep}")).unwrap());
+        std::fs::create_dir_all(dir.path().join("a/x/y")).unwrap();
+        std::fs::write(dir.path().join("a/x/f"), "").unwrap();
+        std::fs::set_permissions(dir.path().join("a/x"), std::fs::Permissions::from_mode(0o0)).unwrap();
+        beneath.remove("a").unwrap();
+        assert_eq!(beneath.list("", 9).unwrap(), []);
+    }
+
+    #[test]
+    fn pipes_are_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::process::Cmd::new("mkfifo")
+            .arg(dir.path().join("p"))
+            .output()
+            .unwrap();
+        let beneath = Beneath::open(dir.path()).unwrap();
+        assert_eq!(beneath.read("p", 9).unwrap(), None);
+        assert_eq!(beneath.entry("p").unwrap(), Some(Entry::Other));
+    }
+}

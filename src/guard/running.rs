@@ -1,0 +1,178 @@
+//! A process tree that was started: who in it is the brain, how it is stopped, when it is over.
+
+use std::{
+    io::Read,
+    os::fd::OwnedFd,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    process::{Pid, PidfdFlags, Signal},
+};
+
+/// What [`super::sandbox::Confinement::start`] started.
+#[derive(Debug)]
+pub struct Running {
+    /// The child: bubblewrap on T2, the program itself on T0. Its streams are the caller's to take.
+    pub child: Child,
+    info: Option<std::io::PipeReader>,
+    init: Option<Target>,
+}
+
+/// A process held by a descriptor, so that its number cannot come to mean another one.
+#[derive(Debug)]
+struct Target {
+    pid: Pid,
+    handle: OwnedFd,
+}
+
+impl Target {
+    fn hold(pid: Pid) -> Option<Self> {
+        let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        Some(Self { pid, handle })
+    }
+
+    fn signal(&self, signal: Signal) -> bool {
+        rustix::process::pidfd_send_signal(&self.handle, signal).is_ok()
+    }
+}
+
+impl Running {
+    pub(super) fn new(child: Child, info: Option<std::io::PipeReader>) -> Self {
+        Self {
+            child,
+            info,
+            init: None,
+        }
+    }
+
+    /// The brain's process id on the host, once it runs: inside the sandbox the first process after init.
+    pub fn brain(&mut self) -> Option<Pid> {
+        if self.info.is_none() && self.init.is_none() {
+            return own_pid(&self.child);
+        }
+        let init = self.init()?.pid;
+        children(init).into_iter().find(|pid| inner_pid(*pid) == Some(2))
+    }
+
+    /// Signals the brain itself. A signal to the group would end the sandbox first and leave it no time.
+    /// False when it is gone, or not there yet.
+    pub fn signal(&mut self, signal: Signal) -> bool {
+        let Some(brain) = self.brain().and_then(Target::hold) else {
+            return false;
+        };
+        let still_it = self.info.is_none() && self.init.is_none() || inner_pid(brain.pid) == Some(2);
+        still_it && brain.signal(signal)
+    }
+
+    /// Ends everything at once: the sandbox's init, with which the kernel ends all that is in it; on T0 the group
+    /// (what left the group is the caller's to find, see [`super::survivors`]).
+    pub fn kill(&mut self) {
+        if let Some(init) = self.init() {
+            let _gone = init.signal(Signal::KILL);
+        }
+        if let Some(pid) = own_pid(&self.child) {
+            let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+    }
+
+    /// Waits at most `patience` for the end.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub fn wait(&mut self, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if let Some(target) = own_pid(&self.child).and_then(Target::hold) {
+            readable(&target.handle, patience)?;
+        }
+        self.child.try_wait()
+    }
+
+    /// The sandbox's init, as bubblewrap names it: the first time this is asked it waits for the answer.
+    fn init(&mut self) -> Option<&Target> {
+        if let Some(mut info) = self.info.take() {
+            let mut text = Vec::new();
+            let mut chunk = [0; 512];
+            // Not read to its end: another child of ours may have inherited the other side of the pipe.
+            while child_pid(&text).is_none() && readable(&info, Duration::from_secs(5)).unwrap_or(false) {
+                match info.read(&mut chunk) {
+                    Ok(count @ 1..) => text.extend_from_slice(&chunk[..count]),
+                    Ok(0) | Err(_) => break,
+                }
+            }
+            self.init = child_pid(&text).and_then(Target::hold);
+        }
+        self.init.as_ref()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that is forgotten must not run on unseen.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill();
+            drop(self.child.wait());
+        }
+    }
+}
+
+pub(super) fn readable(fd: &impl std::os::fd::AsFd, patience: Duration) -> std::io::Result<bool> {
+    let limit = Timespec::try_from(patience).ok();
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    match rustix::event::poll(&mut fds, limit.as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn own_pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()).ok()?)
+}
+
+fn child_pid(info: &[u8]) -> Option<Pid> {
+    let info: serde_json::Value = serde_json::from_slice(info).ok()?;
+    Pid::from_raw(i32::try_from(info.get("child-pid")?.as_i64()?).ok()?)
+}
+
+/// The children of a process, also on kernels that do not list them.
+pub(super) fn children(parent: Pid) -> Vec<Pid> {
+    let parent = parent.as_raw_nonzero();
+    if let Ok(list) = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
+        return list
+            .split_whitespace()
+            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+            .collect();
+    }
+    let parent = parent.to_string();
+    processes()
+        .filter(|pid| status_field(*pid, "PPid").as_deref() == Some(&parent))
+        .collect()
+}
+
+/// Every process that this one can see.
+pub(super) fn processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+/// The number that a process has in the innermost namespace.
+fn inner_pid(pid: Pid) -> Option<i32> {
+    status_field(pid, "NSpid")?
+        .split_whitespace()
+        .last()?
+        .parse()
+        .ok()
+}
+
+fn status_field(pid: Pid, name: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}

@@ -1,0 +1,249 @@
+//! The sandbox of one process tree: bubblewrap on tier T2, nothing but the same environment and folder on T0.
+//!
+//! Promised on T2: nothing outside `writable`, the work tree (of an act) and the private git folder can be written;
+//! HOME, other homes, temp and run folders with their sockets are covered but for what is named; no process
+//! outlives the sandbox's init, which dies with us; no capability is held, also not by root; with
+//! [`Network::None`] there is a loopback of its own and nothing else.
+//!
+//! Not promised: reading what every user of the machine can read; with an open network, abstract sockets and what
+//! listens on loopback. Root without capabilities still owns root's files, so it reads what root may read.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::fd::BorrowedFd,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use rustix::io::FdFlags;
+
+use super::{homes, mounts::Mounts, running::Running};
+use crate::{
+    process::{Cmd, ProcessError},
+    task::{Class, Explain},
+};
+
+/// What a brain can reach besides its own processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    /// The host's network.
+    #[default]
+    Open,
+    /// A loopback of its own.
+    None,
+}
+
+/// How a clone's git looks from inside.
+#[derive(Debug, Clone)]
+pub struct GitView {
+    /// The private git folder.
+    pub private: PathBuf,
+    /// The file that stands in for the work tree's `.git` file and names the private git folder.
+    pub dot_git: PathBuf,
+    /// The repository's own git folder, of which only objects and submodules are shown.
+    pub common: PathBuf,
+}
+
+/// All that a process tree may see and change.
+#[derive(Debug, Clone)]
+pub struct Confinement {
+    /// The bubblewrap to use; `None` is tier T0.
+    pub bwrap: Option<PathBuf>,
+    /// The clone's work tree, where the process starts.
+    pub work_dir: PathBuf,
+    /// Whether the work tree and the private git folder can be written: true for an act.
+    pub writes: bool,
+    /// The clone's git, where it has one of its own.
+    pub git: Option<GitView>,
+    /// The user's home, covered but for toolchains and what is named below.
+    pub home: PathBuf,
+    /// A folder to use as `/tmp`; without one it is in memory.
+    pub tmp: Option<PathBuf>,
+    /// Further paths that can be written: sessions and credentials of the brain, tool caches, what the user names.
+    pub writable: Vec<PathBuf>,
+    /// Paths that can be read although they lie in a covered place: settings, the brain's program.
+    pub read_only: Vec<PathBuf>,
+    /// Paths that are covered besides the usual ones: khlone's own folders, the folder of the socket.
+    pub hidden: Vec<PathBuf>,
+    /// The complete environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// What the process can reach.
+    pub network: Network,
+}
+
+/// The standard streams of a start, and the lock that lives as long as what was started.
+#[derive(Debug)]
+pub struct Streams<'a> {
+    /// Its stdin.
+    pub stdin: Stdio,
+    /// Its stdout.
+    pub stdout: Stdio,
+    /// Its stderr.
+    pub stderr: Stdio,
+    /// An open file that every process of the sandbox's lifetime keeps open: the attempt's lock.
+    pub lock: Option<BorrowedFd<'a>>,
+}
+
+/// A sandbox that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// A pipe or its flags failed.
+    #[error("cannot prepare the sandbox: {0}")]
+    Prepare(#[from] std::io::Error),
+    /// The program could not be started.
+    #[error(transparent)]
+    Spawn(#[from] ProcessError),
+}
+
+impl Explain for SandboxError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("git khlone doctor".to_owned())
+    }
+}
+
+/// Namespaces and rights. The user namespace is there for root too: real root with real capabilities could undo
+/// every mount.
+const SHAPE: [&str; 9] = [
+    "--unshare-user",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--die-with-parent",
+    "--new-session",
+    "--cap-drop",
+    "ALL",
+];
+
+/// Kernel switches in `/proc` that root's user id may turn without any capability. bubblewrap looks at the folder's
+/// own mode and leaves `sys` open.
+const SWITCHES: [&str; 10] = [
+    "sys",
+    "sysrq-trigger",
+    "irq",
+    "bus",
+    "fs",
+    "acpi",
+    "scsi",
+    "mtrr",
+    "dynamic_debug",
+    "pressure",
+];
+
+impl Confinement {
+    /// The command that runs `argv` confined, to be run to its end by the caller.
+    pub fn command(&self, argv: &[OsString]) -> Cmd {
+        self.command_with(argv, &[])
+    }
+
+    /// Starts `argv` confined.
+    ///
+    /// The parent-death signal is bound to the calling thread: call this from a thread that lives as long as the
+    /// sandbox shall.
+    ///
+    /// # Errors
+    /// [`SandboxError`] if nothing was started.
+    pub fn start(&self, argv: &[OsString], streams: Streams<'_>) -> Result<Running, SandboxError> {
+        let mut extra = Vec::new();
+        let mut info = None;
+        if self.bwrap.is_some() {
+            let (reader, writer) = std::io::pipe()?;
+            pass_on(&writer, true)?;
+            extra.extend(["--info-fd".into(), raw(&writer)]);
+            if let Some(lock) = streams.lock {
+                extra.extend(["--sync-fd".into(), raw(lock)]);
+            }
+            info = Some((reader, writer));
+        }
+        let cmd = self.command_with(argv, &extra);
+        let program = cmd.argv().first().cloned().unwrap_or_default();
+        let mut command = cmd.into_inner();
+        command
+            .stdin(streams.stdin)
+            .stdout(streams.stdout)
+            .stderr(streams.stderr);
+        if let Some(lock) = streams.lock {
+            pass_on(lock, true)?;
+        }
+        let spawned = command.spawn();
+        if let Some(lock) = streams.lock {
+            pass_on(lock, false)?;
+        }
+        let child = spawned.map_err(|source| ProcessError::Spawn { program, source })?;
+        Ok(Running::new(child, info.map(|(reader, _)| reader)))
+    }
+
+    fn command_with(&self, argv: &[OsString], extra: &[OsString]) -> Cmd {
+        let Some(bwrap) = &self.bwrap else {
+            let mut words = argv.iter();
+            return Cmd::new(words.next().map_or(OsStr::new("true"), OsString::as_os_str))
+                .args(words)
+                .dir(&self.work_dir)
+                .only_env(self.env.iter().cloned());
+        };
+        let mut cmd = Cmd::new(bwrap).args(SHAPE).args(extra);
+        if self.network == Network::None {
+            cmd = cmd.arg("--unshare-net");
+        }
+        cmd = cmd.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
+        for switch in SWITCHES {
+            let path = Path::new("/proc").join(switch);
+            if path.exists() {
+                cmd = cmd.arg("--ro-bind").arg(&path).arg(&path);
+            }
+        }
+        cmd.args(self.mounts(argv).into_args())
+            .arg("--chdir")
+            .arg(&self.work_dir)
+            .arg("--")
+            .args(argv)
+            .only_env(self.env.iter().cloned())
+    }
+
+    fn mounts(&self, argv: &[OsString]) -> Mounts {
+        let mut mounts = Mounts::default();
+        homes::cover(&mut mounts, &self.home);
+        for place in ["/tmp", "/var/tmp"] {
+            match &self.tmp {
+                Some(tmp) => mounts.place(tmp, Path::new(place), true),
+                None => mounts.hide(Path::new(place)),
+            }
+        }
+        for path in &self.hidden {
+            mounts.hide(path);
+        }
+        homes::uncover(&mut mounts, &self.home, &self.env, argv.first());
+        for path in &self.read_only {
+            mounts.read_only(path);
+        }
+        for path in &self.writable {
+            mounts.writable(path);
+        }
+        mounts.place(&self.work_dir, &self.work_dir, self.writes);
+        if let Some(git) = &self.git {
+            // Of the repository only what git needs to read: its config may hold tokens.
+            mounts.hide(&git.common);
+            for shown in ["objects", "modules", "lfs"] {
+                mounts.read_only(&git.common.join(shown));
+            }
+            mounts.place(&git.private, &git.private, self.writes);
+            mounts.place(&git.dot_git, &self.work_dir.join(".git"), false);
+        }
+        mounts
+    }
+}
+
+/// Lets a descriptor through to the next child, or not.
+fn pass_on(fd: impl std::os::fd::AsFd, pass: bool) -> std::io::Result<()> {
+    let flags = if pass { FdFlags::empty() } else { FdFlags::CLOEXEC };
+    Ok(rustix::io::fcntl_setfd(fd, flags)?)
+}
+
+fn raw(fd: impl std::os::fd::AsFd) -> OsString {
+    use std::os::fd::AsRawFd;
+    fd.as_fd().as_raw_fd().to_string().into()
+}
