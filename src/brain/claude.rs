@@ -1,0 +1,481 @@
+//! Anthropic's Claude Code, `claude -p --output-format stream-json`.
+//!
+//! Measured with 2.1.330. Failures come as a `result` line with `subtype: "success"` and `is_error: true`, often
+//! with exit code 0; the first key of a line need not be `type`. A session takes the UUID that we give it, once;
+//! after that only `--resume` opens it. On resume the tokens are this run's, the cost is the whole session's.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{
+    Deserialize,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use super::{
+    contract::{
+        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Total,
+        Vars,
+    },
+    event::{Event, Role, Trouble},
+    text::{INPUT, Input, OUTPUT, Text, trouble},
+    translate::{Translator, before},
+};
+use crate::task::Mode;
+
+/// How often it may run into a limit before we stop waiting, some seventeen seconds in. By itself it goes on for
+/// minutes.
+const LIMITED: u64 = 5;
+/// The tools that write files; an ask goes without.
+const WRITING_TOOLS: &str = "Edit,Write,NotebookEdit";
+
+/// See the module.
+pub(super) struct Claude;
+
+impl Brain for Claude {
+    fn name(&self) -> &'static str {
+        "claude"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume: true,
+            own_session: true,
+            tool_start: ToolStart::Async,
+            usage: true,
+            cost: true,
+        }
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            program: Some("claude"),
+            version: &["--version"],
+            status: Some(&["auth", "status"]),
+            install: "npm install -g @anthropic-ai/claude-code",
+            login: "claude auth login",
+        }
+    }
+
+    fn env_names(&self, vars: Vars<'_>) -> Vec<String> {
+        let mut names = vec!["ANTHROPIC_*", "CLAUDE_*", "DISABLE_*", "MAX_THINKING_TOKENS"];
+        // Keys of a cloud reach it only where the user pointed it to that cloud.
+        if vars("CLAUDE_CODE_USE_BEDROCK").is_some() {
+            names.push("AWS_*");
+        }
+        if vars("CLAUDE_CODE_USE_VERTEX").is_some() {
+            names.extend(["GOOGLE_*", "CLOUD_ML_REGION", "VERTEX_*"]);
+        }
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
+        let program = job.program.unwrap_or("claude".as_ref());
+        let mut launch = Launch::new(program, &["-p", "--output-format", "stream-json", "--verbose"]);
+        permit(job, &mut launch);
+        if let Some(model) = job.model {
+            launch.option("--model", model);
+        }
+        match job.session {
+            Session::New(id) => launch.option("--session-id", id),
+            Session::Resume { id, .. } => launch.option("--resume", id),
+        };
+        launch.env("DISABLE_AUTOUPDATER", "1").stdin = Stdin::Prompt;
+        state(job, &mut launch)?;
+        Ok(launch)
+    }
+
+    fn translator(&self, session: &Session) -> Translator {
+        let dialect = Conversation {
+            before: before(session),
+            denials: 0,
+        };
+        Translator::new(dialect, session)
+    }
+}
+
+/// What it may do. Inside our sandbox everything; an ask goes without the tools that write, and its worktree is
+/// read-only there.
+fn permit(job: &Job<'_>, launch: &mut Launch) {
+    let free = match job.mode {
+        Mode::Ask => job.sandboxed,
+        Mode::Act => {
+            job.permissions == Permissions::All || (job.sandboxed && job.permissions == Permissions::Auto)
+        }
+    };
+    if free {
+        // As root it refuses to skip permissions unless it is told that it is contained.
+        launch
+            .arg("--dangerously-skip-permissions")
+            .env("IS_SANDBOX", "1");
+    } else {
+        let mode = if job.mode == Mode::Ask {
+            "dontAsk"
+        } else {
+            "acceptEdits"
+        };
+        launch.option("--permission-mode", mode);
+        if job.mode == Mode::Act && !job.allow.is_empty() {
+            launch.option("--allowedTools", job.allow.join(","));
+        }
+    }
+    if job.mode == Mode::Ask {
+        launch.option("--disallowedTools", WRITING_TOOLS);
+    }
+}
+
+/// Sessions and credentials are its to write, settings are not: hooks in them would run outside the sandbox.
+fn state(job: &Job<'_>, launch: &mut Launch) -> std::io::Result<()> {
+    let own = (job.vars)("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+    let Some(home) = (job.vars)("HOME").map(PathBuf::from) else {
+        return Ok(());
+    };
+    // Servers and trusted folders, beside counters that it rewrites at every start: it gets a copy.
+    launch.copies(&own.as_ref().unwrap_or(&home).join(".claude.json"), job.state_dir)?;
+    let folder = own.unwrap_or_else(|| home.join(".claude"));
+    for name in [
+        "settings.json",
+        "settings.local.json",
+        "CLAUDE.md",
+        "agents",
+        "commands",
+        "skills",
+        "plugins",
+        "output-styles",
+        "rules",
+    ] {
+        launch.reads(folder.join(name));
+    }
+    launch.writes(folder.join(".credentials.json"));
+    launch.keeps(folder.join("projects"))?;
+    Ok(())
+}
+
+/// One line.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    subtype: Text<'a>,
+    #[serde(borrow, default)]
+    session_id: Text<'a>,
+    #[serde(borrow, default)]
+    model: Text<'a>,
+    #[serde(borrow, default)]
+    claude_code_version: Text<'a>,
+    #[serde(borrow, default)]
+    message: Blocks<'a>,
+    #[serde(borrow, default)]
+    error: Text<'a>,
+    error_status: Option<u16>,
+    attempt: Option<u64>,
+    #[serde(borrow, default)]
+    tool_name: Text<'a>,
+    #[serde(borrow, default)]
+    tool_use_id: Text<'a>,
+    #[serde(borrow, default)]
+    result: Text<'a>,
+    #[serde(borrow, default)]
+    errors: Text<'a>,
+    is_error: Option<bool>,
+    api_error_status: Option<u16>,
+    #[serde(borrow, default)]
+    terminal_reason: Text<'a>,
+    usage: Option<Tokens>,
+    total_cost_usd: Option<f64>,
+    #[serde(borrow)]
+    rate_limit_info: Option<Limits<'a>>,
+    #[serde(borrow, default)]
+    permission_denials: Vec<Denied<'a>>,
+}
+
+/// One block of a message.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Block<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    text: Text<'a>,
+    #[serde(borrow, default)]
+    thinking: Text<'a>,
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(default)]
+    input: Input,
+    #[serde(borrow, default)]
+    tool_use_id: Text<'a>,
+    #[serde(borrow, default)]
+    content: Text<'a>,
+    is_error: Option<bool>,
+}
+
+/// This run's; the input is without what came from the cache.
+#[derive(Deserialize)]
+struct Tokens {
+    #[serde(rename = "input_tokens")]
+    input: Option<u64>,
+    #[serde(rename = "cache_creation_input_tokens")]
+    cache_written: Option<u64>,
+    #[serde(rename = "cache_read_input_tokens")]
+    cache_read: Option<u64>,
+    #[serde(rename = "output_tokens")]
+    output: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Limits<'a> {
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(rename = "resetsAt")]
+    resets_at: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Denied<'a> {
+    #[serde(borrow, default)]
+    tool_name: Text<'a>,
+    #[serde(borrow, default)]
+    tool_use_id: Text<'a>,
+}
+
+/// The events of one run.
+struct Conversation {
+    before: Total,
+    denials: usize,
+}
+
+impl Dialect for Conversation {
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
+            return;
+        };
+        match (line.kind.as_str(), line.subtype.as_str()) {
+            ("system", "init") => events.push(Event::Session {
+                id: line.session_id.0.into_owned(),
+                model: line.model.filled(),
+                version: line.claude_code_version.filled(),
+            }),
+            ("system", "api_retry") => events.push(retry(&line)),
+            ("system", "permission_denied") => {
+                self.denials += 1;
+                events.push(Event::Permission {
+                    id: line.tool_use_id.0.into_owned(),
+                    tool: line.tool_name.0.into_owned(),
+                    granted: false,
+                    reason: line.message.text().clip(INPUT),
+                });
+            }
+            ("assistant", _) if !line.error.is_empty() => {
+                let text = line.message.text().clip(OUTPUT);
+                events.push(Event::error(sort(line.api_error_status, &text), text));
+            }
+            ("assistant", _) => say(&line.message, Role::Assistant, events),
+            ("user", _) => say(&line.message, Role::User, events),
+            ("rate_limit_event", _) => {
+                if let Some(info) = line.rate_limit_info {
+                    events.push(Event::RateLimit {
+                        message: info.status.0.into_owned(),
+                        until: info.resets_at,
+                    });
+                }
+            }
+            ("result", _) => self.result(&line, events),
+            _ => {}
+        }
+    }
+}
+
+impl Conversation {
+    fn result(&mut self, line: &Line<'_>, events: &mut Vec<Event>) {
+        for denied in line.permission_denials.iter().skip(self.denials) {
+            events.push(Event::Permission {
+                id: denied.tool_use_id.0.clone().into_owned(),
+                tool: denied.tool_name.0.clone().into_owned(),
+                granted: false,
+                reason: format!("{} was not permitted", denied.tool_name.as_str()),
+            });
+        }
+        if line.usage.is_some() || line.total_cost_usd.is_some() {
+            events.push(self.usage(line));
+        }
+        let ok = line.is_error == Some(false) && line.subtype.as_str() == "success";
+        let said = if line.result.is_empty() {
+            &line.errors
+        } else {
+            &line.result
+        };
+        if !ok {
+            let kind = if lost(said.as_str()) {
+                Trouble::Session
+            } else {
+                sort(line.api_error_status, said.as_str())
+            };
+            events.push(Event::fatal(kind, said.clip(OUTPUT)));
+        }
+        events.push(Event::Result {
+            ok,
+            text: if ok { line.result.filled() } else { None },
+            reason: line.terminal_reason.clip(INPUT),
+        });
+    }
+
+    fn usage(&self, line: &Line<'_>) -> Event {
+        let cost = line.total_cost_usd.map(|now| {
+            let before = self.before.cost.unwrap_or(0.0);
+            if now >= before { now - before } else { now }
+        });
+        let usage = line.usage.as_ref();
+        Event::Usage {
+            input: usage.and_then(|u| Some(u.input? + u.cache_written.unwrap_or(0))),
+            output: usage.and_then(|u| u.output),
+            cached: usage.and_then(|u| u.cache_read),
+            cost,
+        }
+    }
+}
+
+/// The blocks of a message.
+fn say(message: &Blocks<'_>, role: Role, events: &mut Vec<Event>) {
+    for block in &message.0 {
+        let event = match block.kind.as_str() {
+            "text" => Event::Message {
+                role,
+                text: block.text.0.clone().into_owned(),
+                delta: false,
+            },
+            "thinking" => Event::Thinking {
+                text: block.thinking.0.clone().into_owned(),
+            },
+            "tool_use" => Event::ToolCall {
+                id: block.id.0.clone().into_owned(),
+                tool: block.name.0.clone().into_owned(),
+                paths: block.input.paths.clone(),
+                input: block.input.brief.clone(),
+            },
+            "tool_result" => Event::ToolResult {
+                id: block.tool_use_id.0.clone().into_owned(),
+                tool: String::new(),
+                ok: block.is_error != Some(true),
+                exit: exit_code(block.content.as_str()),
+                paths: Vec::new(),
+                output: block.content.clip(OUTPUT),
+            },
+            _ => continue,
+        };
+        events.push(event);
+    }
+}
+
+/// A failed command's output begins with its exit code.
+fn exit_code(output: &str) -> Option<i64> {
+    output
+        .strip_prefix("Exit code ")?
+        .lines()
+        .next()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// A failed request that it tries again. A refused key stays refused; the first time it may be renewing its
+/// login. A limit that lasts is the runner's to wait for.
+fn retry(line: &Line<'_>) -> Event {
+    let attempt = line.attempt.unwrap_or(1);
+    let status = line
+        .error_status
+        .map_or_else(String::new, |status| format!(" ({status})"));
+    let message = format!("{}{status}, trying again: {attempt}", line.error.as_str());
+    match sort(line.error_status, line.error.as_str()) {
+        Trouble::Auth if attempt > 1 => Event::fatal(Trouble::Auth, message),
+        Trouble::Limit if attempt > LIMITED => Event::fatal(Trouble::Limit, message),
+        Trouble::Limit => Event::RateLimit { message, until: None },
+        _ => Event::error(Trouble::Warning, message),
+    }
+}
+
+fn lost(said: &str) -> bool {
+    said.contains("No conversation found") || said.contains("requires a valid session ID")
+}
+
+/// What a failed request is about, by its status where there is one.
+fn sort(status: Option<u16>, said: &str) -> Trouble {
+    match status {
+        Some(401 | 403) => Trouble::Auth,
+        Some(429) => Trouble::Limit,
+        Some(500..) => Trouble::Network,
+        _ => trouble(said),
+    }
+}
+
+/// The blocks of a message. It is an object with `content`, which is a list or one text; or one text itself.
+#[derive(Default)]
+struct Blocks<'a>(Vec<Block<'a>>);
+
+impl<'a> Blocks<'a> {
+    /// The first text.
+    fn text(&self) -> Text<'a> {
+        let text = self.0.iter().find(|block| !block.text.is_empty());
+        text.map_or_else(Text::default, |block| block.text.clone())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Blocks<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BlocksVisitor)
+    }
+}
+
+struct BlocksVisitor;
+
+impl<'de> Visitor<'de> for BlocksVisitor {
+    type Value = Blocks<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Blocks<'de>, E> {
+        Ok(Blocks(vec![Block::text(Text(text.into()))]))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Blocks<'de>, E> {
+        Ok(Blocks(vec![Block::text(Text(text.to_owned().into()))]))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Blocks<'de>, E> {
+        Ok(Blocks::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Blocks<'de>, A::Error> {
+        let mut blocks = Vec::new();
+        while let Some(block) = seq.next_element()? {
+            blocks.push(block);
+        }
+        Ok(Blocks(blocks))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Blocks<'de>, A::Error> {
+        let mut blocks = Blocks::default();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if key.as_str() == "content" {
+                blocks = map.next_value()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+impl<'a> Block<'a> {
+    fn text(text: Text<'a>) -> Self {
+        Self {
+            kind: Text("text".into()),
+            text,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What every adapter promises.
+//!
+//! An adapter is a table of facts about one coding CLI and two functions: from a [`Job`] to a [`Launch`], and
+//! from the lines that the CLI prints to canonical events. It starts nothing and stores nothing; the runner
+//! does. Prompts travel by file: the runner opens [`Job::prompt_file`] as the brain's stdin ([`Stdin::Prompt`])
+//! or the command line names it, and no prompt is ever an argument.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{event::Event, translate::Translator};
+use crate::task::{Mode, Usage};
+
+/// Looks up a variable of the user's environment.
+pub type Vars<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// One coding CLI.
+pub trait Brain: Sync {
+    /// Its name in addresses: `claude`.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How to find, install and sign in to it.
+    fn account(&self) -> Account;
+
+    /// The variables it wants from the user's environment, by name; a trailing `*` stands for any ending.
+    fn env_names(&self, vars: Vars<'_>) -> Vec<String>;
+
+    /// How to start it for a job.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] where its state folder cannot be prepared.
+    fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch>;
+
+    /// Reads what it prints.
+    fn translator(&self, session: &Session) -> Translator;
+}
+
+/// What a brain can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Capabilities {
+    /// An ended session can go on.
+    pub resume: bool,
+    /// A new session takes the id that we give it.
+    pub own_session: bool,
+    /// When it says that a tool starts.
+    pub tool_start: ToolStart,
+    /// It counts tokens.
+    pub usage: bool,
+    /// It counts money.
+    pub cost: bool,
+}
+
+/// When a brain says that a tool starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToolStart {
+    /// Only once it has ended, or not at all.
+    None,
+    /// About when it starts; the tool does not wait.
+    Async,
+    /// Before it starts, and it waits for an answer.
+    Blocking,
+}
+
+/// How to find, install and sign in to a brain.
+#[derive(Debug, Clone, Copy)]
+pub struct Account {
+    /// The program on `PATH`; `None` for what is built in.
+    pub program: Option<&'static str>,
+    /// Prints the version.
+    pub version: &'static [&'static str],
+    /// Tells by its exit code whether the user is signed in.
+    pub status: Option<&'static [&'static str]>,
+    /// The command that installs it.
+    pub install: &'static str,
+    /// The command that signs in.
+    pub login: &'static str,
+}
+
+/// What a brain is to do.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// Whether it may change files.
+    pub mode: Mode,
+    /// The model, else the brain's own choice.
+    pub model: Option<&'a str>,
+    /// The session to open or to continue.
+    pub session: &'a Session,
+    /// What it may do without asking.
+    pub permissions: Permissions,
+    /// The run is inside our sandbox, which holds it back where the brain itself does not.
+    pub sandboxed: bool,
+    /// Rules in the brain's own words that the user adds to what it may do (`brains.<name>.allow`).
+    pub allow: &'a [String],
+    /// A folder of the clone's own, kept from task to task.
+    pub state_dir: &'a Path,
+    /// The clone's worktree.
+    pub work_dir: &'a Path,
+    /// The file with the prompt, by the path that the brain sees.
+    pub prompt_file: &'a Path,
+    /// The program to run, where it is not the usual one on `PATH`.
+    pub program: Option<&'a Path>,
+    /// The user's environment.
+    pub vars: Vars<'a>,
+}
+
+/// The session a brain is to work in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Session {
+    /// A new one; brains that take an id get this one, which must be a UUID.
+    New(String),
+    /// The one with this id goes on.
+    Resume {
+        /// The id.
+        id: String,
+        /// What the brain had counted for it before this run: [`Verdict::total`] of the run before.
+        before: Total,
+    },
+}
+
+/// What a brain may do without asking (`permissions`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permissions {
+    /// In the sandbox everything, else only edits and what `allow` names.
+    #[default]
+    Auto,
+    /// Only edits and what `allow` names.
+    Edits,
+    /// Everything, sandbox or not.
+    All,
+}
+
+/// How to start a brain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Launch {
+    /// The program: a path, or a name to be found on `PATH`.
+    pub program: PathBuf,
+    /// Its arguments; no prompt is among them.
+    pub args: Vec<OsString>,
+    /// Variables to set besides those that [`Brain::env_names`] passes on.
+    pub env: Vec<(OsString, OsString)>,
+    /// What it reads.
+    pub stdin: Stdin,
+    /// What it needs of the user's home; a sandbox shows nothing else of it.
+    pub state: Vec<Mount>,
+}
+
+/// What a brain reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The prompt file.
+    Prompt,
+}
+
+/// A file or folder that a brain needs besides its worktree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is. It exists when [`Brain::launch`] has returned.
+    pub source: PathBuf,
+    /// Where the brain looks for it; differs from `source` only for a private copy.
+    pub target: PathBuf,
+    /// Sessions and credentials are written; settings are not, since they would later act outside the sandbox.
+    pub writable: bool,
+}
+
+/// What a brain has counted for a whole session.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Total {
+    /// Tokens.
+    #[serde(default)]
+    pub usage: Usage,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
+
+/// What a run came to, as far as the brain itself says; the fields are those of `task::Evidence`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one independent observation"
+)]
+pub struct Verdict {
+    /// Its own verdict: good, bad, none.
+    pub result: Option<bool>,
+    /// Not signed in, or the key is refused.
+    pub auth_failed: bool,
+    /// It ended on a limit.
+    pub limited: bool,
+    /// When the limit ends, seconds since the epoch.
+    pub limited_until: Option<i64>,
+    /// The session that it worked in.
+    pub session: Option<String>,
+    /// That is not the one asked for.
+    pub wrong_session: bool,
+    /// The session asked for is not there any more; a new one would do.
+    pub lost_session: bool,
+    /// Tokens of this run.
+    pub usage: Option<Usage>,
+    /// US dollars of this run.
+    pub cost: Option<f64>,
+    /// What the brain has counted for the whole session, to be given back on the next resume.
+    pub total: Total,
+    /// Refused tool calls.
+    pub denials: u32,
+    /// The last tool call was refused.
+    pub last_denied: bool,
+    /// Its last message.
+    pub answer: String,
+    /// In words, what speaks against success.
+    pub reasons: Vec<String>,
+}
+
+/// The part of a [`Translator`] that knows one brain's words.
+pub(super) trait Dialect: Send {
+    /// One line of stdout, without its end: what it means. A line that is not blank gives at least one event.
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>);
+
+    /// Whether a blank line is part of what it says.
+    fn keeps_blank_lines(&self) -> bool {
+        false
+    }
+
+    /// One line of stderr. Most say nothing that stdout does not.
+    fn stderr(&mut self, _line: &str, _events: &mut Vec<Event>) {}
+
+    /// The process has ended by itself with `code`, or by a signal.
+    fn end(&mut self, _code: Option<i32>, _events: &mut Vec<Event>) {}
+}
+
+impl Session {
+    /// The id that was asked for.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::New(id) | Self::Resume { id, .. } => id,
+        }
+    }
+}
+
+impl Launch {
+    /// A command with its first arguments.
+    pub(super) fn new<S: AsRef<OsStr>>(program: impl Into<PathBuf>, args: &[S]) -> Self {
+        Self {
+            program: program.into(),
+            args: args.iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds one argument.
+    pub(super) fn arg(&mut self, arg: impl Into<OsString>) -> &mut Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds `--name=value`: one word, so that no value is taken for an option.
+    pub(super) fn option(&mut self, name: &str, value: impl AsRef<OsStr>) -> &mut Self {
+        let mut word = OsString::from(format!("{name}="));
+        word.push(value);
+        self.arg(word)
+    }
+
+    /// Sets a variable.
+    pub(super) fn env(&mut self, name: &str, value: impl Into<OsString>) -> &mut Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Needs `path` if it is there.
+    pub(super) fn reads(&mut self, path: PathBuf) -> &mut Self {
+        self.mount(path, false)
+    }
+
+    /// Needs to write the file `path` if it is there.
+    pub(super) fn writes(&mut self, path: PathBuf) -> &mut Self {
+        self.mount(path, true)
+    }
+
+    /// Needs to write in the folder `path`, which is made.
+    pub(super) fn keeps(&mut self, path: PathBuf) -> std::io::Result<&mut Self> {
+        std::fs::create_dir_all(&path)?;
+        Ok(self.mount(path, true))
+    }
+
+    /// Needs a copy of the file `path`, if it is there, that is its own to write. It is renewed each time.
+    pub(super) fn copies(&mut self, path: &Path, state_dir: &Path) -> std::io::Result<&mut Self> {
+        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+            std::fs::create_dir_all(state_dir)?;
+            let source = state_dir.join(name);
+            std::fs::copy(path, &source)?;
+            self.state.push(Mount {
+                source,
+                target: path.to_owned(),
+                writable: true,
+            });
+        }
+        Ok(self)
+    }
+
+    fn mount(&mut self, path: PathBuf, writable: bool) -> &mut Self {
+        if path.exists() {
+            self.state.push(Mount {
+                source: path.clone(),
+                target: path,
+                writable,
+            });
+        }
+        self
+    }
+}

@@ -1,0 +1,83 @@
+//! The built-in brain: the prompt is a POSIX shell script.
+//!
+//! No key, no network, no model; for plain commands, for demonstrations, and for tests. It runs only when it is
+//! named. What the script prints is the answer; exit code 0 is success. An `ask` is held back by the sandbox or
+//! the receipts alone, since a script has no read-only mode.
+
+use super::{
+    contract::{Account, Brain, Capabilities, Dialect, Job, Launch, Session, ToolStart, Vars},
+    event::{Event, Role},
+    translate::Translator,
+};
+
+/// See the module.
+pub(super) struct Shell;
+
+impl Brain for Shell {
+    fn name(&self) -> &'static str {
+        "shell"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume: false,
+            own_session: false,
+            tool_start: ToolStart::None,
+            usage: false,
+            cost: false,
+        }
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            program: None,
+            version: &[],
+            status: None,
+            install: "",
+            login: "",
+        }
+    }
+
+    fn env_names(&self, _vars: Vars<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
+        let mut launch = Launch::new::<&str>(job.program.unwrap_or("sh".as_ref()), &[]);
+        launch.arg(job.prompt_file);
+        Ok(launch)
+    }
+
+    fn translator(&self, session: &Session) -> Translator {
+        Translator::new(Script, session)
+    }
+}
+
+/// Lines are text.
+struct Script;
+
+impl Dialect for Script {
+    fn keeps_blank_lines(&self) -> bool {
+        true
+    }
+
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+        events.push(Event::Message {
+            role: Role::Assistant,
+            text: format!("{}\n", String::from_utf8_lossy(line)),
+            delta: true,
+        });
+    }
+
+    fn end(&mut self, code: Option<i32>, events: &mut Vec<Event>) {
+        events.push(Event::Result {
+            ok: code == Some(0),
+            text: None,
+            reason: match code {
+                Some(0) => String::new(),
+                Some(code) => format!("the script ended with exit code {code}"),
+                None => "the script was killed".to_owned(),
+            },
+        });
+    }
+}

@@ -1,0 +1,269 @@
+//! Words of a brain on their way into an event: borrowed where possible, forgiving about types, bounded.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+/// How much of a tool's input is kept.
+pub(super) const INPUT: usize = 400;
+/// How much of a tool's output, a reason or an error is kept.
+pub(super) const OUTPUT: usize = 4 << 10;
+/// How much of a line that means nothing is kept; all of it is in the raw log.
+pub(super) const RAW: usize = 16 << 10;
+/// How much of an answer is kept.
+pub(super) const ANSWER: usize = 1 << 20;
+
+/// At most `limit` bytes of `text`, cut at a character, with the cut marked.
+pub(super) fn clip(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}… [{} bytes cut]", &text[..end], text.len() - end)
+}
+
+/// A string of a JSON line. Numbers and booleans become words; a text block or a list of them is
+/// its text; anything else is empty rather than an error, since a field that changed its type must not make the
+/// line unreadable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl Text<'_> {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clip(&self, limit: usize) -> String {
+        clip(&self.0, limit)
+    }
+
+    /// `None` where it is empty.
+    pub(super) fn filled(&self) -> Option<String> {
+        (!self.is_empty()).then(|| self.0.clone().into_owned())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text)))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text<'de>, A::Error> {
+        // A list of text blocks, as several brains write a tool's output.
+        let mut whole = String::new();
+        while let Some(block) = seq.next_element::<Text<'de>>()? {
+            if !whole.is_empty() && !block.is_empty() {
+                whole.push('\n');
+            }
+            whole.push_str(block.as_str());
+        }
+        Ok(Text(Cow::Owned(whole)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text<'de>, A::Error> {
+        // A text block. Of any other object nothing is text.
+        let mut text = Text::default();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if key.as_str() == "text" {
+                text = map.next_value()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// A tool's arguments, whatever they are: the files they name and a short form for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Input {
+    pub(super) paths: Vec<String>,
+    pub(super) brief: String,
+}
+
+/// Argument names that hold a path, in the spellings seen.
+const PATHS: [&str; 8] = [
+    "file_path",
+    "filePath",
+    "filepath",
+    "path",
+    "absolute_path",
+    "notebook_path",
+    "dir_path",
+    "file",
+];
+/// Argument names that say best what a call does, best first.
+const TELLING: [&str; 6] = ["command", "cmd", "pattern", "query", "url", "description"];
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InputVisitor;
+        impl<'de> Visitor<'de> for InputVisitor {
+            type Value = Input;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a tool's arguments")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
+                let mut input = Input::default();
+                let (mut best, mut rest) = (TELLING.len(), String::new());
+                while let Some((key, value)) = map.next_entry::<Text<'de>, Text<'de>>()? {
+                    let key = key.as_str();
+                    if PATHS.contains(&key) && !value.is_empty() {
+                        input.paths.push(value.as_str().to_owned());
+                    } else if let Some(rank) = TELLING.iter().position(|name| *name == key) {
+                        if rank < best && !value.is_empty() {
+                            best = rank;
+                            input.brief = value.clip(INPUT);
+                        }
+                    } else if rest.len() < INPUT && !value.is_empty() && value.0.len() < INPUT {
+                        let gap = if rest.is_empty() { "" } else { " " };
+                        rest.extend([gap, key, "=", value.as_str()]);
+                    }
+                }
+                if input.brief.is_empty() && input.paths.is_empty() {
+                    input.brief = clip(&rest, INPUT);
+                }
+                Ok(input)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Input, E> {
+                Ok(Input {
+                    paths: Vec::new(),
+                    brief: clip(text, INPUT),
+                })
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Input, E> {
+                Ok(Input::default())
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<Input, E> {
+                Ok(Input::default())
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Input, E> {
+                Ok(Input::default())
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Input, E> {
+                Ok(Input::default())
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Input, E> {
+                Ok(Input::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Input, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Input::default())
+            }
+        }
+        deserializer.deserialize_any(InputVisitor)
+    }
+}
+
+/// What a provider's error text is about.
+pub(super) fn trouble(text: &str) -> super::Trouble {
+    use super::Trouble as T;
+    let text = text.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&[
+        "401",
+        "unauthorized",
+        "unauthenticated",
+        "api key",
+        "api_key",
+        "not logged in",
+        "please run /login",
+        "authentication",
+        "missing environment variable",
+        "oauth token",
+        "invalid_grant",
+    ]) {
+        T::Auth
+    } else if says(&[
+        "429",
+        "rate limit",
+        "rate_limit",
+        "usage limit",
+        "hit your limit",
+        "limit reached",
+        "quota",
+        "too many requests",
+        "resource_exhausted",
+        "credit balance",
+    ]) {
+        T::Limit
+    } else if says(&[
+        "stream disconnected",
+        "connection",
+        "network",
+        "econnre",
+        "etimedout",
+        "fetch failed",
+        "high demand",
+        "500",
+        "502",
+        "503",
+        "529",
+        "overloaded",
+    ]) {
+        T::Network
+    } else {
+        T::Other
+    }
+}
