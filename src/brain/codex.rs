@@ -98,6 +98,7 @@ impl Brain for Codex {
 
     fn translator(&self, session: &Session) -> Translator {
         let dialect = Thread {
+            asked: session.id().to_owned(),
             before: before(session),
             refused: 0,
         };
@@ -202,6 +203,7 @@ struct Tokens {
 
 /// The events of one thread.
 struct Thread {
+    asked: String,
     before: Total,
     /// Requests that the provider refused for want of a good key.
     refused: u32,
@@ -213,11 +215,16 @@ impl Dialect for Thread {
             return;
         };
         match (line.kind.as_str(), &line.item, &line.usage) {
-            ("thread.started", ..) => events.push(Event::Session {
-                id: line.thread_id.0.into_owned(),
-                model: None,
-                version: None,
-            }),
+            ("thread.started", ..) => {
+                if line.thread_id.as_str() != self.asked {
+                    self.before = Total::default();
+                }
+                events.push(Event::Session {
+                    id: line.thread_id.0.into_owned(),
+                    model: None,
+                    version: None,
+                });
+            }
             ("item.started", Some(item), _) => start(item, events),
             ("item.completed", Some(item), _) => complete(item, events),
             ("turn.completed", _, usage) => {
@@ -276,14 +283,21 @@ impl Thread {
     /// It tries five times, whatever the matter is. A refused key stays refused: the first time it may be
     /// renewing its login, the second time it is hopeless.
     fn error(&mut self, message: &Text<'_>) -> Event {
-        let message = message.clip(OUTPUT);
+        let whole = message.clip(OUTPUT);
+        let retrying = whole.starts_with("Reconnecting");
+        let cause = whole
+            .split_once(" (")
+            .and_then(|(_, cause)| cause.strip_suffix(')'));
+        let message = cause.filter(|_| retrying).unwrap_or(&whole).to_owned();
         let kind = trouble(&message);
-        let retrying = message.starts_with("Reconnecting");
         self.refused += u32::from(kind == Trouble::Auth);
         match kind {
             Trouble::Auth if !retrying || self.refused > 1 => Event::fatal(kind, message),
-            Trouble::Limit if retrying => Event::RateLimit { message, until: None },
-            _ if retrying => Event::error(Trouble::Warning, message),
+            Trouble::Limit if retrying => Event::RateLimit {
+                message: whole,
+                until: None,
+            },
+            _ if retrying => Event::error(Trouble::Warning, whole),
             _ => Event::error(kind, message),
         }
     }

@@ -11,9 +11,9 @@ use crate::task::Usage;
 fn exit_code(cli: &str, scenario: &str) -> Option<i32> {
     match (cli, scenario) {
         (_, "kill") => None,
-        (_, "resume-unknown") | ("claude", "resume-malformed") => Some(1),
         ("gemini", "auth-401") => Some(145),
-        (_, "auth-401" | "err-500" | "rate-429" | "nokey") => Some(1),
+        ("claude", "resume-malformed")
+        | (_, "resume-unknown" | "auth-401" | "err-500" | "rate-429" | "nokey") => Some(1),
         _ => Some(0),
     }
 }
@@ -22,7 +22,6 @@ fn id_in(name: &str) -> Session {
     let id = match name {
         "codex/resume" => "01a205e6-1f5f-73d1-96f9-4a0f9074b5bf",
         "codex/resume-malformed" => "01a205e6-1f5f-73d1-96f9-000000000000",
-        "codex/kill-resume" => "01a205e8-3c8c-78c1-a8e7-fbd5d1c68a5d",
         "claude/resume" => "c3a61a40-2a27-41ad-ac1b-ff9c3ea2c56e",
         "gemini/resume" => "8ac90195-bf13-4dc3-a13a-be0528343325",
         "opencode/resume" => "ses_dfa1fced1ffe8ziTvO7ke0mAmT",

@@ -81,9 +81,6 @@ impl Translator {
         let mut last = Vec::new();
         self.dialect.end(code, &mut last);
         events.extend(self.count(last));
-        if code == Some(0) {
-            self.tally.last_words.clear();
-        }
         events
     }
 
@@ -93,9 +90,9 @@ impl Translator {
     }
 
     /// Why there is no point in waiting for this brain any longer, if there is none: it would only go on trying.
-    /// The runner ends it then.
+    /// The runner ends it then. One that has given its result is about to end by itself.
     pub fn hopeless(&self) -> Option<Trouble> {
-        self.tally.hopeless
+        self.tally.hopeless.filter(|_| !self.tally.ended)
     }
 
     fn count(&mut self, mut events: Vec<Event>) -> Vec<Event> {
@@ -183,6 +180,8 @@ struct Tally {
     asked: Session,
     verdict: Verdict,
     hopeless: Option<Trouble>,
+    /// It has given its result.
+    ended: bool,
     last_words: Vec<String>,
     /// The last event was a piece of a message, so the next piece continues it.
     open_message: bool,
@@ -198,6 +197,7 @@ impl Tally {
             asked: session.clone(),
             verdict,
             hopeless: None,
+            ended: false,
             last_words: Vec::new(),
             open_message: false,
         }
@@ -219,7 +219,10 @@ impl Tally {
         match event {
             Event::Session { id, .. } => {
                 // A resumed session must be the one asked for; a new one may have any id.
-                v.wrong_session |= matches!(&self.asked, Session::Resume { id: asked, .. } if asked != id);
+                if matches!(&self.asked, Session::Resume { id: asked, .. } if asked != id) {
+                    v.wrong_session = true;
+                    v.total = Total::default();
+                }
                 v.session = Some(id.clone());
             }
             Event::Message {
@@ -278,6 +281,7 @@ impl Tally {
                 }
             }
             Event::Result { ok, text, reason } => {
+                self.ended = true;
                 v.result = Some(*ok && v.result != Some(false));
                 if let Some(text) = text {
                     v.answer = text::clip(text, ANSWER);
