@@ -4,8 +4,8 @@
 //! `cli → render → daemon → runner → zone → brain, guard → worktree → refs → config, task, process`.
 //! `docs/architecture.md` follows one task through them, and a test holds the order.
 
-pub mod guard;
 pub mod brain;
+pub mod guard;
 pub mod process;
 pub mod refs;
 pub mod task;
