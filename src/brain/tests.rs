@@ -71,13 +71,14 @@ fn run(brain: &'static dyn Brain, scenario: &str, recorded: &[u8]) -> String {
     let cli = brain.name();
     let mut translator = brain.translator(&id_in(&format!("{cli}/{scenario}")));
     let mut out = String::new();
-    for chunk in recorded.chunks(1000) {
+    for line in recorded.split_inclusive(|byte| *byte == b'\n') {
         let before = translator.hopeless();
-        for event in translator.stdout(chunk) {
+        let (head, tail) = line.split_at(line.len() / 2);
+        for event in [translator.stdout(head), translator.stdout(tail)].concat() {
             writeln!(out, "{}", serde_json::to_string(&event).unwrap()).unwrap();
         }
-        if before != translator.hopeless() {
-            writeln!(out, "-- hopeless: {:?}", translator.hopeless().unwrap()).unwrap();
+        if let (None, Some(trouble)) = (before, translator.hopeless()) {
+            writeln!(out, "-- hopeless: {trouble:?}").unwrap();
         }
     }
     for event in translator.finish(exit_code(cli, scenario)) {
