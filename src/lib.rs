@@ -10,3 +10,4 @@ pub mod process;
 pub mod refs;
 pub mod task;
 pub mod worktree;
+pub mod zone;

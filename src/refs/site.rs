@@ -209,7 +209,7 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
         });
     }
     let mut random = [0u8; 16];
-    getrandom::fill(&mut random).map_err(|error| io(error.into()))?;
+    getrandom::fill(&mut random).map_err(|error| io(std::io::Error::other(error.to_string())))?;
     let site_uuid = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let former = old.map(|file| file.site_uuid);
     let file = SiteFile {

@@ -1,0 +1,275 @@
+//! From a prompt to a queued task: enrol the clone, respect the queue's limit, write the task. Nothing here
+//! depends on the size of the repository.
+
+use super::{CrewError, Pick, Place, crew::pick};
+use crate::{
+    refs::{Crew, Ledger, LedgerError, NewTask, Stored, StoredZone, Zone, clone_branch},
+    task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
+};
+
+/// What is to be done, by whom.
+#[derive(Debug)]
+pub struct Dispatch<'a> {
+    /// Where.
+    pub place: &'a Place,
+    /// Whom to choose from.
+    pub pick: Pick<'a>,
+    /// What it may do.
+    pub mode: Mode,
+    /// The whole prompt.
+    pub prompt: String,
+    /// The model, where one is asked for.
+    pub model: Option<String>,
+    /// A skill to do it by.
+    pub skill: Option<String>,
+    /// Ahead of the waiting.
+    pub prioritize: bool,
+    /// Tasks that must be done before.
+    pub after: Vec<TaskId>,
+    /// The tree of the user's uncommitted files to start from.
+    pub with_changes: Option<String>,
+    /// A new session of the brain.
+    pub new_session: bool,
+    /// The id; the caller makes it, so that repeating a request returns the first result.
+    pub id: TaskId,
+}
+
+/// The limits that dispatching respects.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// Tasks that may wait for one clone.
+    pub queue: usize,
+    /// The prefix of clones' branches.
+    pub branch_prefix: &'a str,
+}
+
+/// A task that is in the ledger now.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// The task.
+    pub stored: Stored,
+    /// Its clone was not there before.
+    pub enrolled: bool,
+    /// Unfinished tasks of the same clone before it, in their order.
+    pub behind: Vec<TaskId>,
+}
+
+/// A task that was not dispatched; nothing is in the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The address leads to nobody.
+    #[error(transparent)]
+    Crew(#[from] CrewError),
+    /// The clone cannot start.
+    #[error("{message}")]
+    Brain {
+        /// Why.
+        message: String,
+        /// The command that helps.
+        hint: Option<String>,
+    },
+    /// Too many wait.
+    #[error("{clone} has {most} tasks waiting, the limit (limits.queue)")]
+    QueueFull {
+        /// The clone.
+        clone: CloneName,
+        /// The limit.
+        most: usize,
+    },
+    /// Nothing to do.
+    #[error("the prompt is empty")]
+    Empty,
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Explain for DispatchError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Crew(error) => error.class(),
+            Self::Brain { .. } => Class::Brain,
+            Self::QueueFull { .. } => Class::Refused,
+            Self::Empty => Class::Usage,
+            Self::Ledger(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Crew(error) => error.hint(),
+            Self::Brain { hint, .. } => hint.clone(),
+            Self::QueueFull { clone, .. } => Some(format!(
+                "--who {}++ enrols another clone, or raise limits.queue in khlone.yml",
+                clone.role
+            )),
+            Self::Empty => Some("git khlone act \"what is to be done\"".to_owned()),
+            Self::Ledger(error) => error.hint(),
+        }
+    }
+}
+
+/// Writes the task into the ledger, queued, enrolling its clone if needed. `ready` looks at the chosen brain
+/// before anything is written.
+///
+/// # Errors
+/// [`DispatchError`]; no task exists then.
+pub fn dispatch(
+    ledger: &Ledger<'_>,
+    request: Dispatch<'_>,
+    limits: Limits<'_>,
+    ready: impl Fn(&BrainName) -> Result<(), DispatchError>,
+) -> Result<Dispatched, DispatchError> {
+    if request.prompt.trim().is_empty() {
+        return Err(DispatchError::Empty);
+    }
+    let crew = ledger
+        .zone(&request.place.zone)?
+        .map(|zone| zone.crew)
+        .unwrap_or_default();
+    let (_, brain) = pick(&crew, &request.pick)?;
+    ready(&brain)?;
+    let (member, enrolled) = enrol(ledger, &request, limits)?;
+    let behind = waiting(ledger, request.place, &member.name)?;
+    if behind.len() >= limits.queue {
+        return Err(DispatchError::QueueFull {
+            clone: member.name,
+            most: limits.queue,
+        });
+    }
+    let task = new_task(ledger, &request, &member);
+    let stored = ledger.create(
+        NewTask {
+            task,
+            prompt: request.prompt,
+        },
+        "cli",
+    )?;
+    Ok(Dispatched {
+        stored,
+        enrolled,
+        behind,
+    })
+}
+
+fn enrol(
+    ledger: &Ledger<'_>,
+    request: &Dispatch<'_>,
+    limits: Limits<'_>,
+) -> Result<(Crew, bool), DispatchError> {
+    let place = request.place;
+    let created = now();
+    let fresh = || Zone {
+        format: FORMAT,
+        id: place.zone.clone(),
+        branch: place.branch.clone(),
+        base: None,
+        created,
+        unknown: serde_json::Map::new(),
+    };
+    ledger.update_zone(&place.zone, fresh, |stored: &mut StoredZone| {
+        let (name, brain) = pick(&stored.crew, &request.pick)?;
+        if let Some(member) = stored.crew.get(&name) {
+            return Ok((member.clone(), false));
+        }
+        let member = Crew {
+            format: FORMAT,
+            role: name.role.clone(),
+            branch: clone_branch(limits.branch_prefix, &place.zone, &name),
+            brain,
+            model: request.model.clone(),
+            path: None,
+            session: None,
+            port: None,
+            created,
+            unknown: serde_json::Map::new(),
+            name: name.clone(),
+        };
+        stored.crew.insert(name, member.clone());
+        Ok((member, true))
+    })
+}
+
+fn waiting(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<TaskId>, LedgerError> {
+    let heads = ledger.heads()?.into_iter();
+    let ours = heads.filter(|head| head.zone == place.zone && head.clone == *clone && !head.status.is_over());
+    Ok(ours
+        .filter(|head| head.status != Status::Interrupted)
+        .map(|head| head.id)
+        .collect())
+}
+
+fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task {
+    let created = now();
+    Task {
+        format: FORMAT,
+        id: request.id.clone(),
+        mode: request.mode,
+        status: Status::Queued,
+        outcome: None,
+        reasons: Vec::new(),
+        zone: request.place.zone.clone(),
+        branch: request.place.branch.clone(),
+        clone: member.name.clone(),
+        role: member.role.clone(),
+        brain: member.brain.clone(),
+        model: request.model.clone().or_else(|| member.model.clone()),
+        prompt_sha: String::new(),
+        title: title(&request.prompt),
+        skill: request.skill.clone(),
+        priority: i32::from(request.prioritize),
+        seq: 0,
+        after: request.after.clone(),
+        with_changes: request.with_changes.clone(),
+        new_session: request.new_session,
+        owner: ledger.site().owner().clone(),
+        generation: 0,
+        import: None,
+        parked_until: None,
+        attempts: Vec::new(),
+        usage: None,
+        cost: None,
+        created,
+        updated: created,
+        unknown: serde_json::Map::new(),
+    }
+}
+
+/// The first line that says something, at most 72 characters, without control characters.
+fn title(prompt: &str) -> String {
+    const WIDTH: usize = 72;
+    let line = prompt
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    let clean: String = line
+        .chars()
+        .filter(|c| !c.is_control() && !is_invisible(*c))
+        .collect();
+    if clean.chars().count() <= WIDTH {
+        return clean;
+    }
+    let cut: String = clean.chars().take(WIDTH - 1).collect();
+    format!("{}…", cut.trim_end())
+}
+
+/// Characters that would reorder or hide text on a terminal.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title;
+
+    #[test]
+    fn titles_are_one_clean_line() {
+        assert_eq!(title("\n  fix \u{1b}[31mit\u{202e}\nmore"), "fix [31mit");
+        assert_eq!(title(&"x".repeat(100)).chars().count(), 72);
+    }
+}
