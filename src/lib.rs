@@ -5,6 +5,7 @@
 //! `docs/architecture.md` follows one task through them, and a test holds the order.
 
 pub mod brain;
+pub mod config;
 pub mod guard;
 pub mod process;
 pub mod refs;

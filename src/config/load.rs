@@ -1,0 +1,219 @@
+//! Reading the two files and laying one over the other.
+//!
+//! A key that is set in `khlone.yml` counts over the user's, the user's over the default; mappings are merged key
+//! by key, lists are replaced. Two rules protect the user from the repository: `redact` and `notify` are the
+//! user's alone and `sandbox` is the user's where the user set it; and what else widens the reach of a brain or
+//! runs something is listed in [`Loaded::asks`], for the caller to refuse unless that content is trusted.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Config, Delegation, Permissions, Sandbox,
+    error::{At, ConfigError, explain},
+};
+
+/// The name of a repository's config file, at the top of the work tree.
+pub const FILE_NAME: &str = "khlone.yml";
+
+/// A config file larger than this is some other file.
+const MAX_FILE: usize = 1 << 20;
+/// Keys that a repository cannot set.
+const USER_ONLY: [&str; 2] = ["redact", "notify"];
+
+/// A config file's content and the name to use in errors.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Where it was read.
+    pub path: &'a Path,
+    /// What it says.
+    pub bytes: &'a [u8],
+}
+
+/// Both files, read and merged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Loaded {
+    /// What counts.
+    pub config: Config,
+    /// What the repository's file asks for that needs `git khlone trust`, one line each, exactly as it would act.
+    pub asks: Vec<String>,
+}
+
+impl Config {
+    /// Reads and merges the user's file and the repository's; either may be missing.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing wrong in either, with its place.
+    pub fn load(user: Option<Source<'_>>, repo: Option<Source<'_>>) -> Result<Loaded, ConfigError> {
+        let (user_value, _) = user.map(read).transpose()?.unwrap_or_default();
+        let Some(source) = repo else {
+            return settle(user_value, Value::default(), None).map(|config| Loaded {
+                config,
+                asks: Vec::new(),
+            });
+        };
+        let (repo_value, alone) = read(source)?;
+        if let Some(key) = USER_ONLY.iter().find(|key| repo_value.get(**key).is_some()) {
+            let at = Box::new(place_of_top_key(source, key));
+            return Err(ConfigError::UserOnly { at, key });
+        }
+        let config = settle(user_value, repo_value, Some(source))?;
+        Ok(Loaded {
+            config,
+            asks: asks(&alone),
+        })
+    }
+}
+
+/// The schema of both files, as shipped in `schema/khlone.yml.json`.
+pub fn json_schema() -> Value {
+    let mut schema = schemars::schema_for!(Config);
+    schema.insert(
+        "$id".to_owned(),
+        "https://git-khlone.dev/schema/khlone.yml.json".into(),
+    );
+    schema.insert("title".to_owned(), FILE_NAME.into());
+    schema.to_value()
+}
+
+/// One file as a plain value (what it sets) and as a config (whether it is right).
+fn read(source: Source<'_>) -> Result<(Value, Config), ConfigError> {
+    if source.bytes.len() > MAX_FILE {
+        let (path, size) = (source.path.to_owned(), source.bytes.len());
+        return Err(ConfigError::TooLarge { path, size });
+    }
+    // The dynamic value refuses keys that stand twice, which the typed one would not notice in `brains`.
+    let value: serde_yaml::Value =
+        serde_yaml::from_slice(source.bytes).map_err(|error| misread(source, &error))?;
+    if value.is_null() {
+        return Ok(Default::default());
+    }
+    let config: Config = serde_yaml::from_slice(source.bytes).map_err(|error| misread(source, &error))?;
+    let mut value = serde_json::to_value(value).map_err(|error| wrong(source, error.to_string()))?;
+    if let Some(commit) = value.get_mut("commit").filter(|commit| commit.is_string()) {
+        *commit = Map::from_iter([("mode".to_owned(), commit.take())]).into();
+    }
+    drop_nulls(&mut value);
+    Ok((value, config))
+}
+
+/// A key with nothing behind it (`limits:` above lines that are all commented out) sets nothing.
+fn drop_nulls(value: &mut Value) {
+    if let Some(map) = value.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+        map.values_mut().for_each(drop_nulls);
+    }
+}
+
+fn settle(user: Value, mut repo: Value, source: Option<Source<'_>>) -> Result<Config, ConfigError> {
+    if user.get("sandbox").is_some()
+        && let Some(repo) = repo.as_object_mut()
+    {
+        repo.remove("sandbox");
+    }
+    let merged = overlay(user, repo);
+    if merged.is_null() {
+        return Ok(Config::default());
+    }
+    // Each file was right by itself, so only a slip in this module can end here.
+    let here = source.unwrap_or(Source {
+        path: Path::new(FILE_NAME),
+        bytes: &[],
+    });
+    serde_json::from_value(merged).map_err(|error| wrong(here, error.to_string()))
+}
+
+/// `above` where it says something, `below` elsewhere.
+fn overlay(below: Value, above: Value) -> Value {
+    match (below, above) {
+        (below, Value::Null) => below,
+        (Value::Object(mut below), Value::Object(above)) => {
+            for (key, value) in above {
+                let old = below.remove(&key).unwrap_or_default();
+                below.insert(key, overlay(old, value));
+            }
+            Value::Object(below)
+        }
+        (_, above) => above,
+    }
+}
+
+/// What `repo` would run, reveal or open up.
+fn asks(repo: &Config) -> Vec<String> {
+    let mut asks: Vec<String> = repo
+        .worktree
+        .setup
+        .iter()
+        .map(|cmd| format!("worktree.setup: {cmd}"))
+        .collect();
+    let mut ask = |key: &str, value: &dyn std::fmt::Display| asks.push(format!("{key}: {value}"));
+    for name in &repo.env {
+        ask("env", name);
+    }
+    if repo.permissions == Permissions::All {
+        ask("permissions", &"all");
+    }
+    if repo.sandbox == Sandbox::Off {
+        ask("sandbox", &"off");
+    }
+    if repo.delegation == Delegation::Allow {
+        ask("delegation", &"allow");
+    }
+    for (name, brain) in &repo.brains {
+        if let Some(path) = &brain.path {
+            ask(&format!("brains.{name}.path"), &path.display());
+        }
+        if brain.permissions == Some(Permissions::All) {
+            ask(&format!("brains.{name}.permissions"), &"all");
+        }
+        for rule in &brain.allow {
+            ask(&format!("brains.{name}.allow"), rule);
+        }
+        for variable in &brain.env {
+            ask(&format!("brains.{name}.env"), variable);
+        }
+    }
+    asks
+}
+
+fn misread(source: Source<'_>, error: &serde_yaml::Error) -> ConfigError {
+    let (line, column) = error
+        .location()
+        .map_or((1, 1), |place| (place.line(), place.column()));
+    explain(
+        At {
+            path: source.path.to_owned(),
+            line,
+            column,
+        },
+        &error.to_string(),
+    )
+}
+
+fn wrong(source: Source<'_>, message: String) -> ConfigError {
+    let at = At {
+        path: source.path.to_owned(),
+        line: 1,
+        column: 1,
+    };
+    ConfigError::Value {
+        at: Box::new(at),
+        key: String::new(),
+        message,
+        nearest: None,
+    }
+}
+
+fn place_of_top_key(source: Source<'_>, key: &str) -> At {
+    let lines = source.bytes.split(|byte| *byte == b'\n');
+    let line = lines.take_while(|line| !line.starts_with(key.as_bytes())).count() + 1;
+    At {
+        path: source.path.to_owned(),
+        line,
+        column: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+use super::*;
+use crate::config::{AutoCommit, EnvName, Limits, Size, Span};
+
+fn source(text: &str) -> Source<'_> {
+    Source {
+        path: Path::new("khlone.yml"),
+        bytes: text.as_bytes(),
+    }
+}
+
+fn repo(text: &str) -> Result<Loaded, ConfigError> {
+    Config::load(None, Some(source(text)))
+}
+
+#[test]
+fn nothing_said_is_all_defaults() {
+    for text in ["", "# only a remark\n", "brains:\n  codex:\n", "limits:\n"] {
+        let loaded = repo(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(loaded.config.limits, Limits::default());
+        assert_eq!(loaded.asks, Vec::<String>::new());
+    }
+    assert_eq!(Config::load(None, None), Ok(Loaded::default()));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let yaml = serde_yaml::to_string(&Config::default()).unwrap();
+    insta::assert_snapshot!(yaml);
+    assert_eq!(
+        repo(&yaml.replace("redact:\n  allow: []\n", "")).unwrap().config,
+        Config::default()
+    );
+}
+
+#[test]
+fn every_slip_is_named_with_its_place() {
+    let slips = [
+        "limts: {}\n",
+        "brains:\n  codex:\n    modle: x\n",
+        "commit:\n  max: 1\n",
+        "commit: nver\n",
+        "permissions: al\n",
+        "limits:\n  task: 90\n",
+        "limits:\n  blob: 9x\n",
+        "limits:\n  queue: 0\n",
+        "hero: foreman++\n",
+        "env: [HOME, 1X]\n",
+        "worktree:\n  copy: [a, ../x]\n",
+        "branch:\n  prefix: a//b\n",
+        "brains:\n  codex: {}\n  codex: {}\n",
+        "brains:\n  Codex: {}\n",
+        "roles:\n  a:\n    brain: B\n",
+        "roles:\n  a:\n    briefs: x\n",
+        "brains: 3\n",
+        "- a\n",
+        "a: [\n",
+        "\u{0}",
+        "x: &a [*a]\n",
+        "redact: {allow: [x]}\n",
+        "hero: foreman\nnotify: notify-send done\n",
+    ];
+    let told: Vec<String> = slips.map(|slip| repo(slip).unwrap_err().to_string()).into();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn the_repository_counts_over_the_user_key_by_key() {
+    let user = "limits: {queue: 5, task: 1h}\nenv: [A]\ncommit: never\nredact: {allow: [x]}\n";
+    let repo = "limits: {task: 3h}\nenv: [B]\ncommit: {max_file: 1KiB}\n";
+    let config = Config::load(Some(source(user)), Some(source(repo)))
+        .unwrap()
+        .config;
+    assert_eq!(config.limits.queue.get(), 5);
+    assert_eq!(config.limits.task, Span::secs(3 * 3600));
+    assert_eq!(config.env.iter().map(EnvName::as_str).collect::<Vec<_>>(), ["B"]);
+    assert_eq!(
+        (config.commit.mode, config.commit.max_file),
+        (AutoCommit::Never, Size::bytes(1024))
+    );
+    assert_eq!(config.redact.allow, ["x"]);
+}
+
+#[test]
+fn the_sandbox_is_the_users() {
+    let both = |user: &str, repo: &str| Config::load(Some(source(user)), Some(source(repo))).unwrap();
+    assert_eq!(
+        both("sandbox: require", "sandbox: off").config.sandbox,
+        Sandbox::Require
+    );
+    assert_eq!(
+        both("sandbox: auto", "sandbox: require").config.sandbox,
+        Sandbox::Auto
+    );
+    assert_eq!(both("", "sandbox: require").config.sandbox, Sandbox::Require);
+}
+
+#[test]
+fn what_widens_a_brains_reach_is_asked_for() {
+    let loaded = repo(concat!(
+        "worktree: {setup: [npm ci, 'make deps']}\npermissions: all\nsandbox: off\nenv: [AWS_PROFILE]\n",
+        "delegation: allow\nbrains: {codex: {path: ./x, env: [K], allow: ['Bash(make)'], permissions: all}}\n",
+    ));
+    let asks = loaded.unwrap().asks;
+    assert_eq!(
+        asks,
+        [
+            "worktree.setup: npm ci",
+            "worktree.setup: make deps",
+            "env: AWS_PROFILE",
+            "permissions: all",
+            "sandbox: off",
+            "delegation: allow",
+            "brains.codex.path: ./x",
+            "brains.codex.permissions: all",
+            "brains.codex.allow: Bash(make)",
+            "brains.codex.env: K",
+        ]
+    );
+    // The user's own file asks nobody.
+    let own = Config::load(Some(source("worktree: {setup: [npm ci]}")), None).unwrap();
+    assert_eq!(own.asks, Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_is_no_config_is_refused_early() {
+    let bytes = vec![b'#'; MAX_FILE + 1];
+    let source = Source {
+        path: Path::new("khlone.yml"),
+        bytes: &bytes,
+    };
+    let error = Config::load(None, Some(source)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "khlone.yml: 1048577 bytes are too many for a config file"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), text in "[a-z:{}\\[\\] \n&*-]{0,60}") {
+        let path = Path::new("khlone.yml");
+        let _any = Config::load(None, Some(Source { path, bytes: &bytes }));
+        let _any = Config::load(None, Some(Source { path, bytes: text.as_bytes() }));
+    }
+}

@@ -1,0 +1,22 @@
+//! What the user and the repository want: `khlone.yml`, the user's own config, and where files live.
+//!
+//! Both files have one shape ([`Config`]); [`Config::load`] lays the repository's over the user's over the
+//! defaults. It takes bytes and a name for them: which checkout's `khlone.yml` counts is the caller's affair,
+//! and a clone's worktree is never it. Unknown keys and bad values are errors that name file, line, column and
+//! the nearest key. Nothing here runs, prints or writes.
+
+mod error;
+mod load;
+mod paths;
+mod policy;
+mod shape;
+mod units;
+mod words;
+
+pub use error::{At, ConfigError};
+pub use load::{FILE_NAME, Loaded, Source, json_schema};
+pub use paths::{HomeError, Paths};
+pub use policy::{AutoCommit, Delegation, Permissions, Resume, Sandbox};
+pub use shape::{Brain, Branch, Commit, Config, Limits, Redact, Role, Worktree};
+pub use units::{Size, Span, UnitError};
+pub use words::{BranchPrefix, EnvName, Hero, InTree, WordError, nearest};

@@ -1,0 +1,65 @@
+//! The settings that are one word of a few.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a brain may do inside its worktree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permissions {
+    /// Everything inside our sandbox; where there is none, edits and what `allow` names.
+    #[default]
+    Auto,
+    /// Edits and what `allow` names.
+    Edits,
+    /// Everything, sandbox or not.
+    All,
+}
+
+/// Whether brains run in a sandbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// Where there can be one; else foreign writes are detected and reported.
+    #[default]
+    Auto,
+    /// Always; where there can be none, nothing runs.
+    Require,
+    /// Never.
+    Off,
+}
+
+/// What happens to a task whose runner died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// It goes on by itself unless something outside its worktree changed.
+    #[default]
+    Auto,
+    /// It waits for `git khlone resume`.
+    Ask,
+    /// It is failed.
+    Never,
+}
+
+/// What happens to changes that a brain leaves uncommitted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AutoCommit {
+    /// They are committed on the clone's branch.
+    #[default]
+    Auto,
+    /// They stay in the worktree.
+    Never,
+}
+
+/// Whether a brain may dispatch tasks itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delegation {
+    /// Verbs that dispatch are refused inside a task.
+    #[default]
+    Refuse,
+    /// They work there as anywhere.
+    Allow,
+}

@@ -1,0 +1,294 @@
+//! The shape of `khlone.yml` and of the user's config, and every default.
+
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::words::{by_word, maybe_word};
+use super::{
+    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Permissions, Resume, Sandbox, Size, Span,
+};
+use crate::task::{BrainName, RoleName};
+
+/// Settings of git-khlone: `khlone.yml` at the top of a repository, or the user's own `config.yml`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who gets the tasks that name nobody. Without it, role `foreman` on the default brain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hero: Option<Hero>,
+    /// Roles by name.
+    #[serde(deserialize_with = "by_word")]
+    #[schemars(with = "BTreeMap<String, Role>")]
+    pub roles: BTreeMap<RoleName, Role>,
+    /// Settings of brains by name.
+    #[serde(deserialize_with = "by_word")]
+    #[schemars(with = "BTreeMap<String, Brain>")]
+    pub brains: BTreeMap<BrainName, Brain>,
+    /// What brains may do, unless `brains.<name>.permissions` says otherwise.
+    pub permissions: Permissions,
+    /// Whether brains run in a sandbox. The user's word counts over the repository's.
+    pub sandbox: Sandbox,
+    /// Variables that brains and setup commands get besides the usual ones.
+    pub env: Vec<EnvName>,
+    /// What happens to a task whose runner died.
+    pub resume: Resume,
+    /// Whether a brain may dispatch tasks itself.
+    pub delegation: Delegation,
+    /// How a brain's changes are committed.
+    #[serde(deserialize_with = "commit_or_mode")]
+    #[schemars(with = "CommitOrMode")]
+    pub commit: Commit,
+    /// How a clone's worktree is made.
+    pub worktree: Worktree,
+    /// How branches of clones are named.
+    pub branch: Branch,
+    /// How much of everything.
+    pub limits: Limits,
+    /// What is never taken for a secret. Only in the user's config.
+    pub redact: Redact,
+    /// A command to run when a task ends or needs you. Only in the user's config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<String>,
+}
+
+/// A role: what its clones run on and are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Role {
+    /// The brain of new clones.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_word")]
+    #[schemars(with = "Option<String>")]
+    pub brain: Option<BrainName>,
+    /// The brain's model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Files of the repository with instructions, given before the prompt.
+    pub briefs: Vec<InTree>,
+    /// Skills by name.
+    pub skills: Vec<String>,
+}
+
+/// Settings of one brain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Brain {
+    /// The model, unless the role names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What it may do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Permissions>,
+    /// What it may do outside a sandbox besides edits, in the brain's own words.
+    pub allow: Vec<String>,
+    /// Variables that it gets besides its usual ones.
+    pub env: Vec<EnvName>,
+    /// Its program, instead of the one on PATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+/// How a brain's changes are committed. A bare `auto` or `never` stands for its `mode`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Commit {
+    /// Whether changes that a brain leaves are committed.
+    pub mode: AutoCommit,
+    /// Larger files stay uncommitted and are named.
+    pub max_file: Size,
+    /// With more files than this, nothing is committed.
+    pub max_files: NonZeroU32,
+}
+
+/// What the schema shows for `commit`.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum CommitOrMode {
+    Mode(AutoCommit),
+    Commit(Commit),
+}
+
+fn commit_or_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Commit, D::Error> {
+    struct Visitor;
+    impl<'de> de::Visitor<'de> for Visitor {
+        type Value = Commit;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("auto, never, or keys such as max_file")
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<Commit, E> {
+            let mode = AutoCommit::deserialize(de::value::StrDeserializer::new(word))?;
+            Ok(Commit {
+                mode,
+                ..Commit::default()
+            })
+        }
+
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Commit, A::Error> {
+            Commit::deserialize(de::value::MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_any(Visitor)
+}
+
+/// How a clone's worktree is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worktree {
+    /// The folder that worktrees stand in, instead of `<repo>.khlone` beside the repository. A relative one
+    /// counts from the top of the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Ignored folders to copy into a new worktree.
+    pub copy: Vec<InTree>,
+    /// Shell commands to run in a new worktree. They need `git khlone trust`.
+    pub setup: Vec<String>,
+    /// Files, as in .gitignore, whose change runs `setup` again.
+    pub setup_when: Vec<String>,
+}
+
+/// How branches of clones are named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Branch {
+    /// What stands before the zone: `khlone` in `khlone/main/foreman.1`.
+    pub prefix: BranchPrefix,
+}
+
+/// What is never taken for a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Redact {
+    /// Regular expressions for text that stays as it is.
+    pub allow: Vec<String>,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Tasks that may wait for one clone.
+    pub queue: NonZeroU32,
+    /// Clones of a zone.
+    pub clones: NonZeroU32,
+    /// Tasks that run at once on this machine; without it four, or one a core if there are fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<NonZeroU32>,
+    /// Watchers of a clone.
+    pub watchers: NonZeroU32,
+    /// The largest artifact that is kept whole.
+    pub artifact: Size,
+    /// The longest transcript that is kept whole.
+    pub transcript: Size,
+    /// The largest file that a snapshot holds; of a larger one, hash and size.
+    pub blob: Size,
+    /// Attempts of a task.
+    pub attempts: NonZeroU32,
+    /// How long a task may take.
+    pub task: Span,
+    /// How long a brain may be silent.
+    pub silence: Span,
+    /// The least time between two checkpoints.
+    pub checkpoint: Span,
+    /// How long finished tasks and sessions are kept.
+    pub keep: Span,
+    /// How many finished tasks a zone keeps.
+    pub keep_tasks: NonZeroU32,
+    /// How long the daemon stays without work.
+    pub idle: Span,
+    /// How long a hook may take.
+    pub hook: Span,
+}
+
+const fn count(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => NonZeroU32::MIN,
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue: count(200),
+            clones: count(8),
+            running: None,
+            watchers: count(32),
+            artifact: Size::mib(1),
+            transcript: Size::mib(16),
+            blob: Size::mib(50),
+            attempts: count(3),
+            task: Span::secs(2 * 3600),
+            silence: Span::secs(10 * 60),
+            checkpoint: Span::secs(2),
+            keep: Span::secs(30 * 86400),
+            keep_tasks: count(200),
+            idle: Span::secs(30 * 60),
+            hook: Span::secs(60),
+        }
+    }
+}
+
+impl Limits {
+    /// How many tasks may run at once on this machine.
+    pub fn running(&self) -> u32 {
+        let cores =
+            std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        self.running.map_or_else(|| cores.min(4), NonZeroU32::get)
+    }
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self {
+            mode: AutoCommit::Auto,
+            max_file: Size::mib(10),
+            max_files: count(2000),
+        }
+    }
+}
+
+/// Lock files: when one changes, what `setup` installed is stale.
+const LOCK_FILES: [&str; 11] = [
+    "Cargo.lock",
+    "Gemfile.lock",
+    "bun.lock",
+    "composer.lock",
+    "go.sum",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+    "poetry.lock",
+    "requirements*.txt",
+    "uv.lock",
+    "yarn.lock",
+];
+
+impl Default for Worktree {
+    fn default() -> Self {
+        Self {
+            root: None,
+            copy: Vec::new(),
+            setup: Vec::new(),
+            setup_when: LOCK_FILES.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl Default for Branch {
+    fn default() -> Self {
+        Self {
+            prefix: BranchPrefix::khlone(),
+        }
+    }
+}
+
+impl Config {
+    /// What `brain` may do.
+    pub fn permissions_of(&self, brain: &BrainName) -> Permissions {
+        let own = self.brains.get(brain).and_then(|settings| settings.permissions);
+        own.unwrap_or(self.permissions)
+    }
+}
