@@ -7,4 +7,7 @@ pub mod create;
 pub mod include;
 pub mod place;
 pub mod remove;
+pub mod snapshot;
 pub mod submodule;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,281 @@
+//! From the folders of a walk to tree objects, bottom up.
+//!
+//! An object is left out of the sink only where it is sure to stay: it is in the pinned commit's tree at the
+//! same place, or it was part of the previous snapshot, whose objects the caller keeps. That the repository has
+//! it already is no reason, since a gc may be about to drop it.
+
+use std::{collections::HashMap, io, mem};
+
+use bstr::{BStr, BString, ByteSlice};
+use git2::{Oid, Repository};
+use rustix::fd::{AsFd, OwnedFd};
+
+use super::{
+    SnapshotError,
+    beneath::{self, Root},
+    content::{self, Content},
+    encode::{self, Marker},
+    index::Cached,
+    manifest::{Entry, EntryKind, Manifest, join},
+    placeholder::tree_entry,
+    walk::{Found, Known},
+};
+use crate::refs::{Kind, ObjectSink, TreeEntry, encode_tree};
+
+pub(super) const FILE: u32 = 0o100_644;
+const EXECUTABLE: u32 = 0o100_755;
+const SYMLINK: u32 = 0o120_000;
+const FOLDER: u32 = 0o040_000;
+
+/// Everything the building needs.
+pub(super) struct Builder<'a> {
+    pub(super) root: &'a Root,
+    pub(super) repo: &'a Repository,
+    pub(super) sink: &'a mut dyn ObjectSink,
+    pub(super) previous: Option<&'a Manifest>,
+    pub(super) max_blob: u64,
+    pub(super) found: Vec<Found>,
+}
+
+/// The folder of the pinned commit that stands at the same path.
+struct Pinned<'a> {
+    tree: Option<Oid>,
+    /// Git's note of what the index of this folder stands for.
+    cached: Option<Cached<'a>>,
+    /// The note says that it is this very tree.
+    indexed: bool,
+    entries: Option<HashMap<BString, Oid>>,
+}
+
+impl Pinned<'_> {
+    fn find(&mut self, repo: &Repository, name: &[u8]) -> Option<Oid> {
+        let entries = self.entries.get_or_insert_with(|| {
+            let tree = self.tree.and_then(|oid| repo.find_tree(oid).ok());
+            let entries = tree.iter().flat_map(|tree| {
+                tree.iter()
+                    .map(|it| (it.name_bytes().into(), it.id()))
+                    .collect::<Vec<_>>()
+            });
+            entries.collect()
+        });
+        entries.get(BStr::new(name)).copied()
+    }
+}
+
+/// A folder under construction.
+pub(super) struct Site {
+    fd: Option<OwnedFd>,
+    pub(super) path: BString,
+}
+
+impl<'a> Builder<'a> {
+    /// Builds the tree of the whole work tree.
+    pub(super) fn build(
+        mut self,
+        pinned: Option<Oid>,
+        cached: Option<Cached<'a>>,
+    ) -> Result<(Oid, Manifest), SnapshotError> {
+        let tree = match self.folder(BString::default(), pinned, cached)? {
+            Some(tree) => tree,
+            None => self.put(Kind::Tree, &[])?,
+        };
+        let folders = self.found.into_iter().map(|found| found.folder).collect();
+        Ok((tree, Manifest { folders }))
+    }
+
+    pub(super) fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Oid, SnapshotError> {
+        self.sink.put(kind, bytes).map_err(SnapshotError::Store)
+    }
+
+    /// Builds one folder; an empty one has no tree, as in git.
+    fn folder(
+        &mut self,
+        path: BString,
+        pinned: Option<Oid>,
+        cached: Option<Cached<'a>>,
+    ) -> Result<Option<Oid>, SnapshotError> {
+        let Ok(at) = self.found.binary_search_by(|it| it.folder.path.cmp(&path)) else {
+            return Ok(None);
+        };
+        let mut pinned = Pinned {
+            tree: pinned,
+            cached,
+            indexed: pinned.is_some() && cached.and_then(Cached::oid) == pinned,
+            entries: None,
+        };
+        let mut site = Site { fd: None, path };
+        let entries = mem::take(&mut self.found[at].folder.entries);
+        let known = mem::take(&mut self.found[at].known);
+        let mut kept = Vec::with_capacity(entries.len());
+        let mut tree = Vec::with_capacity(entries.len());
+        for (mut entry, known) in entries.into_iter().zip(known) {
+            let stays = match entry.kind {
+                EntryKind::Folder => {
+                    self.inner(&site, &mut entry, &mut pinned, &mut tree)?;
+                    true
+                }
+                _ if entry.ignored => true,
+                EntryKind::File | EntryKind::Symlink | EntryKind::Large => {
+                    self.file(&mut site, &mut entry, known, &mut pinned, &mut tree)?
+                }
+                _ => {
+                    self.placeholder(&site, &mut entry, &mut tree)?;
+                    true
+                }
+            };
+            if stays {
+                kept.push(entry);
+            }
+        }
+        let oid = self.finish(&site, &mut tree, pinned.tree)?;
+        let folder = &mut self.found[at].folder;
+        folder.entries = kept;
+        folder.tree = oid;
+        Ok(oid)
+    }
+
+    fn finish(
+        &mut self,
+        site: &Site,
+        tree: &mut [TreeEntry],
+        pinned: Option<Oid>,
+    ) -> Result<Option<Oid>, SnapshotError> {
+        if tree.is_empty() {
+            return Ok(None);
+        }
+        let bytes = encode_tree(tree);
+        let oid = Kind::Tree.hash(&bytes).map_err(SnapshotError::Store)?;
+        let before = self
+            .previous
+            .and_then(|manifest| manifest.folder(&site.path))
+            .and_then(|it| it.tree);
+        if Some(oid) == pinned || Some(oid) == before {
+            return Ok(Some(oid));
+        }
+        self.put(Kind::Tree, &bytes).map(Some)
+    }
+
+    fn inner(
+        &mut self,
+        site: &Site,
+        entry: &mut Entry,
+        pinned: &mut Pinned<'a>,
+        tree: &mut Vec<TreeEntry>,
+    ) -> Result<(), SnapshotError> {
+        let path = join(&site.path, &entry.name);
+        let cached = pinned
+            .cached
+            .and_then(|cached| cached.child(entry.name.as_bstr()));
+        let noted = cached.and_then(Cached::oid).filter(|_| pinned.indexed);
+        let below = noted.or_else(|| pinned.find(self.repo, &entry.name));
+        if self.is_unreadable(&path) {
+            entry.kind = EntryKind::Unreadable;
+            return self.placeholder(site, entry, tree);
+        }
+        if let Some(oid) = self.folder(path, below, cached)? {
+            entry.encoded = encode::refused(&entry.name, false);
+            tree.push(tree_entry(entry, FOLDER, oid, Marker::Name));
+        }
+        Ok(())
+    }
+
+    fn is_unreadable(&self, path: &BString) -> bool {
+        let at = self.found.binary_search_by(|it| it.folder.path.cmp(path));
+        at.is_ok_and(|at| self.found[at].unreadable)
+    }
+
+    /// Adds a file or link; false if it has vanished since the walk.
+    fn file(
+        &mut self,
+        site: &mut Site,
+        entry: &mut Entry,
+        known: Known,
+        pinned: &mut Pinned<'a>,
+        tree: &mut Vec<TreeEntry>,
+    ) -> Result<bool, SnapshotError> {
+        if !self.is_kept(entry, known, pinned) {
+            match self.read(site, entry) {
+                Ok(()) => {}
+                Err(Reading::Gone) => return Ok(false),
+                Err(Reading::Refused) => {
+                    entry.kind = EntryKind::Unreadable;
+                    entry.oid = None;
+                    entry.doubtful = true;
+                }
+                Err(Reading::Store(error)) => return Err(error),
+            }
+        }
+        if matches!(entry.kind, EntryKind::Large | EntryKind::Unreadable) {
+            self.placeholder(site, entry, tree)?;
+            return Ok(true);
+        }
+        if let Some(oid) = entry.oid {
+            let mode = match entry.kind {
+                EntryKind::Symlink => SYMLINK,
+                _ if entry.stat.is_executable() => EXECUTABLE,
+                _ => FILE,
+            };
+            tree.push(tree_entry(entry, mode, oid, Marker::Name));
+        }
+        Ok(true)
+    }
+
+    /// Whether the blob of an entry is known and sure to stay.
+    fn is_kept(&self, entry: &Entry, known: Known, pinned: &mut Pinned<'a>) -> bool {
+        let Some(oid) = entry.oid else {
+            return known == Known::Previous;
+        };
+        let in_index = match known {
+            Known::Unread => return false,
+            Known::Previous => return true,
+            Known::Index => true,
+            Known::IndexIfSize => {
+                let header = self.repo.odb().and_then(|odb| odb.read_header(oid));
+                header.is_ok_and(|(size, _)| size as u64 == entry.stat.size)
+            }
+        };
+        in_index && (pinned.indexed || pinned.find(self.repo, &entry.name) == Some(oid))
+    }
+
+    fn read(&mut self, site: &mut Site, entry: &mut Entry) -> Result<(), Reading> {
+        let fd = match &site.fd {
+            Some(fd) => fd,
+            None => site.fd.insert(self.root.folder(&site.path)?),
+        };
+        let bytes = if entry.kind == EntryKind::Symlink {
+            beneath::read_link(fd.as_fd(), &entry.name)?
+        } else {
+            let taken = content::read(fd.as_fd(), &entry.name, self.max_blob)?;
+            entry.doubtful |= taken.torn || taken.stat != entry.stat;
+            entry.stat = taken.stat;
+            match taken.content {
+                Content::Bytes(bytes) => bytes,
+                Content::Large(oid) => {
+                    entry.kind = EntryKind::Large;
+                    entry.oid = oid;
+                    return Ok(());
+                }
+            }
+        };
+        let regular = entry.kind == EntryKind::File;
+        entry.encoded = encode::refused(&entry.name, regular) || encode::hostile(&entry.name, &bytes);
+        entry.oid = Some(self.put(Kind::Blob, &bytes).map_err(Reading::Store)?);
+        Ok(())
+    }
+}
+
+/// Why a file could not be read.
+enum Reading {
+    Gone,
+    Refused,
+    Store(SnapshotError),
+}
+
+impl From<io::Error> for Reading {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Gone,
+            _ => Self::Refused,
+        }
+    }
+}
