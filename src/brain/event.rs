@@ -129,6 +129,9 @@ pub enum Event {
         /// The brain cannot recover; waiting for it is in vain.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         fatal: bool,
+        /// When a limit ends, seconds since the epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<i64>,
     },
     /// The brain says that it is through.
     Result {
@@ -212,6 +215,7 @@ impl Event {
             kind,
             message: message.into(),
             fatal: false,
+            until: None,
         }
     }
 
@@ -221,6 +225,7 @@ impl Event {
             kind,
             message: message.into(),
             fatal: true,
+            until: None,
         }
     }
 }

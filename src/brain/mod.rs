@@ -7,6 +7,8 @@ mod claude;
 mod codex;
 mod contract;
 mod event;
+mod gemini;
+mod opencode;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,13 @@ pub use translate::{LINE, Translator};
 use crate::task::{BrainName, Class, Explain};
 
 /// Every brain, in the order in which a default is looked for; the last runs only when it is named.
-static ALL: [&dyn Brain; 3] = [&claude::Claude, &codex::Codex, &shell::Shell];
+static ALL: [&dyn Brain; 5] = [
+    &claude::Claude,
+    &codex::Codex,
+    &opencode::Opencode,
+    &gemini::Gemini,
+    &shell::Shell,
+];
 
 /// A brain that cannot be had.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -268,7 +268,13 @@ impl Tally {
                 v.total.cost = sum(v.total.cost, *cost);
             }
             Event::RateLimit { until, .. } => v.limited_until = until.or(v.limited_until),
-            Event::Error { kind, message, fatal } => {
+            Event::Error {
+                kind,
+                message,
+                fatal,
+                until,
+            } => {
+                v.limited_until = until.or(v.limited_until);
                 if *fatal {
                     self.hopeless.get_or_insert(*kind);
                     v.auth_failed |= *kind == Trouble::Auth;

@@ -1,0 +1,300 @@
+//! Google's Gemini CLI, `gemini -o stream-json`.
+//!
+//! Measured with 0.61.0. A session takes the id that we give it, once. Text comes in pieces. Retries show on
+//! stderr only and go on for minutes. It counts no cost. Sessions are found again by the last component of the
+//! worktree's path.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{
+    contract::{
+        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
+    },
+    event::{Event, Role, Trouble},
+    text::{INPUT, Input, OUTPUT, Text, clip, trouble},
+    translate::Translator,
+};
+use crate::task::Mode;
+
+/// How often it may run into a limit before we stop waiting.
+const LIMITED: u32 = 4;
+
+/// See the module.
+pub(super) struct Gemini;
+
+impl Brain for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume: true,
+            own_session: true,
+            tool_start: ToolStart::Async,
+            usage: true,
+            cost: false,
+        }
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            program: Some("gemini"),
+            version: &["--version"],
+            status: None,
+            install: "npm install -g @google/gemini-cli",
+            login: "gemini",
+        }
+    }
+
+    fn env_names(&self, _vars: Vars<'_>) -> Vec<String> {
+        ["GEMINI_*", "GOOGLE_*"].map(str::to_owned).into()
+    }
+
+    fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
+        let program = job.program.unwrap_or("gemini".as_ref());
+        let mut launch = Launch::new(program, &["-o", "stream-json"]);
+        let free =
+            job.permissions == Permissions::All || (job.sandboxed && job.permissions == Permissions::Auto);
+        match job.mode {
+            Mode::Ask => launch.option("--approval-mode", "default"),
+            Mode::Act if free => launch.arg("--yolo"),
+            Mode::Act => launch.option("--approval-mode", "auto_edit"),
+        };
+        if job.mode == Mode::Act && !free && !job.allow.is_empty() {
+            launch.option("--allowed-tools", job.allow.join(","));
+        }
+        if let Some(model) = job.model {
+            launch.option("--model", model);
+        }
+        match job.session {
+            Session::New(id) => launch.option("--session-id", id),
+            Session::Resume { id, .. } => launch.option("--resume", id),
+        };
+        // Our sandbox or the user's word for this repository stands for its own question.
+        launch.env("GEMINI_CLI_TRUST_WORKSPACE", "true").stdin = Stdin::Prompt;
+        if let Some(home) = (job.vars)("HOME") {
+            let folder = PathBuf::from(home).join(".gemini");
+            for name in [
+                "settings.json",
+                "GEMINI.md",
+                "extensions",
+                "commands",
+                "skills",
+                "policies",
+                "installation_id",
+                ".env",
+            ] {
+                launch.reads(folder.join(name));
+            }
+            for name in ["oauth_creds.json", "google_accounts.json", "projects.json"] {
+                launch.writes(folder.join(name));
+            }
+            launch.keeps(folder.join("tmp"))?;
+        }
+        Ok(launch)
+    }
+
+    fn translator(&self, session: &Session) -> Translator {
+        Translator::new(Chat::default(), session)
+    }
+}
+
+/// One line.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    session_id: Text<'a>,
+    #[serde(borrow, default)]
+    model: Text<'a>,
+    #[serde(borrow, default)]
+    role: Text<'a>,
+    #[serde(borrow, default)]
+    content: Text<'a>,
+    delta: Option<bool>,
+    #[serde(borrow, default)]
+    tool_name: Text<'a>,
+    #[serde(borrow, default)]
+    tool_id: Text<'a>,
+    #[serde(default)]
+    parameters: Input,
+    #[serde(borrow, default)]
+    status: Text<'a>,
+    #[serde(borrow, default)]
+    output: Text<'a>,
+    #[serde(borrow, default)]
+    severity: Text<'a>,
+    #[serde(borrow, default)]
+    message: Text<'a>,
+    #[serde(borrow)]
+    error: Option<Failure<'a>>,
+    stats: Option<Stats>,
+}
+
+#[derive(Deserialize)]
+struct Failure<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    message: Text<'a>,
+}
+
+/// The whole run's; `input` is without what came from the cache, the total has the thoughts.
+#[derive(Deserialize)]
+struct Stats {
+    #[serde(rename = "total_tokens")]
+    total: Option<u64>,
+    #[serde(rename = "input_tokens")]
+    prompt: Option<u64>,
+    #[serde(rename = "output_tokens")]
+    output: Option<u64>,
+    cached: Option<u64>,
+    input: Option<u64>,
+}
+
+/// The events of one run.
+#[derive(Default)]
+struct Chat {
+    limited: u32,
+    ended: bool,
+    /// The last thing on stderr that names a cause.
+    cause: String,
+}
+
+impl Dialect for Chat {
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
+            return;
+        };
+        match line.kind.as_str() {
+            "init" => events.push(Event::Session {
+                id: line.session_id.0.into_owned(),
+                model: line.model.filled(),
+                version: None,
+            }),
+            "message" => events.push(Event::Message {
+                role: if line.role.as_str() == "user" {
+                    Role::User
+                } else {
+                    Role::Assistant
+                },
+                text: line.content.0.into_owned(),
+                delta: line.delta.unwrap_or(false),
+            }),
+            "tool_use" => events.push(Event::ToolCall {
+                id: line.tool_id.0.into_owned(),
+                tool: line.tool_name.0.into_owned(),
+                paths: line.parameters.paths,
+                input: line.parameters.brief,
+            }),
+            "tool_result" => result(&line, events),
+            "error" => {
+                let kind = if line.severity.as_str() == "warning" {
+                    Trouble::Warning
+                } else {
+                    trouble(line.message.as_str())
+                };
+                events.push(Event::error(kind, line.message.clip(OUTPUT)));
+            }
+            "result" => {
+                self.ended = true;
+                end(&line, events);
+            }
+            _ => {}
+        }
+    }
+
+    fn stderr(&mut self, line: &str, events: &mut Vec<Event>) {
+        let line = line.trim();
+        if line.starts_with("Attempt ") && line.contains("429") {
+            self.limited += 1;
+            let message = clip(line, INPUT);
+            events.push(if self.limited >= LIMITED {
+                Event::fatal(Trouble::Limit, message)
+            } else {
+                Event::RateLimit { message, until: None }
+            });
+        } else if line.contains("Error") || line.contains("Please set an Auth method") {
+            self.cause = clip(line, INPUT);
+        }
+    }
+
+    fn end(&mut self, code: Option<i32>, events: &mut Vec<Event>) {
+        let kind = match code {
+            _ if self.ended => return,
+            Some(41) => Trouble::Auth,
+            Some(42) if self.cause.contains("session") => Trouble::Session,
+            Some(52) => Trouble::Config,
+            Some(0) | None => return,
+            Some(_) => trouble(&self.cause),
+        };
+        events.push(Event::fatal(kind, self.cause.clone()));
+        events.push(Event::Result {
+            ok: false,
+            text: None,
+            reason: code.map_or_else(String::new, |code| format!("exit code {code}")),
+        });
+    }
+}
+
+fn result(line: &Line<'_>, events: &mut Vec<Event>) {
+    let id = line.tool_id.0.clone().into_owned();
+    let ok = line.status.as_str() == "success";
+    if let Some(error) = line.error.as_ref().filter(|error| !ok && refused(error)) {
+        events.push(Event::Permission {
+            id: id.clone(),
+            tool: String::new(),
+            granted: false,
+            reason: error.message.clip(INPUT),
+        });
+    }
+    let said = line.error.as_ref().map_or(&line.output, |error| &error.message);
+    events.push(Event::ToolResult {
+        id,
+        tool: String::new(),
+        ok,
+        exit: None,
+        paths: Vec::new(),
+        output: said.clip(OUTPUT),
+    });
+}
+
+fn refused(error: &Failure<'_>) -> bool {
+    let says = |words: &str| error.message.as_str().contains(words);
+    matches!(error.kind.as_str(), "policy_violation" | "tool_not_registered")
+        || says("denied")
+        || says("requires user confirmation")
+        || says("not found in registry")
+}
+
+fn end(line: &Line<'_>, events: &mut Vec<Event>) {
+    if let Some(stats) = &line.stats {
+        let fresh = stats.input.or(stats.prompt);
+        let said = stats
+            .total
+            .zip(stats.prompt)
+            .map(|(total, prompt)| total.saturating_sub(prompt));
+        events.push(Event::Usage {
+            input: fresh,
+            output: said.max(stats.output),
+            cached: stats.cached,
+            cost: None,
+        });
+    }
+    let ok = line.status.as_str() == "success";
+    if let Some(error) = line.error.as_ref().filter(|_| !ok) {
+        events.push(Event::fatal(
+            trouble(error.message.as_str()),
+            error.message.clip(OUTPUT),
+        ));
+    }
+    events.push(Event::Result {
+        ok,
+        text: None,
+        reason: line.status.as_str().to_owned(),
+    });
+}
