@@ -6,6 +6,7 @@
 
 pub mod brain;
 pub mod config;
+pub mod daemon;
 pub mod guard;
 pub mod process;
 pub mod refs;

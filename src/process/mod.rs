@@ -4,6 +4,9 @@
 //! variables that would send git to another repository: we may ourselves have been called from a hook.
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group.
 
+mod identity;
+mod run_dir;
+
 use std::{
     ffi::{OsStr, OsString},
     io::{self, Read, Write},
@@ -13,6 +16,9 @@ use std::{
     sync::mpsc,
     time::{Duration, Instant},
 };
+
+pub use identity::{ProcessId, boot_id, machine_id};
+pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
 
 use crate::task::{Class, Explain};
 

@@ -6,6 +6,5 @@
     reason = "a test fails by panicking"
 )]
 
-mod landing;
 mod scratch;
 mod worktree_life;

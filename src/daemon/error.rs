@@ -1,0 +1,118 @@
+//! What can go wrong between a caller and the daemon.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::RpcError;
+use crate::{
+    process::RunDirError,
+    task::{Class, Explain},
+};
+
+/// Why the daemon could not be reached, started or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The site's folder is another user's.
+    #[error("{path} belongs to user {uid}; a daemon of this user has no business there", path = .path.display())]
+    NotOurs {
+        /// Which folder.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// The disk or the socket refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: io::Error,
+    },
+    /// No folder for sockets.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// None runs, and none was to be started.
+    #[error("no daemon runs for this repository")]
+    NotRunning,
+    /// One runs already.
+    #[error("a daemon runs for this repository already (pid {pid})")]
+    Running {
+        /// Its pid, 0 where it has not said yet.
+        pid: u32,
+    },
+    /// Something else answers on the daemon's socket.
+    #[error("{path} is answered by process {pid} of user {uid}, not by this site's daemon", path = .path.display())]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+        /// Who answers.
+        pid: i32,
+        /// Of which user.
+        uid: u32,
+    },
+    /// It was started and did not come up.
+    #[error("the daemon did not answer within {} s{}{log}", .patience.as_secs(), if .log.is_empty() { "" } else { ": " })]
+    NotUp {
+        /// How long we waited.
+        patience: Duration,
+        /// The last line of its log.
+        log: String,
+    },
+    /// It does not answer.
+    #[error("the daemon (pid {pid}) did not answer within {} s", .patience.as_secs())]
+    Silent {
+        /// Its pid.
+        pid: u32,
+        /// How long we waited.
+        patience: Duration,
+    },
+    /// The connection ended before the answer.
+    #[error("the daemon hung up before it answered")]
+    HungUp,
+    /// It answered something that we do not understand.
+    #[error("the daemon answered what git-khlone cannot read: {0}")]
+    Garbled(#[from] serde_json::Error),
+    /// It answered with an error.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+}
+
+impl DaemonError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl Explain for DaemonError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotOurs { .. } | Self::Running { .. } | Self::Stranger { .. } => Class::Refused,
+            Self::Io { .. } | Self::NotUp { .. } | Self::HungUp | Self::Garbled(_) => Class::Failed,
+            Self::Silent { .. } => Class::Timeout,
+            Self::NotRunning => Class::NotFound,
+            Self::RunDir(error) => error.class(),
+            Self::Rpc(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotOurs { path, .. } => Some(format!("ls -ld {}", path.display())),
+            Self::Io { path, .. } => Some(format!("ls -l {}", path.display())),
+            Self::RunDir(error) => error.hint(),
+            Self::NotRunning => Some("git khlone daemon start".to_owned()),
+            Self::Running { .. } => Some("git khlone daemon status".to_owned()),
+            Self::Stranger { .. } | Self::NotUp { .. } | Self::HungUp | Self::Garbled(_) => {
+                Some("git khlone daemon logs".to_owned())
+            }
+            Self::Silent { pid, .. } => Some(format!("kill {pid}; git khlone daemon start")),
+            Self::Rpc(error) => error.hint(),
+        }
+    }
+}

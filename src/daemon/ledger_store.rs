@@ -1,0 +1,190 @@
+//! The daemon's view of the real ledger.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use fs4::FileExt;
+
+use super::{
+    Code, RpcError,
+    plan::Known,
+    store::{Step, Store},
+};
+use crate::{
+    process::machine_id,
+    refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
+    task::{Event, Explain, Outcome, Status, Task, TaskId},
+};
+
+/// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is
+/// inherited by the sandbox and frees after it.
+const LOCKS: [&str; 2] = ["runner.lock", "attempt.lock"];
+
+/// Who writes, in a task's history.
+const BY: &str = "daemon";
+
+/// A repository and its site, open.
+#[derive(Debug)]
+pub(crate) struct LedgerStore {
+    repo: Repo,
+    site: Site,
+}
+
+/// Why the ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    #[error(transparent)]
+    Site(#[from] SiteError),
+}
+
+impl From<OpenError> for RpcError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Repo(error) => Self::of(&error),
+            OpenError::Site(error) => Self::of(&error),
+        }
+    }
+}
+
+impl From<LedgerError> for RpcError {
+    fn from(error: LedgerError) -> Self {
+        let mut rpc = Self::of(&error);
+        let code = match error {
+            LedgerError::NoTask(_) => Code::TaskNotFound,
+            LedgerError::Illegal { .. } | LedgerError::Fenced { .. } => Code::IllegalMove,
+            other => Code::of_class(other.class()),
+        };
+        rpc.code = code.number();
+        code.word().clone_into(&mut rpc.data.reason);
+        rpc
+    }
+}
+
+impl LedgerStore {
+    pub(crate) fn open(common: &Path) -> Result<Self, OpenError> {
+        let repo = Repo::open(common)?;
+        let site = Site::open(&repo, &machine_id())?;
+        Ok(Self { repo, site })
+    }
+
+    fn ledger(&self) -> Ledger<'_> {
+        Ledger::new(&self.repo, &self.site)
+    }
+
+    fn know(&self, head: TaskHead) -> Result<Known, LedgerError> {
+        let ours = head.site_uuid == self.site.owner().site_uuid;
+        if ours && !head.status.is_over() {
+            return Ok(self.know_task(&self.ledger().task(&head.id)?.task));
+        }
+        // What is over, or another's, needs no more than its head.
+        Ok(Known {
+            id: head.id,
+            status: head.status,
+            outcome: head.outcome,
+            zone: head.zone,
+            clone: head.clone,
+            priority: head.priority,
+            seq: head.seq,
+            after: Vec::new(),
+            parked_until: None,
+            attempts: 0,
+            generation: 0,
+            ours,
+        })
+    }
+
+    fn know_task(&self, task: &Task) -> Known {
+        Known {
+            id: task.id.clone(),
+            status: task.status,
+            outcome: task.outcome,
+            zone: task.zone.clone(),
+            clone: task.clone.clone(),
+            priority: task.priority,
+            seq: task.seq,
+            after: task.after.clone(),
+            parked_until: task.parked_until,
+            attempts: u32::try_from(task.attempts.len()).unwrap_or(u32::MAX),
+            generation: task.generation,
+            ours: task.owner == *self.site.owner(),
+        }
+    }
+
+    fn lock_paths(&self, known: &Known) -> impl Iterator<Item = PathBuf> {
+        let dir = self.site.attempt_dir(&known.id, known.attempts);
+        LOCKS.iter().map(move |lock| dir.join(lock))
+    }
+}
+
+impl Store for LedgerStore {
+    fn scan(&mut self) -> Result<Vec<Known>, RpcError> {
+        let heads = self.ledger().heads()?;
+        let mut tasks = Vec::with_capacity(heads.len());
+        for head in heads {
+            let id = head.id.clone();
+            match self.know(head) {
+                Ok(known) => tasks.push(known),
+                // One unreadable task must not stop all others.
+                Err(error) => tracing::warn!(task = %id, %error, "a task cannot be read"),
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn find(&mut self, id: &TaskId) -> Result<Known, RpcError> {
+        let stored = self.ledger().task(id)?;
+        Ok(self.know_task(&stored.task))
+    }
+
+    fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError> {
+        let known = self.find(id)?;
+        if known.status == Status::Cancelling {
+            return Ok(());
+        }
+        let outcome = (!known.status.is_active()).then_some(Outcome::Cancelled);
+        self.apply(
+            id,
+            Step {
+                event: Event::Cancel,
+                outcome,
+                reason: "asked for".to_owned(),
+            },
+        )
+    }
+
+    fn apply(&mut self, id: &TaskId, step: Step) -> Result<(), RpcError> {
+        self.ledger()
+            .update(id, BY, |update| -> Result<(), LedgerError> {
+                let illegal = |source| LedgerError::Illegal {
+                    id: id.clone(),
+                    source,
+                };
+                update
+                    .transition(step.event, step.reason.clone())
+                    .map_err(illegal)?;
+                if let Some(outcome) = step.outcome {
+                    update.task.outcome = Some(outcome);
+                    update.task.reasons = vec![step.reason.clone()];
+                }
+                if !update.task.status.is_waiting() {
+                    update.task.parked_until = None;
+                }
+                Ok(())
+            })?;
+        Ok(())
+    }
+
+    fn is_attempt_held(&mut self, known: &Known) -> bool {
+        self.lock_paths(known).any(|path| is_held(&path))
+    }
+}
+
+/// Whether some process holds the lock at `path`. A shared probe: it never takes the lock away from one of ours
+/// that tries in the same instant and waits.
+fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| FileExt::try_lock_shared(&file).is_err())
+}

@@ -1,0 +1,230 @@
+//! The methods: what each takes and gives.
+//!
+//! A method that needs nothing but memory answers at once; one that needs the ledger or must wait answers later,
+//! within [`REQUEST`] unless waiting is its purpose.
+
+use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{
+    Code, RpcError,
+    plan::Known,
+    protocol::{Call, Hello, PROTOCOL},
+    shared::{Shared, StatusAnswer},
+};
+use crate::task::{Outcome, Status, TaskId};
+
+/// A request takes no longer, unless waiting is its purpose.
+const REQUEST: Duration = Duration::from_secs(30);
+
+type Answer = Result<Value, RpcError>;
+
+/// A begun call.
+pub(crate) enum Handled {
+    /// Answered already.
+    Now(Answer),
+    /// Answered when this is ready.
+    Later(Pin<Box<dyn Future<Output = Answer>>>),
+}
+
+/// The parameters of `await`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AwaitParams {
+    pub(crate) tasks: Vec<TaskId>,
+    /// Answer when the first of them is over, not the last.
+    #[serde(default)]
+    pub(crate) any: bool,
+    /// Seconds; without it the wait has no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout: Option<f64>,
+}
+
+/// How a task stands, in the answer to `await` and `cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Which task.
+    pub task: TaskId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// How it came out, where it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+impl From<&Known> for Standing {
+    fn from(known: &Known) -> Self {
+        Self {
+            task: known.id.clone(),
+            status: known.status,
+            outcome: known.outcome,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskParams {
+    task: TaskId,
+}
+
+/// Shakes hands.
+pub(crate) fn hello(shared: &Shared, params: Value) -> Answer {
+    let hello: Hello = read(params)?;
+    if !is_equal_in_constant_time(&hello.token, &shared.record.token) {
+        return Err(RpcError::new(
+            Code::Unauthenticated,
+            "that is not this daemon's token",
+        ));
+    }
+    if hello.protocol == 0 {
+        let message = format!(
+            "protocol {} is not spoken here; this daemon speaks {PROTOCOL}",
+            hello.protocol
+        );
+        return Err(RpcError::new(Code::Protocol, message));
+    }
+    Ok(json!(shared.greeting()))
+}
+
+/// Begins `call`.
+pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
+    let shared = Rc::clone(shared);
+    match call.method.as_str() {
+        "ping" => now(call.params, |_: NoParams| Ok(json!(shared.greeting()))),
+        "wake" => now(call.params, |_: NoParams| {
+            shared.wake.notify_one();
+            Ok(json!(true))
+        }),
+        "status" => now(call.params, |_: NoParams| Ok(json!(status(&shared)))),
+        "shutdown" => now(call.params, |_: NoParams| {
+            shared.stop();
+            Ok(json!(true))
+        }),
+        "await" => later(call.params, move |params| wait(shared, params)),
+        "cancel" => later(call.params, move |params: TaskParams| {
+            brief(cancel(shared, params.task))
+        }),
+        method => {
+            let message = format!("there is no method `{method}`");
+            Handled::Now(Err(RpcError::new(Code::Method, message)))
+        }
+    }
+}
+
+fn now<P: DeserializeOwned>(params: Value, answer: impl FnOnce(P) -> Answer) -> Handled {
+    Handled::Now(read(params).and_then(answer))
+}
+
+fn later<P, F>(params: Value, answer: impl FnOnce(P) -> F) -> Handled
+where
+    P: DeserializeOwned,
+    F: Future<Output = Answer> + 'static,
+{
+    match read(params) {
+        Ok(params) => Handled::Later(Box::pin(answer(params))),
+        Err(error) => Handled::Now(Err(error)),
+    }
+}
+
+async fn brief(answer: impl Future<Output = Answer>) -> Answer {
+    let late = |_| RpcError::new(Code::Timeout, format!("not done within {} s", REQUEST.as_secs()));
+    timeout(REQUEST, answer).await.map_err(late)?
+}
+
+fn read<P: DeserializeOwned>(params: Value) -> Result<P, RpcError> {
+    serde_json::from_value(params).map_err(|error| RpcError::new(Code::Params, error.to_string()))
+}
+
+fn status(shared: &Shared) -> StatusAnswer {
+    let table = shared.table.borrow();
+    let count = |status| {
+        table
+            .tasks
+            .iter()
+            .filter(|task| task.ours && task.status == status)
+            .count()
+    };
+    StatusAnswer {
+        greeting: shared.greeting(),
+        uptime: shared.uptime(),
+        connections: shared.connections.get(),
+        requests: shared.requests.get(),
+        queued: count(Status::Queued),
+        parked: count(Status::Parked),
+        running: table.held.clone(),
+        problem: table.problem.clone(),
+    }
+}
+
+/// Waits until the tasks are over: all of them, or the first.
+async fn wait(shared: Rc<Shared>, params: AwaitParams) -> Answer {
+    if params.tasks.is_empty() {
+        return Err(RpcError::new(Code::Params, "`tasks` is empty"));
+    }
+    let bound = params
+        .timeout
+        .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let over = wait_over(&shared, &params);
+    match bound {
+        None => over.await,
+        Some(bound) => timeout(bound, over)
+            .await
+            .map_err(|_| RpcError::new(Code::Timeout, "not over yet when the time ran out"))?,
+    }
+}
+
+async fn wait_over(shared: &Rc<Shared>, params: &AwaitParams) -> Answer {
+    let (mut table, mut stopping) = (shared.table.subscribe(), shared.stopping.subscribe());
+    for task in &params.tasks {
+        let unseen = table.borrow().task(task).is_none();
+        if unseen {
+            find(shared, task).await?;
+            shared.wake.notify_one();
+        }
+    }
+    loop {
+        let now = Arc::clone(&table.borrow_and_update());
+        let standings: Vec<_> = params.tasks.iter().filter_map(|task| now.task(task)).collect();
+        let over = standings.iter().filter(|known| known.status.is_over()).count();
+        if over == params.tasks.len() || (params.any && over > 0) {
+            return Ok(json!(
+                standings.into_iter().map(Standing::from).collect::<Vec<_>>()
+            ));
+        }
+        tokio::select! {
+            _ = table.changed() => {}
+            _ = stopping.wait_for(|stop| *stop) => {
+                return Err(RpcError::new(Code::Stopping, "the daemon is on its way out"));
+            }
+        }
+    }
+}
+
+async fn find(shared: &Shared, task: &TaskId) -> Result<Known, RpcError> {
+    let id = task.clone();
+    shared.keeper.with(move |store| store.find(&id)).await?
+}
+
+async fn cancel(shared: Rc<Shared>, task: TaskId) -> Answer {
+    let id = task.clone();
+    shared.keeper.with(move |store| store.cancel(&id)).await??;
+    shared.wake.notify_one();
+    Ok(json!(Standing::from(&find(&shared, &task).await?)))
+}
+
+/// Comparing a secret must not tell by its time how much of it was right.
+fn is_equal_in_constant_time(a: &str, b: &str) -> bool {
+    a.len() == b.len()
+        && a.bytes()
+            .zip(b.bytes())
+            .fold(0, |differ, (a, b)| differ | (a ^ b))
+            == 0
+}

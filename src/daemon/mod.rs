@@ -1,0 +1,38 @@
+//! The daemon of a site: schedules, supervises, answers; holds nothing that it cannot read back.
+//!
+//! The ledger is the truth and the daemon a reconciler over it. `act` writes the task first and wakes the daemon
+//! after; a dead daemon blocks nobody and a new one carries on. Runners outlive it. One daemon a site, held by an
+//! flock that is handed from starter to daemon; one socket, in a private folder, named in a record beside the
+//! lock. Everything runs on one thread but the ledger, which has one of its own, so that a slow disk delays no
+//! answer that does not need it.
+
+mod client;
+mod codes;
+mod engine;
+mod error;
+mod frames;
+mod keeper;
+mod ledger_store;
+mod lock;
+mod log;
+mod methods;
+mod place;
+mod plan;
+mod protocol;
+mod ref_watch;
+mod run;
+mod runners;
+mod server;
+mod shared;
+mod start;
+mod store;
+
+pub use client::{Client, PATIENCE};
+pub use codes::{Code, RpcError, RpcErrorData};
+pub use error::DaemonError;
+pub use log::tail;
+pub use methods::Standing;
+pub use place::Place;
+pub use protocol::{Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL};
+pub use run::{RunOptions, run};
+pub use start::{START, Woken, wake};

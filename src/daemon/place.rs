@@ -1,0 +1,174 @@
+//! Where the daemon of a site is found: its lock, its record, its log, its socket.
+//!
+//! The record names the socket, so that callers with another environment (cron, `su`) reach the same daemon. It
+//! is a hint: the lock alone says whether a daemon lives.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::DaemonError;
+use crate::{
+    process::{MAX_SOCKET_PATH, ProcessId, run_dir},
+    task::{FORMAT, parse_versioned},
+};
+
+/// The files of one site's daemon.
+#[derive(Debug, Clone)]
+pub struct Place {
+    common: PathBuf,
+    dir: PathBuf,
+}
+
+/// `daemon.json`: the living daemon, or the last one. It holds the token, so only its user may read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) format: u32,
+    /// Where it listens.
+    pub(crate) socket: PathBuf,
+    /// Which process it is.
+    pub(crate) process: ProcessId,
+    /// What a caller must show: new for each daemon, hidden from brains.
+    pub(crate) token: String,
+    /// The build that it runs.
+    pub(crate) version: String,
+}
+
+impl Place {
+    /// The place of the site whose common git folder is `common`; its `khlone` folder must be ours.
+    ///
+    /// # Errors
+    /// [`DaemonError::NotOurs`] for another user's folder, [`DaemonError::Io`] if there is none.
+    pub fn new(common: &Path) -> Result<Self, DaemonError> {
+        let dir = common.join("khlone");
+        let meta = fs::symlink_metadata(&dir).map_err(|source| DaemonError::io(&dir, source))?;
+        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
+            return Err(DaemonError::NotOurs {
+                path: dir,
+                uid: meta.uid(),
+            });
+        }
+        Ok(Self {
+            common: common.to_owned(),
+            dir,
+        })
+    }
+
+    /// The common git folder.
+    pub fn common(&self) -> &Path {
+        &self.common
+    }
+
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.dir.join("daemon.lock")
+    }
+
+    pub(crate) fn record_path(&self) -> PathBuf {
+        self.dir.join("daemon.json")
+    }
+
+    /// The daemon's log.
+    pub fn log_path(&self) -> PathBuf {
+        Self::log_of(&self.common)
+    }
+
+    pub(crate) fn log_of(common: &Path) -> PathBuf {
+        common.join("khlone/daemon.log")
+    }
+
+    /// A socket path for a daemon of this site that starts now.
+    pub(crate) fn socket_path(&self) -> Result<PathBuf, DaemonError> {
+        let meta = fs::metadata(&self.common).map_err(|source| DaemonError::io(&self.common, source))?;
+        let mut hasher = DefaultHasher::new();
+        (meta.dev(), meta.ino(), &self.common).hash(&mut hasher);
+        let path = run_dir()?.join(format!("{:016x}.sock", hasher.finish()));
+        debug_assert!(
+            path.as_os_str().len() <= MAX_SOCKET_PATH,
+            "the run folder leaves room"
+        );
+        Ok(path)
+    }
+
+    /// The record, if there is a readable one of ours.
+    pub(crate) fn record(&self) -> Result<Option<Record>, DaemonError> {
+        let path = self.record_path();
+        match fs::read(&path) {
+            Ok(bytes) => match parse_versioned("daemon.json", &bytes) {
+                Ok(record) => Ok(Some(record)),
+                // A torn or foreign record is as good as none: the lock decides.
+                Err(error) => {
+                    tracing::debug!(%error, "unreadable record");
+                    Ok(None)
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DaemonError::io(&path, source)),
+        }
+    }
+
+    /// Writes the record of the daemon that listens on `socket`, and gives it. Only under the lock.
+    pub(crate) fn write_record(&self, socket: PathBuf) -> Result<Record, DaemonError> {
+        let path = self.record_path();
+        let io = |source| DaemonError::io(&path, source);
+        let mut random = [0_u8; 16];
+        getrandom::fill(&mut random).map_err(|error| io(std::io::Error::other(error.to_string())))?;
+        let record = Record {
+            format: FORMAT,
+            socket,
+            process: ProcessId::current().map_err(io)?,
+            token: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let text = serde_json::to_vec(&record).map_err(|error| io(error.into()))?;
+        // A rename, so that a reader sees the whole record or the one before.
+        let temp = self.dir.join("daemon.json.new");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temp)
+            .map_err(io)?;
+        file.write_all(&text).map_err(io)?;
+        fs::rename(&temp, &path).map_err(io)?;
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, Place) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("khlone")).unwrap();
+        let place = Place::new(dir.path()).unwrap();
+        (dir, place)
+    }
+
+    #[test]
+    fn the_record_comes_back_private_and_torn_ones_are_none() {
+        let (_dir, place) = place();
+        assert_eq!(place.record().unwrap(), None);
+        let written = place.write_record("/run/x.sock".into()).unwrap();
+        assert_eq!(place.record().unwrap(), Some(written));
+        assert_eq!(fs::metadata(place.record_path()).unwrap().mode() & 0o777, 0o600);
+        fs::write(place.record_path(), b"{\"format\":1,").unwrap();
+        assert_eq!(place.record().unwrap(), None);
+    }
+
+    #[test]
+    fn sockets_fit_however_deep_the_repository_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(200)).join("e".repeat(200));
+        fs::create_dir_all(deep.join("khlone")).unwrap();
+        let path = Place::new(&deep).unwrap().socket_path().unwrap();
+        assert!(path.as_os_str().len() <= MAX_SOCKET_PATH);
+    }
+}

@@ -1,0 +1,184 @@
+//! What to do next: the whole of the scheduling, pure.
+//!
+//! - Only the owner's tasks are touched; a synced or copied repository schedules nothing.
+//! - A clone does one task at a time, in the order of priority, then arrival. A died attempt goes on first. What
+//!   is parked keeps its place; what waits for another task (`after`) lets others pass, or two clones' queues
+//!   could wait for each other for ever.
+//! - Clones run side by side up to the limit; what does not fit waits for the next round.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::task::{CloneName, Outcome, Status, TaskId, ZoneId};
+
+/// What scheduling needs to know of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) id: TaskId,
+    pub(crate) status: Status,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) zone: ZoneId,
+    pub(crate) clone: CloneName,
+    pub(crate) priority: i32,
+    pub(crate) seq: u64,
+    pub(crate) after: Vec<TaskId>,
+    pub(crate) parked_until: Option<i64>,
+    /// How many attempts it has had.
+    pub(crate) attempts: u32,
+    /// Grows with each claim.
+    pub(crate) generation: u64,
+    /// Whether this site on this machine owns it.
+    pub(crate) ours: bool,
+}
+
+/// How much may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Attempts under way at once.
+    pub(crate) running: usize,
+    /// Attempts of one task.
+    pub(crate) attempts: u32,
+}
+
+/// One step of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Start a runner for it.
+    Start(TaskId),
+    /// Its time has come.
+    Unpark(TaskId),
+    /// `because` was not done, or is no more.
+    Skip { task: TaskId, because: TaskId },
+    /// Its state says that a runner is at work, and we know of none: look at its locks.
+    Examine(TaskId),
+    /// It died too often.
+    GiveUp(TaskId),
+}
+
+/// What is known besides the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Situation<'a> {
+    /// Tasks that a living runner holds, or is about to claim.
+    pub(crate) held: &'a HashSet<TaskId>,
+    /// Tasks whose last start failed and whose pause is not over.
+    pub(crate) resting: &'a HashSet<TaskId>,
+    /// Seconds since the epoch.
+    pub(crate) now: i64,
+}
+
+/// The plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) decisions: Vec<Decision>,
+    /// When the next parked task's time comes, seconds since the epoch.
+    pub(crate) next: Option<i64>,
+    /// Whether any task of ours is not over: the daemon stays.
+    pub(crate) pending: bool,
+}
+
+type Line<'a> = (&'a ZoneId, &'a CloneName);
+
+/// Decides what to do.
+pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) -> Plan {
+    let statuses: HashMap<&TaskId, Status> = tasks.iter().map(|task| (&task.id, task.status)).collect();
+    let mut plan = Plan::default();
+    let mut heads: HashMap<Line<'_>, &Known> = HashMap::new();
+    let mut busy: HashSet<Line<'_>> = HashSet::new();
+    let mut running = situation.held.len();
+    for task in tasks.iter().filter(|task| task.ours && !task.status.is_over()) {
+        plan.pending = true;
+        let line = (&task.zone, &task.clone);
+        if situation.held.contains(&task.id) {
+            busy.insert(line);
+            continue;
+        }
+        match task.status {
+            Status::Running | Status::Finishing | Status::Cancelling | Status::Paused => {
+                busy.insert(line);
+                running += 1;
+                plan.decisions.push(Decision::Examine(task.id.clone()));
+                continue;
+            }
+            Status::Interrupted if task.attempts >= limits.attempts => {
+                plan.decisions.push(Decision::GiveUp(task.id.clone()));
+                continue;
+            }
+            Status::Queued | Status::Parked => match waits_for(task, &statuses) {
+                Wait::Nothing => {}
+                Wait::Another => continue,
+                Wait::Forever(because) => {
+                    plan.decisions.push(Decision::Skip {
+                        task: task.id.clone(),
+                        because,
+                    });
+                    continue;
+                }
+            },
+            Status::Interrupted | Status::Done | Status::Failed | Status::Cancelled | Status::Skipped => {}
+        }
+        if task.status == Status::Parked {
+            match task.parked_until.filter(|until| *until > situation.now) {
+                Some(until) => plan.next = Some(plan.next.map_or(until, |next| next.min(until))),
+                None => plan.decisions.push(Decision::Unpark(task.id.clone())),
+            }
+        }
+        let head = heads.entry(line).or_insert(task);
+        if rank(task) < rank(head) {
+            *head = task;
+        }
+    }
+    let mut ready: Vec<&Known> = heads
+        .into_iter()
+        .filter(|(line, head)| !busy.contains(line) && is_ready(head, situation))
+        .map(|(_, head)| head)
+        .collect();
+    ready.sort_by_key(|task| rank(task));
+    let starts = ready.into_iter().take(limits.running.saturating_sub(running));
+    plan.decisions
+        .extend(starts.map(|task| Decision::Start(task.id.clone())));
+    plan
+}
+
+/// Smaller goes first.
+fn rank(task: &Known) -> (bool, std::cmp::Reverse<i32>, u64, &TaskId) {
+    (
+        task.status != Status::Interrupted,
+        std::cmp::Reverse(task.priority),
+        task.seq,
+        &task.id,
+    )
+}
+
+fn is_ready(task: &Known, situation: Situation<'_>) -> bool {
+    matches!(task.status, Status::Queued | Status::Interrupted) && !situation.resting.contains(&task.id)
+}
+
+enum Wait {
+    Nothing,
+    Another,
+    Forever(TaskId),
+}
+
+fn waits_for(task: &Known, statuses: &HashMap<&TaskId, Status>) -> Wait {
+    let mut wait = Wait::Nothing;
+    for before in &task.after {
+        match statuses.get(before) {
+            Some(Status::Done) => {}
+            Some(Status::Failed | Status::Cancelled | Status::Skipped) | None => {
+                return Wait::Forever(before.clone());
+            }
+            Some(
+                Status::Queued
+                | Status::Parked
+                | Status::Running
+                | Status::Finishing
+                | Status::Paused
+                | Status::Cancelling
+                | Status::Interrupted,
+            ) => wait = Wait::Another,
+        }
+    }
+    wait
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! The daemon's own life: from the lock to the last look before it leaves.
+//!
+//! Leaving is the delicate part. A caller writes the ledger first and connects after; so the daemon first takes
+//! its socket away, then looks at the ledger once more: whoever reached it is seen, whoever did not finds nobody
+//! and starts the next one.
+
+use std::{
+    cell::Cell,
+    fs,
+    io::{self, Write},
+    os::unix::net::UnixListener as StdListener,
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::fs::Mode;
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+    task::LocalSet,
+};
+
+use super::{
+    DaemonError, Place,
+    engine::Engine,
+    keeper::Keeper,
+    ledger_store::LedgerStore,
+    lock::DaemonLock,
+    log::Log,
+    plan::Limits,
+    ref_watch::RefWatch,
+    runners::{Launcher, Runners},
+    server,
+    shared::{Shared, Table},
+    start::READY,
+};
+
+/// How long a daemon stays without work.
+const IDLE: Duration = Duration::from_mins(30);
+
+/// How a daemon is to run.
+#[derive(Debug)]
+pub struct RunOptions {
+    /// Whether its starter handed it the lock as stdin and waits on its stdout.
+    pub handed: bool,
+    /// How long it stays without work, where that is not the default.
+    pub idle: Option<Duration>,
+    /// Whether its log goes to stderr instead of its file: for people who watch it.
+    pub foreground: bool,
+}
+
+/// Is the daemon of the site at `place`, until it is told to stop or has been idle for long enough.
+///
+/// # Errors
+/// [`DaemonError::Running`] if there is one, else what keeps it from coming up.
+pub fn run(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
+    if options.handed {
+        // Refused for the leader of a group, who has been started from a terminal on purpose.
+        let _in_a_session_of_its_own = rustix::process::setsid();
+    }
+    let lock = take_lock(place, options.handed)?;
+    open_log(place, options)?;
+    let common = place.common().to_owned();
+    let keeper = Keeper::start(move || {
+        let store = LedgerStore::open(&common).map_err(|error| DaemonError::Rpc(error.into()))?;
+        Ok(Box::new(store) as _)
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| DaemonError::io(place.common(), source))?;
+    let done = LocalSet::new().block_on(&runtime, live(place, options, keeper));
+    if let Err(error) = &done {
+        tracing::error!(%error, "the daemon breaks off");
+    }
+    // Runners are left to themselves; the lock goes last.
+    runtime.shutdown_background();
+    drop(lock);
+    done
+}
+
+fn take_lock(place: &Place, handed: bool) -> Result<DaemonLock, DaemonError> {
+    let path = place.lock_path();
+    let lock = if handed {
+        DaemonLock::from_stdin(&path)
+    } else {
+        DaemonLock::try_take(&path)
+    };
+    let running = || {
+        place
+            .record()
+            .ok()
+            .flatten()
+            .map_or(0, |record| record.process.pid)
+    };
+    lock.map_err(|source| DaemonError::io(&path, source))?
+        .ok_or_else(|| DaemonError::Running { pid: running() })
+}
+
+fn open_log(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KHLONE_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_target(false);
+    // A subscriber that is there already is the caller's wish.
+    if options.foreground {
+        drop(builder.with_writer(io::stderr).try_init());
+        return Ok(());
+    }
+    let path = place.log_path();
+    let log = Log::new(&path).map_err(|source| DaemonError::io(&path, source))?;
+    log.take_stderr()
+        .map_err(|source| DaemonError::io(&path, source))?;
+    drop(builder.with_writer(log).try_init());
+    Ok(())
+}
+
+async fn live(place: &Place, options: &RunOptions, keeper: Keeper) -> Result<(), DaemonError> {
+    let socket = place.socket_path()?;
+    let mut listener = bind(&socket)?;
+    let record = place.write_record(socket.clone())?;
+    tracing::info!(pid = record.process.pid, version = %record.version, "listening");
+    if options.handed {
+        say_ready();
+    }
+    let shared = Rc::new(Shared {
+        record,
+        keeper,
+        table: watch::Sender::new(Arc::new(Table::default())),
+        wake: Notify::new(),
+        stopping: watch::Sender::new(false),
+        connections: Cell::new(0),
+        active: Cell::new(tokio::time::Instant::now()),
+        requests: Cell::new(0),
+        started: tokio::time::Instant::now(),
+    });
+    stop_on_signals(&shared)?;
+    let program =
+        std::env::current_exe().map_err(|source| DaemonError::io("/proc/self/exe".as_ref(), source))?;
+    let (runners, ended) = Runners::new(Launcher {
+        program,
+        common: place.common().to_owned(),
+    });
+    let mut engine = Engine {
+        shared: Rc::clone(&shared),
+        limits: limits(),
+        runners,
+        ended,
+        refs: RefWatch::new(place.common().join("refs/khlone/tasks")),
+        idle: options.idle.unwrap_or(IDLE),
+    };
+    loop {
+        tokio::select! {
+            () = engine.run() => {}
+            () = server::serve(&listener, &shared) => {}
+        }
+        let _gone_already = fs::remove_file(&socket);
+        if shared.is_stopping() || !engine.last_look().await {
+            break;
+        }
+        shared.touch();
+        listener = bind(&socket)?;
+    }
+    drop(listener);
+    settle(&shared).await;
+    tracing::info!("left");
+    Ok(())
+}
+
+/// Lets connections hear that this is the end.
+async fn settle(shared: &Shared) {
+    shared.stop();
+    for _ in 0..50 {
+        if shared.connections.get() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Binds the socket, open to its user alone from its first moment on. Only under the lock: what stands at the
+/// path is a dead daemon's.
+fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
+    let io = |source| DaemonError::io(path, source);
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let listener = bind_private(path).map_err(io)?;
+    listener.set_nonblocking(true).map_err(io)?;
+    UnixListener::from_std(listener).map_err(io)
+}
+
+/// No other thread makes files at this time: the ledger's waits for its first job.
+fn bind_private(path: &Path) -> io::Result<StdListener> {
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let listener = StdListener::bind(path);
+    rustix::process::umask(before);
+    listener
+}
+
+/// Tells the starter, and lets go of its pipe.
+fn say_ready() {
+    let mut stdout = io::stdout();
+    // The starter may have died meanwhile; the daemon is needed all the same.
+    drop(stdout.write_all(READY).and_then(|()| stdout.flush()));
+    if let Ok(null) = fs::OpenOptions::new().write(true).open("/dev/null") {
+        let _kept_open = rustix::stdio::dup2_stdout(null);
+    }
+}
+
+fn stop_on_signals(shared: &Rc<Shared>) -> Result<(), DaemonError> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).map_err(|source| DaemonError::io("signals".as_ref(), source))?;
+        let shared = Rc::clone(shared);
+        tokio::task::spawn_local(async move {
+            signals.recv().await;
+            tracing::info!("told to stop; attempts go on under their runners");
+            shared.stop();
+        });
+    }
+    Ok(())
+}
+
+fn limits() -> Limits {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Limits {
+        running: cores.min(4),
+        attempts: 3,
+    }
+}

@@ -1,0 +1,199 @@
+//! Runners: started detached, reaped when they are ours, adopted when an earlier daemon started them.
+//!
+//! A runner claims its task itself, by compare-and-swap, so a second one for the same task does no harm: it finds
+//! the task claimed and goes. It makes a session of its own first thing and outlives the daemon.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, time::Instant};
+
+use super::plan::Known;
+use crate::{
+    process::{Cmd, exit_word},
+    task::{Status, TaskId},
+};
+
+/// How a runner is started: `<program> runner --site <common> --task <id>`.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher {
+    pub(crate) program: PathBuf,
+    pub(crate) common: PathBuf,
+}
+
+/// A runner of ours that has ended.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) task: TaskId,
+    pub(crate) status: io::Result<ExitStatus>,
+}
+
+/// Starts in a row that came to nothing, and when the next may be tried.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    failures: u32,
+    until: Instant,
+}
+
+/// The runners that hold tasks of this site.
+#[derive(Debug)]
+pub(crate) struct Runners {
+    launcher: Launcher,
+    /// Started by this daemon, with the generation that the task had then.
+    children: HashMap<TaskId, u64>,
+    /// Found holding their attempt's locks.
+    adopted: HashSet<TaskId>,
+    resting: HashMap<TaskId, Rest>,
+    exits: mpsc::UnboundedSender<Exit>,
+}
+
+/// Starts that came to nothing before a task is given up.
+const MAX_FAILURES: u32 = 6;
+
+impl Runners {
+    /// None yet. What ends is told on the channel.
+    pub(crate) fn new(launcher: Launcher) -> (Self, mpsc::UnboundedReceiver<Exit>) {
+        let (exits, ended) = mpsc::unbounded_channel();
+        let (children, adopted, resting) = Default::default();
+        (
+            Self {
+                launcher,
+                children,
+                adopted,
+                resting,
+                exits,
+            },
+            ended,
+        )
+    }
+
+    /// Every task that a runner holds or is about to claim.
+    pub(crate) fn held(&self) -> HashSet<TaskId> {
+        self.children.keys().chain(&self.adopted).cloned().collect()
+    }
+
+    /// Every task whose next start must wait.
+    pub(crate) fn resting(&self) -> HashSet<TaskId> {
+        let now = Instant::now();
+        self.resting
+            .iter()
+            .filter(|(_, rest)| rest.until > now)
+            .map(|(task, _)| task.clone())
+            .collect()
+    }
+
+    /// When the next rest is over.
+    pub(crate) fn next_start(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.resting
+            .values()
+            .map(|rest| rest.until)
+            .filter(|until| *until > now)
+            .min()
+    }
+
+    pub(crate) fn has_adopted(&self) -> bool {
+        !self.adopted.is_empty()
+    }
+
+    /// Starts a runner for `known`.
+    pub(crate) fn start(&mut self, known: &Known) {
+        match spawn(&self.launcher, &known.id) {
+            Ok(mut child) => {
+                tracing::info!(task = %known.id, pid = child.id(), "runner started");
+                self.children.insert(known.id.clone(), known.generation);
+                let (exits, task) = (self.exits.clone(), known.id.clone());
+                tokio::task::spawn_local(async move {
+                    let status = child.wait().await;
+                    drop(exits.send(Exit { task, status }));
+                });
+            }
+            Err(error) => {
+                // Out of processes or files: the task keeps its place, and no attempt is burnt.
+                tracing::warn!(task = %known.id, %error, "a runner cannot be started");
+                self.rest(&known.id);
+            }
+        }
+    }
+
+    /// Takes note of an ended child.
+    pub(crate) fn ended(&mut self, exit: &Exit, tasks: &[Known]) {
+        let word = exit
+            .status
+            .as_ref()
+            .map_or_else(ToString::to_string, |status| exit_word(*status));
+        tracing::info!(task = %exit.task, exit = %word, "runner ended");
+        let before = self.children.remove(&exit.task);
+        let now = tasks.iter().find(|known| known.id == exit.task);
+        let claimed = now.is_none_or(|known| {
+            Some(known.generation) != before || !matches!(known.status, Status::Queued | Status::Interrupted)
+        });
+        if claimed {
+            self.resting.remove(&exit.task);
+        } else {
+            self.rest(&exit.task);
+        }
+    }
+
+    /// Takes note of a runner that another daemon started and that still holds its attempt.
+    pub(crate) fn adopt(&mut self, task: &TaskId) {
+        tracing::info!(%task, "runner adopted");
+        self.adopted.insert(task.clone());
+    }
+
+    /// Forgets an adopted runner that is gone.
+    pub(crate) fn release(&mut self, task: &TaskId) {
+        if self.adopted.remove(task) {
+            tracing::info!(%task, "adopted runner gone");
+        }
+    }
+
+    pub(crate) fn adopted(&self) -> impl Iterator<Item = &TaskId> {
+        self.adopted.iter()
+    }
+
+    /// Tasks whose start came to nothing so often that they are given up.
+    pub(crate) fn hopeless(&mut self) -> Vec<TaskId> {
+        let over = |rest: &Rest| rest.failures >= MAX_FAILURES;
+        let tasks: Vec<_> = self
+            .resting
+            .iter()
+            .filter(|(_, rest)| over(rest))
+            .map(|(task, _)| task.clone())
+            .collect();
+        self.resting.retain(|_, rest| !over(rest));
+        tasks
+    }
+
+    fn rest(&mut self, task: &TaskId) {
+        let failures = self.resting.get(task).map_or(0, |rest| rest.failures) + 1;
+        let pause = Duration::from_millis(250) * 2_u32.pow(failures.min(8));
+        self.resting.insert(
+            task.clone(),
+            Rest {
+                failures,
+                until: Instant::now() + pause,
+            },
+        );
+    }
+}
+
+fn spawn(launcher: &Launcher, task: &TaskId) -> io::Result<tokio::process::Child> {
+    let log = super::log::open(&super::Place::log_of(&launcher.common))?;
+    let mut command = Cmd::new(&launcher.program)
+        .args(["runner", "--site"])
+        .arg(&launcher.common)
+        .args(["--task", task.as_str()])
+        .dir(Path::new("/"))
+        .into_inner();
+    // The runner leads a session of its own, which a group's leader cannot begin: it starts in our group.
+    command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    command.stdout(Stdio::null()).stderr(log);
+    tokio::process::Command::from(command).spawn()
+}

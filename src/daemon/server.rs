@@ -1,0 +1,244 @@
+//! Connections: who may speak, how long, how much at once.
+//!
+//! One task a connection, which alone writes to it, so that a client that does not read stalls itself and holds
+//! one answer. Requests that must wait run beside the reading, a bounded number at a time.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    Code, RpcError,
+    frames::{End, Frames, Patience},
+    methods::{self, Handled},
+    protocol::{self, Call, Frame, Refusal},
+    shared::Shared,
+};
+
+/// The first message must come at once: its sender has nothing to wait for.
+const GREETING: Patience = Patience {
+    idle: Duration::from_secs(5),
+    rest: Duration::from_secs(5),
+};
+/// A connection that asks nothing for this long is closed.
+const ESTABLISHED: Patience = Patience {
+    idle: Duration::from_mins(10),
+    rest: Duration::from_secs(30),
+};
+/// An answer that is not read for this long closes the connection.
+const WRITE: Duration = Duration::from_secs(30);
+/// Requests of one connection under way at once; the next is read when one is done.
+const IN_FLIGHT: usize = 32;
+/// Connections at once; further ones wait in the backlog.
+const CONNECTIONS: usize = 512;
+
+/// Accepts connections for as long as it is polled.
+pub(crate) async fn serve(listener: &UnixListener, shared: &Rc<Shared>) {
+    let places = Arc::new(Semaphore::new(capacity()));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => welcome(stream, shared, place),
+            Err(error) => {
+                // Out of files: what is connected goes on, and new ones wait in the backlog.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// As many connections as leave files for the ledger and for starting runners.
+fn capacity() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let files = limit
+        .and_then(|files| usize::try_from(files).ok())
+        .unwrap_or(usize::MAX);
+    (files / 2).saturating_sub(8).clamp(2, CONNECTIONS)
+}
+
+fn welcome(stream: UnixStream, shared: &Rc<Shared>, place: OwnedSemaphorePermit) {
+    let ours = rustix::process::geteuid().as_raw();
+    if stream.peer_cred().map(|peer| peer.uid()).ok() != Some(ours) {
+        tracing::warn!("a caller of another user was sent away");
+        return;
+    }
+    let (read, write) = stream.into_split();
+    let connection = Connection {
+        shared: Rc::clone(shared),
+        frames: Frames::new(read),
+        out: write,
+        greeted: false,
+        waiting: JoinSet::new(),
+    };
+    tokio::task::spawn_local(async move {
+        let _place = place;
+        let shared = Rc::clone(&connection.shared);
+        shared.connections.set(shared.connections.get() + 1);
+        connection.run().await;
+        shared.connections.set(shared.connections.get() - 1);
+        shared.touch();
+    });
+}
+
+struct Connection {
+    shared: Rc<Shared>,
+    frames: Frames<OwnedReadHalf>,
+    out: OwnedWriteHalf,
+    greeted: bool,
+    /// Requests that wait for something.
+    waiting: JoinSet<Option<Value>>,
+}
+
+/// Whether the connection goes on.
+type GoesOn = bool;
+
+impl Connection {
+    async fn run(mut self) {
+        loop {
+            let patience = if self.greeted { ESTABLISHED } else { GREETING };
+            let goes_on = tokio::select! {
+                done = self.waiting.join_next(), if !self.waiting.is_empty() => self.settle(done).await,
+                frame = self.frames.next(patience), if self.waiting.len() < IN_FLIGHT => match frame {
+                    Ok(frame) => self.take(&frame).await,
+                    Err(end) => self.end(&end).await,
+                },
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: &[u8]) -> GoesOn {
+        self.shared.touch();
+        match protocol::parse(frame) {
+            Frame::One(Err(refusal)) => self.send(&refuse(&refusal)).await,
+            Frame::One(Ok(call)) => {
+                let id = call.id.clone();
+                match self.handle(call) {
+                    Err(error) => {
+                        self.send(&protocol::response(&id.unwrap_or_default(), Err(error)))
+                            .await;
+                        false
+                    }
+                    Ok(Handled::Now(result)) => match id {
+                        Some(id) => self.send(&protocol::response(&id, result)).await,
+                        None => true,
+                    },
+                    Ok(Handled::Later(future)) => {
+                        self.waiting.spawn_local(async move {
+                            let result = future.await;
+                            id.map(|id| protocol::response(&id, result))
+                        });
+                        true
+                    }
+                }
+            }
+            Frame::Batch(calls) => self.batch(calls).await,
+        }
+    }
+
+    /// All calls of a batch are begun in their order and answered together.
+    async fn batch(&mut self, calls: Vec<Result<Call, Box<Refusal>>>) -> GoesOn {
+        let mut begun = Vec::with_capacity(calls.len());
+        for call in calls {
+            match call {
+                Err(refusal) => begun.push((Some(refusal.id), Handled::Now(Err(refusal.error)))),
+                Ok(call) => match (call.id.clone(), self.handle(call)) {
+                    (id, Ok(handled)) => begun.push((id, handled)),
+                    (id, Err(error)) => {
+                        self.send(&protocol::response(&id.unwrap_or_default(), Err(error)))
+                            .await;
+                        return false;
+                    }
+                },
+            }
+        }
+        self.waiting.spawn_local(async move {
+            let mut answers = Vec::with_capacity(begun.len());
+            for (id, handled) in begun {
+                let result = match handled {
+                    Handled::Now(result) => result,
+                    Handled::Later(future) => future.await,
+                };
+                answers.extend(id.map(|id| protocol::response(&id, result)));
+            }
+            (!answers.is_empty()).then_some(Value::Array(answers))
+        });
+        true
+    }
+
+    /// Begins a call; an error ends the connection.
+    fn handle(&mut self, call: Call) -> Result<Handled, RpcError> {
+        self.shared.requests.set(self.shared.requests.get() + 1);
+        if call.method == "hello" {
+            let greeting = methods::hello(&self.shared, call.params)?;
+            self.greeted = true;
+            return Ok(Handled::Now(Ok(greeting)));
+        }
+        if !self.greeted {
+            return Err(RpcError::new(
+                Code::Unauthenticated,
+                "say `hello` with the daemon's token first",
+            ));
+        }
+        Ok(methods::handle(&self.shared, call))
+    }
+
+    async fn settle(&mut self, done: Option<Result<Option<Value>, tokio::task::JoinError>>) -> GoesOn {
+        match done {
+            Some(Ok(Some(answer))) => self.send(&answer).await,
+            Some(Ok(None)) | None => true,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a request broke");
+                false
+            }
+        }
+    }
+
+    async fn end(&mut self, end: &End) -> GoesOn {
+        match end {
+            End::Silent => !self.waiting.is_empty(),
+            End::TooLong => {
+                let message = format!("a frame is at most {} bytes", protocol::MAX_FRAME);
+                let error = RpcError::new(Code::Parse, message);
+                self.send(&protocol::response(&Value::Null, Err(error))).await;
+                false
+            }
+            // Who has only closed its writing side still gets what it has asked for.
+            End::Closed => {
+                let rest = async {
+                    while let Some(done) = self.waiting.join_next().await {
+                        if !self.settle(Some(done)).await {
+                            return;
+                        }
+                    }
+                };
+                drop(timeout(WRITE, rest).await);
+                false
+            }
+        }
+    }
+
+    async fn send(&mut self, answer: &Value) -> GoesOn {
+        let line = protocol::line(answer);
+        matches!(timeout(WRITE, self.out.write_all(&line)).await, Ok(Ok(())))
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Value {
+    protocol::response(&refusal.id, Err(refusal.error.clone()))
+}

@@ -1,0 +1,124 @@
+//! Waking the daemon, and starting it where there is none.
+//!
+//! Of any number of callers one takes the lock and starts the daemon with it; the others wait for the socket to
+//! answer. Nothing here decides by what a file says: a connection or the lock does.
+
+use std::{
+    io::{self, PipeReader, Read},
+    os::unix::process::CommandExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{DaemonError, Place, client, lock::DaemonLock, log};
+use crate::process::Cmd;
+
+/// How long a daemon may take from its start to its first answer.
+pub const START: Duration = Duration::from_secs(10);
+
+/// What the daemon writes to its starter once it listens.
+pub(crate) const READY: &[u8] = b"ready\n";
+
+/// How a daemon was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// One was there.
+    Running {
+        /// Its pid.
+        pid: u32,
+    },
+    /// This call started one.
+    Started {
+        /// Its pid.
+        pid: u32,
+    },
+}
+
+/// Makes sure that a daemon looks at the ledger after now: wakes the living one, or starts one.
+///
+/// # Errors
+/// [`DaemonError`] if none could be woken or started; what is in the ledger is safe all the same, and the next
+/// daemon finds it.
+pub fn wake(place: &Place) -> Result<Woken, DaemonError> {
+    let program =
+        std::env::current_exe().map_err(|source| DaemonError::io("/proc/self/exe".as_ref(), source))?;
+    wake_with(place, &program)
+}
+
+fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
+    let deadline = Instant::now() + START;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match client::notify_wake(place) {
+            Ok(pid) => return Ok(Woken::Running { pid }),
+            Err(error @ DaemonError::Stranger { .. }) if Instant::now() > deadline => return Err(error),
+            // A successor that has bound its socket and not yet written its record looks like a stranger.
+            Err(DaemonError::NotRunning | DaemonError::Stranger { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let lock_path = place.lock_path();
+        let lock = DaemonLock::try_take(&lock_path).map_err(|source| DaemonError::io(&lock_path, source))?;
+        if let Some(lock) = lock {
+            return launch(place, program, lock, deadline);
+        }
+        // Someone is starting one, or the last one is just leaving.
+        if Instant::now() > deadline {
+            return Err(not_up(place));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(40));
+    }
+}
+
+fn launch(place: &Place, program: &Path, lock: DaemonLock, deadline: Instant) -> Result<Woken, DaemonError> {
+    let pipe = |source| DaemonError::io(program, source);
+    let (ready, tell) = io::pipe().map_err(pipe)?;
+    let log_path = place.log_path();
+    let log = log::open(&log_path).map_err(|source| DaemonError::io(&log_path, source))?;
+    let mut command = Cmd::new(program)
+        .args(["daemon", "run", "--handed", "--site"])
+        .arg(place.common())
+        .dir("/")
+        .into_inner();
+    // It begins a session of its own, which the leader of a group cannot: it starts in our group.
+    command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    // A daemon that a task's brain happened to start is not that task's.
+    for (name, _) in std::env::vars_os() {
+        if ["KHLONE_TASK", "KHLONE_CLONE", "KHLONE_ZONE", "KHLONE_PORT"]
+            .iter()
+            .any(|own| name == *own)
+        {
+            command.env_remove(name);
+        }
+    }
+    let spawned = command.stdin(lock.into_stdin()).stdout(tell).stderr(log).spawn();
+    // The command holds the lock and the pipe too.
+    drop(command);
+    let child = spawned.map_err(|source| DaemonError::io(program, source))?;
+    if is_ready(ready, deadline) {
+        Ok(Woken::Started { pid: child.id() })
+    } else {
+        Err(not_up(place))
+    }
+}
+
+/// Whether the daemon says within the time that it is there. It is told apart from one that ends by what it says.
+fn is_ready(mut ready: PipeReader, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let Ok(left) = Timespec::try_from(left) else {
+        return false;
+    };
+    let mut said = [0; READY.len()];
+    let mut fds = [PollFd::new(&ready, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&left)), Ok(1)) && ready.read_exact(&mut said).is_ok() && said == READY
+}
+
+fn not_up(place: &Place) -> DaemonError {
+    let log = log::tail(&place.log_path(), 1)
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    DaemonError::NotUp { patience: START, log }
+}

@@ -1,0 +1,148 @@
+//! The folder for unix sockets: short, on this machine, ours alone.
+//!
+//! `XDG_RUNTIME_DIR/khlone` where that folder is ours, else `/tmp/khlone-<uid>`. Cron and `su` see another
+//! environment than the desktop, so nobody may compute a socket's path: it is recorded beside the locks.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use crate::task::{Class, Explain};
+
+/// Longest path of a unix socket: `sun_path` less its end.
+pub const MAX_SOCKET_PATH: usize = 107;
+
+/// Room that the longest socket name needs below the folder.
+const NAME_ROOM: usize = 32;
+
+/// A folder that cannot hold private sockets.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// Somebody else's, open to others, or no folder at all.
+    #[error("{path} is not a folder of ours with mode 700 (owner {uid}, mode {mode:o})", path = .path.display())]
+    NotPrivate {
+        /// Where.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The disk refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: io::Error,
+    },
+}
+
+impl Explain for RunDirError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotPrivate { .. } => Class::Refused,
+            Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotPrivate { path, .. } | Self::Io { path, .. } => {
+                Some(format!("ls -ld {}", path.display()))
+            }
+        }
+    }
+}
+
+/// The run folder of this user, made if need be.
+///
+/// # Errors
+/// [`RunDirError`] if it is not private, or cannot be made.
+pub fn run_dir() -> Result<PathBuf, RunDirError> {
+    choose(std::env::var_os("XDG_RUNTIME_DIR"))
+}
+
+fn choose(runtime: Option<OsString>) -> Result<PathBuf, RunDirError> {
+    let uid = rustix::process::geteuid().as_raw();
+    let preferred = runtime.map(PathBuf::from).filter(|base| {
+        let short = base.as_os_str().len() + "/khlone/".len() + NAME_ROOM <= MAX_SOCKET_PATH;
+        // Under `su` the variable may still name the folder of the user before.
+        let ours = fs::metadata(base).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid);
+        base.is_absolute() && short && ours
+    });
+    let path = preferred.map_or_else(
+        || PathBuf::from(format!("/tmp/khlone-{uid}")),
+        |base| base.join("khlone"),
+    );
+    private_dir(&path)?;
+    Ok(path)
+}
+
+/// Makes `path` with mode 700 if it is not there, and checks that it is a real folder of ours that nobody else
+/// can enter.
+fn private_dir(path: &Path) -> Result<(), RunDirError> {
+    let io = |source| RunDirError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+        _ => {}
+    }
+    let meta = fs::symlink_metadata(path).map_err(io)?;
+    let (uid, mode) = (meta.uid(), meta.mode() & 0o7777);
+    if meta.is_dir() && uid == rustix::process::geteuid().as_raw() && mode.trailing_zeros() >= 6 {
+        return Ok(());
+    }
+    Err(RunDirError::NotPrivate {
+        path: path.to_owned(),
+        uid,
+        mode,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_private_folder_below_the_runtime_folder() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = choose(Some(base.path().into())).unwrap();
+        assert_eq!(dir, base.path().join("khlone"));
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(
+            choose(Some(base.path().into())),
+            Err(RunDirError::NotPrivate { .. })
+        ));
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(other.path(), base.path().join("khlone")).unwrap();
+        assert!(matches!(
+            choose(Some(base.path().into())),
+            Err(RunDirError::NotPrivate { .. })
+        ));
+    }
+
+    #[test]
+    fn too_long_or_missing_runtime_folders_are_passed_over() {
+        let uid = rustix::process::geteuid().as_raw();
+        let base = tempfile::tempdir().unwrap();
+        let long = base.path().join("x".repeat(100));
+        fs::create_dir(&long).unwrap();
+        let fallback = PathBuf::from(format!("/tmp/khlone-{uid}"));
+        assert_eq!(choose(Some(long.into())).unwrap(), fallback);
+        assert_eq!(choose(Some("/nowhere".into())).unwrap(), fallback);
+    }
+}
