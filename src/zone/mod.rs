@@ -1,8 +1,12 @@
-//! Zones and their crew: who works where, and how a task gets to them.
+//! Zones and their crew: who works where, how a task gets to them, and how their work comes back.
 
+pub mod advance;
 mod crew;
 mod dispatch;
+pub mod landing;
+pub mod merge;
 mod resolve;
+pub mod update;
 
 pub use crew::{CrewError, Hero, Pick, pick};
 pub use dispatch::{Dispatch, DispatchError, Dispatched, Limits, dispatch};

@@ -6,5 +6,6 @@
     reason = "a test fails by panicking"
 )]
 
+mod landing;
 mod scratch;
 mod worktree_life;

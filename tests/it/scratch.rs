@@ -112,8 +112,8 @@ fn collect(dir: &Path, all: &mut Vec<(PathBuf, Vec<u8>)>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let meta = fs::symlink_metadata(&path).unwrap();
-        // Unreachable objects harm nobody; a refused merge may leave some.
-        if path.ends_with(".git/objects") {
+        // Unreachable objects harm nobody (a refused merge may leave some), and our own folder is ours.
+        if path.ends_with(".git/objects") || path.ends_with(".git/khlone") {
             continue;
         }
         if meta.is_dir() {

@@ -17,7 +17,7 @@ use bstr::{BString, ByteSlice};
 use git2::Oid;
 
 pub use error::CarryError;
-pub(crate) use error::quoted;
+pub(crate) use error::{listed, quoted};
 use obstacle::{added_files, in_the_way};
 
 use super::checkout::Checkout;
@@ -49,6 +49,13 @@ pub fn populate(checkout: &Checkout) -> Result<(), ProcessError> {
 /// # Errors
 /// If git fails.
 pub fn changes(checkout: &Checkout, untracked: bool) -> Result<Vec<BString>, ProcessError> {
+    let records = status(checkout, untracked)?;
+    let names = records.split_str(b"\0").filter_map(|record| record.get(3..));
+    Ok(names.map(BString::from).collect())
+}
+
+/// `git status`: records of two state letters, a space and a name, each ended by NUL.
+fn status(checkout: &Checkout, untracked: bool) -> Result<Vec<u8>, ProcessError> {
     let mode = if untracked {
         "--untracked-files=all"
     } else {
@@ -61,11 +68,20 @@ pub fn changes(checkout: &Checkout, untracked: bool) -> Result<Vec<BString>, Pro
         "-z",
         "--ignore-submodules=all",
         "--no-renames",
-        mode,
     ]);
-    let out = status.output()?;
-    let names = out.split_str(b"\0").filter_map(|record| record.get(3..));
-    Ok(names.map(BString::from).collect())
+    status.arg(mode).output()
+}
+
+/// Whether a checkout has exactly the files of commit `to`, all staged: a move that was cut short before the
+/// branch followed.
+fn is_carried(repo: &Repo, checkout: &Checkout, records: &[u8], to: Oid) -> Result<bool, CarryError> {
+    let is_staged = |record: &[u8]| record.get(1).is_none_or(|unstaged| *unstaged == b' ');
+    if !records.split_str(b"\0").all(is_staged) {
+        return Ok(false);
+    }
+    let index = checkout.git().arg("write-tree").finish()?;
+    let tree = repo.git().find_commit(to)?.tree_id().to_string();
+    Ok(index.status.success() && index.stdout.trim() == tree.as_bytes())
 }
 
 /// A checkout that may be brought from one commit to another.
@@ -75,6 +91,8 @@ pub struct Carry {
     from: Oid,
     to: Oid,
     added: Vec<BString>,
+    /// The files are at `to` already.
+    is_done: bool,
 }
 
 impl Carry {
@@ -87,12 +105,18 @@ impl Carry {
         if let Some(what) = checkout.unfinished() {
             return Err(CarryError::Unfinished { path, what });
         }
-        let files = changes(&checkout, false)?;
-        if !files.is_empty() {
+        let records = status(&checkout, false)?;
+        let is_done = !records.is_empty() && is_carried(repo, &checkout, &records, to)?;
+        if !records.is_empty() && !is_done {
+            let files = changes(&checkout, false)?;
             return Err(CarryError::Dirty { path, files });
         }
         let added = added_files(repo, from, to)?;
-        let files = in_the_way(repo, &path, from, &added)?;
+        let files = if is_done {
+            Vec::new()
+        } else {
+            in_the_way(repo, &path, from, &added)?
+        };
         if !files.is_empty() {
             return Err(CarryError::InTheWay { path, files });
         }
@@ -101,6 +125,7 @@ impl Carry {
             from,
             to,
             added,
+            is_done,
         })
     }
 
@@ -114,6 +139,9 @@ impl Carry {
     /// # Errors
     /// [`CarryError::Refused`] if it did not work; the files are as they were then.
     pub fn run(&self) -> Result<(), CarryError> {
+        if self.is_done {
+            return Ok(());
+        }
         // git compares by stat first; entries that are only older than they look would stop it.
         let refresh = self
             .checkout

@@ -1,0 +1,170 @@
+//! Brings a clone's branch and worktree to the zone's tip before a task, when nothing of its own would be lost.
+//!
+//! A branch is behind when all its commits are in the zone, or when merging it would change nothing: so a branch
+//! that was squashed into the zone, here or by a pull request, counts as landed, and its old commits stay pinned
+//! by their tasks. A branch with unlanded commits is left alone, and so is a worktree with uncommitted changes.
+//!
+//! The files move first, then the branch by compare-and-swap: a kill in between leaves changes that are staged
+//! and in the zone anyway, and the next call finds them to be what it wants and moves the branch.
+
+use git2::Oid;
+
+use super::merge::{MergeError, Merged, merge};
+use crate::{
+    refs::{RefError, Repo, branch_ref, move_branch},
+    task::{Class, Explain},
+    worktree::{
+        carry::{Carry, CarryError},
+        checkout::Checkout,
+    },
+};
+
+/// How a branch stands to its zone's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Commits that the zone has not.
+    pub ahead: usize,
+    /// Commits of the zone that the branch has not.
+    pub behind: usize,
+}
+
+/// What became of a clone's branch.
+#[derive(Debug)]
+pub enum Advance {
+    /// It was at the zone's tip.
+    Current,
+    /// It is at the zone's tip now.
+    Moved {
+        /// Where it was.
+        from: Oid,
+        /// The zone's tip.
+        to: Oid,
+    },
+    /// It has commits of its own and stays.
+    Unlanded(Standing),
+    /// Its worktree has something that must not be lost, so both stay.
+    Held(CarryError),
+}
+
+/// A branch whose standing cannot be told or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// There is no such branch.
+    #[error("there is no branch {0}")]
+    NoBranch(String),
+    /// The repository could not be read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// It cannot be told whether its commits have landed.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// The files could not be moved, or moved back.
+    #[error(transparent)]
+    Carry(#[from] CarryError),
+    /// The branch moved meanwhile, or is locked.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+}
+
+impl Explain for AdvanceError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoBranch(_) => Class::NotFound,
+            Self::Git(_) => Class::Failed,
+            Self::Merge(error) => error.class(),
+            Self::Carry(error) => error.class(),
+            Self::Ref(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoBranch(_) | Self::Git(_) => None,
+            Self::Merge(error) => error.hint(),
+            Self::Carry(error) => error.hint(),
+            Self::Ref(error) => error.hint(),
+        }
+    }
+}
+
+/// How commit `tip` stands to `zone_tip`.
+///
+/// # Errors
+/// If git cannot read the history.
+pub fn standing(repo: &Repo, tip: Oid, zone_tip: Oid) -> Result<Standing, git2::Error> {
+    let (ahead, behind) = repo.git().graph_ahead_behind(tip, zone_tip)?;
+    Ok(Standing { ahead, behind })
+}
+
+/// Brings a clone's branch (without `refs/heads/`) to the zone's tip if that loses nothing.
+///
+/// # Errors
+/// [`AdvanceError`]; nothing has changed then.
+pub fn advance(
+    repo: &Repo,
+    checkout: Option<&Checkout>,
+    branch: &str,
+    zone_tip: Oid,
+) -> Result<Advance, AdvanceError> {
+    let name = branch_ref(branch);
+    let Some(from) = repo.ref_target(&name)? else {
+        return Err(AdvanceError::NoBranch(branch.to_owned()));
+    };
+    if from == zone_tip {
+        return Ok(Advance::Current);
+    }
+    let standing = standing(repo, from, zone_tip)?;
+    if standing.ahead > 0 && !is_contained(repo, from, zone_tip)? {
+        return Ok(Advance::Unlanded(standing));
+    }
+    let present = checkout.filter(|checkout| checkout.path.exists()).cloned();
+    let carry = match present.map(|checkout| Carry::check(repo, checkout, from, zone_tip)) {
+        None => None,
+        Some(Ok(carry)) => Some(carry),
+        Some(Err(error)) if error.class() == Class::Refused => return Ok(Advance::Held(error)),
+        Some(Err(error)) => return Err(error.into()),
+    };
+    swap(
+        repo,
+        carry.as_slice(),
+        (&name, from, zone_tip),
+        "khlone: brought to the zone's tip",
+    )?;
+    Ok(Advance::Moved { from, to: zone_tip })
+}
+
+/// Whether merging `tip` into `zone_tip` would change nothing: it has landed, as it is or squashed.
+///
+/// # Errors
+/// If git cannot merge the two.
+pub fn is_contained(repo: &Repo, tip: Oid, zone_tip: Oid) -> Result<bool, AdvanceError> {
+    match merge(repo, zone_tip, tip) {
+        Ok(Merged::Clean(tree)) => Ok(repo.git().find_commit(zone_tip)?.tree_id() == tree),
+        Ok(Merged::Conflict(_)) | Err(MergeError::Unrelated(..)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Moves files, then a branch from one commit to another, or neither.
+pub(super) fn swap(
+    repo: &Repo,
+    carries: &[Carry],
+    (name, from, to): (&str, Oid, Oid),
+    log: &str,
+) -> Result<(), AdvanceError> {
+    let mut done = Vec::new();
+    let moved = carries
+        .iter()
+        .try_for_each(|carry| {
+            carry.run()?;
+            done.push(carry);
+            Ok(())
+        })
+        .and_then(|()| move_branch(repo, name, Some(from), to, log).map_err(AdvanceError::from));
+    if moved.is_err() {
+        for carry in done {
+            carry.undo()?;
+        }
+    }
+    moved
+}

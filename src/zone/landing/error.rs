@@ -1,0 +1,95 @@
+//! Why nothing landed.
+
+use std::{io, path::PathBuf};
+
+use bstr::BString;
+use git2::Oid;
+
+use crate::{
+    task::{Class, Explain},
+    worktree::carry::{CarryError, listed, quoted},
+    zone::{advance::AdvanceError, merge::MergeError},
+};
+
+/// A landing that did not happen; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LandError {
+    /// A branch is not there.
+    #[error("there is no branch {0}")]
+    NoBranch(String),
+    /// The commit is no longer part of the clone's branch.
+    #[error("commit {commit:.10} is not on {branch} any more")]
+    Rewritten {
+        /// The commit.
+        commit: Oid,
+        /// The clone's branch.
+        branch: String,
+    },
+    /// The two changed the same lines.
+    #[error("{branch} conflicts with {zone} in {names}; nothing was changed", names = listed(.files))]
+    Conflict {
+        /// The clone's branch.
+        branch: String,
+        /// The zone's branch.
+        zone: String,
+        /// The files.
+        files: Vec<BString>,
+    },
+    /// A locked worktree that is not there has the zone's branch.
+    #[error("{zone} is checked out in {path}, which is locked and not there now", path = .path.display())]
+    Away {
+        /// The zone's branch.
+        zone: String,
+        /// The worktree.
+        path: PathBuf,
+    },
+    /// A checkout is not clean, or a branch moved.
+    #[error(transparent)]
+    Move(#[from] AdvanceError),
+    /// The site's folder cannot be used.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Explain for LandError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoBranch(_) => Class::NotFound,
+            Self::Rewritten { .. } | Self::Conflict { .. } | Self::Away { .. } => Class::Refused,
+            Self::Move(error) => error.class(),
+            Self::Io(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoBranch(_) => Some("git khlone list zones".to_owned()),
+            Self::Rewritten { branch, .. } => Some(format!(
+                "git khlone land {}",
+                branch.rsplit('/').next().unwrap_or(branch)
+            )),
+            Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
+            Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
+            Self::Move(error) => error.hint(),
+            Self::Io(_) => None,
+        }
+    }
+}
+
+impl From<git2::Error> for LandError {
+    fn from(error: git2::Error) -> Self {
+        Self::Move(error.into())
+    }
+}
+
+impl From<MergeError> for LandError {
+    fn from(error: MergeError) -> Self {
+        Self::Move(error.into())
+    }
+}
+
+impl From<CarryError> for LandError {
+    fn from(error: CarryError) -> Self {
+        Self::Move(error.into())
+    }
+}

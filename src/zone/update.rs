@@ -1,0 +1,208 @@
+//! `update`: a clone's branch is made anew on the zone's tip, commit by commit, in memory.
+//!
+//! No rebase stands half done at any moment: the new commits are made beside the old ones, then the files of the
+//! worktree and the branch move, in the order of [`super::advance`]. So a conflict leaves nothing to undo. Merges
+//! are flattened and commits whose change the zone has are left out, as `git rebase` does.
+
+use bstr::BString;
+use git2::Oid;
+
+use super::{
+    advance::{AdvanceError, swap},
+    merge::{MergeError, Merged, pick, replay},
+};
+use crate::{
+    process::{Cmd, ProcessError},
+    refs::{Repo, branch_ref},
+    task::{Class, Explain},
+    worktree::{
+        carry::{Carry, CarryError, changes, listed},
+        checkout::Checkout,
+    },
+};
+
+/// What an update did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Updated {
+    /// Where the branch was.
+    pub from: Oid,
+    /// Where it is.
+    pub to: Oid,
+    /// The commits that were made anew, old and new, oldest first.
+    pub rewritten: Vec<(Oid, Oid)>,
+    /// The commits whose change the zone has already.
+    pub dropped: Vec<Oid>,
+}
+
+/// A branch that was not updated; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// A commit does not fit.
+    #[error("`{subject}` ({commit:.10}) conflicts with the zone in {names}; nothing was changed", names = listed(.files))]
+    Conflict {
+        /// The branch.
+        branch: String,
+        /// The commit that does not fit.
+        commit: Oid,
+        /// Its subject.
+        subject: String,
+        /// The files.
+        files: Vec<BString>,
+    },
+    /// The files or the branch could not be moved.
+    #[error(transparent)]
+    Move(#[from] AdvanceError),
+    /// git failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+impl Explain for UpdateError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Conflict { .. } => Class::Refused,
+            Self::Move(error) => error.class(),
+            Self::Process(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Conflict { branch, .. } => Some(format!("git khlone diff {}", clone_of(branch))),
+            Self::Move(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+        }
+    }
+}
+
+impl From<MergeError> for UpdateError {
+    fn from(error: MergeError) -> Self {
+        Self::Move(error.into())
+    }
+}
+
+impl From<git2::Error> for UpdateError {
+    fn from(error: git2::Error) -> Self {
+        Self::Move(error.into())
+    }
+}
+
+impl From<CarryError> for UpdateError {
+    fn from(error: CarryError) -> Self {
+        Self::Move(error.into())
+    }
+}
+
+/// Puts a clone's branch (without `refs/heads/`) onto the zone's tip, with its worktree.
+///
+/// # Errors
+/// [`UpdateError`], naming the files in conflict or uncommitted.
+pub fn update(
+    repo: &Repo,
+    checkout: Option<&Checkout>,
+    branch: &str,
+    zone_tip: Oid,
+) -> Result<Updated, UpdateError> {
+    let name = branch_ref(branch);
+    let Some(from) = repo.ref_target(&name)? else {
+        return Err(AdvanceError::NoBranch(branch.to_owned()).into());
+    };
+    let present = checkout.filter(|checkout| checkout.path.exists()).cloned();
+    if let Some(checkout) = &present {
+        refuse_changes(checkout)?;
+    }
+    if from == zone_tip || repo.git().graph_descendant_of(from, zone_tip)? {
+        return Ok(Updated {
+            from,
+            to: from,
+            rewritten: Vec::new(),
+            dropped: Vec::new(),
+        });
+    }
+    let updated = replayed(repo, branch, from, zone_tip)?;
+    let carry = present.map(|checkout| Carry::check(repo, checkout, from, updated.to));
+    let carry = carry.transpose()?;
+    swap(repo, carry.as_slice(), (&name, from, updated.to), "khlone update")?;
+    Ok(updated)
+}
+
+/// Uncommitted work would be in the way of any but the smallest update: better told before the work is done.
+fn refuse_changes(checkout: &Checkout) -> Result<(), UpdateError> {
+    let path = checkout.path.clone();
+    if let Some(what) = checkout.unfinished() {
+        return Err(CarryError::Unfinished { path, what }.into());
+    }
+    let files = changes(checkout, false)?;
+    if files.is_empty() {
+        Ok(())
+    } else {
+        Err(CarryError::Dirty { path, files }.into())
+    }
+}
+
+fn replayed(repo: &Repo, branch: &str, from: Oid, zone_tip: Oid) -> Result<Updated, UpdateError> {
+    let (fresh, mut dropped) = own_commits(repo, from, zone_tip)?;
+    let mut rewritten = Vec::new();
+    let mut to = zone_tip;
+    for commit in fresh {
+        let tree = match pick(repo, commit, to)? {
+            Merged::Clean(tree) => tree,
+            Merged::Conflict(files) => {
+                let subject = repo.git().find_commit(commit)?;
+                let subject = String::from_utf8_lossy(subject.summary_bytes().unwrap_or_default());
+                return Err(UpdateError::Conflict {
+                    branch: branch.to_owned(),
+                    commit,
+                    subject: subject.into_owned(),
+                    files,
+                });
+            }
+        };
+        if tree == repo.git().find_commit(to)?.tree_id() && changes_something(repo, commit)? {
+            dropped.push(commit);
+            continue;
+        }
+        to = replay(repo, commit, tree, to)?;
+        rewritten.push((commit, to));
+    }
+    Ok(Updated {
+        from,
+        to,
+        rewritten,
+        dropped,
+    })
+}
+
+/// The branch's own commits, oldest first: those to be made anew, and those whose change the zone has.
+fn own_commits(repo: &Repo, from: Oid, zone_tip: Oid) -> Result<(Vec<Oid>, Vec<Oid>), ProcessError> {
+    let list = Cmd::git(repo.common_dir()).dir(repo.common_dir());
+    let list = list.args([
+        "rev-list",
+        "--reverse",
+        "--topo-order",
+        "--no-merges",
+        "--right-only",
+        "--cherry-mark",
+    ]);
+    let out = list.arg(format!("{zone_tip}...{from}")).output()?;
+    let (mut fresh, mut landed) = (Vec::new(), Vec::new());
+    for line in String::from_utf8_lossy(&out).lines() {
+        let into = if line.starts_with('=') {
+            &mut landed
+        } else {
+            &mut fresh
+        };
+        into.extend(line.trim_start_matches(['=', '+', '>']).parse::<Oid>());
+    }
+    Ok((fresh, landed))
+}
+
+fn changes_something(repo: &Repo, commit: Oid) -> Result<bool, git2::Error> {
+    let commit = repo.git().find_commit(commit)?;
+    Ok(commit.parent(0)?.tree_id() != commit.tree_id())
+}
+
+/// `foreman.1` of `khlone/main/foreman.1`.
+fn clone_of(branch: &str) -> &str {
+    branch.rsplit_once('/').map_or(branch, |(_, clone)| clone)
+}
