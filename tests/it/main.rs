@@ -7,5 +7,6 @@
 )]
 
 mod landing;
+mod layers;
 mod scratch;
 mod worktree_life;

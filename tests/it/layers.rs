@@ -1,0 +1,229 @@
+//! The layers of `docs/architecture.md`, held by reading the sources: imports point downwards only, files stay
+//! small, and nothing is offered that nobody takes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// From the bottom up; modules of one line know nothing of each other.
+const LAYERS: [&[&str]; 11] = [
+    &["task"],
+    &["config", "process"],
+    &["refs"],
+    &["worktree"],
+    &["brain", "guard"],
+    &["skill"],
+    &["zone"],
+    &["runner"],
+    &["daemon"],
+    &["render"],
+    &["cli"],
+];
+const MAX_LINES: usize = 500;
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The first folder or file below `src`: its layer.
+    fn layer(&self) -> &str {
+        let below = self.path.strip_prefix("src").unwrap();
+        below
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs")
+    }
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (Vec::new(), vec![root.join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(root).unwrap().to_owned();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!found.is_empty());
+    found
+}
+
+fn rank(layer: &str) -> Option<usize> {
+    LAYERS.iter().position(|names| names.contains(&layer))
+}
+
+/// The modules of the crate that `text` names, with their line: `crate::x`, `crate::{x, y::z}`.
+fn imports(text: &str) -> Vec<(usize, String)> {
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let line = code[..at].matches('\n').count() + 1;
+        let rest = &code[at + "crate::".len()..];
+        for name in first_names(rest) {
+            found.push((line, name));
+        }
+    }
+    found
+}
+
+/// `x` of `x::y`, or every first name in `{x::y, z::{a, b}}`.
+fn first_names(rest: &str) -> Vec<String> {
+    let word = |text: &str| -> String {
+        text.trim_start()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
+    let Some(group) = rest.strip_prefix('{') else {
+        return vec![word(rest)];
+    };
+    let (mut names, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.push(word(&group[start..at]));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(word(&group[start..at]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[test]
+fn imports_point_downwards() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let layer = source.layer();
+        if ["lib", "main"].contains(&layer) {
+            continue;
+        }
+        let Some(own) = rank(layer) else {
+            wrong.push(format!("{}: `{layer}` is in no layer", source.path.display()));
+            continue;
+        };
+        for (line, name) in imports(&source.text) {
+            let Some(other) = rank(&name) else { continue };
+            if name != layer && other >= own {
+                wrong.push(format!("{}:{line}: {layer} uses {name}", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "upward imports:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_scan_sees_every_spelling() {
+    let text = "use crate::{cli::x, task::{A, B},\n render};\n// crate::runner\nlet a = crate::zone::X;";
+    let names: Vec<_> = imports(text)
+        .into_iter()
+        .map(|(line, name)| format!("{line} {name}"))
+        .collect();
+    assert_eq!(names, ["1 cli", "1 task", "1 render", "4 zone"]);
+}
+
+#[test]
+fn files_stay_small() {
+    let long: Vec<_> = sources("src")
+        .into_iter()
+        .chain(sources("tests"))
+        .map(|source| (source.text.lines().count(), source.path))
+        .filter(|(lines, _)| *lines > MAX_LINES)
+        .collect();
+    assert!(long.is_empty(), "over {MAX_LINES} lines: {long:?}");
+}
+
+/// A name that only its own file and re-exports mention has no caller outside tests.
+#[test]
+fn every_module_has_a_caller() {
+    let sources = sources("src");
+    let mut public: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
+    for source in &sources {
+        let code = without_tests(&source.text);
+        let names = code.lines().filter_map(public_name).collect();
+        public.insert(&source.path, names);
+    }
+    let unused: Vec<_> = public
+        .iter()
+        .filter(|(path, names)| !names.is_empty() && !is_test(path))
+        .filter(|(path, names)| {
+            !sources.iter().any(|other| {
+                other.path != **path && !is_test(&other.path) && {
+                    let code = without_tests(&other.text);
+                    names
+                        .iter()
+                        .any(|name| code.lines().any(|line| calls(line, name)))
+                }
+            })
+        })
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(unused.is_empty(), "nobody calls:\n{}", unused.join("\n"));
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components()
+        .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+}
+
+fn public_name(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    let rest = ["pub ", "pub(crate) ", "pub(super) "]
+        .iter()
+        .find_map(|vis| line.strip_prefix(vis))?;
+    let rest = rest
+        .strip_prefix("async ")
+        .or_else(|| rest.strip_prefix("const "))
+        .unwrap_or(rest);
+    let kinds = ["fn ", "struct ", "enum ", "trait ", "type ", "static "];
+    let rest = kinds
+        .iter()
+        .find_map(|kind| rest.strip_prefix(kind))
+        .unwrap_or(rest);
+    let name: String = rest
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
+    (!name.is_empty() && !["use", "mod", "in"].contains(&name.as_str())).then_some(name)
+}
+
+fn calls(line: &str, name: &str) -> bool {
+    let line = line.trim_start();
+    if line.starts_with("pub use") || line.starts_with("//") || line.starts_with("mod ") {
+        return false;
+    }
+    line.match_indices(name).any(|(at, _)| {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !word(line[..at].chars().next_back()) && !word(line[at + name.len()..].chars().next())
+    })
+}
