@@ -6,7 +6,9 @@ pub mod copy;
 pub mod create;
 pub mod include;
 pub mod place;
+pub mod port;
 pub mod remove;
+pub mod setup;
 pub mod snapshot;
 pub mod submodule;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use git_khlone::{
         create::{CreateError, Made, Ready, Want, ensure},
         include::copied_paths,
         place::{Rules, choose},
+        setup::{self, SetupError, Why},
     },
 };
 
@@ -402,4 +403,46 @@ fn submodules_come_from_local_objects_or_are_named() {
     assert_eq!(clone.status(), "");
     let sub = Work(clone.0.join("vendor/the lib"));
     assert_eq!(sub.git(&["config", "remote.origin.url"]), lib.0.to_str().unwrap());
+}
+
+#[test]
+fn setup_runs_once_and_again_when_a_lock_file_changes() {
+    let scratch = Scratch::new();
+    let main = scratch.repo("app", FILES);
+    main.commit(&[("web/package-lock.json", "1")], "lock file");
+    let checkout = make(&main, 1, &[]).unwrap().checkout;
+    let clone = Work(checkout.path.clone());
+    let commands = ["first".to_owned(), "second".to_owned()];
+    let when = ["**/package-lock.json".to_owned()];
+    let rules = setup::Rules {
+        commands: &commands,
+        when: &when,
+    };
+    let due = || setup::due(&checkout, &rules).unwrap();
+    let why = || due().map(|due| due.why);
+
+    let mut ran = Vec::new();
+    let failed = setup::run(due().unwrap(), |command| {
+        ran.push(command.to_owned());
+        Ok::<_, SetupError>(i32::from(command == "second") * 3)
+    });
+    assert_eq!(
+        failed.unwrap_err().to_string(),
+        "setup command `second` ended with 3"
+    );
+    assert_eq!((ran.len(), why()), (2, Some(Why::First)));
+    setup::run(due().unwrap(), |_| Ok::<_, SetupError>(0)).unwrap();
+    assert_eq!(why(), None);
+    clone.write("build/package-lock.json", "ignored, so not ours");
+    assert_eq!(why(), None);
+    clone.write("web/package-lock.json", "2");
+    assert_eq!(why(), Some(Why::Files(vec!["web/package-lock.json".to_owned()])));
+    setup::run(due().unwrap(), |_| Ok::<_, SetupError>(0)).unwrap();
+    assert_eq!(
+        (why(), clone.status().as_str()),
+        (None, " M web/package-lock.json")
+    );
+    fs::remove_dir_all(&clone.0).unwrap();
+    make(&main, 1, &[]).unwrap();
+    assert_eq!(why(), Some(Why::First), "a rebuilt worktree is set up again");
 }

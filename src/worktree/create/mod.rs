@@ -23,7 +23,7 @@ use super::{
     carry,
     checkout::Checkout,
     copy::Copied,
-    include,
+    include, setup,
     submodule::{self, Submodules},
 };
 use crate::refs::{Repo, branch_ref, move_branch};
@@ -135,6 +135,7 @@ fn link(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Checkout, CreateErro
 /// Puts an emptied worktree's links right; its files come next.
 fn relink(checkout: &Checkout) -> io::Result<()> {
     checkout.mark_half_made()?;
+    setup::forget(&checkout.git_dir);
     for stale in ["index", "index.lock", "HEAD.lock"] {
         match fs::remove_file(checkout.git_dir.join(stale)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
