@@ -88,13 +88,34 @@ impl Beneath {
     /// # Errors
     /// When the disk does not let us.
     pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.replace(path, |file| file.write_all(bytes))
+    }
+
+    /// Writes a copy of `source`, a file of ours, with its time of change; where `source` is missing, `path` goes.
+    ///
+    /// # Errors
+    /// When the disk does not let us.
+    pub fn copy(&self, source: &Path, path: &str) -> io::Result<()> {
+        let mut from = match File::open(source) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.remove(path),
+            Err(error) => return Err(error),
+        };
+        let modified = from.metadata()?.modified()?;
+        self.replace(path, |file| {
+            io::copy(&mut from, file)?;
+            file.set_modified(modified)
+        })
+    }
+
+    fn replace(&self, path: &str, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let (parent, name) = split(path);
         let folder = self.make_folder(parent)?;
         let fresh = format!(".khlone-{name}");
         remove_at(&folder, fresh.as_bytes())?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&folder, fresh.as_str(), flags, Mode::from_raw_mode(0o644))?;
-        File::from(file).write_all(bytes)?;
+        content(&mut File::from(file))?;
         if entry_at(&folder, name.as_bytes())? == Some(Entry::Folder) {
             remove_at(&folder, name.as_bytes())?;
         }

@@ -5,9 +5,17 @@
 //! write is untrusted: it is read as text, never followed, and no git process of the host works on it.
 
 pub mod beneath;
+pub mod commit;
+pub mod gitconfig;
+pub mod gitdir;
 mod homes;
+pub mod import;
+mod mainrefs;
 mod mounts;
+pub mod privaterefs;
+pub mod refnames;
 pub mod running;
 pub mod sandbox;
+pub mod selection;
 pub mod survivors;
 pub mod tier;

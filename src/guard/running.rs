@@ -78,18 +78,26 @@ impl Running {
         }
     }
 
-    /// Waits at most `patience` for the end.
+    /// Waits at most `patience` for the end of the brain, and then for that of all it started.
+    ///
+    /// bubblewrap tells how the brain ended before the kernel has ended the rest of the sandbox; who looks at the
+    /// work tree must not race with that rest.
     ///
     /// # Errors
     /// When waiting itself fails.
     pub fn wait(&mut self, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
-        if let Some(status) = self.child.try_wait()? {
-            return Ok(Some(status));
+        let _held = self.init();
+        let mut ended = self.child.try_wait()?;
+        if ended.is_none() {
+            if let Some(target) = own_pid(&self.child).and_then(Target::hold) {
+                readable(&target.handle, patience)?;
+            }
+            ended = self.child.try_wait()?;
         }
-        if let Some(target) = own_pid(&self.child).and_then(Target::hold) {
-            readable(&target.handle, patience)?;
+        if let (Some(_), Some(init)) = (ended, self.init()) {
+            readable(&init.handle, Duration::from_secs(10))?;
         }
-        self.child.try_wait()
+        Ok(ended)
     }
 
     /// The sandbox's init, as bubblewrap names it: the first time this is asked it waits for the answer.

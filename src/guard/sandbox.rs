@@ -177,6 +177,32 @@ impl Confinement {
         Ok(Running::new(child, info.map(|(reader, _)| reader)))
     }
 
+    /// The same view for a git command of ours: no network, nothing writable besides the work tree and the private
+    /// git folder (if `writes`), and of the environment only what finds programs.
+    pub(super) fn for_git(&self, writes: bool) -> Self {
+        let needed = ["PATH", "HOME", "LANG"];
+        let named = |name: &OsString| {
+            let name = name.to_str().unwrap_or_default();
+            needed.contains(&name) || homes::TOOLCHAIN_VARIABLES.contains(&name)
+        };
+        let mut env: Vec<_> = self.env.iter().filter(|(name, _)| named(name)).cloned().collect();
+        for (name, value) in [
+            ("LC_ALL", "C.UTF-8"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+        ] {
+            env.push((name.into(), value.into()));
+        }
+        Self {
+            writes,
+            writable: Vec::new(),
+            network: Network::None,
+            env,
+            ..self.clone()
+        }
+    }
+
     fn command_with(&self, argv: &[OsString], extra: &[OsString]) -> Cmd {
         let Some(bwrap) = &self.bwrap else {
             let mut words = argv.iter();

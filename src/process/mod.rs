@@ -173,6 +173,12 @@ impl Cmd {
         self
     }
 
+    /// Lets the child read from `stdin`, a file or the end of a pipe.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.inner.stdin(stdin);
+        self
+    }
+
     /// Lets the child take at most this long.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

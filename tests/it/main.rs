@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod guard;
 mod landing;
 mod layers;
 mod scratch;

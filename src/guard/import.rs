@@ -1,0 +1,335 @@
+//! Bringing home what a brain committed.
+//!
+//! Refs, HEAD, stash and reflog of the private git folder are read as text. The objects they need come as a pack
+//! that git makes *inside the sandbox*, where planted configuration may do what it likes, and that the host's
+//! `index-pack --strict` reads as a stream: no git process of the host ever works on the clone's folder. Planted
+//! alternates are replaced first and borrowed objects are never packed, so that nothing comes home which the
+//! brain could not have written itself.
+//!
+//! The pack stays kept until the caller has set refs on what it brought, see [`KeptPack::release`].
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read, Seek, Write},
+    os::fd::BorrowedFd,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use super::{
+    beneath::Beneath,
+    gitdir::PrivateGit,
+    privaterefs::{self, HeadState, RefMove, Sequencer},
+    sandbox::{Confinement, SandboxError, Streams},
+};
+use crate::{
+    process::{Cmd, ProcessError},
+    refs::Oid,
+    task::{Class, Explain},
+};
+
+/// How long packing and indexing may take.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// The pack without objects.
+const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
+/// Prints the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new.
+const PACK: &str = "git cat-file --batch-check='%(rest)%(objectname)' | sed '/ missing$/d' | \
+     git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
+
+/// What a brain left in its git, now in the repository (but for refs, which are the caller's to set).
+#[derive(Debug)]
+pub struct Imported {
+    /// Where HEAD stands.
+    pub head: HeadState,
+    /// Refs that are new or moved, by full name; the stash is not among them.
+    pub refs: BTreeMap<String, RefMove>,
+    /// The stashes, newest first.
+    pub stash: Vec<Oid>,
+    /// Commits that HEAD passed through, newest first: among them what was amended or reset away.
+    pub passed: Vec<Oid>,
+    /// An operation that the brain did not finish.
+    pub sequencer: Option<Sequencer>,
+    /// What was not taken, in words.
+    pub refused: Vec<String>,
+    /// The pack that holds the new objects, if there are any.
+    pub pack: Option<KeptPack>,
+}
+
+/// A pack that `gc` does not touch.
+#[derive(Debug)]
+#[must_use = "a kept pack stays for ever unless it is released"]
+pub struct KeptPack {
+    keep: PathBuf,
+}
+
+impl KeptPack {
+    /// Gives the pack to the repository's own housekeeping, once refs name what is in it.
+    ///
+    /// # Errors
+    /// When the mark cannot be removed.
+    pub fn release(self) -> io::Result<()> {
+        std::fs::remove_file(self.keep)
+    }
+}
+
+/// What could not be brought home. The clone's folder still has it all.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The private git folder is damaged or dishonest.
+    #[error("the clone's git folder cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// The sandbox did not start.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// Git refused the objects: broken, or such that they would poison the repository.
+    #[error("the clone's commits were refused: {0}")]
+    Refused(String),
+    /// HEAD or the clone's branch names what does not exist.
+    #[error("the clone's HEAD names {0}, which does not exist")]
+    Missing(Oid),
+    /// A git process of the host failed.
+    #[error(transparent)]
+    Git(#[from] ProcessError),
+    /// The disk did not let us.
+    #[error("cannot import: {0}")]
+    Disk(#[from] io::Error),
+}
+
+impl Explain for ImportError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreadable(_) | Self::Refused(_) | Self::Missing(_) => {
+                Some("the files are in the clone's worktree, see `git khlone path`".to_owned())
+            }
+            Self::Sandbox(_) | Self::Git(_) | Self::Disk(_) => None,
+        }
+    }
+}
+
+/// Brings home everything new of `private`, after its brain and all that it started are gone.
+///
+/// `confinement` is the brain's own; the packing happens in it, read-only and without a network. `lock` is held by
+/// it as by a brain.
+///
+/// # Errors
+/// [`ImportError`]; the repository then has at most a pack that nothing names.
+pub fn import(
+    private: &PrivateGit,
+    common: &Path,
+    confinement: &Confinement,
+    lock: Option<BorrowedFd<'_>>,
+) -> Result<Imported, ImportError> {
+    let baseline = private.baseline()?;
+    let mut found = look(private, &baseline).map_err(ImportError::Unreadable)?;
+    let tips = found.tips();
+    if tips.is_empty() {
+        return Ok(found);
+    }
+    private.mend_alternates(common)?;
+    let mut wanted: String = tips.iter().map(|oid| format!("{oid} \n")).collect();
+    for known in found.known(&baseline) {
+        wanted.push_str(&format!("{known} ^\n"));
+    }
+    found.pack = transfer(private, common, confinement, lock, &wanted)?;
+    found.drop_missing(common, &tips)?;
+    Ok(found)
+}
+
+/// Reads the state of the private git folder.
+fn look(private: &PrivateGit, baseline: &str) -> io::Result<Imported> {
+    let git_dir = Beneath::open(&private.git_dir())?;
+    let mut refs = privaterefs::changed(&git_dir, baseline)?;
+    let head = privaterefs::head(&git_dir, &refs, baseline)?;
+    let mut refused = Vec::new();
+    refs.retain(|name, _| {
+        let replaces = name.starts_with("refs/replace/");
+        if replaces {
+            refused.push(format!("{name}: replace refs are not taken"));
+        }
+        !replaces
+    });
+    let mut stash = Vec::new();
+    if let Some(top) = refs.remove("refs/stash") {
+        stash.push(top.new);
+        stash.extend(privaterefs::logged(&git_dir, "logs/refs/stash"));
+        stash.dedup();
+    }
+    for (planted, what) in [
+        ("info/grafts", "grafts"),
+        ("objects/info/http-alternates", "alternates"),
+        ("commondir", "another common folder"),
+        ("config.worktree", "a second configuration"),
+    ] {
+        if git_dir.entry(planted)?.is_some() {
+            refused.push(format!("{planted}: {what} of the clone's own have no effect"));
+        }
+    }
+    Ok(Imported {
+        head,
+        refs,
+        stash,
+        passed: privaterefs::logged(&git_dir, "logs/HEAD"),
+        sequencer: privaterefs::sequencer(&git_dir)?,
+        refused,
+        pack: None,
+    })
+}
+
+impl Imported {
+    /// The ids that may be new.
+    fn tips(&self) -> Vec<Oid> {
+        let mut tips: Vec<Oid> = self.refs.values().map(|change| change.new).collect();
+        if let HeadState::Detached(oid) = self.head {
+            tips.push(oid);
+        }
+        tips.extend(&self.stash);
+        if !tips.is_empty() {
+            tips.extend(&self.passed);
+        }
+        tips.sort();
+        tips.dedup();
+        tips
+    }
+
+    /// Ids that the repository surely had when the task began, near those that are new.
+    fn known(&self, baseline: &str) -> Vec<Oid> {
+        let mut known: Vec<Oid> = self.refs.values().filter_map(|change| change.old).collect();
+        let own_branch = match &self.head {
+            HeadState::Branch(name, _) => Some(name.as_str()),
+            HeadState::Detached(_) => None,
+        };
+        let packed = super::refnames::packed(baseline);
+        for name in own_branch
+            .into_iter()
+            .chain(["refs/heads/main", "refs/heads/master"])
+        {
+            known.extend(super::refnames::find(&packed, name).and_then(super::refnames::parse_oid));
+        }
+        known
+    }
+
+    /// Takes out what the repository has not got after all.
+    fn drop_missing(&mut self, common: &Path, tips: &[Oid]) -> Result<(), ImportError> {
+        let list: String = tips.iter().map(|oid| format!("{oid}\n")).collect();
+        let said = Cmd::git(common)
+            .args(["cat-file", "--batch-check"])
+            .input(list)
+            .output()?;
+        let said = String::from_utf8_lossy(&said);
+        let missing: Vec<Oid> = said
+            .lines()
+            .filter_map(|line| super::refnames::parse_oid(line.strip_suffix(" missing")?))
+            .collect();
+        if let Some(oid) = self.head.oid().filter(|oid| missing.contains(oid)) {
+            return Err(ImportError::Missing(oid));
+        }
+        self.stash.retain(|oid| !missing.contains(oid));
+        self.passed.retain(|oid| !missing.contains(oid));
+        let refused = &mut self.refused;
+        self.refs.retain(|name, change| {
+            let there = !missing.contains(&change.new);
+            if !there {
+                refused.push(format!("{name}: names {}, which does not exist", change.new));
+            }
+            there
+        });
+        Ok(())
+    }
+}
+
+/// Packs inside, indexes outside.
+fn transfer(
+    private: &PrivateGit,
+    common: &Path,
+    confinement: &Confinement,
+    lock: Option<BorrowedFd<'_>>,
+    wanted: &str,
+) -> Result<Option<KeptPack>, ImportError> {
+    let mut inside = confinement.for_git(false);
+    inside.env.push(("GIT_DIR".into(), private.git_dir().into()));
+    let mut input = tempfile::tempfile()?;
+    input.write_all(wanted.as_bytes())?;
+    input.rewind()?;
+    let mut said = tempfile::tempfile()?;
+    let argv = ["sh", "-c", PACK].map(Into::into);
+    let mut packing = inside.start(
+        &argv,
+        Streams {
+            stdin: Stdio::from(input),
+            stdout: Stdio::piped(),
+            stderr: Stdio::from(said.try_clone()?),
+            lock,
+        },
+    )?;
+    let stream = packing
+        .child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no pipe"))?;
+    let indexed = Cmd::git(common)
+        .args(["index-pack", "--strict", "--stdin", "--keep=git-khlone import"])
+        .stdin(stream)
+        .patience(PATIENCE)
+        .finish()?;
+    let packed = packing
+        .wait(Duration::from_secs(30))?
+        .is_some_and(|status| status.success());
+    if !packed || !indexed.status.success() {
+        let inner = tail(&mut said);
+        let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
+        return Err(ImportError::Refused(if packed || inner.is_empty() {
+            outer
+        } else {
+            inner
+        }));
+    }
+    keep(common, &String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk)
+}
+
+/// Finds the keep mark by what `index-pack` printed, and makes the pack durable.
+fn keep(common: &Path, printed: &str) -> io::Result<Option<KeptPack>> {
+    let hash = printed
+        .split_whitespace()
+        .last()
+        .filter(|hash| super::refnames::is_hex_oid(hash));
+    let hash = hash.ok_or_else(|| io::Error::other(format!("index-pack said `{printed}`")))?;
+    let folder = common.join("objects/pack");
+    if hash == EMPTY_PACK {
+        for end in ["keep", "idx", "rev", "pack"] {
+            let _absent = std::fs::remove_file(folder.join(format!("pack-{hash}.{end}")));
+        }
+        return Ok(None);
+    }
+    File::open(&folder)?.sync_all()?;
+    // Without the word "keep" the pack was there and kept before: not ours to release.
+    let keep = folder.join(format!("pack-{hash}.keep"));
+    Ok(printed.starts_with("keep").then_some(KeptPack { keep }))
+}
+
+/// The end of what a process of the sandbox said.
+fn tail(said: &mut File) -> String {
+    let length = said.metadata().map_or(0, |data| data.len());
+    let _from_start = said.seek(io::SeekFrom::Start(length.saturating_sub(2000)));
+    let mut bytes = Vec::new();
+    drop(said.take(2000).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+/// Makes the host's index of a worktree agree with `commit`, keeping what is known of unchanged files. The work
+/// tree is not touched; the git folder is the host's own.
+///
+/// # Errors
+/// [`ProcessError`] if git fails.
+pub fn rebuild_index(admin: &Path, work_dir: &Path, commit: Oid) -> Result<(), ProcessError> {
+    Cmd::git(admin)
+        .env("GIT_WORK_TREE", work_dir)
+        .args(["read-tree", "--reset", &commit.to_string()])
+        .output()
+        .map(drop)
+}

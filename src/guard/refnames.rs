@@ -1,0 +1,145 @@
+//! Refs as text: names and ids that come from a git folder which is not trusted, and lists of them.
+
+use crate::refs::Oid;
+
+/// The longest name that is taken.
+const MAX_NAME: usize = 512;
+
+/// True for a full ref name that git accepts and that is one of `refs/`.
+pub fn is_ref_name(name: &str) -> bool {
+    let bad = |c: char| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
+    name.starts_with("refs/")
+        && name.len() <= MAX_NAME
+        && !name.contains(bad)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.ends_with('.')
+        && name
+            .split('/')
+            .all(|step| !step.is_empty() && !step.starts_with('.') && !is_lock(step))
+}
+
+/// Git looks at the letters as they are.
+fn is_lock(step: &str) -> bool {
+    step.strip_suffix(".lock").is_some()
+}
+
+/// An object id written in full.
+pub fn parse_oid(text: &str) -> Option<Oid> {
+    if is_hex_oid(text) {
+        Oid::from_str(text).ok()
+    } else {
+        None
+    }
+}
+
+/// True for forty lower-case hex digits.
+pub(super) fn is_hex_oid(text: &str) -> bool {
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// The entries of a `packed-refs` file: name, id and, of a tag, the id it peels to. Lines that are no refs are left
+/// out; the order is that of the names.
+pub(super) fn packed(text: &str) -> Vec<Packed<'_>> {
+    let mut entries: Vec<Packed<'_>> = Vec::with_capacity(text.len() / 64);
+    let mut last_taken = false;
+    for line in text.lines() {
+        if let Some(peeled) = line.strip_prefix('^') {
+            if let (true, Some(last)) = (last_taken, entries.last_mut()) {
+                last.peeled = Some(peeled).filter(|oid| is_hex_oid(oid));
+            }
+            continue;
+        }
+        let entry = line
+            .split_once(' ')
+            .filter(|(oid, name)| is_hex_oid(oid) && is_ref_name(name));
+        last_taken = entry.is_some();
+        entries.extend(entry.map(|(oid, name)| Packed {
+            name,
+            oid,
+            peeled: None,
+        }));
+    }
+    if !entries.is_sorted_by(|a, b| a.name < b.name) {
+        entries.sort_by_key(|entry| entry.name);
+        entries.dedup_by_key(|entry| entry.name);
+    }
+    entries
+}
+
+/// One line of `packed-refs`, with the line that follows a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packed<'a> {
+    /// The full name.
+    pub(super) name: &'a str,
+    /// Forty hex digits.
+    pub(super) oid: &'a str,
+    /// What a tag peels to, where the file says.
+    pub(super) peeled: Option<&'a str>,
+}
+
+/// The id that a sorted list has for a name.
+pub(super) fn find<'a>(entries: &[Packed<'a>], name: &str) -> Option<&'a str> {
+    let at = entries.binary_search_by(|entry| entry.name.cmp(name)).ok()?;
+    Some(entries[at].oid)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_that_git_refuses_are_refused() {
+        for good in [
+            "refs/heads/a",
+            "refs/heads/修正/x",
+            "refs/heads/-x",
+            "refs/notes/x",
+            "refs/stash",
+        ] {
+            assert!(is_ref_name(good), "{good}");
+        }
+        for bad in [
+            "HEAD",
+            "refs/heads/",
+            "refs/heads//a",
+            "refs/heads/.a",
+            "refs/heads/a..b",
+            "refs/heads/a.lock",
+            "refs/heads/a b",
+            "refs/heads/a\n",
+            "refs/heads/a@{0}",
+            "refs/heads/a.",
+            "refs/../x",
+            "refs/heads/a^",
+        ] {
+            assert!(!is_ref_name(bad), "{bad}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn whatever_is_packed_comes_out_sorted(lines in prop::collection::vec("[0-9a-f]{39,40} refs/[a-c]/.{0,3}", 0..20)) {
+            let text = lines.join("\n");
+            let entries = packed(&text);
+            prop_assert!(entries.is_sorted_by(|a, b| a.name < b.name));
+            for entry in &entries {
+                prop_assert!(is_ref_name(entry.name));
+                prop_assert_eq!(find(&entries, entry.name), Some(entry.oid));
+            }
+        }
+
+        #[test]
+        fn git_accepts_what_we_accept(name in "refs/heads/[a-zA-Z0-9./@{}~^: _-]{1,12}") {
+            let git = crate::process::Cmd::new("git").args(["check-ref-format", &name]).finish().unwrap();
+            prop_assert!(!is_ref_name(&name) || git.status.success(), "{name}");
+        }
+    }
+}
