@@ -10,6 +10,9 @@ pub struct Effects {
     /// Files of the clone's work tree that differ, by path.
     #[serde(default)]
     pub files: Vec<FileChange>,
+    /// Ignored files that differ, the first of them: worth knowing, but no change of the work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<FileChange>,
     /// Commits that are new on the clone's branch, newest first.
     #[serde(default)]
     pub commits: Vec<String>,

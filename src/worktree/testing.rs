@@ -9,7 +9,10 @@ use std::{
 use git2::Oid;
 use tempfile::TempDir;
 
-use super::snapshot::{Limits, Manifest, Snapshot, Source, decode, snapshot};
+use super::{
+    receipt::{Receipt, take_receipt},
+    snapshot::{Limits, Manifest, Snapshot, Source, decode, snapshot},
+};
 use crate::{
     process::Cmd,
     refs::{Kind, MemorySink, ObjectSink, Repo},
@@ -96,6 +99,17 @@ impl Lab {
             pinned: Some(self.head()),
         };
         snapshot(&source, limits, previous, &mut self.sink).unwrap()
+    }
+
+    pub(crate) fn receipt(&mut self, previous: Option<&Manifest>) -> Receipt {
+        let (work, index) = (self.work(), self.index());
+        let source = Source {
+            work_dir: &work,
+            index: &index,
+            repo: &self.repo,
+            pinned: Some(self.head()),
+        };
+        take_receipt(&source, &Limits::default(), previous, &mut self.sink).unwrap()
     }
 
     /// The objects put so far, which are then forgotten.

@@ -21,20 +21,20 @@ use super::stat::StatKey;
 
 /// A folder from which everything is reached.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(in crate::worktree) struct Root {
     fd: OwnedFd,
     stepwise: AtomicBool,
 }
 
 impl Root {
     /// Opens the folder. Links on the way to it are followed: the path is ours, not the brain's.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(in crate::worktree) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
     }
 
     /// Opens the folder at `path` below the root; the empty path is the root itself.
-    pub(super) fn folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
+    pub(in crate::worktree) fn folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
         let flags =
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         if path.is_empty() {
@@ -77,13 +77,13 @@ fn open_beneath(_root: BorrowedFd<'_>, _path: &[u8], _flags: OFlags) -> rustix::
 }
 
 /// What the file system says of `name`, itself and not what it may point to.
-pub(super) fn stat(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<StatKey> {
+pub(in crate::worktree) fn stat(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<StatKey> {
     let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(StatKey::of(&stat))
 }
 
 /// Opens the regular file `name` and says what it is; anything else there is an error.
-pub(super) fn open_file(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<(File, StatKey)> {
+pub(in crate::worktree) fn open_file(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<(File, StatKey)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
     let key = stat_open(&file)?;
@@ -94,12 +94,12 @@ pub(super) fn open_file(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<(File
 }
 
 /// What the file system says of an open file.
-pub(super) fn stat_open(file: &File) -> io::Result<StatKey> {
+pub(in crate::worktree) fn stat_open(file: &File) -> io::Result<StatKey> {
     Ok(StatKey::of(&rustix::fs::fstat(file)?))
 }
 
 /// Reads the small regular file `name`, at most `limit` bytes of it; `None` where there is no such file.
-pub(super) fn read_small(folder: BorrowedFd<'_>, name: &[u8], limit: u64) -> Option<Vec<u8>> {
+pub(in crate::worktree) fn read_small(folder: BorrowedFd<'_>, name: &[u8], limit: u64) -> Option<Vec<u8>> {
     use std::io::Read;
     let (file, _) = open_file(folder, name).ok()?;
     let mut bytes = Vec::new();
@@ -108,6 +108,6 @@ pub(super) fn read_small(folder: BorrowedFd<'_>, name: &[u8], limit: u64) -> Opt
 }
 
 /// Where the symbolic link `name` points.
-pub(super) fn read_link(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
+pub(in crate::worktree) fn read_link(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes())
 }

@@ -21,12 +21,12 @@ const PACKED_LIMIT: u64 = 128 << 20;
 const DEPTH: usize = 64;
 
 /// The content of `HEAD`, without the line end.
-pub(super) fn head(git_dir: &Root) -> BString {
+pub(in crate::worktree) fn head(git_dir: &Root) -> BString {
     read_line(git_dir, b"", b"HEAD").unwrap_or_default()
 }
 
 /// All refs below `refs/` with their content (an id in hex, or `ref: …`), except those below the folders of `skip`.
-pub(super) fn refs(git_dir: &Root, skip: &[&str]) -> BTreeMap<BString, BString> {
+pub(in crate::worktree) fn refs(git_dir: &Root, skip: &[&str]) -> BTreeMap<BString, BString> {
     let mut refs = BTreeMap::new();
     let packed = git_dir.folder(b"").ok();
     let packed = packed.and_then(|top| beneath::read_small(top.as_fd(), b"packed-refs", PACKED_LIMIT));
@@ -78,14 +78,14 @@ fn skipped(name: &[u8], skip: &[&str]) -> bool {
 }
 
 /// The first line of a small file.
-pub(super) fn read_line(git_dir: &Root, folder: &[u8], name: &[u8]) -> Option<BString> {
+pub(in crate::worktree) fn read_line(git_dir: &Root, folder: &[u8], name: &[u8]) -> Option<BString> {
     let folder = git_dir.folder(folder).ok()?;
     let bytes = beneath::read_small(folder.as_fd(), name, REF_LIMIT)?;
     Some(bytes.lines().next().unwrap_or_default().into())
 }
 
 /// HEAD and refs of a nested repository as a text, one a line, as they go into a snapshot.
-pub(super) fn describe(git_dir: &Root) -> Vec<u8> {
+pub(in crate::worktree) fn describe(git_dir: &Root) -> Vec<u8> {
     let mut text = [b"HEAD ", head(git_dir).as_slice(), b"\n"].concat();
     for (name, value) in refs(git_dir, &[]) {
         text.extend_from_slice(&[value.as_slice(), b" ", &name, b"\n"].concat());

@@ -6,7 +6,8 @@
 use bstr::{BStr, BString, ByteSlice};
 use git2::Oid;
 
-use super::stat::StatKey;
+use super::{codec::Writer, stat::StatKey};
+use crate::refs::Kind;
 
 /// All folders of a work tree, sorted by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +71,16 @@ pub enum EntryKind {
 }
 
 impl Manifest {
+    /// A digest of everything in it but the doubts: the same for two looks at the same files.
+    pub fn digest(&self) -> String {
+        let mut writer = Writer::new(b"");
+        writer.manifest(self, false);
+        Kind::Blob
+            .hash(&writer.finish())
+            .map(|oid| oid.to_string())
+            .unwrap_or_default()
+    }
+
     /// The folders, sorted by path.
     pub fn folders(&self) -> &[Folder] {
         &self.folders
@@ -120,7 +131,7 @@ impl Entry {
 }
 
 /// The path of `name` in `folder`.
-pub(super) fn join(folder: &[u8], name: &[u8]) -> BString {
+pub(in crate::worktree) fn join(folder: &[u8], name: &[u8]) -> BString {
     if folder.is_empty() {
         return name.into();
     }
@@ -132,7 +143,7 @@ pub(super) fn join(folder: &[u8], name: &[u8]) -> BString {
 }
 
 /// The folder and the name of a path.
-pub(super) fn split(path: &[u8]) -> (&[u8], &BStr) {
+pub(in crate::worktree) fn split(path: &[u8]) -> (&[u8], &BStr) {
     match path.rfind_byte(b'/') {
         Some(slash) => (&path[..slash], path[slash + 1..].as_bstr()),
         None => (&[], path.as_bstr()),

@@ -9,17 +9,18 @@
 //! where it is not. What changes during the walk is seen either way or marked doubtful, and the next snapshot
 //! looks again.
 
-mod beneath;
+pub(super) mod beneath;
 mod build;
+pub(super) mod codec;
 mod content;
 mod encode;
-mod gitdir;
+pub(super) mod gitdir;
 mod ignored;
 mod index;
-mod manifest;
+pub(super) mod manifest;
 mod placeholder;
 mod rules;
-mod scan;
+pub(super) mod scan;
 mod stat;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use std::{io, path::Path};
 
 use git2::Oid;
 
+pub use codec::Damaged;
 pub use encode::{Marker, decode, encode};
 pub use manifest::{Entry, EntryKind, Folder, Manifest};
 pub use stat::StatKey;

@@ -198,7 +198,7 @@ pub(super) fn classify(fd: BorrowedFd<'_>, name: &[u8], stat: &StatKey) -> Entry
 }
 
 /// The names in a folder, sorted.
-pub(super) fn list(fd: impl AsFd + Into<OwnedFd>) -> io::Result<(Dir, Vec<BString>)> {
+pub(in crate::worktree) fn list(fd: impl AsFd + Into<OwnedFd>) -> io::Result<(Dir, Vec<BString>)> {
     let mut dir = Dir::new(fd)?;
     let mut names = Vec::new();
     while let Some(entry) = dir.read() {

@@ -1,0 +1,122 @@
+//! What differs around the work tree: refs, the HEADs of other worktrees, configuration; and the new commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::BString;
+use git2::Oid;
+
+use super::{Context, Outside, path_text};
+use crate::{
+    refs::Repo,
+    task::{BranchMove, Effects, RefChange},
+    worktree::receipt::Receipt,
+};
+
+/// So many commits are named.
+const COMMITS: usize = 1000;
+
+/// Fills in everything but files and commits.
+pub(super) fn compare(before: &Receipt, after: &Receipt, context: &Context<'_>, effects: &mut Effects) {
+    for change in differing(&before.refs, &after.refs) {
+        if change.name == context.branch {
+            effects.branch = Some(BranchMove {
+                before: change.before,
+                after: change.after,
+            });
+        } else if (context.own)(&change.name) {
+            effects.refs.push(change);
+        } else if !(context.explained)(Outside::Ref(&change.name)) {
+            let words = format!("{}: {}", change.name, words(&change));
+            if context.confined {
+                effects.external.push(words);
+                continue;
+            }
+            if !is_harmless(&change) {
+                effects.foreign.push(words);
+            }
+            effects.refs.push(change);
+        }
+    }
+    for change in differing(&before.heads, &after.heads) {
+        if change.name == context.worktree || (context.explained)(Outside::Head(&change.name)) {
+            continue;
+        }
+        let place = if change.name.is_empty() {
+            "the main work tree".to_owned()
+        } else {
+            format!("worktree {}", change.name)
+        };
+        outside(context, effects, format!("HEAD of {place}: {}", words(&change)));
+    }
+    for change in differing(&before.config, &after.config) {
+        if (context.explained)(Outside::Config(&change.name)) {
+            continue;
+        }
+        let verb = match (&change.before, &change.after) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        if !context.confined {
+            effects.config.push(change.name.clone());
+        }
+        outside(context, effects, format!("{}: {verb}", change.name));
+    }
+}
+
+fn outside(context: &Context<'_>, effects: &mut Effects, words: String) {
+    let list = if context.confined {
+        &mut effects.external
+    } else {
+        &mut effects.foreign
+    };
+    list.push(words);
+}
+
+/// Without a sandbox the brain shares the refs: what it makes there itself (a branch, a tag, a stash) or fetches
+/// is its right; moving or removing what others made is not.
+fn is_harmless(change: &RefChange) -> bool {
+    change.before.is_none() || change.name == "refs/stash" || change.name.starts_with("refs/remotes/")
+}
+
+fn words(change: &RefChange) -> String {
+    let short = |side: &Option<String>| {
+        side.as_deref()
+            .map_or("none", |it| if it.len() == 40 { &it[..10] } else { it })
+            .to_owned()
+    };
+    format!("{} → {}", short(&change.before), short(&change.after))
+}
+
+/// The names whose values differ, with both.
+fn differing(before: &BTreeMap<BString, BString>, after: &BTreeMap<BString, BString>) -> Vec<RefChange> {
+    let names: BTreeSet<&BString> = before.keys().chain(after.keys()).collect();
+    let differ = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name));
+    let text = |side: Option<&BString>| side.map(|it| path_text(it));
+    differ
+        .map(|name| RefChange {
+            name: path_text(name),
+            before: text(before.get(name)),
+            after: text(after.get(name)),
+        })
+        .collect()
+}
+
+/// The commits that a branch has gained, newest first.
+pub(super) fn commits(repo: &Repo, moved: &BranchMove) -> Vec<String> {
+    let list = || -> Result<Vec<String>, git2::Error> {
+        let Some(after) = &moved.after else {
+            return Ok(Vec::new());
+        };
+        let mut walk = repo.git().revwalk()?;
+        walk.set_sorting(git2::Sort::TOPOLOGICAL)?;
+        walk.push(Oid::from_str(after)?)?;
+        if let Some(before) = &moved.before {
+            walk.hide(Oid::from_str(before)?)?;
+        }
+        walk.take(COMMITS).map(|oid| Ok(oid?.to_string())).collect()
+    };
+    list().unwrap_or_default()
+}

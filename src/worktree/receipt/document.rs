@@ -1,0 +1,62 @@
+//! `receipt.json`: what the ledger keeps of a receipt. Small whatever the repository's size.
+
+use std::collections::BTreeMap;
+
+use bstr::BString;
+use serde::{Deserialize, Serialize};
+
+use super::Receipt;
+use crate::refs::Kind;
+
+/// `attempts/<n>/receipt-before.json` and `receipt-after.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptDocument {
+    /// Version of the document.
+    pub format: u32,
+    /// The snapshot's tree.
+    pub tree: String,
+    /// Digest of the manifest: paths, stat keys and hashes of all entries, ignored ones too.
+    pub manifest: String,
+    /// How many entries the manifest has.
+    pub entries: usize,
+    /// Digest of all refs but our own.
+    pub refs: String,
+    /// The HEAD of every worktree by its id; the main one's id is empty.
+    pub heads: BTreeMap<String, String>,
+    /// Mode and hash of the files that decide what git runs.
+    pub config: BTreeMap<String, String>,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Receipt {
+    /// What the ledger keeps of it.
+    pub fn document(&self) -> ReceiptDocument {
+        let manifest = &self.snapshot.manifest;
+        let refs: Vec<u8> = self
+            .refs
+            .iter()
+            .flat_map(|(name, value)| [value.as_slice(), b" ", name, b"\n"].concat())
+            .collect();
+        ReceiptDocument {
+            format: 1,
+            tree: self.snapshot.tree.to_string(),
+            manifest: manifest.digest(),
+            entries: manifest.folders().iter().map(|folder| folder.entries.len()).sum(),
+            refs: Kind::Blob
+                .hash(&refs)
+                .map(|oid| oid.to_string())
+                .unwrap_or_default(),
+            heads: text(&self.heads),
+            config: text(&self.config),
+            unknown: serde_json::Map::new(),
+        }
+    }
+}
+
+fn text(map: &BTreeMap<BString, BString>) -> BTreeMap<String, String> {
+    map.iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect()
+}
