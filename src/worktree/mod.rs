@@ -10,6 +10,7 @@ pub mod place;
 pub mod port;
 pub mod receipt;
 pub mod remove;
+pub mod restore;
 pub mod setup;
 pub mod snapshot;
 pub mod submodule;

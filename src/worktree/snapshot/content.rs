@@ -16,7 +16,7 @@ const TRIES: usize = 3;
 
 /// The content of a file.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(in crate::worktree) enum Content {
     /// All of it.
     Bytes(Vec<u8>),
     /// Too long to keep: its blob id, unless it is even too long to hash.
@@ -25,17 +25,17 @@ pub(super) enum Content {
 
 /// A file that was read.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(in crate::worktree) struct Taken {
     /// What was in it.
-    pub(super) content: Content,
+    pub(in crate::worktree) content: Content,
     /// What the file system said of it before the reading.
-    pub(super) stat: StatKey,
+    pub(in crate::worktree) stat: StatKey,
     /// It changed each time it was read.
-    pub(super) torn: bool,
+    pub(in crate::worktree) torn: bool,
 }
 
 /// Reads the regular file `name`, keeping at most `limit` bytes.
-pub(super) fn read(folder: BorrowedFd<'_>, name: &[u8], limit: u64) -> io::Result<Taken> {
+pub(in crate::worktree) fn read(folder: BorrowedFd<'_>, name: &[u8], limit: u64) -> io::Result<Taken> {
     let mut tries = 1;
     loop {
         let (file, stat) = beneath::open_file(folder, name)?;

@@ -12,13 +12,13 @@
 pub(super) mod beneath;
 mod build;
 pub(super) mod codec;
-mod content;
+pub(super) mod content;
 mod encode;
 pub(super) mod gitdir;
 mod ignored;
 mod index;
 pub(super) mod manifest;
-mod placeholder;
+pub(super) mod placeholder;
 mod rules;
 pub(super) mod scan;
 mod stat;

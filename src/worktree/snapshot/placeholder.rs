@@ -48,7 +48,8 @@ impl Builder<'_> {
     }
 }
 
-fn describe_large(entry: &Entry) -> Vec<u8> {
+/// What stands for a file that is too large.
+pub(in crate::worktree) fn describe_large(entry: &Entry) -> Vec<u8> {
     let id = entry.oid.map_or_else(
         || format!("mtime {}", entry.stat.mtime),
         |oid| format!("blob {oid}"),

@@ -182,7 +182,7 @@ impl Scan<'_> {
 }
 
 /// What a name stands for, as far as its stat tells.
-pub(super) fn classify(fd: BorrowedFd<'_>, name: &[u8], stat: &StatKey) -> EntryKind {
+pub(in crate::worktree) fn classify(fd: BorrowedFd<'_>, name: &[u8], stat: &StatKey) -> EntryKind {
     match stat.file_type() {
         FileType::RegularFile => EntryKind::File,
         FileType::Symlink => EntryKind::Symlink,
