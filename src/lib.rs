@@ -5,11 +5,14 @@
 //! `docs/architecture.md` follows one task through them, and a test holds the order.
 
 pub mod brain;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod guard;
 pub mod process;
 pub mod refs;
+pub mod render;
+pub mod runner;
 pub mod task;
 pub mod worktree;
 pub mod zone;

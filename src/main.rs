@@ -1,3 +1,5 @@
 //! The `git-khlone` binary; `git khlone VERB` is the same program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    git_khlone::cli::main()
+}

@@ -203,7 +203,7 @@ impl Event {
     }
 
     /// A line that means nothing to the adapter.
-    pub(super) fn unknown(line: &[u8]) -> Self {
+    pub fn unknown(line: &[u8]) -> Self {
         Self::Unknown {
             raw: super::text::clip(&String::from_utf8_lossy(line), super::text::RAW),
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::task::{
     Class, Event, Explain, FORMAT, FormatError, IllegalMove, Status, Task, TaskId, TaskPrefix, Transition,
-    parse_versioned,
+    ZoneId, parse_versioned,
 };
 
 /// How often a compare-and-swap is tried against other writers.
@@ -41,6 +41,8 @@ pub struct NewTask {
     pub task: Task,
     /// `prompt.md`.
     pub prompt: String,
+    /// `config.json`: the configuration that it runs under, fixed when it was dispatched.
+    pub config: serde_json::Value,
 }
 
 /// A change of a task: the document and the files beside it.
@@ -71,6 +73,9 @@ pub enum LedgerError {
     /// No such task.
     #[error("there is no task `{0}` here")]
     NoTask(String),
+    /// No such zone.
+    #[error("there is no zone `{0}` here")]
+    NoZone(ZoneId),
     /// A prefix of several.
     #[error("`{prefix}` is the beginning of several tasks: {}", .ids.join(", "))]
     Ambiguous {
@@ -124,7 +129,7 @@ pub enum LedgerError {
 impl Explain for LedgerError {
     fn class(&self) -> Class {
         match self {
-            Self::NoTask(_) => Class::NotFound,
+            Self::NoTask(_) | Self::NoZone(_) => Class::NotFound,
             Self::Ambiguous { .. } => Class::Usage,
             Self::Illegal { .. } | Self::Fenced { .. } => Class::Refused,
             Self::Format { source, .. } => source.class(),
@@ -137,6 +142,7 @@ impl Explain for LedgerError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoTask(_) | Self::Ambiguous { .. } => Some("git khlone list tasks".to_owned()),
+            Self::NoZone(_) => Some("git khlone list zones".to_owned()),
             Self::Illegal { id, .. } | Self::Fenced { id, .. } => Some(format!("git khlone show {id}")),
             Self::Format { source, .. } => source.hint(),
             Self::Ref(error) => error.hint(),
@@ -267,7 +273,11 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// If it cannot be written, or its id is taken.
     pub fn create(&self, new: NewTask, by: &str) -> Result<Stored, LedgerError> {
-        let NewTask { mut task, prompt } = new;
+        let NewTask {
+            mut task,
+            prompt,
+            config,
+        } = new;
         task.seq = self.site.next_seq(|| {
             Ok::<_, LedgerError>(self.heads()?.iter().map(|head| head.seq).max().unwrap_or(0))
         })?;
@@ -283,6 +293,7 @@ impl<'a> Ledger<'a> {
         };
         let mut edit = TreeEdit::default();
         edit.file("prompt.md", prompt);
+        edit.json("config.json", &config)?;
         edit.file("history.jsonl", history_line(&first)?);
         let mut pack = Pack::begin(self.site)?;
         let (tag, tree) = self.write(&mut pack, &task, &mut edit, None)?;
@@ -374,6 +385,6 @@ fn history_line(line: &Transition) -> io::Result<Vec<u8>> {
 }
 
 /// The time for display, seconds since the epoch. Order never depends on it.
-pub(super) fn now() -> i64 {
+pub fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }

@@ -167,7 +167,7 @@ impl Site {
 }
 
 /// Opens a file to lock, close-on-exec as every file here.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+pub fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)

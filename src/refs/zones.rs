@@ -160,28 +160,32 @@ impl Ledger<'_> {
         Ok(StoredZone { zone, crew, tag })
     }
 
-    /// Changes a zone, making it with `new` if it is not there yet: reads it, lets `change` have its way, and
+    /// Changes a zone, making it as `new` if it is not there yet: reads it, lets `change` have its way, and
     /// swaps the ref; again from the start if someone else was faster.
     ///
     /// # Errors
-    /// What `change` returns, or that it could not be written; nothing has changed then.
+    /// What `change` returns, that there is no such zone, or that it could not be written; nothing has changed then.
     pub fn update_zone<T, E: From<LedgerError>>(
         &self,
         id: &ZoneId,
-        new: impl Fn() -> Zone,
+        new: Option<&Zone>,
         mut change: impl FnMut(&mut StoredZone) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut pack = Pack::begin(self.site).map_err(LedgerError::from)?;
         loop {
             let old = self.zone(id)?;
-            let mut stored = match &old {
-                Some(old) => old.clone(),
-                None => StoredZone {
-                    zone: new(),
+            let fresh = || {
+                let zone = new?.clone();
+                Some(StoredZone {
+                    zone,
                     crew: BTreeMap::new(),
                     tag: Oid::ZERO_SHA1,
-                },
+                })
             };
+            let mut stored = old
+                .clone()
+                .or_else(fresh)
+                .ok_or_else(|| LedgerError::NoZone(id.clone()))?;
             let answer = change(&mut stored)?;
             let unchanged = old
                 .as_ref()

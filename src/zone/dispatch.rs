@@ -3,7 +3,7 @@
 
 use super::{CrewError, Pick, Place, crew::pick};
 use crate::{
-    refs::{Crew, Ledger, LedgerError, NewTask, Stored, StoredZone, Zone, clone_branch},
+    refs::{Crew, Ledger, LedgerError, NewTask, Stored, StoredZone, Zone, clone_branch, now},
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
 
@@ -32,6 +32,8 @@ pub struct Dispatch<'a> {
     pub new_session: bool,
     /// The id; the caller makes it, so that repeating a request returns the first result.
     pub id: TaskId,
+    /// The configuration that the task runs under, as the invoking checkout has it: `config.json`.
+    pub config: serde_json::Value,
 }
 
 /// The limits that dispatching respects.
@@ -142,6 +144,7 @@ pub fn dispatch(
         NewTask {
             task,
             prompt: request.prompt,
+            config: request.config,
         },
         "cli",
     )?;
@@ -159,7 +162,7 @@ fn enrol(
 ) -> Result<(Crew, bool), DispatchError> {
     let place = request.place;
     let created = now();
-    let fresh = || Zone {
+    let fresh = Zone {
         format: FORMAT,
         id: place.zone.clone(),
         branch: place.branch.clone(),
@@ -167,7 +170,7 @@ fn enrol(
         created,
         unknown: serde_json::Map::new(),
     };
-    ledger.update_zone(&place.zone, fresh, |stored: &mut StoredZone| {
+    ledger.update_zone(&place.zone, Some(&fresh), |stored: &mut StoredZone| {
         let (name, brain) = pick(&stored.crew, &request.pick)?;
         if let Some(member) = stored.crew.get(&name) {
             return Ok((member.clone(), false));
@@ -257,10 +260,6 @@ fn title(prompt: &str) -> String {
 /// Characters that would reorder or hide text on a terminal.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
-}
-
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
 }
 
 #[cfg(test)]

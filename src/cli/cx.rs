@@ -1,0 +1,123 @@
+//! What a verb works with: the repository and site around the place where it runs, and the configuration there.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::error::{CliError, CmdError};
+use crate::{
+    config::{self, Config, Paths},
+    process::machine_id,
+    refs::{Ledger, Repo, Site, branch_ref},
+    render::Out,
+    task::{BrainName, RoleName, ZoneAddress},
+    zone::{Hero, Place, here, zone_named},
+};
+
+/// The role of the hero when nobody configured one.
+pub(super) const FOREMAN: &str = "foreman";
+
+/// The surroundings of a command.
+pub(crate) struct Cx {
+    pub(super) repo: Repo,
+    pub(super) site: Site,
+    pub(super) paths: Paths,
+    pub(super) out: Out,
+}
+
+impl Cx {
+    /// Finds the repository around `dir`.
+    pub(super) fn open(dir: &Path, out: Out) -> Result<Self, CmdError> {
+        let repo = Repo::discover(dir)?;
+        let site = Site::open(&repo, &machine_id())?;
+        let paths = Paths::from_env(|name| std::env::var_os(name))?;
+        Ok(Self {
+            repo,
+            site,
+            paths,
+            out,
+        })
+    }
+
+    /// The tasks and zones here.
+    pub(super) fn ledger(&self) -> Ledger<'_> {
+        Ledger::new(&self.repo, &self.site)
+    }
+
+    /// The zone that `--zone` names, else the one where the command runs.
+    pub(super) fn place(&self, zone: Option<&ZoneAddress>) -> Result<Place, CmdError> {
+        Ok(match zone {
+            Some(address) => zone_named(&self.repo, address)?,
+            None => here(&self.ledger())?,
+        })
+    }
+
+    /// The user's configuration together with the `khlone.yml` of the invoking checkout; in a bare repository,
+    /// that of the zone's branch. A clone's worktree is never read for it: there, its zone's branch counts.
+    pub(super) fn config(&self, place: &Place) -> Result<config::Loaded, CmdError> {
+        let user = read(&self.paths.config)?;
+        let repo = match self.repo.work_dir().filter(|_| place.inside.is_none()) {
+            Some(top) => read(&top.join(config::FILE_NAME))?,
+            None => self.committed(&place.branch)?,
+        };
+        let user = user.as_deref().map(|bytes| config::Source {
+            path: &self.paths.config,
+            bytes,
+        });
+        let repo = repo.as_deref().map(|bytes| config::Source {
+            path: config::FILE_NAME.as_ref(),
+            bytes,
+        });
+        Ok(Config::load(user, repo)?)
+    }
+
+    fn committed(&self, branch: &str) -> Result<Option<Vec<u8>>, CliError> {
+        let Some(tip) = self.repo.ref_target(&branch_ref(branch))? else {
+            return Ok(None);
+        };
+        let tree = self.repo.git().find_commit(tip)?.tree()?;
+        let Some(entry) = tree.get_name(config::FILE_NAME) else {
+            return Ok(None);
+        };
+        Ok(Some(self.repo.git().find_blob(entry.id())?.content().to_vec()))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CliError::Io {
+            what: path.display().to_string(),
+            source,
+        }),
+    }
+}
+
+/// The user's home.
+pub(super) fn home(paths: &Paths) -> PathBuf {
+    std::env::home_dir().unwrap_or_else(|| paths.khlone_home.clone())
+}
+
+/// The role that a hero has by default.
+pub(super) fn foreman() -> Result<RoleName, CmdError> {
+    Ok(FOREMAN.parse()?)
+}
+
+/// Who gets a task that names nobody: `hero` of the configuration, else a foreman on the first brain that is
+/// ready; nobody if none is.
+pub(super) fn hero(config: &Config, default: Option<BrainName>) -> Result<Option<Hero>, CmdError> {
+    let who = config.hero.as_ref().map(config::Hero::who);
+    let role = match who.and_then(|who| who.role.clone()) {
+        Some(role) => role,
+        None => foreman()?,
+    };
+    let of_role = config.roles.get(&role).and_then(|role| role.brain.clone());
+    let brain = who.and_then(|who| who.brain.clone()).or(of_role).or(default);
+    Ok(brain.map(|brain| Hero {
+        role,
+        number: who.and_then(|who| who.number),
+        brain,
+    }))
+}

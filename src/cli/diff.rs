@@ -1,0 +1,76 @@
+//! `git khlone diff`: a task from before to after, a clone's branch against the merge base.
+
+use std::process::{ExitCode, Stdio};
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError},
+    target::{Target, target},
+};
+use crate::{
+    process::Cmd,
+    task::{TaskId, ZoneAddress},
+};
+
+/// Show what a task or a clone changed
+#[derive(Args, Debug)]
+pub(super) struct DiffArgs {
+    /// Task or clone, else the newest task of the zone
+    #[arg(value_name = "TASK|CLONE")]
+    target: Option<String>,
+    /// In which zone, else the branch that is checked out
+    #[arg(short = 'z', long, value_name = "BRANCH")]
+    zone: Option<ZoneAddress>,
+    /// Only the diff stat
+    #[arg(long)]
+    stat: bool,
+    /// Only the names of changed files
+    #[arg(long, conflicts_with = "stat")]
+    name_only: bool,
+}
+
+/// Shows the diff as git does, with the user's pager on a terminal.
+pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
+    let range = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
+        Target::Task(stored) => {
+            let id = &stored.task.id;
+            let n = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
+            let sides = ["before", "after"].map(|side| format!("attempts/{n}/{side}"));
+            for side in &sides {
+                if cx.ledger().folder(&stored, side)?.is_none() {
+                    return Err(not_yet(id).into());
+                }
+            }
+            sides.map(|side| format!("{}:{side}", stored.tag)).to_vec()
+        }
+        Target::Clone(place, member) => vec![format!("{}...{}", place.branch, member.branch)],
+    };
+    let mut git = Cmd::new("git")
+        .arg("--git-dir")
+        .arg(cx.repo.common_dir())
+        .arg("diff");
+    if args.stat {
+        git = git.arg("--stat");
+    }
+    if args.name_only {
+        git = git.arg("--name-only");
+    }
+    let mut git = git.args(range).arg("--").into_inner();
+    // The pager needs the terminal, and so its foreground group.
+    std::os::unix::process::CommandExt::process_group(&mut git, rustix::process::getpgrp().as_raw_pid());
+    let status = git.stdin(Stdio::inherit()).status();
+    let status = status.map_err(|source| CliError::Io {
+        what: "git diff".to_owned(),
+        source,
+    })?;
+    Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+fn not_yet(id: &TaskId) -> CliError {
+    CliError::nothing(
+        format!("{id} has not changed anything yet"),
+        format!("git khlone await {id}"),
+    )
+}

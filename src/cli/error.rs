@@ -1,0 +1,127 @@
+//! The one error type of the command line: any error of the crate that can explain itself.
+
+use std::{io, process::ExitCode};
+
+use crate::{
+    render::Out,
+    task::{Class, Explain},
+};
+
+/// An error on its way to the reader.
+pub(crate) struct CmdError(Box<dyn Explain>);
+
+impl<E: Explain + 'static> From<E> for CmdError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl CmdError {
+    /// Prints it and gives its exit code. A closed stdout is no error: whoever read it has seen enough.
+    pub(super) fn report(&self, out: Out) -> ExitCode {
+        if self.0.to_string() == CLOSED {
+            return ExitCode::SUCCESS;
+        }
+        out.error(self.0.as_ref());
+        ExitCode::from(self.0.class().exit_code())
+    }
+}
+
+const CLOSED: &str = "stdout is closed";
+
+/// What only the command line can get wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The words are wrong.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What would be right.
+        hint: String,
+    },
+    /// Nothing there yet.
+    #[error("{message}")]
+    Nothing {
+        /// What is missing.
+        message: String,
+        /// How to make one.
+        hint: String,
+    },
+    /// Not now or not so.
+    #[error("{message}")]
+    Refused {
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file or stream of the user's.
+    #[error("{what}: {source}")]
+    Io {
+        /// Which.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// git failed.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// The reader went away.
+    #[error("{CLOSED}")]
+    Closed,
+}
+
+impl Explain for CliError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Usage { .. } => Class::Usage,
+            Self::Nothing { .. } => Class::NotFound,
+            Self::Refused { .. } => Class::Refused,
+            Self::Io { .. } | Self::Git(_) | Self::Closed => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } | Self::Nothing { hint, .. } | Self::Refused { hint, .. } => {
+                Some(hint.clone())
+            }
+            Self::Io { .. } | Self::Git(_) | Self::Closed => None,
+        }
+    }
+}
+
+impl CliError {
+    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    pub(super) fn nothing(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Nothing {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    pub(super) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Turns a failed write to stdout into its error.
+pub(super) fn printed(result: io::Result<()>) -> Result<(), CliError> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::Closed),
+        other => other.map_err(|source| CliError::Io {
+            what: "stdout".to_owned(),
+            source,
+        }),
+    }
+}

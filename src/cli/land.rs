@@ -1,0 +1,87 @@
+//! `git khlone land`: a clone's work into its zone's branch.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError, printed},
+    target::{Target, crew_of, target},
+};
+use crate::{
+    render::view::LandedView,
+    task::{Status, ZoneAddress},
+    zone::landing::{Landing, Style, land},
+};
+
+/// Bring a clone's work into its zone's branch
+#[derive(Args, Debug)]
+pub(super) struct LandArgs {
+    /// Task or clone, else the newest task of the zone
+    #[arg(value_name = "TASK|CLONE")]
+    target: Option<String>,
+    /// In which zone, else the branch that is checked out
+    #[arg(short = 'z', long, value_name = "BRANCH")]
+    zone: Option<ZoneAddress>,
+    /// Make a merge commit even where a fast-forward would do
+    #[arg(long)]
+    no_ff: bool,
+    /// Make one commit of all of it
+    #[arg(long, conflicts_with = "no_ff")]
+    squash: bool,
+}
+
+/// Lands it.
+pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
+    let (member, zone, up_to, what) = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
+        Target::Task(stored) => {
+            let task = &stored.task;
+            if !task.status.is_over() {
+                return Err(CliError::refused(
+                    format!("{} is {}; there is nothing to land yet", task.id, task.status),
+                    format!("git khlone await {}", task.id),
+                )
+                .into());
+            }
+            let name = crate::refs::pin_ref(
+                &task.id,
+                task.last_attempt().map_or(0, |attempt| attempt.n),
+                "head-after",
+            );
+            let up_to = cx.repo.ref_target(&name).map_err(CliError::from)?;
+            if up_to.is_none() || task.status == Status::Skipped {
+                return Err(CliError::nothing(
+                    format!("{} has no commits to land", task.id),
+                    format!("git khlone show {}", task.id),
+                )
+                .into());
+            }
+            (
+                crew_of(cx, &stored)?,
+                task.branch.clone(),
+                up_to,
+                format!("{} ({}): {}", task.id, task.clone, task.title),
+            )
+        }
+        Target::Clone(place, member) => {
+            let what = member.name.to_string();
+            (*member, place.branch, None, what)
+        }
+    };
+    let style = match (args.no_ff, args.squash) {
+        (_, true) => Style::Squash,
+        (true, _) => Style::NoFf,
+        _ => Style::Auto,
+    };
+    let landing = Landing {
+        zone: &zone,
+        branch: &member.branch,
+        up_to,
+        style,
+        what: &what,
+    };
+    let landed = land(&cx.repo, &cx.site, &landing)?;
+    printed(cx.out.answer(&LandedView::of(&zone, &member.branch, &landed)))?;
+    Ok(ExitCode::SUCCESS)
+}

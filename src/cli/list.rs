@@ -1,0 +1,114 @@
+//! `git khlone list zones|crew|tasks|brains`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError, printed},
+};
+use crate::{
+    refs::{StoredZone, TaskHead, branch_ref},
+    render::view::{CrewLine, CrewList, TaskLine, TaskList, ZoneLine, ZoneList},
+    task::{FORMAT, ZoneAddress},
+    zone::advance::standing,
+};
+
+/// List tasks, crew, zones or brains
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    /// What to list
+    #[arg(value_name = "WHAT", default_value = "tasks")]
+    what: What,
+    /// Only in this zone
+    #[arg(short = 'z', long, value_name = "BRANCH")]
+    zone: Option<ZoneAddress>,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Zones and their clones
+    Zones,
+    /// Clones, what they do and where they stand
+    Crew,
+    /// Tasks, the newest first
+    Tasks,
+}
+
+/// Lists it.
+pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
+    let ledger = cx.ledger();
+    let only = args
+        .zone
+        .as_ref()
+        .map(|zone| cx.place(Some(zone)))
+        .transpose()?
+        .map(|place| place.zone);
+    let mut heads = ledger.heads()?;
+    heads.retain(|head| only.as_ref().is_none_or(|zone| head.zone == *zone));
+    if args.what == What::Tasks {
+        let tasks = heads.iter().map(TaskLine::from).collect();
+        printed(cx.out.answer(&TaskList {
+            format: FORMAT,
+            tasks,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut zones = ledger.zones()?;
+    zones.retain(|zone| only.as_ref().is_none_or(|only| zone.zone.id == *only));
+    match args.what {
+        What::Crew => printed(cx.out.answer(&CrewList {
+            format: FORMAT,
+            crew: crew(cx, &zones, &heads)?,
+        }))?,
+        What::Zones | What::Tasks => printed(cx.out.answer(&zone_list(&zones, &heads)))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn zone_list(zones: &[StoredZone], heads: &[TaskHead]) -> ZoneList {
+    let line = |zone: &StoredZone| ZoneLine {
+        id: zone.zone.id.to_string(),
+        branch: zone.zone.branch.clone(),
+        crew: zone.crew.keys().cloned().collect(),
+        open: heads
+            .iter()
+            .filter(|head| head.zone == zone.zone.id && !head.status.is_over())
+            .count(),
+    };
+    ZoneList {
+        format: FORMAT,
+        zones: zones.iter().map(line).collect(),
+    }
+}
+
+/// Every clone of these zones, with what it does and how its branch stands.
+pub(super) fn crew(cx: &Cx, zones: &[StoredZone], heads: &[TaskHead]) -> Result<Vec<CrewLine>, CliError> {
+    let mut lines = Vec::new();
+    for zone in zones {
+        let zone_tip = cx.repo.ref_target(&branch_ref(&zone.zone.branch))?;
+        for member in zone.crew.values() {
+            let mut line = CrewLine::of(member, &zone.zone.branch);
+            let mine = |head: &&TaskHead| head.zone == zone.zone.id && head.clone == member.name;
+            line.busy = heads
+                .iter()
+                .filter(mine)
+                .find(|head| head.status.is_active())
+                .map(|head| head.id.clone());
+            line.waiting = heads
+                .iter()
+                .filter(mine)
+                .filter(|head| head.status.is_waiting())
+                .count();
+            let tip = cx.repo.ref_target(&branch_ref(&member.branch))?;
+            if let (Some(tip), Some(zone_tip)) = (tip, zone_tip) {
+                let stands = standing(&cx.repo, tip, zone_tip)?;
+                line.ahead = Some(stands.ahead);
+                line.behind = Some(stands.behind);
+            }
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,144 @@
+//! The command line: one file a verb, each an args struct and one short function: parse, one call, render.
+
+mod act;
+mod cancel;
+mod cx;
+mod diff;
+mod error;
+mod land;
+mod list;
+mod log;
+mod path;
+mod prompt;
+mod runner;
+mod show;
+mod status;
+mod target;
+mod update;
+mod wait;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use cx::Cx;
+use error::CmdError;
+
+use crate::{render::Out, task::Class};
+
+/// Dispatch coding agents from the shell: each works in a worktree and on a branch of its own
+///
+/// `git khlone act "implement auth"` returns at once; a clone works in the background on a branch of its own.
+#[derive(Parser, Debug)]
+#[command(
+    name = "git-khlone",
+    bin_name = "git khlone",
+    version,
+    disable_help_subcommand = true
+)]
+#[command(after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused, 5 brain, 6 cancelled, \
+                          7 timeout, 70 a bug of ours, 130 interrupted";
+
+/// Options that every verb takes.
+#[derive(Args, Debug)]
+struct Global {
+    /// Run as if started in DIR
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Let a clone change its own worktree, in the background
+    Act(act::ActArgs),
+    /// Let a clone answer a question; it may change nothing
+    Ask(act::AskArgs),
+    /// Wait for tasks to end
+    Await(wait::AwaitArgs),
+    /// Show what needs you and what is under way
+    Status(status::StatusArgs),
+    /// List tasks, crew, zones or brains
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    /// Show a task
+    Show(show::ShowArgs),
+    /// Show what a task or a clone changed
+    Diff(diff::DiffArgs),
+    /// Show what happened in a task
+    Log(log::LogArgs),
+    /// Print the path of a clone's worktree
+    Path(path::PathArgs),
+    /// Rebase a clone's branch onto its zone
+    Update(update::UpdateArgs),
+    /// Bring a clone's work into its zone's branch
+    #[command(visible_alias = "merge")]
+    Land(land::LandArgs),
+    /// Cancel a task
+    Cancel(cancel::CancelArgs),
+    /// Run one attempt of a task (for the daemon)
+    #[command(hide = true)]
+    Runner(runner::RunnerArgs),
+}
+
+/// The command line as clap sees it: man pages and completions are made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; anything else is a usage error.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() {
+                Class::Usage.exit_code()
+            } else {
+                0
+            });
+        }
+    };
+    let out = Out::new(cli.global.json);
+    match dispatch(cli, out) {
+        Ok(code) => code,
+        Err(error) => error.report(out),
+    }
+}
+
+fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
+    let dir = cli.global.dir.unwrap_or_else(|| PathBuf::from("."));
+    if let Some(Verb::Runner(args)) = &cli.verb {
+        return runner::run(args);
+    }
+    let Some(verb) = cli.verb else {
+        return status::bare(&dir, out);
+    };
+    let mut cx = Cx::open(&dir, out)?;
+    match verb {
+        Verb::Act(args) => act::act(&mut cx, args),
+        Verb::Ask(args) => act::ask(&mut cx, args),
+        Verb::Await(args) => wait::run(&cx, &args),
+        Verb::Status(args) => status::run(&cx, &args),
+        Verb::List(args) => list::run(&cx, &args),
+        Verb::Show(args) => show::run(&cx, &args),
+        Verb::Diff(args) => diff::run(&cx, &args),
+        Verb::Log(args) => log::run(&cx, &args),
+        Verb::Path(args) => path::run(&cx, &args),
+        Verb::Update(args) => update::run(&cx, &args),
+        Verb::Land(args) => land::run(&cx, &args),
+        Verb::Cancel(args) => cancel::run(&cx, &args),
+        Verb::Runner(args) => runner::run(&args),
+    }
+}

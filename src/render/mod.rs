@@ -1,0 +1,92 @@
+//! Everything that a person or a script sees. stdout is for the answer alone; progress, ✓ lines and hints go to
+//! stderr; colour only on a terminal.
+
+mod style;
+mod table;
+pub mod view;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub use style::{ago, short_id, state_style};
+pub use table::Table;
+
+use crate::task::Explain;
+
+/// Where output goes, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct Out {
+    json: bool,
+}
+
+/// Something with a plain form and a documented JSON form.
+pub trait View: Serialize {
+    /// The plain form, each line ended.
+    fn plain(&self) -> String;
+}
+
+impl Out {
+    /// Output for a command; `json` asks for the documented form of answers.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether answers are to be JSON.
+    pub fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints the answer.
+    ///
+    /// # Errors
+    /// If stdout is closed.
+    pub fn answer(self, view: &impl View) -> io::Result<()> {
+        if self.json {
+            let mut text = serde_json::to_string_pretty(view)?;
+            text.push('\n');
+            return self.text(&text);
+        }
+        self.text(&view.plain())
+    }
+
+    /// Prints the answer as it is.
+    ///
+    /// # Errors
+    /// If stdout is closed.
+    pub fn text(self, text: &str) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Tells the reader something that is not the answer.
+    pub fn note(self, text: &str) {
+        drop(writeln!(anstream::stderr().lock(), "{text}"));
+    }
+
+    /// Tells the reader that something was done.
+    pub fn done(self, text: &str) {
+        let (on, off) = (style::GOOD.render(), style::GOOD.render_reset());
+        self.note(&format!("{on}✓{off} {text}"));
+    }
+
+    /// Tells the reader of an error: the cause, and what to do next.
+    pub fn error(self, error: &dyn Explain) {
+        if self.json {
+            let document = view::ErrorView::of(error);
+            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            return self.note(&text);
+        }
+        let (on, off) = (style::BAD.render(), style::BAD.render_reset());
+        self.note(&format!("{on}error:{off} {error}"));
+        if let Some(hint) = error.hint() {
+            self.note(&format!("  next: {hint}"));
+        }
+    }
+
+    /// Whether a person watches stderr, so that progress may move there.
+    pub fn is_watched(self) -> bool {
+        !self.json && io::stderr().is_terminal()
+    }
+}

@@ -1,0 +1,68 @@
+//! Columns of text that fit 80 characters: the last column is cut, never wrapped.
+
+const WIDTH: usize = 80;
+
+/// A table without a frame.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<(String, anstyle::Style)>>,
+}
+
+impl Table {
+    /// Adds a row of plain cells.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.styled(cells.map(|cell| (cell, anstyle::Style::new())));
+    }
+
+    /// Adds a row of styled cells.
+    pub fn styled<const N: usize>(&mut self, cells: [(String, anstyle::Style); N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// The table as text, each line ended.
+    pub fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|(cell, _)| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut used = 0;
+            for (column, (cell, style)) in row.iter().enumerate() {
+                let last = column + 1 == row.len();
+                let shown = if last {
+                    cut(cell, WIDTH.saturating_sub(used).max(8))
+                } else {
+                    cell.clone()
+                };
+                let pad = if last {
+                    0
+                } else {
+                    widths[column] - cell.chars().count() + 2
+                };
+                text.push_str(&format!(
+                    "{}{shown}{}{:pad$}",
+                    style.render(),
+                    style.render_reset(),
+                    ""
+                ));
+                used += widths[column] + 2;
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}

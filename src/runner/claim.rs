@@ -1,0 +1,140 @@
+//! Taking a task: locks first, then the claim in the ledger.
+//!
+//! Three locks, all flocks that go with the process: the clone's (one task of a clone at a time), `runner.lock`
+//! (this runner), and `attempt.lock`, which the sandbox inherits and so holds as long as anything of the brain
+//! lives. A killed runner's own locks are free about 100 ms before the last write of its brain; the attempt's is
+//! not. The claim raises the task's generation, and every later write of this attempt checks it.
+
+use std::{fs::File, io, path::PathBuf};
+
+use super::{RunnerError, spool};
+use crate::{
+    refs::{Ledger, LedgerError, Stored, Update},
+    task::{Attempt, Event, Task, TaskId},
+};
+
+/// A task that this process runs.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) stored: Stored,
+    /// The attempt's number.
+    pub(super) n: u32,
+    /// The attempt's local folder.
+    pub(super) dir: PathBuf,
+    /// Inherited by the sandbox.
+    pub(super) attempt_lock: File,
+    generation: u64,
+    _locks: [File; 2],
+}
+
+impl Claim {
+    /// Claims a task for its next attempt.
+    ///
+    /// # Errors
+    /// [`RunnerError::Busy`] if someone else runs it, its clone, or its last attempt still; [`RunnerError::Owner`]
+    /// if the task is another site's.
+    pub(super) fn take(ledger: &Ledger<'_>, id: &TaskId) -> Result<Self, RunnerError> {
+        let stored = ledger.task(id)?;
+        let task = &stored.task;
+        if task.owner != *ledger.site().owner() {
+            return Err(RunnerError::Owner(id.clone()));
+        }
+        task.status
+            .next(Event::Start)
+            .map_err(|source| LedgerError::Illegal {
+                id: id.clone(),
+                source,
+            })?;
+        let busy = || RunnerError::Busy(id.clone());
+        let clones = ledger.site().dir().join("clones");
+        spool::make_dir(&clones)?;
+        let clone_lock =
+            try_lock(&clones.join(format!("{}.{}.lock", task.zone, task.clone)))?.ok_or_else(busy)?;
+        if let Some(last) = task.last_attempt()
+            && !is_free(ledger, id, last.n)?
+        {
+            return Err(busy());
+        }
+        let n = task.last_attempt().map_or(0, |last| last.n) + 1;
+        let dir = ledger.site().attempt_dir(id, n);
+        spool::make_dir(&dir)?;
+        let runner_lock = try_lock(&dir.join("runner.lock"))?.ok_or_else(busy)?;
+        let attempt_lock = try_lock(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
+        let seen = task.generation;
+        let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
+            if update.task.generation != seen {
+                return Err(busy());
+            }
+            update
+                .transition(Event::Start, format!("attempt {n}"))
+                .map_err(|source| LedgerError::Illegal {
+                    id: id.clone(),
+                    source,
+                })?;
+            update.task.generation += 1;
+            update.task.outcome = None;
+            update.task.reasons.clear();
+            update.task.parked_until = None;
+            update.task.attempts.push(Attempt {
+                n,
+                pid: Some(std::process::id()),
+                started: Some(crate::refs::now()),
+                ..Attempt::default()
+            });
+            Ok(())
+        })?;
+        let generation = stored.task.generation;
+        Ok(Self {
+            stored,
+            n,
+            dir,
+            attempt_lock,
+            generation,
+            _locks: [clone_lock, runner_lock],
+        })
+    }
+
+    /// The task as this attempt last wrote it.
+    pub(super) fn task(&self) -> &Task {
+        &self.stored.task
+    }
+
+    /// Checks that the attempt may still write.
+    pub(super) fn check(&self, task: &Task) -> Result<(), LedgerError> {
+        if task.generation == self.generation {
+            return Ok(());
+        }
+        Err(LedgerError::Fenced {
+            id: task.id.clone(),
+            current: task.generation,
+            ours: self.generation,
+        })
+    }
+
+    /// A path of this attempt in the task's tree.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("attempts/{}/{name}", self.n)
+    }
+}
+
+/// Whether nothing of attempt `n` lives any more: neither its runner nor its brain.
+///
+/// # Errors
+/// If the locks cannot be opened.
+pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
+    let dir = ledger.site().attempt_dir(id, n);
+    if !dir.exists() {
+        return Ok(true);
+    }
+    let runner = try_lock(&dir.join("runner.lock"))?;
+    Ok(runner.is_some() && try_lock(&dir.join("attempt.lock"))?.is_some())
+}
+
+fn try_lock(path: &std::path::Path) -> io::Result<Option<File>> {
+    let file = crate::refs::open_lock(path)?;
+    match fs4::FileExt::try_lock(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(fs4::TryLockError::WouldBlock) => Ok(None),
+        Err(fs4::TryLockError::Error(error)) => Err(error),
+    }
+}

@@ -1,0 +1,128 @@
+//! What can keep a runner from its work.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    brain::BrainError,
+    guard::sandbox::SandboxError,
+    process::{ProcessError, RunDirError},
+    refs::{LedgerError, RepoError, SiteError},
+    task::{Class, CloneName, Explain, IllegalMove, TaskId},
+    worktree::{create::CreateError, place::PlaceError, snapshot::SnapshotError},
+    zone::advance::AdvanceError,
+};
+
+/// Why an attempt could not begin, or could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// Someone else is at it.
+    #[error("{0}: another attempt, or another task of the same clone, is still under way")]
+    Busy(TaskId),
+    /// Another site's or machine's.
+    #[error("{0} belongs to another copy of this repository and is not run here")]
+    Owner(TaskId),
+    /// The zone's branch was deleted.
+    #[error("branch {0} is gone")]
+    NoZoneBranch(String),
+    /// The clone was removed.
+    #[error("clone {0} is gone")]
+    NoClone(CloneName),
+    /// Someone detached HEAD in the clone's worktree.
+    #[error("HEAD is detached in {0}")]
+    Detached(PathBuf),
+    /// The recorded configuration is of no use.
+    #[error("the task's configuration cannot be read: {0}")]
+    Config(serde_json::Error),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// The site's folder cannot be used.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// No place for a worktree.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// No worktree.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The clone's branch cannot be brought up to date.
+    #[error(transparent)]
+    Advance(#[from] AdvanceError),
+    /// No snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// No brain.
+    #[error(transparent)]
+    Brain(#[from] BrainError),
+    /// No sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// No private folder for the control socket.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// A helper program failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// git cannot read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// The disk refuses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl RunnerError {
+    pub(super) fn illegal(id: &TaskId, source: IllegalMove) -> Self {
+        Self::Ledger(LedgerError::Illegal {
+            id: id.clone(),
+            source,
+        })
+    }
+}
+
+impl Explain for RunnerError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Busy(_) | Self::Owner(_) | Self::Detached(_) => Class::Refused,
+            Self::NoZoneBranch(_) | Self::NoClone(_) => Class::NotFound,
+            Self::Ledger(error) => error.class(),
+            Self::Repo(error) => error.class(),
+            Self::Site(error) => error.class(),
+            Self::Place(error) => error.class(),
+            Self::Create(error) => error.class(),
+            Self::Advance(error) => error.class(),
+            Self::Brain(error) => error.class(),
+            Self::Sandbox(error) => error.class(),
+            Self::RunDir(error) => error.class(),
+            Self::Config(_) | Self::Snapshot(_) | Self::Process(_) | Self::Git(_) | Self::Io(_) => {
+                Class::Failed
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Busy(id) | Self::Owner(id) => Some(format!("git khlone show {id}")),
+            Self::Detached(path) => Some(format!("git -C {} switch -", path.display())),
+            Self::Ledger(error) => error.hint(),
+            Self::Repo(error) => error.hint(),
+            Self::Site(error) => error.hint(),
+            Self::Place(error) => error.hint(),
+            Self::Create(error) => error.hint(),
+            Self::Advance(error) => error.hint(),
+            Self::Brain(error) => error.hint(),
+            Self::Sandbox(error) => error.hint(),
+            Self::RunDir(error) => error.hint(),
+            Self::NoZoneBranch(_)
+            | Self::NoClone(_)
+            | Self::Config(_)
+            | Self::Snapshot(_)
+            | Self::Process(_)
+            | Self::Git(_)
+            | Self::Io(_) => None,
+        }
+    }
+}

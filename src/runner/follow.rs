@@ -1,0 +1,233 @@
+//! Follows a running brain to its end, on one thread: its output goes to the spool and is translated, its limits
+//! are kept, and whoever wants it stopped is heard.
+//!
+//! Stopping is gentle first: INT to the brain itself, then TERM, then the end of its sandbox. A brain that only
+//! goes on trying what cannot work (a refused key, endless retries) is stopped the same way.
+
+use std::{
+    io::{self, Read},
+    os::fd::{AsFd, BorrowedFd},
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::Signal,
+};
+
+use super::{control::Control, spool::Spool};
+use crate::{
+    brain::{Translator, Trouble, Verdict},
+    guard::running::Running,
+};
+
+/// How long a brain has after INT, and again after TERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long output may still come after the brain has ended: something that it left behind holds the pipe.
+const LINGER: Duration = Duration::from_millis(300);
+/// How often the limits are looked at when nothing happens.
+const TICK: Duration = Duration::from_millis(250);
+/// Most bytes taken from a pipe at once.
+const CHUNK: usize = 64 << 10;
+
+/// How long a run may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// In all.
+    pub(super) task: Duration,
+    /// Without a sign of life.
+    pub(super) silence: Duration,
+}
+
+/// Why a run was stopped before its own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Someone asked.
+    Cancelled,
+    /// The task's limit.
+    TimedOut,
+    /// The limit of silence.
+    Silent,
+    /// The brain would only go on trying.
+    Hopeless(Trouble),
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// How the process ended.
+    pub(super) status: ExitStatus,
+    /// What the brain says it came to.
+    pub(super) verdict: Verdict,
+    /// Why it was stopped, if it was.
+    pub(super) stop: Option<Stop>,
+}
+
+/// Follows `running` to its end.
+pub(super) fn follow(
+    mut running: Running,
+    translator: &mut Translator,
+    spool: &mut Spool,
+    control: &Control,
+    patience: Patience,
+) -> io::Result<Ended> {
+    let mut out = running.child.stdout.take();
+    let mut err = running.child.stderr.take();
+    let mut clock = Clock::start(patience);
+    let mut over: Option<(ExitStatus, Instant)> = None;
+    loop {
+        if over.is_none() {
+            over = running.child.try_wait()?.map(|status| (status, Instant::now()));
+        }
+        if let Some((status, since)) = over
+            && (out.is_none() && err.is_none() || since.elapsed() > LINGER)
+        {
+            for event in translator.finish(status.code()) {
+                spool.event(event)?;
+            }
+            return Ok(Ended {
+                status,
+                verdict: translator.verdict(),
+                stop: clock.stop,
+            });
+        }
+        wait_for_news(
+            out.as_ref().map(AsFd::as_fd),
+            err.as_ref().map(AsFd::as_fd),
+            control,
+            over.is_some(),
+        )?;
+        let mut heard = false;
+        if let Some(bytes) = take(&mut out)? {
+            heard = true;
+            spool.stdout(&bytes)?;
+            for event in translator.stdout(&bytes) {
+                spool.event(event)?;
+            }
+        }
+        if let Some(bytes) = take(&mut err)? {
+            heard = true;
+            spool.stderr(&bytes)?;
+            for event in translator.stderr(&bytes) {
+                spool.event(event)?;
+            }
+        }
+        if control.answer() {
+            clock.want(Stop::Cancelled);
+        }
+        clock.tick(heard, translator.hopeless());
+        clock.enforce(&mut running);
+    }
+}
+
+/// Waits for output, for a caller, or for the next tick.
+fn wait_for_news(
+    out: Option<BorrowedFd<'_>>,
+    err: Option<BorrowedFd<'_>>,
+    control: &Control,
+    over: bool,
+) -> io::Result<()> {
+    let mut fds = vec![PollFd::from_borrowed_fd(
+        control.listener().as_fd(),
+        PollFlags::IN,
+    )];
+    fds.extend(
+        [out, err]
+            .into_iter()
+            .flatten()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+    );
+    // The end of the process closes its pipes, so it is news by itself; only a closed pipe needs the short tick.
+    let quiet = out.is_none() && err.is_none();
+    let tick = if over || quiet {
+        Duration::from_millis(10)
+    } else {
+        TICK
+    };
+    let tick = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(tick.subsec_nanos()),
+    };
+    match poll(&mut fds, Some(&tick)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes what a pipe holds now, without waiting; an ended pipe becomes `None`.
+fn take<R: Read + AsFd>(pipe: &mut Option<R>) -> io::Result<Option<Vec<u8>>> {
+    let Some(reader) = pipe else { return Ok(None) };
+    let mut fds = [PollFd::new(&*reader, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    if poll(&mut fds, Some(&now)).unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; CHUNK];
+    let n = reader.read(&mut bytes)?;
+    if n == 0 {
+        *pipe = None;
+        return Ok(None);
+    }
+    bytes.truncate(n);
+    Ok(Some(bytes))
+}
+
+/// The limits of a run, and how far stopping has gone.
+struct Clock {
+    patience: Patience,
+    started: Instant,
+    heard: Instant,
+    stop: Option<Stop>,
+    stopping: Option<(usize, Instant)>,
+}
+
+impl Clock {
+    fn start(patience: Patience) -> Self {
+        let now = Instant::now();
+        Self {
+            patience,
+            started: now,
+            heard: now,
+            stop: None,
+            stopping: None,
+        }
+    }
+
+    fn want(&mut self, stop: Stop) {
+        self.stop.get_or_insert(stop);
+    }
+
+    fn tick(&mut self, heard: bool, hopeless: Option<Trouble>) {
+        if heard {
+            self.heard = Instant::now();
+        }
+        if let Some(trouble) = hopeless {
+            self.want(Stop::Hopeless(trouble));
+        } else if self.started.elapsed() > self.patience.task {
+            self.want(Stop::TimedOut);
+        } else if self.heard.elapsed() > self.patience.silence {
+            self.want(Stop::Silent);
+        }
+    }
+
+    fn enforce(&mut self, running: &mut Running) {
+        if self.stop.is_none() {
+            return;
+        }
+        let due = self.stopping.is_none_or(|(_, since)| since.elapsed() > GRACE);
+        if !due {
+            return;
+        }
+        let step = self.stopping.map_or(0, |(step, _)| step + 1);
+        match step {
+            0 => drop(running.signal(Signal::INT)),
+            1 => drop(running.signal(Signal::TERM)),
+            _ => running.kill(),
+        }
+        self.stopping = Some((step, Instant::now()));
+    }
+}

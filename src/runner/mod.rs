@@ -1,0 +1,130 @@
+//! The runner: one attempt of one task, from its claim to its outcome.
+//!
+//! It is a process of its own, detached from the daemon that started it, and single-threaded where it starts the
+//! brain. The order: claim (locks, then the ledger), worktree, receipt before, brain, commit, receipt after,
+//! `finishing` with the branch move that is still to come, the move, the notes, the outcome. Killed anywhere, the
+//! ledger says how far it came, and [`is_free`] says whether anything of it still lives.
+
+mod claim;
+mod control;
+mod error;
+mod finish;
+mod follow;
+mod launch;
+mod prepare;
+mod spool;
+
+use std::path::PathBuf;
+
+pub use claim::is_free;
+pub use control::cancel;
+pub use error::RunnerError;
+
+use claim::Claim;
+use control::Control;
+use follow::{Patience, follow};
+use spool::Spool;
+
+use crate::{
+    config::{Config, Paths},
+    guard::tier::Tier,
+    process::run_dir,
+    refs::{Ledger, LedgerError, Update},
+    task::{Event, Outcome, TaskId},
+};
+
+/// What a runner needs of its surroundings.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The user's folders.
+    pub paths: Paths,
+    /// The user's home.
+    pub home: PathBuf,
+}
+
+/// One attempt under way.
+struct Run<'a> {
+    ledger: &'a Ledger<'a>,
+    paths: &'a Paths,
+    home: PathBuf,
+    config: Config,
+    bwrap: Option<PathBuf>,
+}
+
+impl Run<'_> {
+    fn tier(&self) -> Tier {
+        if self.bwrap.is_some() { Tier::T2 } else { Tier::T0 }
+    }
+}
+
+/// Runs the next attempt of a task to its end.
+///
+/// # Errors
+/// [`RunnerError`] if the attempt could not be claimed, or the ledger could not be written any more. What goes
+/// wrong in between is the attempt's outcome.
+pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Outcome, RunnerError> {
+    let stored = ledger.task(id)?;
+    let config = ledger
+        .file(&stored, "config.json")?
+        .unwrap_or_else(|| b"{}".to_vec());
+    let config: Config = serde_json::from_slice(&config).map_err(RunnerError::Config)?;
+    let run = Run {
+        ledger,
+        paths: &around.paths,
+        home: around.home.clone(),
+        config,
+        bwrap: None,
+    };
+    let mut claim = Claim::take(ledger, id)?;
+    match attempt(&run, &mut claim) {
+        Ok(outcome) => Ok(outcome),
+        Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
+        Err(error) => {
+            give_up(&run, &mut claim, Outcome::Crashed, &error)?;
+            Ok(Outcome::Crashed)
+        }
+    }
+}
+
+fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
+    let task = claim.task().clone();
+    let zone = run
+        .ledger
+        .zone(&task.zone)?
+        .ok_or_else(|| RunnerError::NoClone(task.clone.clone()))?;
+    let member = zone
+        .crew
+        .get(&task.clone)
+        .ok_or_else(|| RunnerError::NoClone(task.clone.clone()))?;
+    let (checkout, remarks) = prepare::worktree(run, &task, member)?;
+    let prepared = prepare::receipt(run, claim, checkout, remarks)?;
+    let mut plan = launch::plan(run, claim, &prepared.checkout, member)?;
+    let mut spool = Spool::open(&claim.dir, run.config.limits.transcript.as_u64())?;
+    let control = Control::listen(&run_dir()?, spool.dir(), &task.id, claim.n)?;
+    let patience = Patience {
+        task: run.config.limits.task.duration(),
+        silence: run.config.limits.silence.duration(),
+    };
+    let running = plan.start(claim)?;
+    let ended = follow(running, &mut plan.translator, &mut spool, &control, patience)?;
+    drop(control);
+    finish::finish(run, claim, &prepared, &plan, &ended, &spool)
+}
+
+/// Ends an attempt that broke, with the reason.
+fn give_up(run: &Run<'_>, claim: &mut Claim, outcome: Outcome, why: &RunnerError) -> Result<(), RunnerError> {
+    let id = claim.task().id.clone();
+    let claimed = &*claim;
+    run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
+        claimed.check(update.task)?;
+        update.task.outcome = Some(outcome);
+        update.task.reasons = vec![why.to_string()];
+        if let Some(attempt) = update.task.attempts.last_mut() {
+            attempt.ended = Some(crate::refs::now());
+        }
+        update
+            .transition(Event::Fail, why.to_string())
+            .map_err(|source| RunnerError::illegal(&id, source))
+    })?;
+    Ok(())
+}
