@@ -185,7 +185,7 @@ fn allowed(key: &str, value: Option<&str>) -> Option<Option<String>> {
 }
 
 /// An address without `user:password@`, and none that names a program.
-fn without_credentials(url: &str) -> String {
+pub(super) fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return if url.contains("::") {
             String::new()
@@ -202,7 +202,8 @@ fn without_credentials(url: &str) -> String {
         Some((_, host)) => host.to_owned(),
         None => host.to_owned(),
     };
-    format!("{scheme}://{host}/{path}")
+    let slash = if rest.contains('/') { "/" } else { "" };
+    format!("{scheme}://{host}{slash}{path}")
 }
 
 /// Appends one setting. A key that cannot be written down is left out.

@@ -112,7 +112,10 @@ pub(super) fn uncover(
         mounts.read_only(&home.join(toolchain));
     }
     let var = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-    for name in TOOLCHAIN_VARIABLES {
+    for name in TOOLCHAIN_VARIABLES
+        .iter()
+        .chain(&super::environment::CERTIFICATES)
+    {
         if let Some(value) = var(name) {
             show_covered(mounts, home, Path::new(value));
         }

@@ -5,7 +5,9 @@
 //! write is untrusted: it is read as text, never followed, and no git process of the host works on it.
 
 pub mod beneath;
+pub mod caches;
 pub mod commit;
+pub mod environment;
 pub mod gitconfig;
 pub mod gitdir;
 mod homes;

@@ -1,0 +1,136 @@
+//! Where package managers keep what they fetch for the clones of one site, so that builds with new dependencies
+//! work inside and the user's own caches are never written by a brain.
+//!
+//! The caches are shared by the site's clones and can be written by them. The tools' settings are copies of the
+//! user's without tokens, rewritten before each task and not writable inside.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{beneath::Beneath, gitconfig::without_credentials};
+
+/// Variables, each with the place in the cache folder that it names.
+pub(super) const VARIABLES: [(&str, &str); 17] = [
+    ("BUN_INSTALL_CACHE_DIR", "bun"),
+    ("CARGO_HOME", "cargo"),
+    ("COMPOSER_CACHE_DIR", "composer"),
+    ("DENO_DIR", "deno"),
+    ("GEM_SPEC_CACHE", "gem"),
+    ("GOCACHE", "go/build"),
+    ("GOMODCACHE", "go/mod"),
+    ("GRADLE_USER_HOME", "gradle"),
+    ("NPM_CONFIG_USERCONFIG", "npm/npmrc"),
+    ("NUGET_PACKAGES", "nuget"),
+    ("PIP_CACHE_DIR", "pip/cache"),
+    ("PIP_CONFIG_FILE", "pip/pip.conf"),
+    ("UV_CACHE_DIR", "uv"),
+    ("XDG_CACHE_HOME", "xdg"),
+    ("YARN_CACHE_FOLDER", "yarn"),
+    ("npm_config_cache", "npm/cache"),
+    ("npm_config_store_dir", "pnpm"),
+];
+
+/// Settings of tools: the place in the cache folder, and where the user may have them.
+const SETTINGS: [(&str, &[&str]); 3] = [
+    ("cargo/config.toml", &[".cargo/config.toml", ".cargo/config"]),
+    ("npm/npmrc", &[".npmrc"]),
+    ("pip/pip.conf", &[".config/pip/pip.conf", ".pip/pip.conf"]),
+];
+
+/// The largest settings file that is copied.
+const SETTINGS_CAP: u64 = 256 << 10;
+
+/// Makes the caches in `folder` and gives the files in it that must be mounted read-only.
+///
+/// # Errors
+/// When the disk does not let us.
+pub fn prepare(folder: &Path, home: &Path) -> io::Result<Vec<PathBuf>> {
+    let caches = Beneath::create(folder)?;
+    for (_, place) in VARIABLES {
+        if !SETTINGS.iter().any(|(settings, _)| *settings == place) {
+            drop(caches.make_folder(place)?);
+        }
+    }
+    let mut read_only = Vec::new();
+    for (place, candidates) in SETTINGS {
+        let found = candidates.iter().map(|candidate| home.join(candidate));
+        let text = found.into_iter().find_map(|file| {
+            let small = file
+                .metadata()
+                .is_ok_and(|data| data.is_file() && data.len() <= SETTINGS_CAP);
+            small.then(|| std::fs::read_to_string(file).ok()).flatten()
+        });
+        caches.write(place, without_secrets(&text.unwrap_or_default()).as_bytes())?;
+        read_only.push(folder.join(place));
+    }
+    Ok(read_only)
+}
+
+/// Leaves out lines that set a secret, and credentials inside addresses.
+fn without_secrets(settings: &str) -> String {
+    const SECRET: [&str; 9] = [
+        "token",
+        "_auth",
+        "password",
+        "_password",
+        "secret",
+        "username",
+        "credential",
+        "certfile",
+        "keyfile",
+    ];
+    let mut plain = String::with_capacity(settings.len());
+    for line in settings.lines() {
+        let key = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        if line.contains('=') && SECRET.iter().any(|word| key.contains(word)) {
+            continue;
+        }
+        let words = line.split(' ').map(|word| {
+            let (before, address) = match word.find("http") {
+                Some(at) if word.contains("://") => word.split_at(at),
+                _ => (word, ""),
+            };
+            if address.is_empty() {
+                word.to_owned()
+            } else {
+                format!("{before}{}", without_credentials(address))
+            }
+        });
+        plain.push_str(&words.collect::<Vec<_>>().join(" "));
+        plain.push('\n');
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_without_secrets() {
+        let home = tempfile::tempdir().unwrap();
+        let caches = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join(".cargo")).unwrap();
+        std::fs::write(
+            home.path().join(".npmrc"),
+            "registry=https://u:p@r.example/npm/\n//r.example/:_authToken=tok\nfund=false\n",
+        )
+        .unwrap();
+        std::fs::write(
+            home.path().join(".cargo/config.toml"),
+            "[registries.x]\nindex = \"sparse+https://me:pw@r.example/i/\"\ntoken = \"tok\"\n",
+        )
+        .unwrap();
+        let read_only = prepare(caches.path(), home.path()).unwrap();
+        assert_eq!(read_only.len(), 3);
+        let read = |place: &str| std::fs::read_to_string(caches.path().join(place)).unwrap();
+        assert_eq!(read("npm/npmrc"), "registry=https://r.example/npm/\nfund=false\n");
+        assert_eq!(
+            read("cargo/config.toml"),
+            "[registries.x]\nindex = \"sparse+https://r.example/i/\"\n"
+        );
+        assert!(caches.path().join("go/mod").is_dir());
+    }
+}
