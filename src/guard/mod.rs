@@ -6,6 +6,7 @@
 
 pub mod beneath;
 pub mod caches;
+pub mod cleaner;
 pub mod commit;
 pub mod environment;
 pub mod gitconfig;
@@ -15,9 +16,12 @@ pub mod import;
 mod mainrefs;
 mod mounts;
 pub mod privaterefs;
+pub mod redact;
 pub mod refnames;
 pub mod running;
 pub mod sandbox;
+pub mod sanitise;
 pub mod selection;
 pub mod survivors;
 pub mod tier;
+pub mod trust;

@@ -24,11 +24,19 @@ pub fn marked(name: &str, value: &str) -> Vec<Pid> {
 pub fn end_marked(name: &str, value: &str) -> usize {
     let mark = format!("{name}={value}");
     let mut ended = 0;
+    let mut empty_looks = 0;
     for _round in 0..50 {
         let found = marked(name, value);
         if found.is_empty() {
-            break;
+            // One that is just replacing its program shows no environment for a moment.
+            empty_looks += 1;
+            if empty_looks == 3 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+            continue;
         }
+        empty_looks = 0;
         for pid in found {
             let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
                 continue;
@@ -59,9 +67,14 @@ mod tests {
     #[test]
     fn a_daemon_is_found_by_its_mark() {
         let value = format!("survivor-{}", std::process::id());
-        let script = "setsid sh -c 'sleep 100 & sleep 100' >/dev/null 2>&1 </dev/null & true";
+        // `head` ends when the daemon has said that it runs.
+        let script =
+            "mkfifo $1; setsid sh -c 'sleep 100 & echo up; sleep 100' >$1 2>&1 </dev/null & head -n1 $1";
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
         Cmd::new("sh")
-            .args(["-c", script])
+            .args(["-c", script, "start"])
+            .arg(&pipe)
             .env("KHLONE_TEST_MARK", &value)
             .output()
             .unwrap();
