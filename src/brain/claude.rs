@@ -4,7 +4,7 @@
 //! with exit code 0; the first key of a line need not be `type`. A session takes the UUID that we give it, once;
 //! after that only `--resume` opens it. On resume the tokens are this run's, the cost is the whole session's.
 
-use std::{fmt, path::PathBuf};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use serde::{
     Deserialize,
@@ -17,7 +17,7 @@ use super::{
         Vars,
     },
     event::{Event, Role, Trouble},
-    text::{INPUT, Input, OUTPUT, Text, trouble},
+    text::{INPUT, Input, OUTPUT, Text, framed, trouble},
     translate::{Translator, before},
 };
 use crate::task::Mode;
@@ -68,6 +68,10 @@ impl Brain for Claude {
         names.into_iter().map(str::to_owned).collect()
     }
 
+    fn frame<'p>(&self, prompt: &'p str) -> Cow<'p, str> {
+        framed(prompt)
+    }
+
     fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
         let program = job.program.unwrap_or("claude".as_ref());
         let mut launch = Launch::new(program, &["-p", "--output-format", "stream-json", "--verbose"]);
@@ -89,7 +93,7 @@ impl Brain for Claude {
             before: before(session),
             denials: 0,
         };
-        Translator::new(dialect, session)
+        Translator::new(dialect, session).with_own_id()
     }
 }
 
@@ -355,18 +359,36 @@ fn say(message: &Blocks<'_>, role: Role, events: &mut Vec<Event>) {
                 paths: block.input.paths.clone(),
                 input: block.input.brief.clone(),
             },
-            "tool_result" => Event::ToolResult {
-                id: block.tool_use_id.0.clone().into_owned(),
-                tool: String::new(),
-                ok: block.is_error != Some(true),
-                exit: exit_code(block.content.as_str()),
-                paths: Vec::new(),
-                output: block.content.clip(OUTPUT),
-            },
+            "tool_result" if missing(block.content.as_str()) => {
+                events.push(Event::Permission {
+                    id: block.tool_use_id.0.clone().into_owned(),
+                    tool: String::new(),
+                    granted: false,
+                    reason: block.content.clip(INPUT),
+                });
+                result(block)
+            }
+            "tool_result" => result(block),
             _ => continue,
         };
         events.push(event);
     }
+}
+
+fn result(block: &Block<'_>) -> Event {
+    Event::ToolResult {
+        id: block.tool_use_id.0.clone().into_owned(),
+        tool: String::new(),
+        ok: block.is_error != Some(true),
+        exit: exit_code(block.content.as_str()),
+        paths: Vec::new(),
+        output: block.content.clip(OUTPUT),
+    }
+}
+
+/// A tool that was taken away from it.
+fn missing(output: &str) -> bool {
+    output.contains("No such tool available")
 }
 
 /// A failed command's output begins with its exit code.

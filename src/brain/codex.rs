@@ -79,6 +79,12 @@ impl Brain for Codex {
         }
         launch.arg("-").stdin = Stdin::Prompt;
         if let Some(home) = home(job.vars) {
+            // Its sandbox does not start from a home below the temporary folder: it gets another such folder.
+            let temp = (job.vars)("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+            if reach(job).is_some() && home.starts_with(temp) {
+                let own = job.state_dir.join("tmp");
+                launch.keeps(own.clone())?.env("TMPDIR", own);
+            }
             for name in [
                 "config.toml",
                 "AGENTS.md",
@@ -373,6 +379,7 @@ fn refusal(line: &str) -> Option<String> {
         "rejected by user approval settings",
         "writing outside of the project",
         "writing is blocked by read-only sandbox",
+        "Failed to write file",
     ]
     .iter()
     .any(|words| line.contains(words))

@@ -6,6 +6,7 @@
 //! or the command line names it, and no prompt is ever an argument.
 
 use std::{
+    borrow::Cow,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
@@ -31,6 +32,12 @@ pub trait Brain: Sync {
 
     /// The variables it wants from the user's environment, by name; a trailing `*` stands for any ending.
     fn env_names(&self, vars: Vars<'_>) -> Vec<String>;
+
+    /// The prompt as it must be written down for it: where it would take the first word for a command of its
+    /// own, that is prevented.
+    fn frame<'p>(&self, prompt: &'p str) -> Cow<'p, str> {
+        Cow::Borrowed(prompt)
+    }
 
     /// How to start it for a job.
     ///

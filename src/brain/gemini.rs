@@ -4,7 +4,7 @@
 //! stderr only and go on for minutes. It counts no cost. Sessions are found again by the last component of the
 //! worktree's path.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use super::{
         Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
     },
     event::{Event, Role, Trouble},
-    text::{INPUT, Input, OUTPUT, Text, clip, trouble},
+    text::{INPUT, Input, OUTPUT, Text, clip, framed, trouble},
     translate::Translator,
 };
 use crate::task::Mode;
@@ -51,6 +51,10 @@ impl Brain for Gemini {
 
     fn env_names(&self, _vars: Vars<'_>) -> Vec<String> {
         ["GEMINI_*", "GOOGLE_*"].map(str::to_owned).into()
+    }
+
+    fn frame<'p>(&self, prompt: &'p str) -> Cow<'p, str> {
+        framed(prompt)
     }
 
     fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
@@ -98,7 +102,7 @@ impl Brain for Gemini {
     }
 
     fn translator(&self, session: &Session) -> Translator {
-        Translator::new(Chat::default(), session)
+        Translator::new(Chat::default(), session).with_own_id()
     }
 }
 
@@ -232,7 +236,9 @@ impl Dialect for Chat {
             Some(0) | None => return,
             Some(_) => trouble(&self.cause),
         };
-        events.push(Event::fatal(kind, self.cause.clone()));
+        if !self.cause.is_empty() {
+            events.push(Event::fatal(kind, self.cause.clone()));
+        }
         events.push(Event::Result {
             ok: false,
             text: None,

@@ -351,17 +351,22 @@ fn tool(part: &Part<'_>, events: &mut Vec<Event>) {
         paths: state.input.paths.clone(),
         input: state.input.brief.clone(),
     });
-    let failed = state.status.as_str() == "error";
-    if failed && refused(state.error.as_str()) {
+    // A tool that was taken away from the model ends as the tool `invalid`, and well.
+    let failed = state.status.as_str() == "error" || tool == "invalid";
+    let output = if state.error.is_empty() {
+        &state.output
+    } else {
+        &state.error
+    };
+    if failed && refused(output.as_str()) {
         events.push(Event::Permission {
             id: id.clone(),
             tool: tool.clone(),
             granted: false,
-            reason: state.error.clip(INPUT),
+            reason: output.clip(INPUT),
         });
     }
     let exit = state.metadata.as_ref().and_then(|metadata| metadata.exit);
-    let output = if failed { &state.error } else { &state.output };
     events.push(Event::ToolResult {
         id,
         tool,
@@ -373,7 +378,13 @@ fn tool(part: &Part<'_>, events: &mut Vec<Event>) {
 }
 
 fn refused(error: &str) -> bool {
-    error.contains("prevents you from using") || error.contains("rejected permission")
+    [
+        "prevents you from using",
+        "rejected permission",
+        "unavailable tool",
+    ]
+    .iter()
+    .any(|words| error.contains(words))
 }
 
 fn usage(part: &Part<'_>) -> Option<Event> {

@@ -18,14 +18,20 @@ fn exit_code(cli: &str, scenario: &str) -> Option<i32> {
     }
 }
 
-fn id_in(name: &str) -> Session {
+/// The session that a recorded run was asked for.
+fn id_in(name: &str, recorded: &str) -> Session {
     let id = match name {
         "codex/resume" => "01a205e6-1f5f-73d1-96f9-4a0f9074b5bf",
         "codex/resume-malformed" => "01a205e6-1f5f-73d1-96f9-000000000000",
         "claude/resume" => "c3a61a40-2a27-41ad-ac1b-ff9c3ea2c56e",
         "gemini/resume" => "8ac90195-bf13-4dc3-a13a-be0528343325",
         "opencode/resume" => "ses_dfa1fced1ffe8ziTvO7ke0mAmT",
-        _ => return Session::New("5e15be16-0000-4000-8000-000000000000".to_owned()),
+        _ => {
+            let id = recorded
+                .split_once("\"session_id\":\"")
+                .map_or("none", |(_, rest)| &rest[..36]);
+            return Session::New(id.to_owned());
+        }
     };
     // What every one of these sessions had counted before.
     let usage = Usage {
@@ -69,7 +75,10 @@ fn recorded_runs_mean_what_they_did() {
 /// The events of a recorded run, its verdict, and where it was found to be hopeless.
 fn run(brain: &'static dyn Brain, scenario: &str, recorded: &[u8]) -> String {
     let cli = brain.name();
-    let mut translator = brain.translator(&id_in(&format!("{cli}/{scenario}")));
+    let mut translator = brain.translator(&id_in(
+        &format!("{cli}/{scenario}"),
+        &String::from_utf8_lossy(recorded),
+    ));
     let mut out = String::new();
     for line in recorded.split_inclusive(|byte| *byte == b'\n') {
         let before = translator.hopeless();
@@ -97,7 +106,7 @@ proptest! {
     #[test]
     fn no_bytes_break_a_translator(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..8)) {
         for brain in all() {
-            let mut translator = brain.translator(&id_in(""));
+            let mut translator = brain.translator(&id_in("", ""));
             let mut events = 0;
             for chunk in &chunks {
                 events += translator.stdout(chunk).len();
@@ -114,11 +123,11 @@ proptest! {
     fn any_json_gives_an_event_and_any_order_of_fields_the_same(line in json_line()) {
         for brain in all() {
             let text = serde_json::to_vec(&line).unwrap();
-            let events = brain.translator(&id_in("")).line(&text);
+            let events = brain.translator(&id_in("", "")).line(&text);
             prop_assert!(!events.is_empty());
             let serde_json::Value::Object(fields) = &line else { unreachable!() };
             let turned: serde_json::Map<_, _> = fields.clone().into_iter().rev().collect();
-            let turned = brain.translator(&id_in("")).line(&serde_json::to_vec(&turned).unwrap());
+            let turned = brain.translator(&id_in("", "")).line(&serde_json::to_vec(&turned).unwrap());
             let raw = |events: &[Event]| events.iter().all(|event| matches!(event, Event::Unknown { .. }));
             prop_assert!(events == turned || raw(&events) && raw(&turned) || brain.name() == "shell");
         }
@@ -178,7 +187,7 @@ fn json_line() -> impl Strategy<Value = serde_json::Value> {
 #[test]
 fn a_line_of_any_length_is_bounded() {
     let codex = find(&"codex".parse().unwrap()).unwrap();
-    let mut translator = codex.translator(&id_in(""));
+    let mut translator = codex.translator(&id_in("", ""));
     let huge = vec![b'x'; 1 << 20];
     for _ in 0..12 {
         assert!(translator.stdout(&huge).is_empty());

@@ -28,6 +28,15 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
     format!("{}… [{} bytes cut]", &text[..end], text.len() - end)
 }
 
+/// A prompt that no CLI takes for one of its slash commands.
+pub(super) fn framed(prompt: &str) -> Cow<'_, str> {
+    if prompt.trim_start().starts_with('/') {
+        Cow::Owned(format!("The task:\n\n{prompt}"))
+    } else {
+        Cow::Borrowed(prompt)
+    }
+}
+
 /// A string of a JSON line. Numbers and booleans become words; a text block or a list of them is
 /// its text; anything else is empty rather than an error, since a field that changed its type must not make the
 /// line unreadable.

@@ -47,6 +47,12 @@ impl Translator {
         }
     }
 
+    /// A brain that takes the id of a new session from us must also keep to it.
+    pub(super) fn with_own_id(mut self) -> Self {
+        self.tally.own_id = true;
+        self
+    }
+
     /// Takes some bytes of stdout; gives the events of the lines that they complete.
     pub fn stdout(&mut self, bytes: &[u8]) -> Vec<Event> {
         let (dialect, mut events) = (&mut self.dialect, Vec::new());
@@ -158,6 +164,11 @@ impl OpenCalls {
                 }
                 self.0.push((id.clone(), tool.clone(), paths.clone()));
             }
+            Event::Permission { id, tool, .. } if tool.is_empty() => {
+                if let Some((_, name, _)) = self.0.iter().find(|(open, ..)| open == id) {
+                    tool.clone_from(name);
+                }
+            }
             Event::ToolResult { id, tool, paths, .. } => {
                 if let Some(at) = self.0.iter().position(|(open, ..)| open == id) {
                     let (_, name, named) = self.0.swap_remove(at);
@@ -178,6 +189,7 @@ impl OpenCalls {
 #[derive(Debug)]
 struct Tally {
     asked: Session,
+    own_id: bool,
     verdict: Verdict,
     hopeless: Option<Trouble>,
     /// It has given its result.
@@ -195,6 +207,7 @@ impl Tally {
         }
         Self {
             asked: session.clone(),
+            own_id: false,
             verdict,
             hopeless: None,
             ended: false,
@@ -218,8 +231,9 @@ impl Tally {
         let mut open_message = false;
         match event {
             Event::Session { id, .. } => {
-                // A resumed session must be the one asked for; a new one may have any id.
-                if matches!(&self.asked, Session::Resume { id: asked, .. } if asked != id) {
+                // A resumed session must be the one asked for; most give a new one an id of their own.
+                let held = self.own_id || matches!(self.asked, Session::Resume { .. });
+                if held && self.asked.id() != id {
                     v.wrong_session = true;
                     v.total = Total::default();
                 }
@@ -292,7 +306,7 @@ impl Tally {
                 if let Some(text) = text {
                     v.answer = text::clip(text, ANSWER);
                 }
-                if !ok && !reason.is_empty() {
+                if !ok && v.reasons.is_empty() {
                     note(&mut v.reasons, reason);
                 }
             }

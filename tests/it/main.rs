@@ -9,5 +9,7 @@
 mod guard;
 mod landing;
 mod layers;
+mod brains;
+mod model_server;
 mod scratch;
 mod worktree_life;
