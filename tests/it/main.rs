@@ -6,10 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod brains;
 mod guard;
 mod landing;
 mod layers;
-mod brains;
 mod model_server;
 mod scratch;
 mod worktree_life;

@@ -56,7 +56,7 @@ impl Seen {
                     if let Some((_, rest)) = text.rsplit_once(MARK) {
                         let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
                         seen.scenario = rest.chars().take_while(|c| word(*c)).collect();
-                        seen.prompt = text.to_owned();
+                        text.clone_into(&mut seen.prompt);
                         seen.prompts += 1;
                         seen.rounds = 0;
                     }
