@@ -84,6 +84,16 @@ impl Cx {
     }
 }
 
+/// The user's own configuration alone.
+pub(super) fn user_config(paths: &Paths) -> Result<config::Loaded, CmdError> {
+    let user = read(&paths.config)?;
+    let user = user.as_deref().map(|bytes| config::Source {
+        path: &paths.config,
+        bytes,
+    });
+    Ok(Config::load(user, None)?)
+}
+
 fn read(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

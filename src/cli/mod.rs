@@ -2,12 +2,17 @@
 
 mod act;
 mod cancel;
+mod complete;
+mod completions;
+mod config;
 mod cx;
 mod diff;
 mod error;
+mod install;
 mod land;
 mod list;
 mod log;
+mod man;
 mod path;
 mod prompt;
 mod runner;
@@ -20,6 +25,8 @@ mod wait;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+
+pub use man::{Page, pages};
 
 use cx::Cx;
 use error::CmdError;
@@ -86,6 +93,15 @@ enum Verb {
     Land(land::LandArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
+    /// Print the settings that count here
+    Config(config::ConfigArgs),
+    /// Print or install the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print or install the manual
+    Man(man::ManArgs),
+    /// Print what could come next on a command line (for completions)
+    #[command(hide = true, name = "__complete")]
+    Complete(complete::CompleteArgs),
     /// Run one attempt of a task (for the daemon)
     #[command(hide = true)]
     Runner(runner::RunnerArgs),
@@ -119,26 +135,27 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
     let dir = cli.global.dir.unwrap_or_else(|| PathBuf::from("."));
-    if let Some(Verb::Runner(args)) = &cli.verb {
-        return runner::run(args);
-    }
     let Some(verb) = cli.verb else {
         return status::bare(&dir, out);
     };
-    let mut cx = Cx::open(&dir, out)?;
+    let cx = || Cx::open(&dir, out);
     match verb {
-        Verb::Act(args) => act::act(&mut cx, args),
-        Verb::Ask(args) => act::ask(&mut cx, args),
-        Verb::Await(args) => wait::run(&cx, &args),
-        Verb::Status(args) => status::run(&cx, &args),
-        Verb::List(args) => list::run(&cx, &args),
-        Verb::Show(args) => show::run(&cx, &args),
-        Verb::Diff(args) => diff::run(&cx, &args),
-        Verb::Log(args) => log::run(&cx, &args),
-        Verb::Path(args) => path::run(&cx, &args),
-        Verb::Update(args) => update::run(&cx, &args),
-        Verb::Land(args) => land::run(&cx, &args),
-        Verb::Cancel(args) => cancel::run(&cx, &args),
+        Verb::Act(args) => act::act(&mut cx()?, args),
+        Verb::Ask(args) => act::ask(&mut cx()?, args),
+        Verb::Await(args) => wait::run(&cx()?, &args),
+        Verb::Status(args) => status::run(&cx()?, &args),
+        Verb::List(args) => list::run(&cx()?, &args),
+        Verb::Show(args) => show::run(&cx()?, &args),
+        Verb::Diff(args) => diff::run(&cx()?, &args),
+        Verb::Log(args) => log::run(&cx()?, &args),
+        Verb::Path(args) => path::run(&cx()?, &args),
+        Verb::Update(args) => update::run(&cx()?, &args),
+        Verb::Land(args) => land::run(&cx()?, &args),
+        Verb::Cancel(args) => cancel::run(&cx()?, &args),
+        Verb::Config(args) => config::run(&dir, out, &args),
+        Verb::Completions(args) => completions::run(out, &args),
+        Verb::Man(args) => man::run(out, &command(), &args),
+        Verb::Complete(args) => complete::run(out, command(), &args),
         Verb::Runner(args) => runner::run(&args),
     }
 }

@@ -66,6 +66,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// All settings as a config file would say them.
+    pub fn to_yaml(&self) -> String {
+        serde_yaml::to_string(self).unwrap_or_default()
+    }
+}
+
 /// The schema of both files, as shipped in `schema/khlone.yml.json`.
 pub fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(Config);

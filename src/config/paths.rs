@@ -28,6 +28,10 @@ pub struct Paths {
     pub config: PathBuf,
     /// `XDG_DATA_HOME/khlone`: worktrees of repositories whose parent folder is not writable.
     pub data: PathBuf,
+    /// `XDG_CONFIG_HOME`.
+    pub config_home: PathBuf,
+    /// `XDG_DATA_HOME`.
+    pub data_home: PathBuf,
 }
 
 impl Paths {
@@ -43,13 +47,16 @@ impl Paths {
         let khlone_home = khlone_home.ok_or(HomeError)?;
         // Without a home, everything stays below the one folder that we were given.
         let under = |xdg: &str, usual: &str, own: &str| {
-            folder(xdg)
-                .or_else(|| Some(home.as_ref()?.join(usual)))
-                .map_or_else(|| khlone_home.join(own), |base| base.join("khlone"))
+            let base = folder(xdg).or_else(|| Some(home.as_ref()?.join(usual)));
+            base.unwrap_or_else(|| khlone_home.join(own))
         };
+        let config_home = under("XDG_CONFIG_HOME", ".config", "config");
+        let data_home = under("XDG_DATA_HOME", ".local/share", "data");
         Ok(Self {
-            config: under("XDG_CONFIG_HOME", ".config", "config").join("config.yml"),
-            data: under("XDG_DATA_HOME", ".local/share", "data"),
+            config: config_home.join("khlone/config.yml"),
+            data: data_home.join("khlone"),
+            config_home,
+            data_home,
             khlone_home,
         })
     }

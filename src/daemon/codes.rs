@@ -179,18 +179,6 @@ impl Explain for RpcError {
 mod tests {
     use super::*;
 
-    const CLASSES: [Class; 9] = [
-        Class::Failed,
-        Class::Usage,
-        Class::NotFound,
-        Class::Refused,
-        Class::Brain,
-        Class::Cancelled,
-        Class::Timeout,
-        Class::Bug,
-        Class::Interrupted,
-    ];
-
     #[test]
     fn numbers_and_words_are_unique_and_classes_come_back() {
         for (at, code) in Code::ALL.iter().enumerate() {
@@ -199,33 +187,9 @@ mod tests {
                 assert_ne!(code.word(), other.word());
             }
         }
-        for class in CLASSES {
+        for class in Class::ALL {
             assert_eq!(Code::of_class(class).class(), class);
             assert_eq!(RpcError::new(Code::of_class(class), "x").class(), class);
         }
-    }
-
-    #[test]
-    fn the_documentation_is_current() {
-        let mut page = String::from(
-            "# Errors\n\nJSON-RPC errors of the daemon and the exit codes of the commands that end with them.\n\n\
-             | code | reason | exit | meaning |\n|---|---|---|---|\n",
-        );
-        for code in Code::ALL {
-            let (number, word, exit) = (code.number(), code.word(), code.class().exit_code());
-            page.push_str(&format!(
-                "| {number} | `{word}` | {exit} | {} |\n",
-                code.meaning().trim()
-            ));
-        }
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
-        if std::env::var_os("KHLONE_BLESS").is_some() {
-            std::fs::write(&path, &page).unwrap();
-        }
-        let current = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(
-            current, page,
-            "KHLONE_BLESS=1 cargo test --lib daemon::codes writes it anew"
-        );
     }
 }

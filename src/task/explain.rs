@@ -28,6 +28,36 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class, by exit code.
+    pub const ALL: [Self; 9] = [
+        Self::Failed,
+        Self::Usage,
+        Self::NotFound,
+        Self::Refused,
+        Self::Brain,
+        Self::Cancelled,
+        Self::Timeout,
+        Self::Bug,
+        Self::Interrupted,
+    ];
+
+    /// What it tells the caller, in one sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Failed => "The work was tried and failed.",
+            Self::Usage => "The words of the command, or a config file, are wrong.",
+            Self::NotFound => "The named thing does not exist.",
+            Self::Refused => {
+                "Not now or not so: a limit, missing trust, a busy clone, a dirty tree, a conflict."
+            }
+            Self::Brain => "The brain is missing, not signed in, or broken.",
+            Self::Cancelled => "Someone cancelled the task.",
+            Self::Timeout => "A time limit ran out.",
+            Self::Bug => "A bug of git-khlone.",
+            Self::Interrupted => "Interrupted from the keyboard.",
+        }
+    }
+
     /// The process exit code.
     pub fn exit_code(self) -> u8 {
         self as u8

@@ -193,7 +193,7 @@ fn is_test(path: &Path) -> bool {
 }
 
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 fn public_name(line: &str) -> Option<String> {

@@ -7,9 +7,12 @@
 )]
 
 mod brains;
+mod docs;
 mod guard;
 mod landing;
 mod layers;
 mod model_server;
 mod scratch;
+mod terminal;
+mod tools;
 mod worktree_life;

@@ -24,7 +24,7 @@ fn nothing_said_is_all_defaults() {
 
 #[test]
 fn the_defaults_are_those_of_the_design() {
-    let yaml = serde_yaml::to_string(&Config::default()).unwrap();
+    let yaml = Config::default().to_yaml();
     insta::assert_snapshot!(yaml);
     assert_eq!(
         repo(&yaml.replace("redact:\n  allow: []\n", "")).unwrap().config,

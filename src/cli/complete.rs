@@ -1,0 +1,143 @@
+//! `git-khlone __complete`: what could stand at the end of a command line, for the scripts of
+//! [`super::completions`].
+//!
+//! Called at every TAB, so it reads and never writes, starts nothing, and says nothing where it knows nothing.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Arg, Command};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+
+use super::error::{CmdError, printed};
+use crate::{
+    brain,
+    refs::{Ledger, Repo, Site},
+    render::Out,
+};
+
+/// The words after `git khlone`; the last one is being typed.
+#[derive(Debug, clap::Args)]
+pub(super) struct CompleteArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+/// Prints one candidate a line, with what it is after a tab.
+pub(super) fn run(out: Out, command: Command, args: &CompleteArgs) -> Result<ExitCode, CmdError> {
+    let candidates = candidates(command, &args.words);
+    let mut text = String::new();
+    for candidate in candidates {
+        text.push_str(&candidate.get_value().to_string_lossy());
+        let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
+        if let Some(line) = help.lines().next() {
+            text.push('\t');
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    printed(out.text(&text))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn candidates(command: Command, words: &[OsString]) -> Vec<CompletionCandidate> {
+    let mut command = with_values(command);
+    let mut line = vec![OsString::from(command.get_name())];
+    line.extend_from_slice(words);
+    if words.is_empty() {
+        line.push(OsString::new());
+    }
+    let last = line.len() - 1;
+    clap_complete::engine::complete(&mut command, line, last, None).unwrap_or_default()
+}
+
+/// Gives every argument the values that its value name promises: `[TASK]`, `--zone <ZONE>`.
+fn with_values(command: Command) -> Command {
+    command.mut_args(with_candidates).mut_subcommands(with_values)
+}
+
+fn with_candidates(arg: Arg) -> Arg {
+    let names = arg.get_value_names().unwrap_or_default();
+    let mut sources: Vec<fn() -> Vec<CompletionCandidate>> = Vec::new();
+    for name in names.iter().flat_map(|name| name.split('|')) {
+        match name.trim_end_matches("...") {
+            "TASK" => sources.push(tasks),
+            "CLONE" => sources.push(clones),
+            "ZONE" | "BRANCH" => sources.push(zones),
+            "BRAIN" => sources.push(brains),
+            "WHO" => sources.extend([clones as fn() -> _, targets]),
+            _ => {}
+        }
+    }
+    if sources.is_empty() {
+        return arg;
+    }
+    arg.add(ArgValueCandidates::new(move || {
+        sources.iter().flat_map(|source| source()).collect()
+    }))
+}
+
+/// Reads the ledger of the repository that we stand in, if it has one.
+fn from_ledger<T>(read: impl FnOnce(&Ledger<'_>) -> Option<Vec<T>>) -> Vec<T> {
+    let found = || {
+        let repo = Repo::discover(&std::env::current_dir().ok()?).ok()?;
+        // Opening a site would make its folder.
+        if !repo.common_dir().join("khlone").is_dir() {
+            return None;
+        }
+        let site = Site::open(&repo, "").ok()?;
+        read(&Ledger::new(&repo, &site))
+    };
+    found().unwrap_or_default()
+}
+
+fn candidate(value: &str, help: impl Into<String>) -> CompletionCandidate {
+    CompletionCandidate::new(value).help(Some(help.into().into()))
+}
+
+/// The newest tasks first.
+fn tasks() -> Vec<CompletionCandidate> {
+    from_ledger(|ledger| {
+        let heads = ledger.heads().ok()?;
+        let told = heads.iter().rev().enumerate().map(|(order, head)| {
+            let help = format!("{} {} {}", head.status, head.clone, head.title);
+            candidate(head.id.as_str(), help).display_order(Some(order))
+        });
+        Some(told.collect())
+    })
+}
+
+fn clones() -> Vec<CompletionCandidate> {
+    from_ledger(|ledger| {
+        let mut told = Vec::new();
+        for stored in ledger.zones().ok()? {
+            for member in stored.crew.values() {
+                let help = format!("{} in {}", member.brain, stored.zone.branch);
+                told.push(candidate(&member.name.to_string(), help));
+            }
+        }
+        Some(told)
+    })
+}
+
+fn zones() -> Vec<CompletionCandidate> {
+    from_ledger(|ledger| {
+        let zones = ledger.zones().ok()?;
+        let told = zones.iter().map(|stored| {
+            let address = format!("@{}", stored.zone.branch);
+            candidate(&address, format!("{} clones", stored.crew.len()))
+        });
+        Some(told.collect())
+    })
+}
+
+fn brains() -> Vec<CompletionCandidate> {
+    brain::all()
+        .map(|brain| candidate(brain.name(), "brain"))
+        .collect()
+}
+
+fn targets() -> Vec<CompletionCandidate> {
+    brain::all()
+        .map(|brain| candidate(&format!("@{}", brain.name()), "a clone on this brain"))
+        .collect()
+}

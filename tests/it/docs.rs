@@ -1,0 +1,134 @@
+//! What is generated into the repository is what the program says today.
+//!
+//! `KHLONE_BLESS=1 cargo test --test it docs` writes it again.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use git_khlone::{cli, config, daemon, process::Cmd, task::Class};
+
+use crate::scratch::Scratch;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Holds a generated file to its content, or writes it.
+fn hold(path: &Path, content: &[u8]) {
+    if std::env::var_os("KHLONE_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let found = fs::read(path).unwrap_or_default();
+    assert!(
+        found == content,
+        "{} is stale: KHLONE_BLESS=1 cargo test --test it docs",
+        path.strip_prefix(root()).unwrap().display()
+    );
+}
+
+#[test]
+fn the_manual_is_current() {
+    let folder = root().join("man");
+    let pages = cli::pages(&cli::command()).unwrap();
+    for page in &pages {
+        hold(&folder.join(&page.name), &page.roff);
+    }
+    let wanted: BTreeSet<PathBuf> = pages.iter().map(|page| folder.join(&page.name)).collect();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if wanted.contains(&path) {
+            continue;
+        }
+        assert!(
+            std::env::var_os("KHLONE_BLESS").is_some(),
+            "{} is of no verb",
+            path.display()
+        );
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn the_schema_is_current() {
+    let schema = format!("{:#}\n", config::json_schema());
+    hold(&root().join("schema/khlone.yml.json"), schema.as_bytes());
+}
+
+#[test]
+fn the_table_of_errors_is_current() {
+    let mut text = String::from(
+        "# Exit codes and errors\n\n<!-- Generated: KHLONE_BLESS=1 cargo test --test it docs -->\n\n\
+         Every error names its cause on stderr, then a next step that can be pasted. With `--json` the error is a JSON\n\
+         document on stderr. A command that waits for a task ends with the code of its outcome.\n\n\
+         | exit code | class | meaning |\n|---|---|---|\n| 0 | | Done. |\n",
+    );
+    for class in Class::ALL {
+        let word = serde_json::to_value(class).unwrap();
+        let word = word.as_str().unwrap().to_owned();
+        writeln!(text, "| {} | `{word}` | {} |", class.exit_code(), class.meaning()).unwrap();
+    }
+    text += "\n## JSON-RPC\n\nThe daemon's errors, one to one with exit codes.\n\n\
+             | code | reason | exit code | meaning |\n|---|---|---|---|\n";
+    for code in daemon::Code::ALL {
+        let (number, word, exit) = (code.number(), code.word(), code.class().exit_code());
+        writeln!(
+            text,
+            "| {number} | `{word}` | {exit} | {} |",
+            code.meaning().trim()
+        )
+        .unwrap();
+    }
+    hold(&root().join("docs/errors.md"), text.as_bytes());
+}
+
+/// git turns `git khlone --help` into `man git-khlone`; man finds the page through the program's place on `PATH`.
+#[test]
+fn git_opens_the_manual_once_it_is_installed() {
+    if !crate::tools::has("man") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let bin = scratch.path().join("opt/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_git-khlone"), bin.join("git-khlone")).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |args: &[&str]| {
+        let git = Cmd::new(args[0])
+            .args(&args[1..])
+            .dir(scratch.path())
+            .env("PATH", &path);
+        let git = git
+            .env("HOME", scratch.path())
+            .env("MANPAGER", "cat")
+            .env("MANWIDTH", "80")
+            .env("COLUMNS", "80");
+        let done = git.env("MANPATH", "").finish().unwrap();
+        (
+            done.status.success(),
+            String::from_utf8(done.stdout).unwrap(),
+            String::from_utf8(done.stderr).unwrap(),
+        )
+    };
+    let (ok, _, told) = run(&["git", "khlone", "man", "--install"]);
+    assert!(ok && told.contains("share/man/man1"), "{told}");
+    assert!(
+        !told.contains("MANPATH"),
+        "man should find them by itself: {told}"
+    );
+    for (args, heading) in [
+        (&["git", "khlone", "--help"][..], "GIT-KHLONE(1)"),
+        (&["man", "git-khlone-act"][..], "GIT-KHLONE-ACT(1)"),
+    ] {
+        let (ok, page, told) = run(args);
+        assert!(
+            ok && page.contains(heading) && page.contains("EXIT STATUS"),
+            "{args:?}: {page}{told}"
+        );
+        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+    }
+}
