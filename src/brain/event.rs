@@ -160,6 +160,8 @@ pub enum Role {
     Assistant,
     /// Whoever wrote the prompt.
     User,
+    /// git-khlone itself: what it ran before the brain.
+    System,
 }
 
 impl Role {

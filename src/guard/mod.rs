@@ -25,3 +25,4 @@ pub mod selection;
 pub mod survivors;
 pub mod tier;
 pub mod trust;
+pub mod uncommitted;

@@ -4,11 +4,14 @@ use std::{io, path::PathBuf};
 
 use crate::{
     brain::BrainError,
-    guard::sandbox::SandboxError,
+    guard::{
+        commit::CommitError, gitdir::GitdirError, import::ImportError, redact::BadAllow,
+        sandbox::SandboxError, tier::NoSandbox,
+    },
     process::{ProcessError, RunDirError},
     refs::{LedgerError, RepoError, SiteError},
     task::{Class, CloneName, Explain, IllegalMove, TaskId},
-    worktree::{create::CreateError, place::PlaceError, snapshot::SnapshotError},
+    worktree::{create::CreateError, place::PlaceError, setup::SetupError, snapshot::SnapshotError},
     zone::advance::AdvanceError,
 };
 
@@ -60,6 +63,24 @@ pub enum RunnerError {
     /// No sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A sandbox is required and does not work here.
+    #[error(transparent)]
+    NoSandbox(#[from] NoSandbox),
+    /// The clone's own git folder cannot be prepared.
+    #[error(transparent)]
+    Gitdir(#[from] GitdirError),
+    /// The commit failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// What the brain committed cannot be brought home.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The worktree's setup cannot be looked at.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// `redact.allow` has a bad pattern.
+    #[error(transparent)]
+    Redact(#[from] BadAllow),
     /// No private folder for the control socket.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
@@ -97,6 +118,12 @@ impl Explain for RunnerError {
             Self::Brain(error) => error.class(),
             Self::Sandbox(error) => error.class(),
             Self::RunDir(error) => error.class(),
+            Self::Setup(error) => error.class(),
+            Self::Redact(error) => error.class(),
+            Self::NoSandbox(error) => error.class(),
+            Self::Gitdir(error) => error.class(),
+            Self::Commit(error) => error.class(),
+            Self::Import(error) => error.class(),
             Self::Config(_) | Self::Snapshot(_) | Self::Process(_) | Self::Git(_) | Self::Io(_) => {
                 Class::Failed
             }
@@ -116,6 +143,12 @@ impl Explain for RunnerError {
             Self::Brain(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::RunDir(error) => error.hint(),
+            Self::Setup(error) => error.hint(),
+            Self::Redact(error) => error.hint(),
+            Self::NoSandbox(error) => error.hint(),
+            Self::Gitdir(error) => error.hint(),
+            Self::Commit(error) => error.hint(),
+            Self::Import(error) => error.hint(),
             Self::NoZoneBranch(_)
             | Self::NoClone(_)
             | Self::Config(_)

@@ -1,34 +1,35 @@
-//! After the brain: its changes are committed and brought home, compared with before, judged, and written down.
-
-use crate::refs::Oid;
-use bstr::ByteSlice;
+//! After the brain: its changes are committed and brought home, compared with before, and judged.
 
 use super::{
     Run, RunnerError,
     claim::Claim,
+    commit::auto_commit,
     follow::{Ended, Stop},
+    ground::Left,
     launch::Plan,
     prepare::{Prepared, pin, remember, shot},
+    settle::{record, settle},
     spool::Spool,
 };
 use crate::{
     brain::Session,
-    config::AutoCommit,
     process::exit_word,
-    refs::{Pack, annotate},
-    task::{
-        Attempt, BranchMove, Effects, Event, Evidence, FORMAT, Import, Mode, Outcome, Task, Usage, judge,
+    refs::{Oid, Pack, Repo},
+    task::{BranchMove, Effects, Evidence, Mode, Outcome, Task, judge},
+    worktree::{
+        effects::{Context, Outside, effects},
+        receipt::Receipt,
     },
-    worktree::{carry::changes, checkout::Checkout},
 };
 
-/// What a run left behind.
-struct Outcomes {
-    outcome: Outcome,
-    reasons: Vec<String>,
-    effects: Effects,
-    /// The clone's branch, as a full ref name.
-    branch: String,
+/// What an attempt came to.
+pub(super) struct Finished {
+    pub(super) outcome: Outcome,
+    pub(super) reasons: Vec<String>,
+    pub(super) effects: Effects,
+    pub(super) after: Receipt,
+    /// Where the branch must go, and from where.
+    pub(super) import: Option<(Oid, Oid)>,
 }
 
 /// Brings an ended run home; gives its outcome.
@@ -41,43 +42,90 @@ pub(super) fn finish(
     spool: &Spool,
 ) -> Result<Outcome, RunnerError> {
     let checkout = &prepared.checkout;
-    let left_out = if claim.task().mode == Mode::Act && ended.stop != Some(Stop::Cancelled) {
-        commit(run, claim.task(), checkout)?
+    let (act, confined) = (claim.task().mode == Mode::Act, run.bwrap.is_some());
+    let summary = Some(ended.verdict.answer.as_str()).filter(|_| plan.tells);
+    let left_out = if act && ended.stop != Some(Stop::Cancelled) {
+        auto_commit(run, claim, checkout, &prepared.ground, &plan.confinement, summary)?
     } else {
         Vec::new()
     };
-    let head = run
-        .ledger
-        .repo()
-        .ref_target(&prepared.branch)?
-        .unwrap_or(prepared.head);
-    pin(run.ledger, &claim.pin("head-after"), head)?;
+    let left = if act {
+        prepared
+            .ground
+            .bring_home(run, claim, checkout, &plan.confinement)?
+    } else {
+        Left::default()
+    };
+    let head = left.head.unwrap_or(prepared.head);
+    for (what, commit) in left.pins.iter().chain([&("head-after".to_owned(), head)]) {
+        pin(run.ledger, &claim.pin(what), *commit)?;
+    }
+    if let Some(pack) = left.pack {
+        pack.release()?;
+    }
 
+    let repo = run.ledger.repo();
     let mut pack = Pack::begin(run.ledger.site())?;
-    let after = shot(run, checkout, head, &mut pack)?;
-    let effects = Effects {
-        format: FORMAT,
-        branch: (head != prepared.head).then(|| BranchMove {
+    let after = shot(
+        run,
+        checkout,
+        head,
+        Some(&prepared.before.snapshot.manifest),
+        &mut pack,
+    )?;
+    let mut effects = compare(run, prepared, &after, confined);
+    let moved = head != prepared.head && !repo.git().graph_descendant_of(head, prepared.head)?;
+    if act && !moved && head != prepared.head {
+        effects.branch = Some(BranchMove {
             before: Some(prepared.head.to_string()),
             after: Some(head.to_string()),
-        }),
-        ..Effects::default()
-    };
-    let evidence = evidence(
-        claim.task(),
-        ended,
-        plan,
-        after.tree != prepared.before.tree || head != prepared.head,
-        &left_out,
+        });
+        effects.commits = new_commits(repo, prepared.head, head)?;
+    }
+    if !act && confined {
+        // Nothing that the brain could have done: its work tree was read-only.
+        effects.external.extend(
+            effects
+                .files
+                .drain(..)
+                .map(|file| format!("{}: changed meanwhile", file.path)),
+        );
+    }
+    let mut evidence = evidence(claim.task(), ended, plan);
+    evidence.changed = !effects.files.is_empty() || head != prepared.head;
+    evidence.sequencer = left.sequencer.is_some();
+    evidence.left_out = !left_out.is_empty();
+    evidence.moved = moved;
+    evidence.foreign = !effects.foreign.is_empty();
+    let mut reasons = reasons(ended, prepared);
+    reasons.extend(left_out);
+    reasons.extend(
+        left.sequencer
+            .map(|what| format!("a {what} is not finished; nothing was committed for it")),
     );
-    let outcomes = Outcomes {
+    reasons.extend(left.refused);
+    reasons.extend(
+        effects
+            .foreign
+            .iter()
+            .map(|what| format!("foreign write: {what}")),
+    );
+    if moved {
+        reasons.push(format!(
+            "HEAD ended on {head}, which does not descend from {}; it is pinned",
+            prepared.branch
+        ));
+    }
+    let import = (confined && act && !moved && head != prepared.head).then_some((prepared.head, head));
+    let finished = Finished {
         outcome: judge(&evidence),
-        reasons: reasons(ended, prepared, &left_out),
+        reasons,
         effects,
-        branch: prepared.branch.clone(),
+        after,
+        import,
     };
-    record(run, claim, &mut pack, (after.tree, plan, ended, spool), &outcomes)?;
-    settle(run, claim, &outcomes)?;
+    record(run, claim, &mut pack, (prepared, plan, ended, spool), &finished)?;
+    let outcome = settle(run, claim, prepared, finished)?;
     if let Some(session) = &ended.verdict.session {
         let total = serde_json::to_value(&ended.verdict.total).unwrap_or_default();
         remember(run.ledger, claim.task(), |member| {
@@ -85,47 +133,44 @@ pub(super) fn finish(
             member.unknown.insert("session_total".to_owned(), total.clone());
         })?;
     }
-    Ok(outcomes.outcome)
+    Ok(outcome)
 }
 
-/// Commits what the brain left uncommitted; names what it must not take.
-fn commit(run: &Run<'_>, task: &Task, checkout: &Checkout) -> Result<Vec<String>, RunnerError> {
-    if run.config.commit.mode == AutoCommit::Never || checkout.unfinished().is_some() {
-        return Ok(Vec::new());
-    }
-    let files = changes(checkout, true)?;
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let list = bstr::join(b"\0", files.iter().map(|file| file.as_bytes()));
-    checkout
-        .git()
-        .args(["add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul"])
-        .env("GIT_LITERAL_PATHSPECS", "1")
-        .input(list)
-        .output()?;
-    checkout
-        .git()
-        .env("GIT_COMMITTER_NAME", "git-khlone")
-        .env("GIT_COMMITTER_EMAIL", "git-khlone@localhost")
-        .args([
-            "-c",
-            "commit.gpgSign=false",
-            "commit",
-            "--quiet",
-            "--no-verify",
-            "--file=-",
-        ])
-        .input(message(task))
-        .output()?;
-    Ok(Vec::new())
+/// What changed, and whose doing it can be. Branches and worktrees of other clones are their runners' doing.
+fn compare(run: &Run<'_>, prepared: &Prepared, after: &Receipt, confined: bool) -> Effects {
+    let prefix = format!("refs/heads/{}/", run.config.branch.prefix.as_str());
+    let explained = |outside: Outside<'_>| match outside {
+        Outside::Ref(name) => name.starts_with(&prefix) && name != prepared.branch,
+        Outside::Head(id) => id.contains('.'),
+        Outside::Config(path) => path.starts_with("worktrees/"),
+    };
+    let worktree = prepared
+        .checkout
+        .git_dir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let context = Context {
+        branch: &prepared.branch,
+        worktree: &worktree,
+        own: &|_| false,
+        explained: &explained,
+        confined,
+        died: false,
+    };
+    effects(&prepared.before, after, run.ledger.repo(), &context)
 }
 
-fn message(task: &Task) -> String {
-    format!("{}\n\nKhlone-Task: {}\n", task.title, task.id)
+fn new_commits(repo: &Repo, old: Oid, new: Oid) -> Result<Vec<String>, RunnerError> {
+    let mut walk = repo.git().revwalk()?;
+    walk.push(new)?;
+    walk.hide(old)?;
+    Ok(walk
+        .map(|oid| oid.map(|oid| oid.to_string()))
+        .collect::<Result<_, _>>()?)
 }
 
-fn evidence(task: &Task, ended: &Ended, plan: &Plan, changed: bool, left_out: &[String]) -> Evidence {
+fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
     let verdict = &ended.verdict;
     Evidence {
         act: task.mode == Mode::Act,
@@ -139,13 +184,11 @@ fn evidence(task: &Task, ended: &Ended, plan: &Plan, changed: bool, left_out: &[
         killed: ended.status.code().is_none() && ended.stop.is_none(),
         denials: verdict.denials,
         last_denied: verdict.last_denied,
-        changed,
-        left_out: !left_out.is_empty(),
         ..Evidence::default()
     }
 }
 
-fn reasons(ended: &Ended, prepared: &Prepared, left_out: &[String]) -> Vec<String> {
+fn reasons(ended: &Ended, prepared: &Prepared) -> Vec<String> {
     let mut reasons = ended.verdict.reasons.clone();
     match ended.stop {
         Some(Stop::Cancelled) => reasons.push("cancelled".to_owned()),
@@ -157,119 +200,6 @@ fn reasons(ended: &Ended, prepared: &Prepared, left_out: &[String]) -> Vec<Strin
         }
         None => {}
     }
-    reasons.extend(left_out.iter().map(|file| format!("left uncommitted: {file}")));
     reasons.extend(prepared.remarks.iter().cloned());
     reasons
-}
-
-/// Writes what is known, and the branch move that is still to come: from here on, recovery can finish alone.
-fn record(
-    run: &Run<'_>,
-    claim: &mut Claim,
-    pack: &mut Pack,
-    (after, plan, ended, spool): (Oid, &Plan, &Ended, &Spool),
-    outcomes: &Outcomes,
-) -> Result<(), RunnerError> {
-    let transcript = spool.transcript()?;
-    let errors = spool.errors()?;
-    let claimed = &*claim;
-    let id = claimed.task().id.clone();
-    let verdict = &ended.verdict;
-    let stored = run.ledger.update_with(pack, &id, "runner", |update| {
-        claimed.check(update.task)?;
-        update
-            .transition(Event::End, outcomes.outcome.as_str())
-            .map_err(|source| RunnerError::illegal(&id, source))?;
-        let task = &mut *update.task;
-        task.outcome = Some(outcomes.outcome);
-        task.reasons.clone_from(&outcomes.reasons);
-        task.import = outcomes.effects.branch.as_ref().map(|moved| Import {
-            name: outcomes.branch.clone(),
-            old: moved.before.clone().unwrap_or_default(),
-            new: moved.after.clone().unwrap_or_default(),
-        });
-        task.usage = add_usage(task.usage.take(), verdict.usage.as_ref());
-        task.cost = verdict
-            .cost
-            .map_or(task.cost, |cost| Some(task.cost.unwrap_or(0.0) + cost));
-        if let Some(attempt) = task.attempts.last_mut() {
-            describe(attempt, run, plan, ended);
-        }
-        update.edit.graft(claimed.path("after"), after);
-        update
-            .edit
-            .json(claimed.path("effects.json"), &outcomes.effects)?;
-        update
-            .edit
-            .file(claimed.path("transcript/0001.jsonl"), transcript.clone());
-        if !errors.is_empty() {
-            update.edit.file(claimed.path("stderr.log"), errors.clone());
-        }
-        if !verdict.answer.is_empty() {
-            let name = if update.task.mode == Mode::Ask {
-                "answer"
-            } else {
-                "summary"
-            };
-            update
-                .edit
-                .file(format!("artifacts/{name}"), verdict.answer.clone());
-        }
-        Ok::<_, RunnerError>(())
-    })?;
-    claim.stored = stored;
-    Ok(())
-}
-
-fn describe(attempt: &mut Attempt, run: &Run<'_>, plan: &Plan, ended: &Ended) {
-    let verdict = &ended.verdict;
-    attempt.session = verdict.session.clone();
-    attempt.ended = Some(crate::refs::now());
-    attempt.exit = Some(exit_word(ended.status));
-    attempt.tier = Some(run.tier().as_str().to_owned());
-    attempt.argv = plan.recorded_argv();
-    attempt.env_names = plan.env_names();
-    attempt.usage = verdict.usage.clone();
-    attempt.cost = verdict.cost;
-    attempt.denials = verdict.denials;
-}
-
-fn add_usage(sum: Option<Usage>, more: Option<&Usage>) -> Option<Usage> {
-    let Some(more) = more else { return sum };
-    let sum = sum.unwrap_or_default();
-    let add = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));
-    Some(Usage {
-        input: add(sum.input, more.input),
-        output: add(sum.output, more.output),
-        cached: add(sum.cached, more.cached),
-    })
-}
-
-/// The last step: the branch stands where the task says, commits have their notes, and the task is over.
-fn settle(run: &Run<'_>, claim: &mut Claim, outcomes: &Outcomes) -> Result<(), RunnerError> {
-    let task = claim.task();
-    let notes: Vec<_> = outcomes
-        .effects
-        .commits
-        .iter()
-        .filter_map(|commit| {
-            Some((
-                commit.parse().ok()?,
-                format!("Khlone-Task: {}\nKhlone-Clone: {}\n", task.id, task.clone),
-            ))
-        })
-        .collect();
-    annotate(run.ledger.repo(), run.ledger.site(), &notes)?;
-    let id = task.id.clone();
-    let claimed = &*claim;
-    let stored = run.ledger.update(&id, "runner", |update| {
-        claimed.check(update.task)?;
-        update.task.import = None;
-        update
-            .transition(outcomes.outcome.event(), outcomes.outcome.as_str())
-            .map_err(|source| RunnerError::illegal(&id, source))?;
-        Ok::<_, RunnerError>(())
-    })?;
-    claim.stored = stored;
-    Ok(())
 }

@@ -1,42 +1,57 @@
 //! Starting the brain: what it is told, what it gets of the environment, and the confinement it runs in.
 
-use std::{ffi::OsString, fs::File, os::fd::AsFd, path::Path, process::Stdio};
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    os::fd::AsFd,
+    path::PathBuf,
+    process::Stdio,
+};
 
-use super::{Run, RunnerError, claim::Claim, prepare::prompt_file};
+use super::{Run, RunnerError, claim::Claim, prepare::Prepared};
 use crate::{
     brain::{self, Brain, Job, Launch, Session, Stdin, Total, Translator},
     config,
     guard::{
+        caches,
+        environment::{Environment, Wanted},
         running::Running,
         sandbox::{Confinement, Network, Streams},
     },
+    process::run_dir,
     refs::Crew,
     task::{Mode, Task},
-    worktree::checkout::Checkout,
 };
+
+/// The prompt's file in the attempt's folder.
+const PROMPT: &str = "prompt.md";
 
 /// A brain that is about to start, and all that is recorded of it.
 pub(super) struct Plan {
     pub(super) confinement: Confinement,
     pub(super) argv: Vec<OsString>,
     stdin: Stdin,
-    prompt: std::path::PathBuf,
+    prompt: PathBuf,
     pub(super) translator: Translator,
     pub(super) session: Session,
+    environment: Environment,
+    /// Whether its last message says what it did, rather than being what a script printed.
+    pub(super) tells: bool,
 }
 
 /// Works out how the brain starts.
 pub(super) fn plan(
     run: &Run<'_>,
     claim: &Claim,
-    checkout: &Checkout,
+    prepared: &Prepared,
     member: &Crew,
 ) -> Result<Plan, RunnerError> {
     let task = claim.task();
     let brain = brain::find(&task.brain)?;
     let session = session(task, member, brain)?;
     let text = run.ledger.file(&claim.stored, "prompt.md")?.unwrap_or_default();
-    let prompt = prompt_file(&claim.dir, &text)?;
+    let prompt = claim.dir.join(PROMPT);
+    fs::write(&prompt, text)?;
     let settings = run.config.brains.get(&task.brain);
     let state_dir = run
         .ledger
@@ -54,14 +69,14 @@ pub(super) fn plan(
         sandboxed: run.bwrap.is_some(),
         allow: settings.map_or(&[], |settings| settings.allow.as_slice()),
         state_dir: &state_dir,
-        work_dir: &checkout.path,
+        work_dir: &prepared.checkout.path,
         prompt_file: &prompt,
         program: settings.and_then(|settings| settings.path.as_deref()),
         vars: &vars,
     };
     let launch = brain.launch(&job)?;
     let translator = brain.translator(&session);
-    let confinement = confine(run, task, checkout, brain, &launch, &prompt);
+    let (confinement, environment) = confine(run, claim, prepared, brain, &launch)?;
     let argv = std::iter::once(launch.program.clone().into_os_string())
         .chain(launch.args)
         .collect();
@@ -72,6 +87,8 @@ pub(super) fn plan(
         prompt,
         translator,
         session,
+        environment,
+        tells: brain.capabilities().usage,
     })
 }
 
@@ -102,14 +119,22 @@ impl Plan {
 
     /// The names of what the brain got of the environment.
     pub(super) fn env_names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self
-            .confinement
-            .env
-            .iter()
-            .map(|(name, _)| name.to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
+        self.environment.passed.clone()
+    }
+}
+
+impl Plan {
+    /// Values that the brain was given and that must not be kept: of variables that look like keys.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        const MARKS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
+        let secret = |name: &OsStr| {
+            MARKS
+                .iter()
+                .any(|mark| name.to_string_lossy().to_uppercase().contains(mark))
+        };
+        let vars = self.environment.vars.iter().filter(|(name, _)| secret(name));
+        vars.map(|(_, value)| value.to_string_lossy().into_owned())
+            .collect()
     }
 }
 
@@ -156,41 +181,77 @@ fn new_uuid() -> Result<String, RunnerError> {
     ))
 }
 
+/// Everything that the brain, its setup and its commit may see and change.
 fn confine(
     run: &Run<'_>,
-    task: &Task,
-    checkout: &Checkout,
+    claim: &Claim,
+    prepared: &Prepared,
     brain: &dyn Brain,
     launch: &Launch,
-    prompt: &Path,
-) -> Confinement {
-    let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    env.extend(launch.env.iter().cloned());
-    let ours = [
-        ("KHLONE_TASK", task.id.to_string()),
-        ("KHLONE_CLONE", task.clone.to_string()),
-        ("KHLONE_ZONE", task.branch.clone()),
+) -> Result<(Confinement, Environment), RunnerError> {
+    let task = claim.task();
+    let site = run.ledger.site();
+    let caches = run.paths.khlone_home.join("cache").join(&site.owner().site_uuid);
+    let mut read_only = Vec::new();
+    let mut writable = Vec::new();
+    if run.bwrap.is_some() {
+        read_only.extend(caches::prepare(&caches, &run.home)?);
+        writable.push(caches.clone());
+    }
+    let settings = run.config.brains.get(&task.brain);
+    let configured = run
+        .config
+        .env
+        .iter()
+        .chain(settings.into_iter().flat_map(|settings| &settings.env));
+    let configured: Vec<String> = configured.map(ToString::to_string).collect();
+    let names = brain.env_names(&|name| std::env::var_os(name));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (id, clone) = (task.id.to_string(), task.clone.to_string());
+    let port = prepared.port.map(|port| port.to_string());
+    let mut set: Vec<(&str, &OsStr)> = vec![
+        ("KHLONE_TASK", id.as_ref()),
+        ("KHLONE_CLONE", clone.as_ref()),
+        ("KHLONE_ZONE", task.branch.as_ref()),
     ];
-    env.extend(ours.map(|(name, value)| (name.into(), value.into())));
-    let _ = brain;
-    let mounts = |writable| {
+    set.extend(port.as_ref().map(|port| ("KHLONE_PORT", port.as_ref())));
+    set.extend(
         launch
-            .state
+            .env
             .iter()
-            .filter(move |mount| mount.writable == writable)
-            .map(|mount| mount.source.clone())
+            .filter_map(|(name, value)| Some((name.to_str()?, value.as_os_str()))),
+    );
+    let wanted = Wanted {
+        brain: &names,
+        configured: &configured,
+        caches: run.bwrap.is_some().then_some(caches.as_path()),
+        set: &set,
     };
-    Confinement {
+    let environment = Environment::build(std::env::vars_os(), &wanted);
+    for mount in &launch.state {
+        if mount.writable {
+            writable.push(mount.source.clone())
+        } else {
+            read_only.push(mount.source.clone())
+        }
+    }
+    read_only.push(claim.dir.join(PROMPT));
+    let confinement = Confinement {
         bwrap: run.bwrap.clone(),
-        work_dir: checkout.path.clone(),
+        work_dir: prepared.checkout.path.clone(),
         writes: task.mode == Mode::Act,
-        git: None,
+        git: prepared
+            .ground
+            .private
+            .as_ref()
+            .map(|private| private.view(run.ledger.repo().common_dir())),
         home: run.home.clone(),
         tmp: None,
-        writable: mounts(true).collect(),
-        read_only: mounts(false).chain([prompt.to_owned()]).collect(),
-        hidden: vec![run.ledger.site().dir().to_owned(), run.paths.khlone_home.clone()],
-        env,
+        writable,
+        read_only,
+        hidden: vec![site.dir().to_owned(), run.paths.khlone_home.clone(), run_dir()?],
+        env: environment.vars.clone(),
         network: Network::Open,
-    }
+    };
+    Ok((confinement, environment))
 }

@@ -6,15 +6,19 @@
 //! ledger says how far it came, and [`is_free`] says whether anything of it still lives.
 
 mod claim;
+mod commit;
 mod control;
 mod error;
 mod finish;
 mod follow;
+mod ground;
 mod launch;
 mod prepare;
+mod settle;
+mod setup;
 mod spool;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use claim::is_free;
 pub use control::cancel;
@@ -26,8 +30,11 @@ use follow::{Patience, follow};
 use spool::Spool;
 
 use crate::{
-    config::{Config, Paths},
-    guard::tier::Tier,
+    config::{self, Config, Paths},
+    guard::{
+        redact::Redactor,
+        tier::{Policy, Probe, Tier},
+    },
     process::run_dir,
     refs::{Ledger, LedgerError, Update},
     task::{Event, Outcome, TaskId},
@@ -68,12 +75,16 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Ou
         .file(&stored, "config.json")?
         .unwrap_or_else(|| b"{}".to_vec());
     let config: Config = serde_json::from_slice(&config).map_err(RunnerError::Config)?;
+    let probe = Probe::run(&around.paths.khlone_home.join("cache"));
+    let bwrap = probe
+        .choose(Some(policy(config.sandbox)), None)?
+        .map(Path::to_owned);
     let run = Run {
         ledger,
         paths: &around.paths,
         home: around.home.clone(),
         config,
-        bwrap: None,
+        bwrap,
     };
     let mut claim = Claim::take(ledger, id)?;
     match attempt(&run, &mut claim) {
@@ -83,6 +94,14 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Ou
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
             Ok(Outcome::Crashed)
         }
+    }
+}
+
+fn policy(configured: config::Sandbox) -> Policy {
+    match configured {
+        config::Sandbox::Auto => Policy::Auto,
+        config::Sandbox::Require => Policy::Require,
+        config::Sandbox::Off => Policy::Off,
     }
 }
 
@@ -96,10 +115,15 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         .crew
         .get(&task.clone)
         .ok_or_else(|| RunnerError::NoClone(task.clone.clone()))?;
-    let (checkout, remarks) = prepare::worktree(run, &task, member)?;
-    let prepared = prepare::receipt(run, claim, checkout, remarks)?;
-    let mut plan = launch::plan(run, claim, &prepared.checkout, member)?;
-    let mut spool = Spool::open(&claim.dir, run.config.limits.transcript.as_u64())?;
+    let made = prepare::worktree(run, &task, member)?;
+    let prepared = prepare::receipt(run, claim, made)?;
+    let mut plan = launch::plan(run, claim, &prepared, member)?;
+    let redactor = Redactor::new(&plan.secrets(), &run.config.redact.allow)?;
+    let mut spool = Spool::open(&claim.dir, run.config.limits.transcript.as_u64(), redactor)?;
+    if let Some(failed) = setup::run(run, &prepared, &plan, &mut spool)? {
+        give_up(run, claim, Outcome::Setup, &failed)?;
+        return Ok(Outcome::Setup);
+    }
     let control = Control::listen(&run_dir()?, spool.dir(), &task.id, claim.n)?;
     let patience = Patience {
         task: run.config.limits.task.duration(),
@@ -112,7 +136,12 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
 }
 
 /// Ends an attempt that broke, with the reason.
-fn give_up(run: &Run<'_>, claim: &mut Claim, outcome: Outcome, why: &RunnerError) -> Result<(), RunnerError> {
+fn give_up(
+    run: &Run<'_>,
+    claim: &mut Claim,
+    outcome: Outcome,
+    why: &dyn std::fmt::Display,
+) -> Result<(), RunnerError> {
     let id = claim.task().id.clone();
     let claimed = &*claim;
     run.ledger.update(&id, "runner", |update: &mut Update<'_>| {

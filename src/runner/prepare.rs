@@ -1,18 +1,18 @@
 //! Before the brain: the clone's worktree, its base, and the receipt of how everything stood.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use git2::Oid;
-
-use super::{Run, RunnerError, claim::Claim};
+use super::{Run, RunnerError, claim::Claim, ground::Ground};
 use crate::{
-    refs::{Crew, Ledger, Pack, branch_ref, pin_ref, update_ref},
+    refs::{Crew, Ledger, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
     worktree::{
         checkout::Checkout,
         create::{self, Want},
         place::{self, Rules},
-        snapshot::{Limits, Snapshot, Source, snapshot},
+        port,
+        receipt::{Receipt, take_receipt},
+        snapshot::{Limits, Manifest, Source},
     },
     zone::advance::{Advance, advance},
 };
@@ -25,18 +25,26 @@ pub(super) struct Prepared {
     pub(super) branch: String,
     /// Where it stands.
     pub(super) head: Oid,
-    /// The files before.
-    pub(super) before: Snapshot,
+    /// How everything stood before.
+    pub(super) before: Receipt,
     /// What is worth telling the reader.
     pub(super) remarks: Vec<String>,
+    /// The first port of the clone's lease.
+    pub(super) port: Option<u16>,
+    /// The git that the brain works with.
+    pub(super) ground: Ground,
+}
+
+/// A worktree that is there.
+#[derive(Debug)]
+pub(super) struct Made {
+    checkout: Checkout,
+    remarks: Vec<String>,
+    port: Option<u16>,
 }
 
 /// Makes or finds the worktree and brings it to the zone's tip where nothing is lost by it.
-pub(super) fn worktree(
-    run: &Run<'_>,
-    task: &Task,
-    member: &Crew,
-) -> Result<(Checkout, Vec<String>), RunnerError> {
+pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made, RunnerError> {
     let repo = run.ledger.repo();
     let zone_ref = branch_ref(&task.branch);
     let Some(tip) = repo.ref_target(&zone_ref)? else {
@@ -80,16 +88,42 @@ pub(super) fn worktree(
         }
         Advance::Held(why) => remarks.push(format!("{} stays behind {}: {why}", member.branch, task.branch)),
     }
-    Ok((ready.checkout, remarks))
+    let port = lease(run, task, member)?;
+    Ok(Made {
+        checkout: ready.checkout,
+        remarks,
+        port,
+    })
+}
+
+/// The clone's range of ports, free on this machine and shared with no other clone of the site.
+fn lease(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Option<u16>, RunnerError> {
+    let zones = run.ledger.zones()?;
+    let all = zones
+        .iter()
+        .flat_map(|zone| zone.crew.values().map(|other| (&zone.zone.id, other)));
+    let others = all.filter(|(zone, other)| (*zone, &other.name) != (&task.zone, &task.clone));
+    let others: Vec<u16> = others.filter_map(|(_, other)| other.port).collect();
+    let who = format!(
+        "{} {} {}",
+        run.ledger.site().owner().site_uuid,
+        task.zone,
+        task.clone
+    );
+    let port = port::lease(member.port, &others, &who, port::is_free);
+    if port != member.port {
+        remember(run.ledger, task, |member| member.port = port)?;
+    }
+    Ok(port)
 }
 
 /// Takes the receipt before and writes it to the ledger, so that whatever happens next can be compared with it.
-pub(super) fn receipt(
-    run: &Run<'_>,
-    claim: &mut Claim,
-    checkout: Checkout,
-    remarks: Vec<String>,
-) -> Result<Prepared, RunnerError> {
+pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Prepared, RunnerError> {
+    let Made {
+        checkout,
+        remarks,
+        port,
+    } = made;
     let repo = run.ledger.repo();
     let branch = checkout
         .head_ref()
@@ -100,31 +134,38 @@ pub(super) fn receipt(
     let id = claim.task().id.clone();
     pin(run.ledger, &claim.pin("head-before"), head)?;
     let mut pack = Pack::begin(run.ledger.site())?;
-    let before = shot(run, &checkout, head, &mut pack)?;
-    let path = claim.path("before");
+    let before = shot(run, &checkout, head, None, &mut pack)?;
+    fs::write(claim.dir.join("receipt-before"), before.to_bytes())?;
     let claimed = &*claim;
     let stored = run.ledger.update_with(&mut pack, &id, "runner", |update| {
         claimed.check(update.task)?;
-        update.edit.graft(path.clone(), before.tree);
+        update.edit.graft(claimed.path("before"), before.snapshot.tree);
+        update
+            .edit
+            .json(claimed.path("receipt-before.json"), &before.document())?;
         Ok::<_, RunnerError>(())
     })?;
     claim.stored = stored;
+    let ground = Ground::prepare(run, claim.task(), &checkout)?;
     Ok(Prepared {
         checkout,
         branch,
         head,
         before,
         remarks,
+        port,
+        ground,
     })
 }
 
-/// A snapshot of the clone's work tree.
+/// A receipt of the clone's work tree and of the repository around it.
 pub(super) fn shot(
     run: &Run<'_>,
     checkout: &Checkout,
     pinned: Oid,
+    previous: Option<&Manifest>,
     pack: &mut Pack,
-) -> Result<Snapshot, RunnerError> {
+) -> Result<Receipt, RunnerError> {
     let source = Source {
         work_dir: &checkout.path,
         index: &checkout.git_dir.join("index"),
@@ -135,7 +176,7 @@ pub(super) fn shot(
         max_blob: run.config.limits.blob.as_u64(),
         ..Limits::default()
     };
-    Ok(snapshot(&source, &limits, None, pack)?)
+    Ok(take_receipt(&source, &limits, previous, pack)?)
 }
 
 /// Keeps a commit that the task needs.
@@ -168,11 +209,4 @@ pub(super) fn remember(
         change(member);
         Ok(())
     })
-}
-
-/// Writes the prompt where the brain finds it.
-pub(super) fn prompt_file(dir: &Path, prompt: &[u8]) -> std::io::Result<std::path::PathBuf> {
-    let path = dir.join("prompt.md");
-    fs::write(&path, prompt)?;
-    Ok(path)
 }

@@ -10,7 +10,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::brain::{Event, Record};
+use serde_json::Value;
+
+use crate::{
+    brain::{Event, Record},
+    guard::{cleaner::Cleaner, redact::Redactor},
+};
 
 /// The line that stands where a stream was cut.
 const CUT: &str = "[git-khlone: the middle of this stream is not kept]";
@@ -23,11 +28,12 @@ pub(super) struct Spool {
     stderr: Capped,
     events: Capped,
     seq: u64,
+    redactor: Redactor,
 }
 
 impl Spool {
     /// Opens the spool in an attempt's folder.
-    pub(super) fn open(dir: &Path, cap: u64) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, cap: u64, redactor: Redactor) -> io::Result<Self> {
         let open = |name| Capped::open(dir.join(name), cap);
         Ok(Self {
             dir: dir.to_owned(),
@@ -35,6 +41,7 @@ impl Spool {
             stderr: open("stderr.raw")?,
             events: open("events.jsonl")?,
             seq: 0,
+            redactor,
         })
     }
 
@@ -48,17 +55,36 @@ impl Spool {
         self.stderr.write(bytes)
     }
 
-    /// Keeps an event.
+    /// Keeps an event, without terminal commands and secrets.
     pub(super) fn event(&mut self, event: Event) -> io::Result<()> {
         self.seq += 1;
         let time = jiff::Timestamp::now().as_millisecond();
-        let mut line = serde_json::to_vec(&Record {
+        let mut record = serde_json::to_value(Record {
             seq: Some(self.seq),
             time,
             event,
         })?;
+        self.clean_value(&mut record);
+        let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
         self.events.write(&line)
+    }
+
+    /// Text that is safe to keep and to show.
+    pub(super) fn clean(&self, bytes: &[u8]) -> String {
+        let mut cleaner = Cleaner::new(&self.redactor);
+        let mut text = cleaner.push(bytes);
+        text.push_str(&cleaner.finish().0);
+        text
+    }
+
+    fn clean_value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.clean(text.as_bytes()),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.clean_value(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.clean_value(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     /// The transcript so far, for the ledger.
@@ -71,9 +97,9 @@ impl Spool {
         self.events.read(&serde_json::to_vec(&cut)?)
     }
 
-    /// What the brain wrote to stderr, raw.
-    pub(super) fn errors(&self) -> io::Result<Vec<u8>> {
-        self.stderr.read(CUT.as_bytes())
+    /// What the brain wrote to stderr, safe to keep.
+    pub(super) fn errors(&self) -> io::Result<String> {
+        Ok(self.clean(&self.stderr.read(CUT.as_bytes())?))
     }
 
     /// The attempt's folder.

@@ -1,0 +1,148 @@
+//! The ground a brain stands on: in tier T2 a private git folder of the clone, in T0 the host's own.
+
+use std::path::PathBuf;
+
+use super::{Run, RunnerError, claim::Claim};
+use crate::{
+    guard::{
+        gitdir::{HostGit, PrivateGit},
+        import::{self, KeptPack},
+        privaterefs::HeadState,
+        sandbox::Confinement,
+    },
+    refs::{Oid, Repo},
+    task::Task,
+    worktree::checkout::Checkout,
+};
+
+/// What a brain left in its git.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// The commit where HEAD ended.
+    pub(super) head: Option<Oid>,
+    /// Commits to keep, each with the name of its pin.
+    pub(super) pins: Vec<(String, Oid)>,
+    /// The operation that is not finished.
+    pub(super) sequencer: Option<&'static str>,
+    /// What was not taken, in words.
+    pub(super) refused: Vec<String>,
+    /// The new objects' pack, to be released once refs name them.
+    pub(super) pack: Option<KeptPack>,
+}
+
+/// The git that the brain works with.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) private: Option<PrivateGit>,
+    pub(super) git_dir: PathBuf,
+}
+
+impl Ground {
+    /// Prepares the clone's git: in T2 the private folder gets branch, refs, index and settings from the host.
+    pub(super) fn prepare(run: &Run<'_>, task: &Task, checkout: &Checkout) -> Result<Self, RunnerError> {
+        if run.bwrap.is_none() {
+            return Ok(Self {
+                private: None,
+                git_dir: checkout.git_dir.clone(),
+            });
+        }
+        let folder = run
+            .ledger
+            .site()
+            .dir()
+            .join("gitdirs")
+            .join(format!("{}.{}", task.zone, task.clone));
+        super::spool::make_dir(&folder)?;
+        let private = PrivateGit::at(folder);
+        let common = run.ledger.repo().common_dir();
+        private.prepare(HostGit {
+            common,
+            admin: &checkout.git_dir,
+            home: &run.home,
+        })?;
+        Ok(Self {
+            git_dir: private.git_dir(),
+            private: Some(private),
+        })
+    }
+
+    /// The operation that stands half done, in git's words.
+    pub(super) fn sequencer(&self, checkout: &Checkout) -> Result<Option<&'static str>, RunnerError> {
+        if self.private.is_none() {
+            return Ok(checkout.unfinished());
+        }
+        let folder = crate::guard::beneath::Beneath::open(&self.git_dir)?;
+        Ok(crate::guard::privaterefs::sequencer(&folder)?.map(crate::guard::privaterefs::Sequencer::as_str))
+    }
+
+    /// Brings home what the brain committed. In T0 it is there already.
+    pub(super) fn bring_home(
+        &self,
+        run: &Run<'_>,
+        claim: &Claim,
+        checkout: &Checkout,
+        confinement: &Confinement,
+    ) -> Result<Left, RunnerError> {
+        let repo = run.ledger.repo();
+        let Some(private) = &self.private else {
+            return Ok(Left {
+                head: host_head(repo, checkout)?,
+                sequencer: checkout.unfinished(),
+                ..Left::default()
+            });
+        };
+        let lock = Some(std::os::fd::AsFd::as_fd(&claim.attempt_lock));
+        let found = import::import(private, repo.common_dir(), confinement, lock)?;
+        let branch = checkout.head_ref();
+        let on_its_branch =
+            matches!(&found.head, HeadState::Branch(name, _) if Some(name) == branch.as_ref());
+        let mut pins = Vec::new();
+        for (name, moved) in &found.refs {
+            if Some(name) != branch.as_ref() || !on_its_branch {
+                pins.push((pin_name(name), moved.new));
+            }
+        }
+        pins.extend(
+            found
+                .stash
+                .iter()
+                .enumerate()
+                .map(|(n, oid)| (format!("stash-{n}"), *oid)),
+        );
+        let tips: Vec<_> = found
+            .head
+            .oid()
+            .into_iter()
+            .chain(found.refs.values().map(|moved| moved.new))
+            .collect();
+        for (n, oid) in found.passed.iter().enumerate() {
+            // Only what was amended or reset away needs a pin of its own.
+            let kept = tips
+                .iter()
+                .any(|tip| tip == oid || repo.git().graph_descendant_of(*tip, *oid).unwrap_or(false));
+            if !kept {
+                pins.push((format!("passed-{n}"), *oid));
+            }
+        }
+        Ok(Left {
+            head: found.head.oid(),
+            pins,
+            sequencer: found.sequencer.map(crate::guard::privaterefs::Sequencer::as_str),
+            refused: found.refused,
+            pack: found.pack,
+        })
+    }
+}
+
+/// `refs/heads/a/b` as one component of a pin's name.
+fn pin_name(name: &str) -> String {
+    name.strip_prefix("refs/").unwrap_or(name).replace('/', "-")
+}
+
+fn host_head(repo: &Repo, checkout: &Checkout) -> Result<Option<Oid>, RunnerError> {
+    if let Some(name) = checkout.head_ref() {
+        return Ok(repo.ref_target(&name)?);
+    }
+    let text = std::fs::read_to_string(checkout.git_dir.join("HEAD"))?;
+    Ok(text.trim().parse().ok())
+}

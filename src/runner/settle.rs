@@ -1,0 +1,170 @@
+//! Writing an ended attempt down, and completing it: branch, index, notes, state.
+//!
+//! First the task says all that is known and the branch move that is still to come; from there on recovery can
+//! finish alone. Then the branch moves by compare-and-swap: where it moved on the host meanwhile, the clone's tip
+//! stays pinned and the outcome is `diverged`. The host's index is made anew from the tree, never taken from the
+//! clone.
+
+use super::{
+    Run, RunnerError, claim::Claim, finish::Finished, follow::Ended, launch::Plan, prepare::Prepared,
+    spool::Spool,
+};
+use crate::{
+    guard::import::rebuild_index,
+    process::exit_word,
+    refs::{LedgerError, Oid, Pack, RefError, annotate, move_branch},
+    task::{Attempt, Event, Import, Mode, Outcome, Task, Usage},
+};
+
+/// Writes what is known, and the branch move that is still to come.
+pub(super) fn record(
+    run: &Run<'_>,
+    claim: &mut Claim,
+    pack: &mut Pack,
+    (prepared, plan, ended, spool): (&Prepared, &Plan, &Ended, &Spool),
+    finished: &Finished,
+) -> Result<(), RunnerError> {
+    std::fs::write(spool.dir().join("receipt-after"), finished.after.to_bytes())?;
+    let transcript = spool.transcript()?;
+    let errors = spool.errors()?;
+    let answer = spool.clean(ended.verdict.answer.as_bytes());
+    let claimed = &*claim;
+    let id = claimed.task().id.clone();
+    let stored = run.ledger.update_with(pack, &id, "runner", |update| {
+        claimed.check(update.task)?;
+        let illegal = |source| RunnerError::illegal(&id, source);
+        update
+            .transition(Event::End, finished.outcome.as_str())
+            .map_err(illegal)?;
+        describe(update.task, run, prepared, finished);
+        if let Some(attempt) = update.task.attempts.last_mut() {
+            describe_attempt(attempt, run, plan, ended);
+        }
+        let verdict = &ended.verdict;
+        update.task.usage = add_usage(update.task.usage.take(), verdict.usage.as_ref());
+        update.task.cost = verdict.cost.map_or(update.task.cost, |cost| {
+            Some(update.task.cost.unwrap_or(0.0) + cost)
+        });
+        let edit = &mut *update.edit;
+        edit.graft(claimed.path("after"), finished.after.snapshot.tree);
+        edit.json(claimed.path("receipt-after.json"), &finished.after.document())?;
+        edit.json(claimed.path("effects.json"), &finished.effects)?;
+        edit.file(claimed.path("transcript/0001.jsonl"), transcript.clone());
+        if !errors.is_empty() {
+            edit.file(claimed.path("stderr.log"), errors.clone());
+        }
+        if !answer.trim().is_empty() {
+            let name = if update.task.mode == Mode::Ask {
+                "answer"
+            } else {
+                "summary"
+            };
+            edit.file(format!("artifacts/{name}"), answer.clone());
+        }
+        Ok::<_, RunnerError>(())
+    })?;
+    claim.stored = stored;
+    Ok(())
+}
+
+fn describe(task: &mut Task, run: &Run<'_>, prepared: &Prepared, finished: &Finished) {
+    task.outcome = Some(finished.outcome);
+    task.reasons.clone_from(&finished.reasons);
+    task.import = finished.import.map(|(old, new)| Import {
+        name: prepared.branch.clone(),
+        old: old.to_string(),
+        new: new.to_string(),
+    });
+    if run.bwrap.is_none() {
+        task.reasons
+            .push("ran without a sandbox (T0): nothing was prevented, everything was watched".to_owned());
+    }
+}
+
+fn describe_attempt(attempt: &mut Attempt, run: &Run<'_>, plan: &Plan, ended: &Ended) {
+    let verdict = &ended.verdict;
+    attempt.session.clone_from(&verdict.session);
+    attempt.ended = Some(crate::refs::now());
+    attempt.exit = Some(exit_word(ended.status));
+    attempt.tier = Some(run.tier().as_str().to_owned());
+    attempt.argv = plan.recorded_argv();
+    attempt.env_names = plan.env_names();
+    attempt.usage.clone_from(&verdict.usage);
+    attempt.cost = verdict.cost;
+    attempt.denials = verdict.denials;
+}
+
+fn add_usage(sum: Option<Usage>, more: Option<&Usage>) -> Option<Usage> {
+    let Some(more) = more else { return sum };
+    let sum = sum.unwrap_or_default();
+    let add = |a: Option<u64>, b: Option<u64>| a.map_or(b, |a| Some(a + b.unwrap_or(0)));
+    Some(Usage {
+        input: add(sum.input, more.input),
+        output: add(sum.output, more.output),
+        cached: add(sum.cached, more.cached),
+    })
+}
+
+/// Completes the attempt; gives the outcome, which the branch may still have changed.
+pub(super) fn settle(
+    run: &Run<'_>,
+    claim: &mut Claim,
+    prepared: &Prepared,
+    mut finished: Finished,
+) -> Result<Outcome, RunnerError> {
+    let id = claim.task().id.clone();
+    if let Some((old, new)) = finished.import {
+        bring_branch(run, prepared, (old, new), &mut finished)?;
+    }
+    let (clone, repo) = (claim.task().clone.clone(), run.ledger.repo());
+    let note = format!("Khlone-Task: {id}\nKhlone-Clone: {clone}\n");
+    let notes: Vec<_> = finished
+        .effects
+        .commits
+        .iter()
+        .filter_map(|commit| Some((commit.parse().ok()?, note.clone())))
+        .collect();
+    annotate(repo, run.ledger.site(), &notes)?;
+    let claimed = &*claim;
+    let stored = run.ledger.update(&id, "runner", |update| {
+        claimed.check(update.task)?;
+        update.task.import = None;
+        update.task.outcome = Some(finished.outcome);
+        update.task.reasons.clone_from(&finished.reasons);
+        let illegal = |source| RunnerError::illegal(&id, source);
+        update
+            .transition(finished.outcome.event(), finished.outcome.as_str())
+            .map_err(illegal)
+    })?;
+    claim.stored = stored;
+    Ok(finished.outcome)
+}
+
+fn bring_branch(
+    run: &Run<'_>,
+    prepared: &Prepared,
+    (old, new): (Oid, Oid),
+    finished: &mut Finished,
+) -> Result<(), RunnerError> {
+    match move_branch(
+        run.ledger.repo(),
+        &prepared.branch,
+        Some(old),
+        new,
+        "khlone: import",
+    ) {
+        Ok(()) => {
+            let checkout = &prepared.checkout;
+            Ok(rebuild_index(&checkout.git_dir, &checkout.path, new)?)
+        }
+        Err(RefError::Moved { .. }) => {
+            finished.outcome = Outcome::Diverged;
+            finished.reasons.push(format!(
+                "{} moved on the host meanwhile; the clone's {new} is pinned",
+                prepared.branch
+            ));
+            Ok(())
+        }
+        Err(error) => Err(LedgerError::from(error).into()),
+    }
+}
