@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What a file is called until it is whole.
-const UNFINISHED: &[u8] = b".khlone-unfinished";
+pub(super) const UNFINISHED: &[u8] = b".khlone-unfinished";
 /// Ignored files up to here are compared before they are replaced.
 const COMPARED: u64 = 50 << 20;
 
@@ -109,6 +109,13 @@ impl Hands<'_> {
         }
         self.check(&fd, name, path)?;
         Ok(rustix::fs::unlinkat(&fd, name.as_bytes(), AtFlags::empty())?)
+    }
+
+    /// Removes what an earlier restore left when it was killed.
+    pub(super) fn remove_unfinished(&self, path: &[u8]) {
+        if let Ok(fd) = self.root.folder(split(path).0) {
+            let _ = rustix::fs::unlinkat(fd, UNFINISHED, AtFlags::empty());
+        }
     }
 
     /// Removes a folder if it is empty.

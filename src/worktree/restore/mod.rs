@@ -26,7 +26,7 @@ use crate::{
     refs::{Kind, ObjectSink},
     task::{Class, Explain},
 };
-use apply::Hands;
+use apply::{Hands, UNFINISHED};
 use target::Target;
 
 /// What a restore did.
@@ -145,6 +145,10 @@ impl Restored {
         let found = snapshot(source, &limits, Some(hands.now), &mut Forget)?.manifest;
         for (path, entry) in found.entries() {
             if entry.ignored || entry.kind == EntryKind::Folder || target.has(&path) {
+                continue;
+            }
+            if entry.name == UNFINISHED {
+                hands.remove_unfinished(&path);
                 continue;
             }
             match (entry.kind, hands.remove(&path)) {

@@ -194,7 +194,7 @@ impl<'a> Builder<'a> {
         tree: &mut Vec<TreeEntry>,
     ) -> Result<bool, SnapshotError> {
         if !self.is_kept(entry, known, pinned) {
-            match self.read(site, entry) {
+            match self.read(site, entry, pinned) {
                 Ok(()) => {}
                 Err(Reading::Gone) => return Ok(false),
                 Err(Reading::Refused) => {
@@ -237,7 +237,7 @@ impl<'a> Builder<'a> {
         in_index && (pinned.indexed || pinned.find(self.repo, &entry.name) == Some(oid))
     }
 
-    fn read(&mut self, site: &mut Site, entry: &mut Entry) -> Result<(), Reading> {
+    fn read(&mut self, site: &mut Site, entry: &mut Entry, pinned: &mut Pinned<'a>) -> Result<(), Reading> {
         let fd = match &site.fd {
             Some(fd) => fd,
             None => site.fd.insert(self.root.folder(&site.path)?),
@@ -257,9 +257,12 @@ impl<'a> Builder<'a> {
                 }
             }
         };
+        let oid = self.put(Kind::Blob, &bytes).map_err(Reading::Store)?;
         let regular = entry.kind == EntryKind::File;
-        entry.encoded = encode::refused(&entry.name, regular) || encode::hostile(&entry.name, &bytes);
-        entry.oid = Some(self.put(Kind::Blob, &bytes).map_err(Reading::Store)?);
+        // What stands under its own name in the commit can do no more harm in a snapshot.
+        entry.encoded = encode::refused(&entry.name, regular)
+            || encode::hostile(&entry.name, &bytes) && pinned.find(self.repo, &entry.name) != Some(oid);
+        entry.oid = Some(oid);
         Ok(())
     }
 }

@@ -18,6 +18,11 @@ const ATTRIBUTES_LINE: usize = 2048;
 /// Files whose content git reads, and which it wants to be regular.
 const JUDGED: [&str; 4] = [".gitmodules", ".gitattributes", ".gitignore", ".mailmap"];
 
+/// What NTFS makes of such names when it shortens them.
+const SHORT: [&str; 5] = ["git", "gitmod", "gitatt", "gitign", "mailma"];
+/// And when those are taken: some letters, and a hash of the name.
+const HASHED: [&str; 4] = ["gi7eba", "gi7d29", "gi250a", "maba30"];
+
 /// Why an entry of a snapshot does not stand under its own name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Marker {
@@ -93,7 +98,15 @@ fn unescape(tail: &[u8]) -> BString {
 
 /// Whether git, on some file system, refuses an entry of this name; `regular` tells whether it is a plain file.
 pub(super) fn refused(name: &[u8], regular: bool) -> bool {
-    if name.starts_with(PREFIX) || name.contains(&b'\\') || is_short_name(name) {
+    name.starts_with(PREFIX)
+        || name
+            .split(|&byte| byte == b'\\')
+            .any(|part| is_disguise(part, regular && part == name))
+}
+
+/// Whether a name, or what follows a backslash in one, is one of git's own on some file system.
+fn is_disguise(name: &[u8], regular: bool) -> bool {
+    if is_short_name(name) {
         return true;
     }
     if !matches!(name.first(), Some(b'.' | 0x80..)) {
@@ -114,12 +127,15 @@ pub(super) fn hostile(name: &[u8], content: &[u8]) -> bool {
     }
 }
 
-/// DOS short names of `.git…` and `.mailmap`: `GIT~1`, `GITMOD~2`, `gi7eba~1`.
+/// DOS short names of `.git…` and `.mailmap`: `GIT~1`, `GITMOD~2`, `gi7eba~1`, and the shorter `gi7~1000`.
 fn is_short_name(name: &[u8]) -> bool {
-    let Some(tilde) = name.iter().take(8).position(|&byte| byte == b'~') else {
+    let Some(tilde) = name.iter().take(7).position(|&byte| byte == b'~') else {
         return false;
     };
-    matches!(name[0], b'g' | b'G' | b'm' | b'M') && name.get(tilde + 1).is_some_and(u8::is_ascii_digit)
+    let head = name[..tilde].to_ascii_lowercase();
+    name.get(tilde + 1).is_some_and(u8::is_ascii_digit)
+        && (SHORT.iter().any(|it| it.as_bytes() == head)
+            || HASHED.iter().any(|it| it.as_bytes().starts_with(&head)))
 }
 
 /// The name as the most forgiving file system compares it: HFS ignores some characters, NTFS what follows a
@@ -155,15 +171,26 @@ fn is_harmless_module_line(line: &[u8]) -> bool {
     let Some((key, value)) = line.split_once_str("=") else {
         return false;
     };
-    match key.trim() {
-        b"path" | b"branch" => is_plain_word(value.trim()),
-        b"url" => value
-            .trim()
-            .strip_prefix(b"https://")
-            .or_else(|| value.trim().strip_prefix(b"ssh://"))
-            .is_some_and(is_plain_word),
+    let value = value.trim();
+    match key.trim().to_ascii_lowercase().as_slice() {
+        b"path" | b"branch" | b"shallow" | b"ignore" | b"fetchrecursesubmodules" => is_plain_word(value),
+        b"update" => matches!(value, b"checkout" | b"rebase" | b"merge" | b"none"),
+        b"url" => is_harmless_url(value),
         _ => false,
     }
+}
+
+fn is_harmless_url(mut url: &[u8]) -> bool {
+    for scheme in ["https://", "ssh://", "git@"] {
+        if let Some(rest) = url.strip_prefix(scheme.as_bytes()) {
+            return is_plain_word(&rest.replace(":", "/"));
+        }
+    }
+    let mut relative = false;
+    while let Some(rest) = url.strip_prefix(b"../").or_else(|| url.strip_prefix(b"./")) {
+        (url, relative) = (rest, true);
+    }
+    relative && is_plain_word(url)
 }
 
 fn is_plain_word(word: &[u8]) -> bool {
@@ -206,6 +233,9 @@ mod tests {
             b".GITMODULES",
             b"\xef\xbb\xbf.git",
             b"a\\.git",
+            b"a\\git~1",
+            b"~1000000",
+            b"gi7~1000",
             b".khlone-name=x",
         ] {
             assert!(refused(name, true), "{:?}", name.as_bstr());
@@ -221,6 +251,8 @@ mod tests {
             b".gitkeep",
             b"git",
             b"backup~1",
+            b"main~1",
+            b"dev\\x2ddisk",
             b"x.git",
             b"\xff\n",
         ] {
@@ -231,13 +263,12 @@ mod tests {
 
     #[test]
     fn content_decides_over_modules_and_attributes() {
-        let honest = b"[submodule \"lib/x\"]\n\tpath = lib/x\n\turl = https://example.org/x.git\n";
+        let honest = b"[submodule \"lib/x\"]\n\tpath = lib/x\n\turl = https://example.org/x.git\n\turl = ../y.git\n\turl = git@host:z.git\n";
         assert!(!hostile(b".gitmodules", honest));
         for bad in [
             "[submodule \"..\"]",
             "url = -oProxy",
             "update = !sh",
-            "url = ../../x",
             "[include]",
             "\u{0}",
         ] {
@@ -255,7 +286,7 @@ mod tests {
             let stored = stored(&name, regular);
             prop_assert_eq!(&decode(&stored).0, name.as_bstr());
             prop_assert!(stored.starts_with(PREFIX) || !refused(&stored, regular));
-            prop_assert!(!stored.contains(&b'\\') && !is_short_name(&stored) && fold(&stored) != b".git");
+            prop_assert!(stored.split(|&byte| byte == b'\\').all(|it| !is_short_name(it) && fold(it) != b".git"));
         }
 
         #[test]

@@ -197,6 +197,10 @@ fn no_name_is_too_nasty() {
         &b".GIT"[..],
         b"git~1",
         b"GITMOD~1",
+        b"gi7eba~1",
+        b"~1000000",
+        b"a\\git~1",
+        b"dev\\x2ddisk",
         b".gitmodules ",
         b"new\nline",
         b"\xff\xfe not utf-8",
@@ -256,6 +260,19 @@ fn honest_modules_and_attributes_stand_under_their_names() {
     lab.publish();
     assert_eq!(lab.paths(taken.tree)[..2], [".gitattributes", ".gitmodules"]);
     lab.push_checked(taken.tree);
+}
+
+#[test]
+fn what_the_commit_has_keeps_its_name_however_it_is_read() {
+    let mut lab = Lab::new(&[
+        (
+            ".gitmodules",
+            "[submodule \"x\"]\n\tpath = x\n\turl = file:///x\n",
+        ),
+        ("a\\b", "1\n"),
+    ]);
+    fs::remove_file(lab.index()).unwrap();
+    assert_eq!(lab.snap(None).tree, head_tree(&lab));
 }
 
 #[test]
