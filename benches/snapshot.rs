@@ -31,10 +31,7 @@ struct Bench {
 }
 
 fn main() {
-    let files = std::env::args()
-        .filter_map(|it| it.parse().ok())
-        .next()
-        .unwrap_or(20_000);
+    let files = std::env::args().find_map(|it| it.parse().ok()).unwrap_or(20_000);
     let dir = tempfile::tempdir().expect("a temporary folder");
     let bench = Bench::new(dir.path(), files);
     println!("{files} files, medians of {ROUNDS} rounds");
