@@ -187,13 +187,15 @@ fn explain(repo: &Repo, name: &str, error: git2::Error) -> RefError {
     }
 }
 
-/// A branch whose name is a folder of `name`.
+/// A branch whose name is a folder of `name`, or that has `name` as a folder.
 fn blocker(repo: &Repo, name: &str) -> Option<String> {
-    let parents = name.match_indices('/').map(|(at, _)| &name[..at]).skip(2);
-    parents
-        .filter(|parent| repo.ref_target(parent).ok().flatten().is_some())
-        .find_map(|parent| parent.strip_prefix("refs/heads/"))
-        .map(str::to_owned)
+    let short = |full: &str| full.strip_prefix("refs/heads/").map(str::to_owned);
+    let mut parents = name.match_indices('/').map(|(at, _)| &name[..at]).skip(2);
+    let parent = parents.find(|parent| repo.ref_target(parent).ok().flatten().is_some());
+    parent.and_then(short).or_else(|| {
+        let mut below = repo.git().references_glob(&format!("{name}/*")).ok()?;
+        below.names().find_map(|found| found.ok().and_then(short))
+    })
 }
 
 /// A held `.lock` file, removed when dropped unless it became the ref.

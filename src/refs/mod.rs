@@ -15,6 +15,7 @@ mod repo;
 mod site;
 mod tag;
 mod tree;
+mod undo;
 mod zones;
 
 pub use cas::{RefError, delete_ref, move_branch, update_ref};
@@ -29,6 +30,7 @@ pub use repo::{Head, Repo, RepoError};
 pub use site::{Site, SiteError, open_lock};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;
+pub use undo::{KeptClone, KeptFile, Undo};
 pub use zones::{Base, Crew, StoredZone, Zone};
 
 #[cfg(test)]

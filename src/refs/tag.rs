@@ -68,6 +68,13 @@ pub(super) fn zone_tag(zone: &ZoneId, branch: &str, tree: Oid, updated: i64) -> 
     text.into_bytes()
 }
 
+/// The tag object of a saved state.
+pub(super) fn undo_tag(n: u64, verb: &str, tree: Oid, at: i64) -> Vec<u8> {
+    let mut text = tag_head(&format!("undo-{n}"), tree, at);
+    text.push_str(&format!("before {verb}\n"));
+    text.into_bytes()
+}
+
 fn tag_head(name: &str, tree: Oid, time: i64) -> String {
     format!("object {tree}\ntype tree\ntag {name}\ntagger git-khlone <git-khlone@localhost> {time} +0000\n\n")
 }

@@ -102,6 +102,13 @@ impl Explain for ZoneError {
     }
 }
 
+impl StoredZone {
+    /// The tag that its ref points at.
+    pub(super) fn tag(&self) -> Oid {
+        self.tag
+    }
+}
+
 impl Ledger<'_> {
     /// Every zone.
     ///

@@ -6,6 +6,7 @@ pub mod copy;
 pub mod create;
 pub mod effects;
 pub mod include;
+pub mod keep;
 pub mod place;
 pub mod port;
 pub mod receipt;

@@ -50,8 +50,10 @@ pub fn sweep(holder: &Path) {
             delete(&entry.path());
         }
     }
-    // An empty holder goes too.
-    drop(fs::remove_dir(holder));
+    // An empty holder of ours goes too; one that the user named stays.
+    if holder.extension().is_some_and(|extension| extension == "khlone") {
+        drop(fs::remove_dir(holder));
+    }
 }
 
 fn aside(path: &Path) -> io::Result<Doomed> {

@@ -1,0 +1,175 @@
+//! What destructive verbs saved: `refs/khlone/undo/<n>/state`, a tag of a tree with `undo.json` and whatever
+//! files go with it, and `refs/khlone/undo/<n>/<clone>`, the tip that a clone's branch had.
+//!
+//! The tips are written first and the state last, so that a state always has its tips; tips without a state are
+//! left over from a kill and harm nobody. The verb goes on only when all of it is durable.
+
+use git2::{ObjectType, Oid};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Crew, Kind, Ledger, LedgerError, ObjectSink, Pack, TreeEdit, Zone, delete_ref, ledger::now, tag,
+    update_ref,
+};
+use crate::task::{CloneName, FORMAT, ZoneId, parse_versioned};
+
+/// Where saved states stand.
+const UNDO: &str = "refs/khlone/undo/";
+
+/// `undo.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// Version of the document.
+    pub format: u32,
+    /// Its number, in the order of saving.
+    pub n: u64,
+    /// What was done, in the words of the command line.
+    pub verb: String,
+    /// Seconds since the epoch.
+    pub at: i64,
+    /// The zone, as it was.
+    pub zone: Zone,
+    /// Its clones that were touched.
+    pub clones: Vec<KeptClone>,
+}
+
+/// A clone as a verb found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptClone {
+    /// Its document.
+    pub crew: Crew,
+    /// Where its branch stood, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<String>,
+    /// The work tree's snapshot, in `<clone>/work` of the state's tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<String>,
+    /// What was staged, as a tree, in `<clone>/index`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
+    /// Ignored files that were kept, in `<clone>/ignored`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<KeptFile>,
+    /// Ignored files and folders that were not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
+}
+
+/// An ignored file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Its path, as documents have it.
+    pub path: String,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its bytes.
+    pub blob: String,
+}
+
+impl Ledger<'_> {
+    /// Saves the state that a verb is about to change: durable when this returns. `files` go into the state's
+    /// tree; their new objects are in `pack`.
+    ///
+    /// # Errors
+    /// If the disk refuses; the verb must not go on then.
+    pub fn save_undo(
+        &self,
+        pack: &mut Pack,
+        verb: &str,
+        zone: &Zone,
+        clones: Vec<KeptClone>,
+        files: &mut TreeEdit,
+    ) -> Result<Undo, LedgerError> {
+        let last = self.undo_numbers()?.into_iter().max().unwrap_or(0);
+        let undo = Undo {
+            format: FORMAT,
+            n: last + 1,
+            verb: verb.to_owned(),
+            at: now(),
+            zone: zone.clone(),
+            clones,
+        };
+        for kept in &undo.clones {
+            if let Some(tip) = kept.tip.as_ref().and_then(|tip| tip.parse().ok()) {
+                update_ref(self.repo, &tip_ref(undo.n, &kept.crew.name), None, tip)?;
+            }
+        }
+        files.json("undo.json", &undo)?;
+        let tree = files.apply(self.repo, None, pack)?;
+        let tag = pack.put(Kind::Tag, &tag::undo_tag(undo.n, verb, tree, undo.at))?;
+        pack.publish()?;
+        update_ref(self.repo, &state_ref(undo.n), None, tag)?;
+        Ok(undo)
+    }
+
+    /// Every saved state, newest first, with its tree.
+    ///
+    /// # Errors
+    /// If git cannot read, or a document is newer or broken.
+    pub fn undos(&self) -> Result<Vec<(Undo, Oid)>, LedgerError> {
+        let mut numbers = self.undo_numbers()?;
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        let mut undos = Vec::new();
+        for n in numbers {
+            let name = state_ref(n);
+            let Some(tag) = self.repo.ref_target(&name)? else {
+                continue;
+            };
+            let tree = self
+                .repo
+                .git()
+                .find_object(tag, None)?
+                .peel(ObjectType::Tree)?
+                .id();
+            let bytes = self.file_at(tree, "undo.json")?.unwrap_or_default();
+            let undo = parse_versioned("undo.json", &bytes)
+                .map_err(|source| LedgerError::Format { name, source })?;
+            undos.push((undo, tree));
+        }
+        Ok(undos)
+    }
+
+    /// Forgets a saved state.
+    ///
+    /// # Errors
+    /// If git refuses; what is left is still a whole state or tips alone.
+    pub fn forget_undo(&self, undo: &Undo) -> Result<(), LedgerError> {
+        let names = undo.clones.iter().map(|kept| tip_ref(undo.n, &kept.crew.name));
+        for name in std::iter::once(state_ref(undo.n)).chain(names) {
+            if let Some(oid) = self.repo.ref_target(&name)? {
+                delete_ref(self.repo, &name, oid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a zone's ref away, if it is still as `stored` has it.
+    ///
+    /// # Errors
+    /// If the zone changed meanwhile, or git refuses.
+    pub fn remove_zone(&self, id: &ZoneId, stored: &super::StoredZone) -> Result<(), LedgerError> {
+        Ok(delete_ref(self.repo, &super::zone_ref(id), stored.tag())?)
+    }
+
+    /// The numbers in use, also those of tips without a state.
+    fn undo_numbers(&self) -> Result<Vec<u64>, LedgerError> {
+        let mut numbers = Vec::new();
+        for name in self.repo.git().references_glob(&format!("{UNDO}*"))?.names() {
+            let number: Option<u64> = name?
+                .strip_prefix(UNDO)
+                .and_then(|rest| rest.split('/').next()?.parse().ok());
+            numbers.extend(number);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+}
+
+fn state_ref(n: u64) -> String {
+    format!("{UNDO}{n}/state")
+}
+
+fn tip_ref(n: u64, clone: &CloneName) -> String {
+    format!("{UNDO}{n}/{clone}")
+}
