@@ -3,9 +3,15 @@
 pub mod advance;
 mod crew;
 mod dispatch;
+pub mod hold;
 pub mod landing;
 pub mod merge;
+pub mod open;
+pub mod prune;
+pub mod removal;
+pub mod repair;
 mod resolve;
+pub mod undo;
 pub mod update;
 
 pub use crew::{CrewError, Hero, Pick, pick};

@@ -16,3 +16,4 @@ mod scratch;
 mod terminal;
 mod tools;
 mod worktree_life;
+mod zone_life;

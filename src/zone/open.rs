@@ -1,0 +1,158 @@
+//! `zone new`: a branch to work on, and its zone in the ledger.
+
+use git2::{Branch, ErrorCode, ObjectType, Oid};
+
+use crate::{
+    refs::{Base, Ledger, LedgerError, RefError, StoredZone, Zone, branch_ref, move_branch},
+    task::{Class, Explain, FORMAT, ZoneId},
+};
+
+/// A zone that is there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its id.
+    pub id: ZoneId,
+    /// Where its branch stands.
+    pub tip: Oid,
+    /// The branch was made now.
+    pub is_new_branch: bool,
+    /// The zone was not in the ledger before.
+    pub is_new_zone: bool,
+}
+
+/// A zone that was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// git would not take the name.
+    #[error("`{0}` is no branch name that git takes")]
+    Name(String),
+    /// The base names no commit.
+    #[error("`{0}` names no commit here")]
+    NoBase(String),
+    /// There is nothing to start from.
+    #[error("this repository has no commits yet, so no branch can start")]
+    Empty,
+    /// The branch is there and a base was given.
+    #[error("branch {0} is there already, at another commit than {1}")]
+    Exists(String, String),
+    /// Two branch names share an id.
+    #[error("branches {0} and {1} have the same short id {2}")]
+    Collision(String, String, ZoneId),
+    /// The branch could not be made.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The repository could not be read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+}
+
+impl Explain for OpenError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Name(_) => Class::Usage,
+            Self::NoBase(_) => Class::NotFound,
+            Self::Empty | Self::Exists(..) | Self::Collision(..) => Class::Refused,
+            Self::Ref(error) => error.class(),
+            Self::Ledger(error) => error.class(),
+            Self::Git(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Name(_) => Some("git check-ref-format --branch NAME".to_owned()),
+            Self::NoBase(_) => Some("git branch --all".to_owned()),
+            Self::Empty => Some("git commit --allow-empty -m 'First commit'".to_owned()),
+            Self::Exists(branch, _) => Some(format!("git khlone zone new {branch}")),
+            Self::Collision(..) | Self::Git(_) => None,
+            Self::Ref(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
+        }
+    }
+}
+
+/// Makes the zone of `branch`, and the branch itself at `base` (else HEAD) if it is not there yet.
+///
+/// # Errors
+/// [`OpenError`]; at most the branch has been made then.
+pub fn open(ledger: &Ledger<'_>, branch: &str, base: Option<&str>) -> Result<Opened, OpenError> {
+    let repo = ledger.repo();
+    if !Branch::name_is_valid(branch)? {
+        return Err(OpenError::Name(branch.to_owned()));
+    }
+    let name = branch_ref(branch);
+    let there = repo.ref_target(&name)?;
+    let (tip, made_from) = match (there, base) {
+        (Some(tip), None) => (tip, None),
+        (Some(tip), Some(base)) if commit(ledger, base)? == tip => (tip, None),
+        (Some(_), Some(base)) => return Err(OpenError::Exists(branch.to_owned(), base.to_owned())),
+        (None, base) => {
+            let base = base.unwrap_or("HEAD");
+            let tip = commit(ledger, base)?;
+            move_branch(repo, &name, None, tip, &format!("branch: Created from {base}"))?;
+            (tip, Some(base))
+        }
+    };
+    let id = ZoneId::of_branch(branch);
+    let is_new_zone = enter(ledger, &id, branch, made_from.map(|base| (base, tip)))?;
+    Ok(Opened {
+        id,
+        tip,
+        is_new_branch: made_from.is_some(),
+        is_new_zone,
+    })
+}
+
+/// The commit that a revision names.
+fn commit(ledger: &Ledger<'_>, base: &str) -> Result<Oid, OpenError> {
+    let git = ledger.repo().git();
+    let found = git
+        .revparse_single(base)
+        .and_then(|object| object.peel(ObjectType::Commit));
+    match found {
+        Ok(object) => Ok(object.id()),
+        Err(_)
+            if base == "HEAD"
+                && git
+                    .head()
+                    .is_err_and(|error| error.code() == ErrorCode::UnbornBranch) =>
+        {
+            Err(OpenError::Empty)
+        }
+        Err(_) => Err(OpenError::NoBase(base.to_owned())),
+    }
+}
+
+fn enter(
+    ledger: &Ledger<'_>,
+    id: &ZoneId,
+    branch: &str,
+    base: Option<(&str, Oid)>,
+) -> Result<bool, OpenError> {
+    let is_new = ledger.zone(id)?.is_none();
+    let zone = Zone {
+        format: FORMAT,
+        id: id.clone(),
+        branch: branch.to_owned(),
+        base: base.map(|(name, oid)| Base {
+            name: name.to_owned(),
+            oid: oid.to_string(),
+        }),
+        created: jiff::Timestamp::now().as_second(),
+        unknown: serde_json::Map::new(),
+    };
+    ledger.update_zone(id, Some(&zone), |stored: &mut StoredZone| {
+        if stored.zone.branch == branch {
+            Ok(is_new)
+        } else {
+            Err(OpenError::Collision(
+                branch.to_owned(),
+                stored.zone.branch.clone(),
+                id.clone(),
+            ))
+        }
+    })
+}

@@ -1,0 +1,87 @@
+//! Why a zone was not removed.
+
+use std::{io, path::PathBuf};
+
+use super::Stake;
+use crate::{
+    process::ProcessError,
+    refs::LedgerError,
+    task::{Class, Explain, Status, TaskId},
+    worktree::snapshot::SnapshotError,
+    zone::{advance::AdvanceError, hold::HoldError},
+};
+
+/// A zone that was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemovalError {
+    /// Something would go that is nowhere else.
+    #[error("{}; it would be saved, and go", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    AtStake(Vec<Stake>),
+    /// A task is under way.
+    #[error("{0} is {1}")]
+    Active(TaskId, Status),
+    /// A clone is at work.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
+    /// It cannot be told what has landed.
+    #[error(transparent)]
+    Standing(#[from] AdvanceError),
+    /// The state could not be saved.
+    #[error(transparent)]
+    Save(#[from] SnapshotError),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The repository could not be read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// git failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The disk refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: io::Error,
+    },
+}
+
+impl Explain for RemovalError {
+    fn class(&self) -> Class {
+        match self {
+            Self::AtStake(_) | Self::Active(..) => Class::Refused,
+            Self::Hold(error) => error.class(),
+            Self::Standing(error) => error.class(),
+            Self::Save(error) => error.class(),
+            Self::Ledger(error) => error.class(),
+            Self::Process(error) => error.class(),
+            Self::Git(_) | Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::AtStake(stakes) => {
+                let clone = stakes
+                    .iter()
+                    .find(|stake| stake.unlanded > 0)
+                    .map(|stake| &stake.clone);
+                Some(clone.map_or_else(
+                    || "--force saves it and removes it; git khlone undo brings it back".to_owned(),
+                    |clone| {
+                        format!("git khlone land {clone}, or --force, which saves it for git khlone undo")
+                    },
+                ))
+            }
+            Self::Active(id, _) => Some(format!("git khlone cancel {id}")),
+            Self::Hold(error) => error.hint(),
+            Self::Standing(error) => error.hint(),
+            Self::Save(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+            Self::Git(_) | Self::Io { .. } => None,
+        }
+    }
+}

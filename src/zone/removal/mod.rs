@@ -1,0 +1,187 @@
+//! `zone remove`: a zone's clones, their worktrees and branches, and its place in the ledger go; its own branch and
+//! the record of its tasks stay.
+//!
+//! What is not landed or not committed refuses the removal, named. With `force` it goes too; but everything, at
+//! stake or not, is saved first (see [`crate::refs::Undo`]) and `undo` brings it back. Nothing is removed before
+//! the save is durable. Killed half way, the zone is still in the ledger with the clones that are left, and the
+//! same command finishes it.
+
+mod error;
+mod stake;
+
+use git2::Oid;
+
+pub use error::RemovalError;
+pub use stake::{Stake, stakes};
+
+use super::hold::hold;
+use crate::{
+    refs::{
+        Crew, KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref,
+        delete_ref,
+    },
+    task::{CloneName, Event, Status, TaskId, ZoneId},
+    worktree::{checkout::Checkout, keep::keep, remove},
+};
+
+/// What went.
+#[derive(Debug)]
+pub struct Removed {
+    /// The zone's branch, which stays.
+    pub branch: String,
+    /// Its clones.
+    pub clones: Vec<CloneName>,
+    /// Tasks that were waiting and are cancelled now.
+    pub cancelled: Vec<TaskId>,
+    /// The number of the saved state.
+    pub undo: u64,
+    /// Ignored files and folders that were not saved: `clone: path`.
+    pub lost: Vec<String>,
+}
+
+/// Removes a zone.
+///
+/// # Errors
+/// [`RemovalError::AtStake`] without `force`, if something would go that is nowhere else; nothing has changed then.
+pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, RemovalError> {
+    let Some(stored) = ledger.zone(id)? else {
+        return Err(LedgerError::NoZone(id.clone()).into());
+    };
+    let held = stored.crew.keys().map(|clone| hold(ledger.site(), id, clone));
+    let _held: Vec<_> = held.collect::<Result<_, _>>()?;
+    let tasks = ledger
+        .heads()?
+        .into_iter()
+        .filter(|head| head.zone == *id && !head.status.is_over());
+    let is_active = |status: Status| status.is_active() || (status == Status::Interrupted && !force);
+    let (active, waiting): (Vec<_>, Vec<_>) = tasks.partition(|head| is_active(head.status));
+    if let Some(active) = active.into_iter().next() {
+        return Err(RemovalError::Active(active.id, active.status));
+    }
+    let at_stake: Vec<_> = stakes(ledger, &stored)?
+        .into_iter()
+        .filter(Stake::is_something)
+        .collect();
+    if !force && !at_stake.is_empty() {
+        return Err(RemovalError::AtStake(at_stake));
+    }
+    let undo = save(ledger, &stored)?;
+    // What an interrupted task has not brought home yet is in its clone's own git folder, which stays then.
+    let is_interrupted = waiting.iter().any(|head| head.status == Status::Interrupted);
+    let mut cancelled = Vec::new();
+    for head in waiting {
+        ledger.update(&head.id, "cli", |update: &mut Update<'_>| {
+            let moved = update.transition(Event::Cancel, "its zone was removed");
+            moved.map_err(|source| LedgerError::Illegal {
+                id: head.id.clone(),
+                source,
+            })
+        })?;
+        cancelled.push(head.id);
+    }
+    take_away(ledger, &stored, &undo, is_interrupted)?;
+    let lost = undo.clones.iter().flat_map(|kept| {
+        let name = &kept.crew.name;
+        kept.lost.iter().map(move |path| format!("{name}: {path}"))
+    });
+    Ok(Removed {
+        branch: stored.zone.branch.clone(),
+        clones: stored.crew.keys().cloned().collect(),
+        cancelled,
+        undo: undo.n,
+        lost: lost.collect(),
+    })
+}
+
+/// Saves every clone as it stands.
+fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> {
+    let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
+    let mut files = TreeEdit::default();
+    let mut clones = Vec::new();
+    for crew in stored.crew.values() {
+        clones.push(save_clone(ledger, crew, &mut pack, &mut files)?);
+    }
+    Ok(ledger.save_undo(&mut pack, "zone remove", &stored.zone, clones, &mut files)?)
+}
+
+fn save_clone(
+    ledger: &Ledger<'_>,
+    crew: &Crew,
+    pack: &mut Pack,
+    files: &mut TreeEdit,
+) -> Result<KeptClone, RemovalError> {
+    let repo = ledger.repo();
+    let tip = repo.ref_target(&branch_ref(&crew.branch))?;
+    let mut saved = KeptClone {
+        crew: crew.clone(),
+        tip: tip.map(|tip| tip.to_string()),
+        work: None,
+        index: None,
+        ignored: Vec::new(),
+        lost: Vec::new(),
+    };
+    let present = worktree_of(ledger, crew).filter(|checkout| checkout.path.is_dir());
+    if let Some(checkout) = present {
+        let kept = keep(repo, &checkout, tip, pack)?;
+        let name = &crew.name;
+        files.graft(format!("{name}/work"), kept.work);
+        let grafts = [("index", kept.index), ("ignored", kept.ignored_tree)];
+        for (folder, tree) in grafts {
+            if let Some(tree) = tree {
+                files.graft(format!("{name}/{folder}"), tree);
+            }
+        }
+        saved.work = Some(kept.work.to_string());
+        saved.index = kept.index.map(|tree| tree.to_string());
+        saved.ignored = kept.ignored;
+        saved.lost = kept.lost;
+    }
+    Ok(saved)
+}
+
+/// Worktrees, branches, private git folders; then the zone; last the bytes on the disk.
+fn take_away(
+    ledger: &Ledger<'_>,
+    stored: &StoredZone,
+    undo: &Undo,
+    keep_private: bool,
+) -> Result<(), RemovalError> {
+    let mut doomed = Vec::new();
+    for kept in &undo.clones {
+        let crew = &kept.crew;
+        if let Some(checkout) = worktree_of(ledger, crew) {
+            doomed.push(remove::discard(&checkout).map_err(|source| RemovalError::Io {
+                path: checkout.path.clone(),
+                source,
+            })?);
+        }
+        if let Some(tip) = kept.tip.as_ref().and_then(|tip| tip.parse::<Oid>().ok()) {
+            delete_ref(ledger.repo(), &branch_ref(&crew.branch), tip).map_err(LedgerError::from)?;
+        }
+        let private = format!("gitdirs/{}.{}", stored.zone.id, crew.name);
+        if !keep_private {
+            drop(std::fs::remove_dir_all(ledger.site().dir().join(private)));
+        }
+    }
+    ledger.remove_zone(&stored.zone.id, stored)?;
+    for dir in doomed {
+        dir.sweep();
+    }
+    for kept in &undo.clones {
+        if let Some(holder) = kept
+            .crew
+            .path
+            .as_ref()
+            .and_then(|path| std::path::Path::new(path).parent())
+        {
+            remove::sweep(holder);
+        }
+    }
+    Ok(())
+}
+
+/// The worktree that git knows at a clone's place.
+pub(super) fn worktree_of(ledger: &Ledger<'_>, crew: &Crew) -> Option<Checkout> {
+    let path = crew.path.as_ref()?;
+    Checkout::linked_at(ledger.repo().common_dir(), path.as_ref())
+}

@@ -1,0 +1,134 @@
+//! What would be lost with a clone.
+
+use std::fmt;
+
+use bstr::BString;
+use git2::Oid;
+
+use super::{RemovalError, worktree_of};
+use crate::{
+    refs::{Crew, Ledger, Repo, StoredZone, branch_ref},
+    task::CloneName,
+    worktree::{
+        carry::{changes, listed},
+        checkout::LOCK_WORDS,
+    },
+    zone::advance::is_contained,
+};
+
+/// What is at stake in a clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stake {
+    /// The clone.
+    pub clone: CloneName,
+    /// Files that are changed, staged or untracked.
+    pub uncommitted: Vec<BString>,
+    /// Commits that are on no other branch, here or at a remote.
+    pub unlanded: usize,
+    /// A merge, rebase or the like that stands half done.
+    pub unfinished: Option<&'static str>,
+    /// Why the user has locked the worktree.
+    pub locked: Option<String>,
+}
+
+impl Stake {
+    /// Whether anything is.
+    pub fn is_something(&self) -> bool {
+        !self.uncommitted.is_empty()
+            || self.unlanded > 0
+            || self.unfinished.is_some()
+            || self.locked.is_some()
+    }
+}
+
+impl fmt::Display for Stake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        match self.unlanded {
+            0 => {}
+            1 => parts.push("1 commit that has not landed".to_owned()),
+            n => parts.push(format!("{n} commits that have not landed")),
+        }
+        if !self.uncommitted.is_empty() {
+            parts.push(format!("uncommitted changes in {}", listed(&self.uncommitted)));
+        }
+        parts.extend(self.unfinished.map(|what| format!("a {what} in progress")));
+        parts.extend(
+            self.locked
+                .as_ref()
+                .map(|why| format!("a locked worktree ({why})")),
+        );
+        write!(f, "{} has {}", self.clone, parts.join(" and "))
+    }
+}
+
+/// What is at stake in each clone of a zone.
+///
+/// # Errors
+/// If git cannot tell.
+pub fn stakes(ledger: &Ledger<'_>, zone: &StoredZone) -> Result<Vec<Stake>, RemovalError> {
+    let zone_tip = ledger.repo().ref_target(&branch_ref(&zone.zone.branch))?;
+    zone.crew
+        .values()
+        .map(|crew| stake(ledger, crew, zone_tip))
+        .collect()
+}
+
+fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stake, RemovalError> {
+    let mut stake = Stake {
+        clone: crew.name.clone(),
+        uncommitted: Vec::new(),
+        unlanded: 0,
+        unfinished: None,
+        locked: None,
+    };
+    if let Some(tip) = ledger.repo().ref_target(&branch_ref(&crew.branch))? {
+        stake.unlanded = unlanded(ledger, tip, zone_tip)?;
+    }
+    let Some(checkout) = worktree_of(ledger, crew) else {
+        return Ok(stake);
+    };
+    stake.locked = checkout
+        .lock_reason()
+        .filter(|reason| !reason.starts_with(LOCK_WORDS));
+    stake.unfinished = checkout.unfinished();
+    // What was never whole, or is gone, holds nobody's work.
+    if checkout.path.is_dir() && !checkout.is_half_made() {
+        stake.uncommitted = changes(&checkout, true)?;
+    }
+    Ok(stake)
+}
+
+/// The commits of `tip` that would be on no branch without it, unless all they change is in the zone.
+fn unlanded(ledger: &Ledger<'_>, tip: Oid, zone_tip: Option<Oid>) -> Result<usize, RemovalError> {
+    let own = only_here(ledger.repo(), tip, &clone_branches(ledger)?)?;
+    match zone_tip {
+        Some(zone_tip) if own > 0 && is_contained(ledger.repo(), tip, zone_tip)? => Ok(0),
+        _ => Ok(own),
+    }
+}
+
+fn clone_branches(ledger: &Ledger<'_>) -> Result<Vec<String>, RemovalError> {
+    let zones = ledger.zones()?;
+    let crew = zones.iter().flat_map(|zone| zone.crew.values());
+    Ok(crew.map(|member| branch_ref(&member.branch)).collect())
+}
+
+fn only_here(repo: &Repo, tip: Oid, clones: &[String]) -> Result<usize, git2::Error> {
+    let mut walk = repo.git().revwalk()?;
+    walk.push(tip)?;
+    for reference in repo.git().references()? {
+        let reference = reference?;
+        let Ok(name) = reference.name() else { continue };
+        let is_kept = name.starts_with("refs/heads/")
+            || name.starts_with("refs/remotes/")
+            || name.starts_with("refs/tags/");
+        if !is_kept || clones.iter().any(|clone| clone == name) {
+            continue;
+        }
+        if let Some(commit) = reference.peel_to_commit().ok().map(|commit| commit.id()) {
+            walk.hide(commit)?;
+        }
+    }
+    Ok(walk.count())
+}

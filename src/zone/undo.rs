@@ -1,0 +1,209 @@
+//! `undo`: what a destructive verb saved comes back.
+//!
+//! The zone and its clones first, then branch and worktree of each, then files, what was staged, and ignored files.
+//! Nothing that is there now is overwritten: a branch that stands elsewhere, or a clone of the same name that was
+//! enrolled meanwhile, refuses the whole before anything is changed. Killed half way, it can be run again; the
+//! saved state is forgotten last.
+
+use std::{io, path::PathBuf};
+
+use git2::Oid;
+
+use crate::{
+    process::ProcessError,
+    refs::{KeptClone, Ledger, LedgerError, MemorySink, StoredZone, Undo, branch_ref},
+    task::{Class, CloneName, Explain, ZoneId},
+    worktree::{
+        checkout::Checkout,
+        create::{CreateError, Want, ensure},
+        keep::put_back,
+        restore::{RestoreError, Restored, restore},
+        snapshot::{Limits, SnapshotError, Source, snapshot},
+    },
+};
+
+/// What came back.
+#[derive(Debug)]
+pub struct Undone {
+    /// What was undone.
+    pub verb: String,
+    /// The zone.
+    pub zone: ZoneId,
+    /// Its clones.
+    pub clones: Vec<CloneName>,
+    /// Paths that could not be put back, with the reason: `clone: path: why`.
+    pub kept: Vec<String>,
+    /// Ignored files and folders that had not been saved: `clone: path`.
+    pub lost: Vec<String>,
+}
+
+/// A state that was not brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// Nothing is saved under this number, or at all.
+    #[error("{}", .0.map_or_else(|| "there is nothing to undo".to_owned(), |n| format!("nothing is saved as {n}")))]
+    Nothing(Option<u64>),
+    /// Something stands where it would go.
+    #[error("{0} is there again and stands elsewhere; nothing was changed")]
+    Taken(String),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A worktree cannot be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// A worktree cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Files cannot be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// git failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The disk refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        source: io::Error,
+    },
+}
+
+impl Explain for UndoError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Nothing(_) => Class::NotFound,
+            Self::Taken(_) => Class::Refused,
+            Self::Ledger(error) => error.class(),
+            Self::Create(error) => error.class(),
+            Self::Snapshot(error) => error.class(),
+            Self::Restore(error) => error.class(),
+            Self::Process(error) => error.class(),
+            Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Nothing(_) => Some("git khlone undo --list".to_owned()),
+            Self::Taken(_) | Self::Process(_) | Self::Io { .. } => None,
+            Self::Ledger(error) => error.hint(),
+            Self::Create(error) => error.hint(),
+            Self::Snapshot(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
+        }
+    }
+}
+
+/// Brings back what was saved under `n`, or last.
+///
+/// # Errors
+/// [`UndoError`]; what was saved stays saved then.
+pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
+    let saved = ledger.undos()?.into_iter().map(|(undo, _)| undo);
+    let saved = saved.into_iter().find(|undo| n.is_none_or(|n| undo.n == n));
+    let saved = saved.ok_or(UndoError::Nothing(n))?;
+    check(ledger, &saved)?;
+    ledger.update_zone(&saved.zone.id, Some(&saved.zone), |stored: &mut StoredZone| {
+        for kept in &saved.clones {
+            stored
+                .crew
+                .entry(kept.crew.name.clone())
+                .or_insert_with(|| kept.crew.clone());
+        }
+        Ok::<_, UndoError>(())
+    })?;
+    let mut undone = Undone {
+        verb: saved.verb.clone(),
+        zone: saved.zone.id.clone(),
+        clones: Vec::new(),
+        kept: Vec::new(),
+        lost: Vec::new(),
+    };
+    for kept in &saved.clones {
+        let name = &kept.crew.name;
+        let restored = bring_back(ledger, kept)?;
+        undone.kept.extend(
+            restored
+                .kept
+                .iter()
+                .map(|left| format!("{name}: {}: {}", left.path, left.why)),
+        );
+        undone
+            .lost
+            .extend(kept.lost.iter().map(|path| format!("{name}: {path}")));
+        undone.clones.push(name.clone());
+    }
+    ledger.forget_undo(&saved)?;
+    Ok(undone)
+}
+
+/// Refuses if a branch or clone of the saved state is there again as something else.
+fn check(ledger: &Ledger<'_>, saved: &Undo) -> Result<(), UndoError> {
+    let zone = ledger.zone(&saved.zone.id)?;
+    for kept in &saved.clones {
+        let branch = branch_ref(&kept.crew.branch);
+        let tip = ledger.repo().ref_target(&branch).map_err(LedgerError::from)?;
+        if tip.is_some() && tip.map(|tip| tip.to_string()) != kept.tip {
+            return Err(UndoError::Taken(format!("branch {}", kept.crew.branch)));
+        }
+        let now = zone.as_ref().and_then(|zone| zone.crew.get(&kept.crew.name));
+        if now.is_some_and(|now| now.created != kept.crew.created) {
+            return Err(UndoError::Taken(format!("clone {}", kept.crew.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Branch, worktree and files of one clone.
+fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoError> {
+    let repo = ledger.repo();
+    let oid = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Oid>().ok());
+    let Some(tip) = oid(&kept.tip) else {
+        return Ok(Restored::default());
+    };
+    let Some(place) = kept.crew.path.as_ref() else {
+        let moved = crate::refs::move_branch(repo, &branch_ref(&kept.crew.branch), None, tip, "khlone undo");
+        return match moved {
+            Ok(()) | Err(crate::refs::RefError::Moved { .. }) => Ok(Restored::default()),
+            Err(error) => Err(LedgerError::from(error).into()),
+        };
+    };
+    let want = Want {
+        place: place.as_ref(),
+        branch: &kept.crew.branch,
+        start: tip,
+        folders: &[],
+    };
+    let checkout = ensure(repo, &want)?.checkout;
+    let Some(work) = oid(&kept.work) else {
+        return Ok(Restored::default());
+    };
+    let restored = files_back(ledger, &checkout, tip, work)?;
+    if let Some(index) = &kept.index {
+        checkout.git().args(["read-tree", index]).output()?;
+    }
+    let blob = |oid: &str| {
+        let oid = oid.parse().map_err(io::Error::other)?;
+        let blob = repo.git().find_blob(oid).map_err(io::Error::other)?;
+        Ok(blob.content().to_vec())
+    };
+    put_back(&checkout, &kept.ignored, blob).map_err(|source| UndoError::Io {
+        path: checkout.path.clone(),
+        source,
+    })?;
+    Ok(restored)
+}
+
+fn files_back(ledger: &Ledger<'_>, checkout: &Checkout, tip: Oid, work: Oid) -> Result<Restored, UndoError> {
+    let source = Source {
+        work_dir: &checkout.path,
+        index: &checkout.git_dir.join("index"),
+        repo: ledger.repo(),
+        pinned: Some(tip),
+    };
+    let now = snapshot(&source, &Limits::default(), None, &mut MemorySink::default())?;
+    Ok(restore(&source, work, &now.manifest)?)
+}
