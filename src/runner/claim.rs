@@ -34,27 +34,12 @@ impl Claim {
     /// [`RunnerError::Busy`] if someone else runs it, its clone, or its last attempt still; [`RunnerError::Owner`]
     /// if the task is another site's.
     pub(super) fn take(ledger: &Ledger<'_>, id: &TaskId) -> Result<Self, RunnerError> {
-        let stored = ledger.task(id)?;
+        let (stored, clone_lock) = Self::alone(ledger, id)?;
+        let busy = || RunnerError::Busy(id.clone());
         let task = &stored.task;
-        if task.owner != *ledger.site().owner() {
-            return Err(RunnerError::Owner(id.clone()));
-        }
         task.status
             .next(Event::Start)
-            .map_err(|source| LedgerError::Illegal {
-                id: id.clone(),
-                source,
-            })?;
-        let busy = || RunnerError::Busy(id.clone());
-        let clones = ledger.site().dir().join("clones");
-        spool::make_dir(&clones)?;
-        let clone_lock =
-            try_lock(&clones.join(format!("{}.{}.lock", task.zone, task.clone)))?.ok_or_else(busy)?;
-        if let Some(last) = task.last_attempt()
-            && !is_free(ledger, id, last.n)?
-        {
-            return Err(busy());
-        }
+            .map_err(|source| RunnerError::illegal(id, source))?;
         let n = task.last_attempt().map_or(0, |last| last.n) + 1;
         let dir = ledger.site().attempt_dir(id, n);
         spool::make_dir(&dir)?;
@@ -92,6 +77,56 @@ impl Claim {
             generation,
             _locks: [clone_lock, runner_lock],
         })
+    }
+
+    /// Takes over a task whose last attempt has died after writing all of it down: no new attempt begins.
+    ///
+    /// # Errors
+    /// As [`Claim::take`].
+    pub(super) fn take_over(ledger: &Ledger<'_>, id: &TaskId) -> Result<Self, RunnerError> {
+        let (stored, clone_lock) = Self::alone(ledger, id)?;
+        let busy = || RunnerError::Busy(id.clone());
+        let n = stored.task.last_attempt().map_or(1, |last| last.n);
+        let dir = ledger.site().attempt_dir(id, n);
+        spool::make_dir(&dir)?;
+        let runner_lock = try_lock(&dir.join("runner.lock"))?.ok_or_else(busy)?;
+        let attempt_lock = try_lock(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
+        let seen = stored.task.generation;
+        let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
+            if update.task.generation != seen {
+                return Err(busy());
+            }
+            update.task.generation += 1;
+            Ok(())
+        })?;
+        let generation = stored.task.generation;
+        Ok(Self {
+            stored,
+            n,
+            dir,
+            attempt_lock,
+            generation,
+            _locks: [clone_lock, runner_lock],
+        })
+    }
+
+    /// The task and its clone's lock, with nothing of its last attempt alive.
+    fn alone(ledger: &Ledger<'_>, id: &TaskId) -> Result<(Stored, File), RunnerError> {
+        let stored = ledger.task(id)?;
+        let task = &stored.task;
+        if task.owner != *ledger.site().owner() {
+            return Err(RunnerError::Owner(id.clone()));
+        }
+        let busy = || RunnerError::Busy(id.clone());
+        let clones = ledger.site().dir().join("clones");
+        spool::make_dir(&clones)?;
+        let lock = try_lock(&clones.join(format!("{}.{}.lock", task.zone, task.clone)))?.ok_or_else(busy)?;
+        if let Some(last) = task.last_attempt()
+            && !is_free(ledger, id, last.n)?
+        {
+            return Err(busy());
+        }
+        Ok((stored, lock))
     }
 
     /// The task as this attempt last wrote it.

@@ -7,6 +7,7 @@
 
 mod claim;
 mod commit;
+mod complete;
 mod control;
 mod error;
 mod finish;
@@ -71,6 +72,9 @@ impl Run<'_> {
 /// wrong in between is the attempt's outcome.
 pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Outcome, RunnerError> {
     let stored = ledger.task(id)?;
+    if complete::is_due(&stored.task) {
+        return complete::complete(ledger, id);
+    }
     let config = ledger
         .file(&stored, "config.json")?
         .unwrap_or_else(|| b"{}".to_vec());

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     guard::import::rebuild_index,
     process::exit_word,
-    refs::{LedgerError, Oid, Pack, RefError, annotate, move_branch},
+    refs::{Ledger, LedgerError, Oid, Pack, RefError, annotate, move_branch},
     task::{Attempt, Event, Import, Mode, Outcome, Task, Usage},
 };
 
@@ -116,15 +116,7 @@ pub(super) fn settle(
     if let Some((old, new)) = finished.import {
         bring_branch(run, prepared, (old, new), &mut finished)?;
     }
-    let (clone, repo) = (claim.task().clone.clone(), run.ledger.repo());
-    let note = format!("Khlone-Task: {id}\nKhlone-Clone: {clone}\n");
-    let notes: Vec<_> = finished
-        .effects
-        .commits
-        .iter()
-        .filter_map(|commit| Some((commit.parse().ok()?, note.clone())))
-        .collect();
-    annotate(repo, run.ledger.site(), &notes)?;
+    note_commits(run.ledger, claim.task(), &finished.effects.commits)?;
     let claimed = &*claim;
     let stored = run.ledger.update(&id, "runner", |update| {
         claimed.check(update.task)?;
@@ -138,6 +130,16 @@ pub(super) fn settle(
     })?;
     claim.stored = stored;
     Ok(finished.outcome)
+}
+
+/// Notes on a task's commits say whose they are.
+pub(super) fn note_commits(ledger: &Ledger<'_>, task: &Task, commits: &[String]) -> Result<(), RunnerError> {
+    let note = format!("Khlone-Task: {}\nKhlone-Clone: {}\n", task.id, task.clone);
+    let notes: Vec<_> = commits
+        .iter()
+        .filter_map(|commit| Some((commit.parse().ok()?, note.clone())))
+        .collect();
+    Ok(annotate(ledger.repo(), ledger.site(), &notes)?)
 }
 
 fn bring_branch(
