@@ -1,6 +1,6 @@
 //! `git khlone act` and `git khlone ask`: queue a task and give the shell back.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, sync::mpsc, time::Duration};
 
 use clap::Args;
 
@@ -8,17 +8,23 @@ use super::{
     cx::{self, Cx},
     error::{CliError, CmdError, printed},
     prompt::PromptArgs,
-    wait,
+    trust, wait,
 };
 use crate::{
     brain,
-    config::{Config, Delegation},
+    config::{Config, Delegation, Sandbox},
     daemon,
-    refs::Repo,
+    guard::tier::{Probe, Tier},
+    process::Cmd,
+    refs::{Oid, Pack, Repo},
     render::view::DispatchedView,
     task::{FORMAT, Mode, TaskId, TaskPrefix, Who, ZoneAddress},
+    worktree::snapshot::{self, Source, snapshot},
     zone::{self, Dispatch, DispatchError, Dispatched, Limits, Pick, Place, ResolveError},
 };
+
+/// How long the look at the user's checkout may take.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Options that `act` and `ask` share.
 #[derive(Args, Debug)]
@@ -50,6 +56,9 @@ pub(super) struct DispatchArgs {
     /// Run only once this task is done
     #[arg(long, value_name = "TASK")]
     after: Vec<TaskPrefix>,
+    /// Start from the uncommitted files of this checkout, too
+    #[arg(long)]
+    with_changes: bool,
     /// Begin a new session of the brain
     #[arg(long)]
     new_session: bool,
@@ -84,8 +93,13 @@ pub(super) fn ask(cx: &mut Cx, args: AskArgs) -> Result<ExitCode, CmdError> {
 
 fn queue(cx: &mut Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     let place = place(cx, &args)?;
-    let config = cx.config(&place)?.config;
+    let loaded = cx.config(&place)?;
+    trust::require(cx, &place, &loaded)?;
+    let config = loaded.config;
     refuse_delegation(&config)?;
+    let uncommitted = (!args.with_changes && place.inside.is_none())
+        .then(|| Uncommitted::look(&cx.repo))
+        .flatten();
     let wait_for_it = args.wait;
     let dispatched = dispatch(cx, args, mode, &place, &config)?;
     let task = &dispatched.stored.task;
@@ -101,6 +115,16 @@ fn queue(cx: &mut Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdErr
         }))?;
     }
     cx.out.done(&queued_where(&dispatched));
+    if uncommitted.is_some_and(Uncommitted::found) {
+        cx.out.note(
+            "note: your checkout has uncommitted changes, which the clone does not see (--with-changes)",
+        );
+    }
+    if let Some(reason) = unconfined(cx, &config) {
+        cx.out.note(&format!(
+            "note: runs without a sandbox (T0): {reason}; git khlone doctor"
+        ));
+    }
     if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
         cx.out.note(&format!(
             "warning: the task is queued, but no daemon runs it yet: {error}"
@@ -154,6 +178,7 @@ fn dispatch(
     roles.entry(foreman.clone()).or_default();
     let brains: Result<Vec<_>, _> = brain::all().map(|brain| brain.name().parse()).collect();
     let branches = branches(&cx.repo)?;
+    let changes = args.with_changes.then(|| own_changes(cx)).transpose()?;
     let request = Dispatch {
         place,
         pick: Pick {
@@ -171,7 +196,7 @@ fn dispatch(
         skill: None,
         prioritize: args.prioritize,
         after: after?,
-        with_changes: None,
+        with_changes: changes.as_ref().map(|(tree, _)| *tree),
         new_session: args.new_session,
         id: new_id()?,
         config: serde_json::to_value(config).map_err(|error| CliError::Io {
@@ -186,6 +211,71 @@ fn dispatch(
     Ok(zone::dispatch(&ledger, request, limits, |_brain| {
         Ok::<_, DispatchError>(())
     })?)
+}
+
+/// The files of the user's checkout as they stand, durable as long as the pack's lock is held.
+fn own_changes(cx: &Cx) -> Result<(Oid, Pack), CmdError> {
+    let Some(work_dir) = cx.repo.work_dir() else {
+        return Err(CliError::usage(
+            "a bare repository has no changes to start from",
+            "leave --with-changes out",
+        )
+        .into());
+    };
+    let head = cx
+        .repo
+        .git()
+        .head()
+        .and_then(|head| head.peel_to_commit())
+        .map_err(CliError::from)?;
+    let io = |source| CliError::Io {
+        what: "the snapshot of your changes".to_owned(),
+        source,
+    };
+    let mut pack = Pack::begin(&cx.site).map_err(io)?;
+    let index = cx.repo.git_dir().join("index");
+    let source = Source {
+        work_dir,
+        index: &index,
+        repo: &cx.repo,
+        pinned: Some(head.id()),
+    };
+    let taken = snapshot(&source, &snapshot::Limits::default(), None, &mut pack)?;
+    pack.publish().map_err(io)?;
+    Ok((taken.tree, pack))
+}
+
+/// Why the task will run without a sandbox, if it will.
+fn unconfined(cx: &Cx, config: &Config) -> Option<String> {
+    if config.sandbox == Sandbox::Off {
+        return Some("sandbox is off in your configuration".to_owned());
+    }
+    let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
+    let reason = || probe.reasons.first().cloned().unwrap_or_default();
+    (probe.tier() == Tier::T0).then(reason)
+}
+
+/// A look at the user's checkout, meanwhile: its time depends on the repository's size, the command's must not.
+struct Uncommitted(mpsc::Receiver<bool>);
+
+impl Uncommitted {
+    fn look(repo: &Repo) -> Option<Self> {
+        let checkout = repo.work_dir()?.to_owned();
+        let (git_dir, (sender, receiver)) = (repo.git_dir().to_owned(), mpsc::channel());
+        std::thread::spawn(move || {
+            let git = Cmd::git(&git_dir)
+                .env("GIT_WORK_TREE", &checkout)
+                .patience(LOOK)
+                .dir(&checkout);
+            let done = git.args(["diff-index", "--quiet", "HEAD", "--"]).finish();
+            let _nobody_waits = sender.send(done.is_ok_and(|done| done.status.code() == Some(1)));
+        });
+        Some(Self(receiver))
+    }
+
+    fn found(self) -> bool {
+        self.0.recv_timeout(Duration::from_millis(20)).unwrap_or(false)
+    }
 }
 
 fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {

@@ -57,10 +57,7 @@ impl Cx {
     /// that of the zone's branch. A clone's worktree is never read for it: there, its zone's branch counts.
     pub(super) fn config(&self, place: &Place) -> Result<config::Loaded, CmdError> {
         let user = read(&self.paths.config)?;
-        let repo = match self.repo.work_dir().filter(|_| place.inside.is_none()) {
-            Some(top) => read(&top.join(config::FILE_NAME))?,
-            None => self.committed(&place.branch)?,
-        };
+        let repo = self.repo_config(place)?;
         let user = user.as_deref().map(|bytes| config::Source {
             path: &self.paths.config,
             bytes,
@@ -70,6 +67,14 @@ impl Cx {
             bytes,
         });
         Ok(Config::load(user, repo)?)
+    }
+
+    /// The bytes of the `khlone.yml` that counts.
+    pub(super) fn repo_config(&self, place: &Place) -> Result<Option<Vec<u8>>, CliError> {
+        match self.repo.work_dir().filter(|_| place.inside.is_none()) {
+            Some(top) => read(&top.join(config::FILE_NAME)),
+            None => self.committed(&place.branch),
+        }
     }
 
     fn committed(&self, branch: &str) -> Result<Option<Vec<u8>>, CliError> {

@@ -19,6 +19,7 @@ mod runner;
 mod show;
 mod status;
 mod target;
+mod trust;
 mod update;
 mod wait;
 
@@ -93,6 +94,8 @@ enum Verb {
     Land(land::LandArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
+    /// Agree to what this repository's khlone.yml runs
+    Trust(trust::TrustArgs),
     /// Print the settings that count here
     Config(config::ConfigArgs),
     /// Print or install the completions of a shell
@@ -152,6 +155,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Update(args) => update::run(&cx()?, &args),
         Verb::Land(args) => land::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
+        Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
         Verb::Completions(args) => completions::run(out, &args),
         Verb::Man(args) => man::run(out, &command(), &args),

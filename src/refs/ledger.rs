@@ -294,6 +294,9 @@ impl<'a> Ledger<'a> {
         let mut edit = TreeEdit::default();
         edit.file("prompt.md", prompt);
         edit.json("config.json", &config)?;
+        if let Some(tree) = task.with_changes.as_ref().and_then(|tree| tree.parse().ok()) {
+            edit.graft("with-changes", tree);
+        }
         edit.file("history.jsonl", history_line(&first)?);
         let mut pack = Pack::begin(self.site)?;
         let (tag, tree) = self.write(&mut pack, &task, &mut edit, None)?;

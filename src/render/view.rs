@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{Table, View, ago, short_id, state_style};
 use crate::{
     brain::{self, Record},
+    guard::trust::{Grant, in_shell},
     refs::{Crew, TaskHead, now},
     task::{CloneName, Explain, FORMAT, Outcome, Status, Task, TaskId, Transition},
     zone::landing::{self, Landed},
@@ -538,5 +539,27 @@ pub fn event_line(event: &brain::Event) -> String {
         | brain::Event::Permission { .. }
         | brain::Event::Usage { .. }
         | brain::Event::Unknown { .. } => String::new(),
+    }
+}
+
+/// What is trusted on this machine.
+#[derive(Debug, Serialize)]
+pub struct TrustView {
+    /// Version of the document.
+    pub format: u32,
+    /// The agreements.
+    pub trusted: Vec<Grant>,
+}
+
+impl View for TrustView {
+    fn plain(&self) -> String {
+        let mut text = String::new();
+        for grant in &self.trusted {
+            text.push_str(&format!("{}\n", grant.repository));
+            for words in &grant.commands {
+                text.push_str(&format!("  {}\n", in_shell(words)));
+            }
+        }
+        text
     }
 }

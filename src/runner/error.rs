@@ -11,7 +11,10 @@ use crate::{
     process::{ProcessError, RunDirError},
     refs::{LedgerError, RepoError, SiteError},
     task::{Class, CloneName, Explain, IllegalMove, TaskId},
-    worktree::{create::CreateError, place::PlaceError, setup::SetupError, snapshot::SnapshotError},
+    worktree::{
+        create::CreateError, place::PlaceError, restore::RestoreError, setup::SetupError,
+        snapshot::SnapshotError,
+    },
     zone::advance::AdvanceError,
 };
 
@@ -33,6 +36,14 @@ pub enum RunnerError {
     /// Someone detached HEAD in the clone's worktree.
     #[error("HEAD is detached in {0}")]
     Detached(PathBuf),
+    /// The clone has work of its own, on which the user's files cannot be laid.
+    #[error(
+        "{0} has work of its own that is not landed; --with-changes needs a clone that stands at its zone's tip"
+    )]
+    WithChanges(CloneName),
+    /// Files cannot be laid out.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The recorded configuration is of no use.
     #[error("the task's configuration cannot be read: {0}")]
     Config(serde_json::Error),
@@ -107,7 +118,8 @@ impl RunnerError {
 impl Explain for RunnerError {
     fn class(&self) -> Class {
         match self {
-            Self::Busy(_) | Self::Owner(_) | Self::Detached(_) => Class::Refused,
+            Self::Busy(_) | Self::Owner(_) | Self::Detached(_) | Self::WithChanges(_) => Class::Refused,
+            Self::Restore(error) => error.class(),
             Self::NoZoneBranch(_) | Self::NoClone(_) => Class::NotFound,
             Self::Ledger(error) => error.class(),
             Self::Repo(error) => error.class(),
@@ -134,6 +146,8 @@ impl Explain for RunnerError {
         match self {
             Self::Busy(id) | Self::Owner(id) => Some(format!("git khlone show {id}")),
             Self::Detached(path) => Some(format!("git -C {} switch -", path.display())),
+            Self::WithChanges(clone) => Some(format!("--who {}++ enrols another clone", clone.role)),
+            Self::Restore(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Repo(error) => error.hint(),
             Self::Site(error) => error.hint(),

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{Run, RunnerError, claim::Claim, ground::Ground};
 use crate::{
-    refs::{Crew, Ledger, Oid, Pack, branch_ref, pin_ref, update_ref},
+    refs::{Crew, Ledger, MemorySink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
     worktree::{
         checkout::Checkout,
@@ -12,7 +12,8 @@ use crate::{
         place::{self, Rules},
         port,
         receipt::{Receipt, take_receipt},
-        snapshot::{Limits, Manifest, Source},
+        restore::restore,
+        snapshot::{Limits, Manifest, Source, snapshot},
     },
     zone::advance::{Advance, advance},
 };
@@ -72,6 +73,7 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         folders: &folders,
     };
     let ready = create::ensure(repo, &want)?;
+    let mut at_tip = true;
     let mut remarks: Vec<String> = ready
         .submodules
         .missing
@@ -81,12 +83,22 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
     match advance(repo, Some(&ready.checkout), &member.branch, tip)? {
         Advance::Current | Advance::Moved { .. } => {}
         Advance::Unlanded(standing) => {
+            at_tip = false;
             remarks.push(format!(
                 "{} stands at +{} −{} {}",
                 member.branch, standing.ahead, standing.behind, task.branch
             ));
         }
-        Advance::Held(why) => remarks.push(format!("{} stays behind {}: {why}", member.branch, task.branch)),
+        Advance::Held(why) => {
+            at_tip = false;
+            remarks.push(format!("{} stays behind {}: {why}", member.branch, task.branch));
+        }
+    }
+    if let Some(tree) = task.with_changes.as_ref().filter(|_| task.attempts.len() == 1) {
+        if !at_tip {
+            return Err(RunnerError::WithChanges(member.name.clone()));
+        }
+        bring_changes(run, &ready.checkout, tip, tree.parse()?)?;
     }
     let port = lease(run, task, member)?;
     Ok(Made {
@@ -94,6 +106,21 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         remarks,
         port,
     })
+}
+
+/// Lays the user's uncommitted files into the worktree.
+fn bring_changes(run: &Run<'_>, checkout: &Checkout, tip: Oid, tree: Oid) -> Result<(), RunnerError> {
+    let index = checkout.git_dir.join("index");
+    let repo = run.ledger.repo();
+    let source = Source {
+        work_dir: &checkout.path,
+        index: &index,
+        repo,
+        pinned: Some(tip),
+    };
+    let now = snapshot(&source, &Limits::default(), None, &mut MemorySink::default())?;
+    restore(&source, tree, &now.manifest)?;
+    Ok(())
 }
 
 /// The clone's range of ports, free on this machine and shared with no other clone of the site.

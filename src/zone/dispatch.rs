@@ -3,7 +3,7 @@
 
 use super::{CrewError, Pick, Place, crew::pick};
 use crate::{
-    refs::{Crew, Ledger, LedgerError, NewTask, Stored, StoredZone, Zone, clone_branch, now},
+    refs::{Crew, Ledger, LedgerError, NewTask, Oid, Stored, StoredZone, Zone, clone_branch, now},
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
 
@@ -27,7 +27,7 @@ pub struct Dispatch<'a> {
     /// Tasks that must be done before.
     pub after: Vec<TaskId>,
     /// The tree of the user's uncommitted files to start from.
-    pub with_changes: Option<String>,
+    pub with_changes: Option<Oid>,
     /// A new session of the brain.
     pub new_session: bool,
     /// The id; the caller makes it, so that repeating a request returns the first result.
@@ -223,7 +223,7 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         priority: i32::from(request.prioritize),
         seq: 0,
         after: request.after.clone(),
-        with_changes: request.with_changes.clone(),
+        with_changes: request.with_changes.map(|tree| tree.to_string()),
         new_session: request.new_session,
         owner: ledger.site().owner().clone(),
         generation: 0,

@@ -1,0 +1,118 @@
+//! `git khlone trust`: agree to exactly what this repository's `khlone.yml` runs, reveals or opens up.
+
+use std::{
+    io::{self, BufRead, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError, printed},
+};
+use crate::{
+    config::{self, Loaded},
+    guard::trust::{Request, TrustStore, Verdict, in_shell, scripts_of},
+    render::view::TrustView,
+    task::FORMAT,
+    zone::Place,
+};
+
+/// Agree to what this repository's khlone.yml runs
+#[derive(Args, Debug)]
+pub(super) struct TrustArgs {
+    /// Agree without being asked, for automation
+    #[arg(long)]
+    yes: bool,
+    /// List what is trusted on this machine
+    #[arg(long, conflicts_with = "yes")]
+    list: bool,
+    /// Take the agreement for this repository back
+    #[arg(long, conflicts_with_all = ["yes", "list"])]
+    revoke: bool,
+}
+
+/// Lists, revokes or grants trust.
+pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
+    let store = store(cx);
+    if args.list {
+        printed(cx.out.answer(&TrustView {
+            format: FORMAT,
+            trusted: store.list()?,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.revoke {
+        let had = store.revoke(cx.repo.common_dir())?;
+        cx.out.done(if had {
+            "no longer trusted"
+        } else {
+            "was not trusted"
+        });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let place = cx.place(None)?;
+    let loaded = cx.config(&place)?;
+    let request = request(cx, &place, &loaded)?;
+    if let Verdict::Untrusted { commands, changed } = store.check(&request)? {
+        let what = if changed {
+            "khlone.yml has changed and now asks for:"
+        } else {
+            "khlone.yml asks for:"
+        };
+        cx.out.note(what);
+        for words in &commands {
+            cx.out.note(&format!("  {}", in_shell(words)));
+        }
+        if !args.yes && !agreed(cx)? {
+            return Err(CliError::refused("nothing is trusted", "git khlone trust --yes").into());
+        }
+        store.grant(&request, crate::refs::now())?;
+    }
+    cx.out.done("trusted, exactly as it stands");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Passes if everything that the configuration asks for is trusted.
+pub(super) fn require(cx: &Cx, place: &Place, loaded: &Loaded) -> Result<(), CmdError> {
+    if loaded.asks.is_empty() {
+        return Ok(());
+    }
+    Ok(store(cx).check(&request(cx, place, loaded)?)?.require()?)
+}
+
+fn store(cx: &Cx) -> TrustStore {
+    TrustStore::at(cx.paths.khlone_home.join("trust"))
+}
+
+fn request(cx: &Cx, place: &Place, loaded: &Loaded) -> Result<Request, CmdError> {
+    let commands: Vec<_> = loaded.asks.iter().map(|ask| vec![ask.clone()]).collect();
+    let scripts = cx
+        .repo
+        .work_dir()
+        .map(|top| scripts_of(top, &commands))
+        .unwrap_or_default();
+    let config = cx.repo_config(place)?.unwrap_or_default();
+    Ok(Request {
+        repository: cx.repo.common_dir().to_owned(),
+        config,
+        commands,
+        scripts,
+    })
+}
+
+fn agreed(cx: &Cx) -> Result<bool, CliError> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    cx.out
+        .note(&format!("trust exactly this {}? [y/N]", config::FILE_NAME));
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|source| CliError::Io {
+        what: "stdin".to_owned(),
+        source,
+    })?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
