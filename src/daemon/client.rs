@@ -94,6 +94,16 @@ impl Client {
         }
     }
 
+    /// The connection itself, without time limits, and what has been read of it already.
+    pub(crate) fn into_stream(self) -> (UnixStream, Vec<u8>) {
+        let read = self.stream.buffer().to_vec();
+        let stream = self.stream.into_inner();
+        let _unlimited = stream
+            .set_read_timeout(None)
+            .and_then(|()| stream.set_write_timeout(None));
+        (stream, read)
+    }
+
     fn read(&mut self, patience: Duration) -> Result<Answer, DaemonError> {
         let mut line = Vec::new();
         // Answers may be longer than requests (a list of tasks), but not without bound.

@@ -4,6 +4,7 @@
 //! was missed. Nothing is remembered that the next daemon could not find out.
 
 use std::{
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -13,30 +14,33 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Code, RpcError,
-    plan::{Decision, Known, Limits, Plan, Situation, plan},
+    machine::Machine,
+    plan::{Decision, Known, Plan, Situation, plan},
     ref_watch::RefWatch,
     runners::{Exit, Runners},
     shared::{Shared, Table},
-    store::Step,
+    store::{Step, Store},
 };
-use crate::task::{Event, Outcome, TaskId};
+use crate::task::{BrainName, Event, Outcome, TaskId};
 
 /// A look at the ledger is never further away than this.
 const TICK: Duration = Duration::from_secs(30);
-/// How often the locks of adopted runners are looked at: they are nobody's children here.
-const ADOPTED_TICK: Duration = Duration::from_millis(500);
+/// How often to look at what tells nobody: adopted runners, and other sites' places on the machine.
+const POLL: Duration = Duration::from_millis(500);
 /// A look takes its time; the next one keeps this distance at least.
 const MIN_DISTANCE: Duration = Duration::from_millis(5);
 
 /// The reconciler of one site.
 pub(crate) struct Engine {
     pub(crate) shared: Rc<Shared>,
-    pub(crate) limits: Limits,
     pub(crate) runners: Runners,
     pub(crate) ended: mpsc::UnboundedReceiver<Exit>,
     pub(crate) refs: RefWatch,
-    /// How long the daemon stays without work.
-    pub(crate) idle: Duration,
+    pub(crate) machine: Option<Machine>,
+    /// How long the daemon stays without work, where its starter said so.
+    pub(crate) idle: Option<Duration>,
+    /// Whether a task waits for a place on the machine.
+    pub(crate) crowded: bool,
 }
 
 /// What a round left to wait for.
@@ -84,7 +88,8 @@ impl Engine {
     /// When the daemon leaves for lack of work; `None` while there is some.
     fn idle_exit(&self, outlook: &Outlook) -> Option<Instant> {
         let busy = outlook.pending || !self.runners.held().is_empty() || self.shared.connections.get() > 0;
-        (!busy).then(|| self.shared.active.get() + self.idle)
+        let idle = self.idle.unwrap_or(self.shared.limits.get().idle);
+        (!busy).then(|| self.shared.active.get() + idle)
     }
 
     /// Takes note of ended runners: what became of a task is in the ledger, so look before judging.
@@ -99,7 +104,12 @@ impl Engine {
     }
 
     async fn scan(&self) -> Result<Vec<Known>, RpcError> {
-        self.shared.keeper.with(|store| store.scan()).await?
+        let look = |store: &mut dyn Store| (store.limits(), store.scan());
+        let (limits, tasks) = self.shared.keeper.with(look).await?;
+        if let Some(limits) = limits {
+            self.shared.limits.set(limits);
+        }
+        tasks
     }
 
     async fn round(&mut self) -> Outlook {
@@ -124,10 +134,11 @@ impl Engine {
             let (held, resting) = (self.runners.held(), self.runners.resting());
             let plan = plan(
                 &tasks,
-                self.limits,
+                self.shared.limits.get().plan,
                 Situation {
                     held: &held,
                     resting: &resting,
+                    limited: &self.limited(&tasks),
                     now: now(),
                 },
             );
@@ -144,32 +155,45 @@ impl Engine {
     /// Does what the plan says; gives whether the ledger is another one now.
     async fn follow(&mut self, plan: &Plan, tasks: &[Known]) -> bool {
         let mut moved = false;
+        self.crowded = false;
         for decision in &plan.decisions {
             moved |= match decision {
                 Decision::Start(task) => {
+                    let most = self.shared.limits.get().plan.running;
                     if let Some(known) = find(tasks, task) {
-                        self.runners.start(known);
+                        self.crowded |= !self.runners.start(known, most);
                     }
                     false
                 }
                 Decision::Examine(task) => self.examine(task, tasks).await,
-                Decision::Unpark(task) => self.apply(task, Event::Unpark, None, "its time has come").await,
+                Decision::Park { task, until } => {
+                    let reason = "its brain's provider is at its limit";
+                    self.apply(
+                        task,
+                        Step {
+                            until: Some(*until),
+                            ..Step::of(Event::Park, reason)
+                        },
+                    )
+                    .await
+                }
+                Decision::Unpark(task) => {
+                    self.apply(task, Step::of(Event::Unpark, "its time has come"))
+                        .await
+                }
                 Decision::Skip { task, because } => {
                     let reason = format!("{because}, which it waits for, was not done");
-                    self.apply(task, Event::Skip, None, &reason).await
+                    self.apply(task, Step::of(Event::Skip, &reason)).await
                 }
                 Decision::GiveUp(task) => {
-                    let reason = format!("died in {} attempts", self.limits.attempts);
-                    self.apply(task, Event::Fail, Some(Outcome::Crashed), &reason)
-                        .await
+                    let reason = format!("died in {} attempts", self.shared.limits.get().plan.attempts);
+                    self.apply(task, Step::crash(&reason)).await
                 }
             };
         }
         for task in self.runners.hopeless() {
             let reason = "its runner cannot be started; see `git khlone daemon logs`";
-            moved |= self
-                .apply(&task, Event::Fail, Some(Outcome::Crashed), reason)
-                .await;
+            moved |= self.apply(&task, Step::crash(reason)).await;
         }
         moved
     }
@@ -183,7 +207,7 @@ impl Engine {
             self.runners.adopt(task);
             return false;
         }
-        self.apply(task, Event::Die, None, "its runner died").await
+        self.apply(task, Step::of(Event::Die, "its runner died")).await
     }
 
     async fn release_the_dead(&mut self, tasks: &[Known]) {
@@ -209,16 +233,9 @@ impl Engine {
             .unwrap_or(true)
     }
 
-    async fn apply(&self, task: &TaskId, event: Event, outcome: Option<Outcome>, reason: &str) -> bool {
-        let (id, step) = (
-            task.clone(),
-            Step {
-                event,
-                outcome,
-                reason: reason.to_owned(),
-            },
-        );
-        tracing::info!(%task, %event, reason, "move");
+    async fn apply(&self, task: &TaskId, step: Step) -> bool {
+        tracing::info!(%task, event = %step.event, reason = step.reason, "move");
+        let id = task.clone();
         match self
             .shared
             .keeper
@@ -236,12 +253,38 @@ impl Engine {
         }
     }
 
+    /// The brains whose providers are at their limit: what other sites found out, and what our own parked tasks
+    /// say, which other sites learn thereby.
+    fn limited(&self, tasks: &[Known]) -> BTreeMap<BrainName, i64> {
+        let Some(machine) = &self.machine else {
+            return BTreeMap::new();
+        };
+        let now = now();
+        let mut limited = machine.parked(now).unwrap_or_default();
+        for known in tasks
+            .iter()
+            .filter(|known| known.ours && known.outcome == Some(Outcome::Limited))
+        {
+            let (Some(brain), Some(until)) = (&known.brain, known.parked_until) else {
+                continue;
+            };
+            if until > now && limited.get(brain).is_none_or(|told| *told < until) {
+                limited.insert(brain.clone(), until);
+                if let Err(error) = machine.park(brain, until) {
+                    tracing::warn!(%brain, %error, "other sites are not told of the limit");
+                }
+            }
+        }
+        limited
+    }
+
     fn next_look(&self, plan: &Plan) -> Instant {
         let now_wall = now();
         let parked = plan.next.map(|until| {
             Instant::now() + Duration::from_secs(u64::try_from(until - now_wall).unwrap_or(0).max(1))
         });
-        let adopted = self.runners.has_adopted().then(|| Instant::now() + ADOPTED_TICK);
+        let poll = self.runners.has_adopted() || self.crowded;
+        let adopted = poll.then(|| Instant::now() + POLL);
         let tick = Instant::now() + TICK;
         [parked, adopted, self.runners.next_start()]
             .into_iter()

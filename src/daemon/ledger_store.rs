@@ -6,16 +6,19 @@ use std::{
 };
 
 use fs4::FileExt;
+use serde_json::{Value, json};
 
 use super::{
     Code, RpcError,
     plan::Known,
+    settings::{Limits, Settings},
     store::{Step, Store},
 };
 use crate::{
+    config::{HomeError, Paths},
     process::machine_id,
     refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
-    task::{Event, Explain, Outcome, Status, Task, TaskId},
+    task::{Event, Explain, FORMAT, Outcome, Status, Task, TaskId},
 };
 
 /// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is
@@ -30,6 +33,7 @@ const BY: &str = "daemon";
 pub(crate) struct LedgerStore {
     repo: Repo,
     site: Site,
+    settings: Settings,
 }
 
 /// Why the ledger cannot be opened.
@@ -39,6 +43,8 @@ pub(crate) enum OpenError {
     Repo(#[from] RepoError),
     #[error(transparent)]
     Site(#[from] SiteError),
+    #[error(transparent)]
+    Home(#[from] HomeError),
 }
 
 impl From<OpenError> for RpcError {
@@ -46,6 +52,7 @@ impl From<OpenError> for RpcError {
         match error {
             OpenError::Repo(error) => Self::of(&error),
             OpenError::Site(error) => Self::of(&error),
+            OpenError::Home(error) => Self::of(&error),
         }
     }
 }
@@ -65,10 +72,11 @@ impl From<LedgerError> for RpcError {
 }
 
 impl LedgerStore {
-    pub(crate) fn open(common: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(common: &Path, paths: &Paths) -> Result<Self, OpenError> {
         let repo = Repo::open(common)?;
         let site = Site::open(&repo, &machine_id())?;
-        Ok(Self { repo, site })
+        let settings = Settings::new(paths, repo.main_work_dir().as_deref());
+        Ok(Self { repo, site, settings })
     }
 
     fn ledger(&self) -> Ledger<'_> {
@@ -87,6 +95,7 @@ impl LedgerStore {
             outcome: head.outcome,
             zone: head.zone,
             clone: head.clone,
+            brain: None,
             priority: head.priority,
             seq: head.seq,
             after: Vec::new(),
@@ -104,6 +113,7 @@ impl LedgerStore {
             outcome: task.outcome,
             zone: task.zone.clone(),
             clone: task.clone.clone(),
+            brain: Some(task.brain.clone()),
             priority: task.priority,
             seq: task.seq,
             after: task.after.clone(),
@@ -135,6 +145,30 @@ impl Store for LedgerStore {
         Ok(tasks)
     }
 
+    fn limits(&mut self) -> Option<Limits> {
+        self.settings.reload()
+    }
+
+    fn list(&mut self, most: usize) -> Result<Vec<Value>, RpcError> {
+        let heads = self.ledger().heads()?;
+        Ok(heads.iter().rev().take(most).map(list_line).collect())
+    }
+
+    fn show(&mut self, id: &TaskId) -> Result<Value, RpcError> {
+        let ledger = self.ledger();
+        let stored = ledger.task(id)?;
+        let text = |path: &str| -> Result<String, LedgerError> {
+            let bytes = ledger.file(&stored, path)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let history = text("history.jsonl")?;
+        let history: Vec<Value> = history
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        Ok(json!({ "format": FORMAT, "task": stored.task, "prompt": text("prompt.md")?, "history": history }))
+    }
+
     fn find(&mut self, id: &TaskId) -> Result<Known, RpcError> {
         let stored = self.ledger().task(id)?;
         Ok(self.know_task(&stored.task))
@@ -149,9 +183,8 @@ impl Store for LedgerStore {
         self.apply(
             id,
             Step {
-                event: Event::Cancel,
                 outcome,
-                reason: "asked for".to_owned(),
+                ..Step::of(Event::Cancel, "asked for")
             },
         )
     }
@@ -170,9 +203,7 @@ impl Store for LedgerStore {
                     update.task.outcome = Some(outcome);
                     update.task.reasons = vec![step.reason.clone()];
                 }
-                if !update.task.status.is_waiting() {
-                    update.task.parked_until = None;
-                }
+                update.task.parked_until = step.until;
                 Ok(())
             })?;
         Ok(())
@@ -181,6 +212,14 @@ impl Store for LedgerStore {
     fn is_attempt_held(&mut self, known: &Known) -> bool {
         self.lock_paths(known).any(|path| is_held(&path))
     }
+}
+
+fn list_line(head: &TaskHead) -> Value {
+    json!({
+        "task": head.id, "status": head.status, "outcome": head.outcome, "mode": head.mode, "zone": head.zone,
+        "clone": head.clone, "seq": head.seq, "priority": head.priority, "updated": head.updated,
+        "title": head.title,
+    })
 }
 
 /// Whether some process holds the lock at `path`. A shared probe: it never takes the lock away from one of ours

@@ -13,9 +13,10 @@ use super::{
     Code, RpcError,
     plan::Known,
     protocol::{Call, Hello, PROTOCOL},
-    shared::{Shared, StatusAnswer},
+    shared::{DaemonStatus, Shared},
+    watching::watch,
 };
-use crate::task::{Outcome, Status, TaskId};
+use crate::task::{FORMAT, Outcome, Status, TaskId};
 
 /// A request takes no longer, unless waiting is its purpose.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -75,6 +76,19 @@ struct TaskParams {
     task: TaskId,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    #[serde(default = "ListParams::usual")]
+    most: usize,
+}
+
+impl ListParams {
+    fn usual() -> usize {
+        500
+    }
+}
+
 /// Shakes hands.
 pub(crate) fn hello(shared: &Shared, params: Value) -> Answer {
     let hello: Hello = read(params)?;
@@ -109,6 +123,13 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
             Ok(json!(true))
         }),
         "await" => later(call.params, move |params| wait(shared, params)),
+        "watch" => later(call.params, move |params| watch(shared, params)),
+        "list" => later(call.params, move |params: ListParams| {
+            brief(list(shared, params.most))
+        }),
+        "show" => later(call.params, move |params: TaskParams| {
+            brief(show(shared, params.task))
+        }),
         "cancel" => later(call.params, move |params: TaskParams| {
             brief(cancel(shared, params.task))
         }),
@@ -143,7 +164,7 @@ fn read<P: DeserializeOwned>(params: Value) -> Result<P, RpcError> {
     serde_json::from_value(params).map_err(|error| RpcError::new(Code::Params, error.to_string()))
 }
 
-fn status(shared: &Shared) -> StatusAnswer {
+fn status(shared: &Shared) -> DaemonStatus {
     let table = shared.table.borrow();
     let count = |status| {
         table
@@ -152,7 +173,7 @@ fn status(shared: &Shared) -> StatusAnswer {
             .filter(|task| task.ours && task.status == status)
             .count()
     };
-    StatusAnswer {
+    DaemonStatus {
         greeting: shared.greeting(),
         uptime: shared.uptime(),
         connections: shared.connections.get(),
@@ -186,7 +207,7 @@ async fn wait_over(shared: &Rc<Shared>, params: &AwaitParams) -> Answer {
     for task in &params.tasks {
         let unseen = table.borrow().task(task).is_none();
         if unseen {
-            find(shared, task).await?;
+            shared.find(task).await?;
             shared.wake.notify_one();
         }
     }
@@ -208,16 +229,20 @@ async fn wait_over(shared: &Rc<Shared>, params: &AwaitParams) -> Answer {
     }
 }
 
-async fn find(shared: &Shared, task: &TaskId) -> Result<Known, RpcError> {
-    let id = task.clone();
-    shared.keeper.with(move |store| store.find(&id)).await?
+async fn list(shared: Rc<Shared>, most: usize) -> Answer {
+    let tasks = shared.keeper.with(move |store| store.list(most)).await??;
+    Ok(json!({ "format": FORMAT, "tasks": tasks }))
+}
+
+async fn show(shared: Rc<Shared>, task: TaskId) -> Answer {
+    shared.keeper.with(move |store| store.show(&task)).await?
 }
 
 async fn cancel(shared: Rc<Shared>, task: TaskId) -> Answer {
     let id = task.clone();
     shared.keeper.with(move |store| store.cancel(&id)).await??;
     shared.wake.notify_one();
-    Ok(json!(Standing::from(&find(&shared, &task).await?)))
+    Ok(json!(Standing::from(&shared.find(&task).await?)))
 }
 
 /// Comparing a secret must not tell by its time how much of it was right.

@@ -6,15 +6,18 @@
 //! lock. Everything runs on one thread but the ledger, which has one of its own, so that a slow disk delays no
 //! answer that does not need it.
 
+mod ask;
 mod client;
 mod codes;
 mod engine;
 mod error;
+mod events;
 mod frames;
 mod keeper;
 mod ledger_store;
 mod lock;
 mod log;
+mod machine;
 mod methods;
 mod place;
 mod plan;
@@ -23,16 +26,21 @@ mod ref_watch;
 mod run;
 mod runners;
 mod server;
+mod settings;
 mod shared;
 mod start;
 mod store;
+mod watching;
 
+pub use ask::{bridge, status, stop};
 pub use client::{Client, PATIENCE};
 pub use codes::{Code, RpcError, RpcErrorData};
 pub use error::DaemonError;
+pub use events::{Stretch, events_path, read_events};
 pub use log::tail;
 pub use methods::Standing;
 pub use place::Place;
 pub use protocol::{Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL};
 pub use run::{RunOptions, run};
+pub use shared::DaemonStatus;
 pub use start::{START, Woken, wake};

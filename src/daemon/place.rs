@@ -73,6 +73,10 @@ impl Place {
         self.dir.join("daemon.json")
     }
 
+    pub(crate) fn attempts(&self) -> PathBuf {
+        self.dir.join("attempts")
+    }
+
     /// The daemon's log.
     pub fn log_path(&self) -> PathBuf {
         Self::log_of(&self.common)

@@ -4,11 +4,12 @@
 //! - A clone does one task at a time, in the order of priority, then arrival. A died attempt goes on first. What
 //!   is parked keeps its place; what waits for another task (`after`) lets others pass, or two clones' queues
 //!   could wait for each other for ever.
+//! - A task of a brain whose provider is at its limit is parked until the reset instead of being started.
 //! - Clones run side by side up to the limit; what does not fit waits for the next round.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::task::{CloneName, Outcome, Status, TaskId, ZoneId};
+use crate::task::{BrainName, CloneName, Outcome, Status, TaskId, ZoneId};
 
 /// What scheduling needs to know of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub(crate) struct Known {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) zone: ZoneId,
     pub(crate) clone: CloneName,
+    pub(crate) brain: Option<BrainName>,
     pub(crate) priority: i32,
     pub(crate) seq: u64,
     pub(crate) after: Vec<TaskId>,
@@ -50,6 +52,8 @@ pub(crate) enum Decision {
     Skip { task: TaskId, because: TaskId },
     /// Its state says that a runner is at work, and we know of none: look at its locks.
     Examine(TaskId),
+    /// Its brain's provider is to be left alone until then.
+    Park { task: TaskId, until: i64 },
     /// It died too often.
     GiveUp(TaskId),
 }
@@ -61,6 +65,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) held: &'a HashSet<TaskId>,
     /// Tasks whose last start failed and whose pause is not over.
     pub(crate) resting: &'a HashSet<TaskId>,
+    /// Brains whose providers are at their limit, and until when.
+    pub(crate) limited: &'a BTreeMap<BrainName, i64>,
     /// Seconds since the epoch.
     pub(crate) now: i64,
 }
@@ -69,10 +75,16 @@ pub(crate) struct Situation<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) decisions: Vec<Decision>,
-    /// When the next parked task's time comes, seconds since the epoch.
+    /// When the next time comes that something waits for, seconds since the epoch.
     pub(crate) next: Option<i64>,
     /// Whether any task of ours is not over: the daemon stays.
     pub(crate) pending: bool,
+}
+
+impl Plan {
+    fn wait_until(&mut self, until: i64) {
+        self.next = Some(self.next.map_or(until, |next| next.min(until)));
+    }
 }
 
 type Line<'a> = (&'a ZoneId, &'a CloneName);
@@ -117,7 +129,7 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
         }
         if task.status == Status::Parked {
             match task.parked_until.filter(|until| *until > situation.now) {
-                Some(until) => plan.next = Some(plan.next.map_or(until, |next| next.min(until))),
+                Some(until) => plan.wait_until(until),
                 None => plan.decisions.push(Decision::Unpark(task.id.clone())),
             }
         }
@@ -132,9 +144,27 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
         .map(|(_, head)| head)
         .collect();
     ready.sort_by_key(|task| rank(task));
-    let starts = ready.into_iter().take(limits.running.saturating_sub(running));
-    plan.decisions
-        .extend(starts.map(|task| Decision::Start(task.id.clone())));
+    for task in ready {
+        let limited = task
+            .brain
+            .as_ref()
+            .and_then(|brain| situation.limited.get(brain))
+            .copied();
+        match limited.filter(|until| *until > situation.now) {
+            Some(until) if task.status == Status::Queued => {
+                plan.decisions.push(Decision::Park {
+                    task: task.id.clone(),
+                    until,
+                });
+            }
+            Some(until) => plan.wait_until(until),
+            None if running < limits.running => {
+                running += 1;
+                plan.decisions.push(Decision::Start(task.id.clone()));
+            }
+            None => {}
+        }
+    }
     plan
 }
 

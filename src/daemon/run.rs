@@ -5,7 +5,7 @@
 //! and starts the next one.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fs,
     io::{self, Write},
     os::unix::net::UnixListener as StdListener,
@@ -24,22 +24,21 @@ use tokio::{
 };
 
 use super::{
-    DaemonError, Place,
+    DaemonError, Place, RpcError,
     engine::Engine,
     keeper::Keeper,
     ledger_store::LedgerStore,
     lock::DaemonLock,
     log::Log,
-    plan::Limits,
+    machine::Machine,
     ref_watch::RefWatch,
     runners::{Launcher, Runners},
     server,
+    settings::Limits,
     shared::{Shared, Table},
     start::READY,
 };
-
-/// How long a daemon stays without work.
-const IDLE: Duration = Duration::from_mins(30);
+use crate::config::{Config, Paths};
 
 /// How a daemon is to run.
 #[derive(Debug)]
@@ -63,14 +62,19 @@ pub fn run(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
     }
     let lock = take_lock(place, options.handed)?;
     open_log(place, options)?;
+    let paths = Paths::from_env(|name| std::env::var_os(name)).map_err(|error| RpcError::of(&error))?;
+    let machine = Machine::new(&paths.khlone_home);
+    if let Err(error) = &machine {
+        tracing::warn!(%error, "limits are not shared with other sites");
+    }
     let common = place.common().to_owned();
     let keeper = Keeper::start(move || {
-        let store = LedgerStore::open(&common).map_err(|error| DaemonError::Rpc(error.into()))?;
+        let store = LedgerStore::open(&common, &paths).map_err(|error| DaemonError::Rpc(error.into()))?;
         Ok(Box::new(store) as _)
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| DaemonError::io(place.common(), source))?;
-    let done = LocalSet::new().block_on(&runtime, live(place, options, keeper));
+    let done = LocalSet::new().block_on(&runtime, live(place, options, keeper, machine.ok()));
     if let Err(error) = &done {
         tracing::error!(%error, "the daemon breaks off");
     }
@@ -118,7 +122,12 @@ fn open_log(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
     Ok(())
 }
 
-async fn live(place: &Place, options: &RunOptions, keeper: Keeper) -> Result<(), DaemonError> {
+async fn live(
+    place: &Place,
+    options: &RunOptions,
+    keeper: Keeper,
+    machine: Option<Machine>,
+) -> Result<(), DaemonError> {
     let socket = place.socket_path()?;
     let mut listener = bind(&socket)?;
     let record = place.write_record(socket.clone())?;
@@ -135,6 +144,9 @@ async fn live(place: &Place, options: &RunOptions, keeper: Keeper) -> Result<(),
         connections: Cell::new(0),
         active: Cell::new(tokio::time::Instant::now()),
         requests: Cell::new(0),
+        attempts: place.attempts(),
+        limits: Cell::new(Limits::of(&Config::default())),
+        watchers: RefCell::default(),
         started: tokio::time::Instant::now(),
     });
     stop_on_signals(&shared)?;
@@ -143,14 +155,16 @@ async fn live(place: &Place, options: &RunOptions, keeper: Keeper) -> Result<(),
     let (runners, ended) = Runners::new(Launcher {
         program,
         common: place.common().to_owned(),
+        machine: machine.clone(),
     });
     let mut engine = Engine {
         shared: Rc::clone(&shared),
-        limits: limits(),
         runners,
         ended,
         refs: RefWatch::new(place.common().join("refs/khlone/tasks")),
-        idle: options.idle.unwrap_or(IDLE),
+        machine,
+        idle: options.idle,
+        crowded: false,
     };
     loop {
         tokio::select! {
@@ -166,6 +180,8 @@ async fn live(place: &Place, options: &RunOptions, keeper: Keeper) -> Result<(),
     }
     drop(listener);
     settle(&shared).await;
+    // Without a record nobody takes the daemon for one that died.
+    let _gone_already = fs::remove_file(place.record_path());
     tracing::info!("left");
     Ok(())
 }
@@ -223,12 +239,4 @@ fn stop_on_signals(shared: &Rc<Shared>) -> Result<(), DaemonError> {
         });
     }
     Ok(())
-}
-
-fn limits() -> Limits {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Limits {
-        running: cores.min(4),
-        attempts: 3,
-    }
 }

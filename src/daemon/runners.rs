@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::plan::Known;
+use super::{machine::Machine, plan::Known};
 use crate::{
     process::{Cmd, exit_word},
     task::{Status, TaskId},
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) struct Launcher {
     pub(crate) program: PathBuf,
     pub(crate) common: PathBuf,
+    /// Without it the machine's limit is this site's alone.
+    pub(crate) machine: Option<Machine>,
 }
 
 /// A runner of ours that has ended.
@@ -102,10 +104,11 @@ impl Runners {
         !self.adopted.is_empty()
     }
 
-    /// Starts a runner for `known`.
-    pub(crate) fn start(&mut self, known: &Known) {
-        match spawn(&self.launcher, &known.id) {
-            Ok(mut child) => {
+    /// Starts a runner for `known` if fewer than `most` run on this machine; false if it must wait for a place.
+    pub(crate) fn start(&mut self, known: &Known, most: usize) -> bool {
+        match self.launcher.start(&known.id, most) {
+            Ok(None) => return false,
+            Ok(Some(mut child)) => {
                 tracing::info!(task = %known.id, pid = child.id(), "runner started");
                 self.children.insert(known.id.clone(), known.generation);
                 let (exits, task) = (self.exits.clone(), known.id.clone());
@@ -120,6 +123,7 @@ impl Runners {
                 self.rest(&known.id);
             }
         }
+        true
     }
 
     /// Takes note of an ended child.
@@ -181,6 +185,20 @@ impl Runners {
                 until: Instant::now() + pause,
             },
         );
+    }
+}
+
+impl Launcher {
+    fn start(&self, task: &TaskId, most: usize) -> io::Result<Option<tokio::process::Child>> {
+        let start = || {
+            let child = spawn(self, task)?;
+            let pid = child.id().unwrap_or_default();
+            Ok((child, pid))
+        };
+        match &self.machine {
+            Some(machine) => machine.start(most, (&self.common, task), start),
+            None => start().map(|(child, _)| Some(child)),
+        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! What the engine and the connections share, all on one thread.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use super::{Greeting, keeper::Keeper, place::Record, plan::Known};
-use crate::task::TaskId;
+use super::{Greeting, RpcError, keeper::Keeper, place::Record, plan::Known, settings::Limits};
+use crate::task::{CloneName, TaskId, ZoneId};
 
 /// The tasks as the last look at the ledger found them.
 #[derive(Debug, Default)]
@@ -39,29 +44,47 @@ pub(crate) struct Shared {
     pub(crate) active: Cell<tokio::time::Instant>,
     /// Requests answered so far.
     pub(crate) requests: Cell<u64>,
+    /// The site's folder of attempts.
+    pub(crate) attempts: PathBuf,
+    pub(crate) limits: Cell<Limits>,
+    /// How many wait for events of each clone.
+    pub(crate) watchers: RefCell<HashMap<(ZoneId, CloneName), usize>>,
     pub(crate) started: tokio::time::Instant,
 }
 
-/// The answer to `status`.
-#[derive(Debug, Serialize)]
-pub(crate) struct StatusAnswer {
+/// What a daemon says of itself: the answer to `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Who it is.
     #[serde(flatten)]
-    pub(crate) greeting: Greeting,
-    /// Seconds since the daemon started, on the boot clock.
-    pub(crate) uptime: u64,
-    pub(crate) connections: usize,
-    pub(crate) requests: u64,
-    pub(crate) queued: usize,
-    pub(crate) parked: usize,
-    pub(crate) running: Vec<TaskId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) problem: Option<String>,
+    pub greeting: Greeting,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Open connections, the asker's among them.
+    pub connections: usize,
+    /// Requests so far.
+    pub requests: u64,
+    /// Tasks that wait for their turn.
+    pub queued: usize,
+    /// Tasks that wait for a limit.
+    pub parked: usize,
+    /// Tasks that a runner holds.
+    pub running: Vec<TaskId>,
+    /// What keeps it from its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl Shared {
     /// Notes that someone uses the daemon, which puts its idle exit off.
     pub(crate) fn touch(&self) {
         self.active.set(tokio::time::Instant::now());
+    }
+
+    /// The task as the ledger has it now.
+    pub(crate) async fn find(&self, task: &TaskId) -> Result<Known, RpcError> {
+        let id = task.clone();
+        self.keeper.with(move |store| store.find(&id)).await?
     }
 
     /// Whole seconds since the start.

@@ -2,12 +2,23 @@
 
 use crate::task::{Event, Outcome, TaskId};
 
-use super::{RpcError, plan::Known};
+use serde_json::Value;
+
+use super::{RpcError, plan::Known, settings::Limits};
 
 /// The ledger as the daemon sees it. The real one is [`super::ledger_store`]; tests have one in memory.
 pub(crate) trait Store {
     /// Every task.
     fn scan(&mut self) -> Result<Vec<Known>, RpcError>;
+
+    /// The limits in force, if they may be others than at the last call.
+    fn limits(&mut self) -> Option<Limits>;
+
+    /// The newest `most` tasks, as documents of a list.
+    fn list(&mut self, most: usize) -> Result<Vec<Value>, RpcError>;
+
+    /// All of one task: its document, prompt and history.
+    fn show(&mut self, id: &TaskId) -> Result<Value, RpcError>;
 
     /// One task.
     fn find(&mut self, id: &TaskId) -> Result<Known, RpcError>;
@@ -23,11 +34,33 @@ pub(crate) trait Store {
     fn is_attempt_held(&mut self, known: &Known) -> bool;
 }
 
+impl Step {
+    /// A move for a reason.
+    pub(crate) fn of(event: Event, reason: &str) -> Self {
+        Self {
+            event,
+            outcome: None,
+            until: None,
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// The end of a task that cannot be run.
+    pub(crate) fn crash(reason: &str) -> Self {
+        Self {
+            outcome: Some(Outcome::Crashed),
+            ..Self::of(Event::Fail, reason)
+        }
+    }
+}
+
 /// One move of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) event: Event,
     /// What to record as the outcome, for a task that this ends.
     pub(crate) outcome: Option<Outcome>,
+    /// Until when to wait, for a task that this parks.
+    pub(crate) until: Option<i64>,
     pub(crate) reason: String,
 }

@@ -18,6 +18,7 @@ fn task(n: u64, clone: &str) -> Known {
         outcome: None,
         zone: ZoneId::of_branch("main"),
         clone: clone.parse().unwrap(),
+        brain: Some("codex".parse().unwrap()),
         priority: 0,
         seq: n,
         after: Vec::new(),
@@ -41,6 +42,7 @@ fn decide_with(tasks: &[Known], held: &[u64], resting: &[u64]) -> Vec<Decision> 
         Situation {
             held: &held,
             resting: &resting,
+            limited: &BTreeMap::new(),
             now: 1000,
         },
     )
@@ -99,6 +101,7 @@ fn other_owners_tasks_are_left_alone() {
     let situation = Situation {
         held: &held,
         resting: &held,
+        limited: &BTreeMap::new(),
         now: 0,
     };
     assert_eq!(plan(&[theirs], LIMITS, situation), Plan::default());
@@ -148,6 +151,7 @@ fn parked_tasks_keep_their_place_until_their_time() {
             Situation {
                 held: &none,
                 resting: &none,
+                limited: &BTreeMap::new(),
                 now,
             },
         )
@@ -186,6 +190,46 @@ fn a_failed_start_rests_without_losing_its_place() {
     assert_eq!(decide_with(&[task(1, "a.1"), task(2, "a.1")], &[], &[1]), []);
 }
 
+#[test]
+fn a_limited_provider_parks_its_tasks_and_no_others() {
+    let limited = BTreeMap::from([("codex".parse().unwrap(), 1500)]);
+    let other = Known {
+        brain: Some("shell".parse().unwrap()),
+        ..task(2, "b.1")
+    };
+    let died = Known {
+        status: Status::Interrupted,
+        ..task(3, "c.1")
+    };
+    let none = HashSet::new();
+    let tasks = [task(1, "a.1"), other, died];
+    let at = |now| {
+        plan(
+            &tasks,
+            LIMITS,
+            Situation {
+                held: &none,
+                resting: &none,
+                limited: &limited,
+                now,
+            },
+        )
+    };
+    let park = Decision::Park {
+        task: id(1),
+        until: 1500,
+    };
+    assert_eq!(
+        at(1000),
+        Plan {
+            decisions: vec![park, Decision::Start(id(2))],
+            next: Some(1500),
+            pending: true
+        }
+    );
+    assert_eq!(at(1500).decisions, starts(&[3, 1, 2]));
+}
+
 proptest! {
     #[test]
     fn never_two_of_a_clone_never_over_the_limit(
@@ -202,7 +246,7 @@ proptest! {
         }).collect();
         let held: HashSet<TaskId> = held.into_iter().map(id).collect();
         let none = HashSet::new();
-        let plan = plan(&tasks, LIMITS, Situation { held: &held, resting: &none, now: 0 });
+        let plan = plan(&tasks, LIMITS, Situation { held: &held, resting: &none, limited: &BTreeMap::new(), now: 0 });
         let by_id: HashMap<_, _> = tasks.iter().map(|task| (task.id.clone(), task)).collect();
         let mut lines = HashSet::new();
         for task in tasks.iter().filter(|task| task.status.is_active() || held.contains(&task.id)) {

@@ -1,0 +1,104 @@
+//! `git khlone daemon`: start, stop, look at, be and talk to the daemon of this site.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+
+use super::error::{CliError, CmdError, printed};
+use crate::{
+    daemon::{self, DaemonError, Place, RunOptions, Woken},
+    process::machine_id,
+    refs::{Repo, Site},
+    render::{DaemonView, Out},
+};
+
+/// Start, stop or look at the daemon of this repository
+#[derive(Args, Debug)]
+pub(super) struct DaemonArgs {
+    #[command(subcommand)]
+    verb: DaemonVerb,
+}
+
+#[derive(Subcommand, Debug)]
+enum DaemonVerb {
+    /// Start the daemon, if there is none
+    Start,
+    /// Stop the daemon; attempts under way go on by themselves
+    Stop,
+    /// Show what the daemon does
+    Status,
+    /// Show the end of the daemon's log
+    Logs {
+        /// How many lines
+        #[arg(short = 'n', long, default_value_t = 50, value_name = "LINES")]
+        lines: usize,
+    },
+    /// Be the daemon, in the foreground
+    Run(RunArgs),
+    /// Talk JSON-RPC to the daemon over stdin and stdout, as over ssh
+    Rpc,
+}
+
+/// Be the daemon
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// The repository's common git folder, else the one around the current folder
+    #[arg(long, value_name = "DIR")]
+    site: Option<PathBuf>,
+    /// Take the site's lock over from stdin and tell stdout when ready
+    #[arg(long, hide = true, requires = "site")]
+    handed: bool,
+    /// Leave after so many seconds without work
+    #[arg(long, env = "KHLONE_IDLE", value_name = "SECONDS")]
+    idle: Option<f64>,
+}
+
+/// Does what is asked of the daemon of the repository around `dir`.
+pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, CmdError> {
+    match &args.verb {
+        DaemonVerb::Start => start(&place(dir)?, out)?,
+        DaemonVerb::Stop => {
+            let stopped = daemon::stop(&place(dir)?)?;
+            out.done(if stopped { "the daemon has left" } else { "no daemon was running" });
+        }
+        DaemonVerb::Status => printed(out.answer(&DaemonView(daemon::status(&place(dir)?)?)))?,
+        DaemonVerb::Logs { lines } => {
+            let path = place(dir)?.log_path();
+            let text = daemon::tail(&path, *lines);
+            let text = text.map_err(|source| CliError::Io { what: path.display().to_string(), source })?;
+            printed(out.text(&text))?;
+        }
+        DaemonVerb::Run(args) => be(dir, args)?,
+        DaemonVerb::Rpc => daemon::bridge(&place(dir)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start(place: &Place, out: Out) -> Result<(), DaemonError> {
+    match daemon::wake(place)? {
+        Woken::Running { pid } => out.done(&format!("a daemon runs already, pid {pid}")),
+        Woken::Started { pid } => out.done(&format!("daemon started, pid {pid}")),
+    }
+    Ok(())
+}
+
+fn be(dir: &Path, args: &RunArgs) -> Result<(), CmdError> {
+    let place = match &args.site {
+        Some(site) => Place::new(site)?,
+        None => place(dir)?,
+    };
+    let idle = args.idle.map(std::time::Duration::try_from_secs_f64).transpose();
+    let idle = idle.map_err(|error| CliError::usage(format!("--idle: {error}"), "--idle 1800"))?;
+    let options = RunOptions { handed: args.handed, idle, foreground: !args.handed };
+    Ok(daemon::run(&place, &options)?)
+}
+
+fn place(dir: &Path) -> Result<Place, CmdError> {
+    let repo = Repo::discover(dir)?;
+    // Opening the site makes its folder and checks whose it is.
+    let site = Site::open(&repo, &machine_id())?;
+    Ok(Place::new(site.common_dir())?)
+}

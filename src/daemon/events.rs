@@ -1,0 +1,116 @@
+//! Watching is reading a file: stretches of an attempt's events by offset.
+//!
+//! The runner appends one canonical event a line to the attempt's spool. A watcher says how far it has read and
+//! gets whole lines from there; nobody remembers it in between, so a slow or dead one costs nothing.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+/// The file of an attempt's events in its folder.
+const EVENTS: &str = "events.jsonl";
+
+/// Longest event that is read; the runner writes none longer.
+const MAX_EVENT: u64 = 8 << 20;
+
+/// Whole lines of an attempt's events.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stretch {
+    /// The lines, each ended.
+    pub lines: Vec<u8>,
+    /// Where the next stretch begins.
+    pub next: u64,
+}
+
+/// The events of attempt `n` of a task, below the site's attempts folder.
+pub fn events_path(attempt_dir: &Path) -> PathBuf {
+    attempt_dir.join(EVENTS)
+}
+
+/// Reads whole lines from `offset` on: about `most` bytes, one line at least if there is one. A missing file has
+/// no lines yet; an offset beyond the end waits there.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn read_events(path: &Path, offset: u64, most: u64) -> io::Result<Stretch> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Stretch {
+                lines: Vec::new(),
+                next: offset,
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut lines = Vec::new();
+    Read::by_ref(&mut file).take(most).read_to_end(&mut lines)?;
+    match lines.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) => lines.truncate(end + 1),
+        None if lines.len() as u64 == most => {
+            // One line longer than the stretch.
+            BufReader::new(file.take(MAX_EVENT)).read_until(b'\n', &mut lines)?;
+            if !lines.ends_with(b"\n") {
+                lines.clear();
+            }
+        }
+        // A line that is just being written.
+        None => lines.clear(),
+    }
+    let next = offset + lines.len() as u64;
+    Ok(Stretch { lines, next })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_lines_from_any_offset() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = events_path(dir.path());
+        assert_eq!(
+            read_events(&path, 7, 100).unwrap(),
+            Stretch {
+                lines: vec![],
+                next: 7
+            }
+        );
+        std::fs::write(&path, b"{\"a\":1}\n{\"b\":2}\n{\"torn").unwrap();
+        let all = read_events(&path, 0, 100).unwrap();
+        assert_eq!(
+            (all.lines.as_slice(), all.next),
+            (&b"{\"a\":1}\n{\"b\":2}\n"[..], 16)
+        );
+        assert_eq!(read_events(&path, 0, 10).unwrap().next, 8);
+        assert_eq!(read_events(&path, 8, 100).unwrap().next, 16);
+        assert_eq!(
+            read_events(&path, 16, 100).unwrap(),
+            Stretch {
+                lines: vec![],
+                next: 16
+            }
+        );
+        assert_eq!(
+            read_events(&path, 99, 100).unwrap(),
+            Stretch {
+                lines: vec![],
+                next: 99
+            }
+        );
+    }
+
+    #[test]
+    fn a_line_longer_than_the_stretch_comes_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = events_path(dir.path());
+        let long = format!("\"{}\"\n1\n", "x".repeat(5000));
+        std::fs::write(&path, &long).unwrap();
+        let stretch = read_events(&path, 0, 100).unwrap();
+        assert_eq!(stretch.next, 5003);
+        assert_eq!(read_events(&path, 5003, 100).unwrap().lines, b"1\n");
+    }
+}

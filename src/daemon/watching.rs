@@ -1,0 +1,130 @@
+//! The method `watch`: a stretch of a task's events, as soon as there is one.
+//!
+//! The caller asks for each stretch with the offset it has got to. Between two requests the daemon remembers
+//! nothing of it; while one waits, it counts against `limits.watchers` of the clone.
+
+use std::{path::PathBuf, rc::Rc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Code, RpcError,
+    events::{events_path, read_events},
+    plan::Known,
+    shared::Shared,
+};
+use crate::task::{CloneName, TaskId, ZoneId};
+
+/// Bytes of one stretch.
+const STRETCH: u64 = 64 << 10;
+/// Longest wait for an event; the caller asks again.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How often the file is looked at: at first, and after a long silence.
+const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+
+/// The parameters of `watch`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WatchParams {
+    pub(crate) task: TaskId,
+    /// Which attempt, else the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<u32>,
+    #[serde(default)]
+    pub(crate) offset: u64,
+    /// Seconds to wait for an event if there is none yet.
+    #[serde(default)]
+    pub(crate) wait: f64,
+}
+
+/// A clone's waiting watchers are counted for as long as this lives.
+struct Seat<'a> {
+    shared: &'a Shared,
+    clone: (ZoneId, CloneName),
+}
+
+impl<'a> Seat<'a> {
+    fn take(shared: &'a Shared, known: &Known) -> Result<Self, RpcError> {
+        let clone = (known.zone.clone(), known.clone.clone());
+        let mut watchers = shared.watchers.borrow_mut();
+        let count = watchers.entry(clone.clone()).or_default();
+        let most = shared.limits.get().watchers;
+        if *count >= most {
+            let message = format!("{} has {most} watchers, the limit (limits.watchers)", known.clone);
+            return Err(RpcError::new(Code::MaxWatchers, message));
+        }
+        *count += 1;
+        Ok(Self { shared, clone })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut watchers = self.shared.watchers.borrow_mut();
+        if let Some(count) = watchers.get_mut(&self.clone) {
+            *count -= 1;
+            if *count == 0 {
+                watchers.remove(&self.clone);
+            }
+        }
+    }
+}
+
+/// Answers with the next stretch.
+pub(crate) async fn watch(shared: Rc<Shared>, params: WatchParams) -> Result<Value, RpcError> {
+    let wait = Duration::try_from_secs_f64(params.wait)
+        .unwrap_or_default()
+        .min(LONGEST);
+    let deadline = Instant::now() + wait;
+    let mut known = shared.find(&params.task).await?;
+    let _seat = if wait.is_zero() {
+        None
+    } else {
+        Some(Seat::take(&shared, &known)?)
+    };
+    let mut table = shared.table.subscribe();
+    let mut look = LOOK.0;
+    loop {
+        let attempt = params.attempt.unwrap_or(known.attempts.max(1));
+        // An attempt is over for its watchers once its task is, or has begun another; seen before the file is
+        // read, so that nothing written meanwhile is missed.
+        let ended = known.attempts > attempt || !(known.status.is_active() || known.status.is_waiting());
+        let stretch = read(&shared, &params, attempt)?;
+        if stretch.0.is_empty() && !ended && Instant::now() < deadline && !shared.is_stopping() {
+            tokio::select! {
+                () = sleep_until((Instant::now() + look).min(deadline)) => look = (look * 2).min(LOOK.1),
+                _ = table.changed() => {
+                    let latest = table.borrow_and_update().task(&params.task).cloned();
+                    known = latest.unwrap_or(known);
+                }
+            }
+            continue;
+        }
+        let (events, next) = stretch;
+        let ended = ended && events.is_empty();
+        return Ok(json!({
+            "task": params.task, "attempt": attempt, "attempts": known.attempts, "offset": params.offset,
+            "next": next, "events": events, "status": known.status, "outcome": known.outcome, "ended": ended,
+        }));
+    }
+}
+
+fn read(shared: &Shared, params: &WatchParams, attempt: u32) -> Result<(Vec<Value>, u64), RpcError> {
+    let dir: PathBuf = shared
+        .attempts
+        .join(params.task.as_str())
+        .join(attempt.to_string());
+    let stretch = read_events(&events_path(&dir), params.offset, STRETCH)
+        .map_err(|error| RpcError::new(Code::Failed, format!("the events cannot be read: {error}")))?;
+    let lines = stretch
+        .lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    // An offset in the middle of a line: that line is no event.
+    let events = lines
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    Ok((events, stretch.next))
+}
