@@ -62,13 +62,20 @@ pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, C
         DaemonVerb::Start => start(&place(dir)?, out)?,
         DaemonVerb::Stop => {
             let stopped = daemon::stop(&place(dir)?)?;
-            out.done(if stopped { "the daemon has left" } else { "no daemon was running" });
+            out.done(if stopped {
+                "the daemon has left"
+            } else {
+                "no daemon was running"
+            });
         }
         DaemonVerb::Status => printed(out.answer(&DaemonView(daemon::status(&place(dir)?)?)))?,
         DaemonVerb::Logs { lines } => {
             let path = place(dir)?.log_path();
             let text = daemon::tail(&path, *lines);
-            let text = text.map_err(|source| CliError::Io { what: path.display().to_string(), source })?;
+            let text = text.map_err(|source| CliError::Io {
+                what: path.display().to_string(),
+                source,
+            })?;
             printed(out.text(&text))?;
         }
         DaemonVerb::Run(args) => be(dir, args)?,
@@ -92,7 +99,11 @@ fn be(dir: &Path, args: &RunArgs) -> Result<(), CmdError> {
     };
     let idle = args.idle.map(std::time::Duration::try_from_secs_f64).transpose();
     let idle = idle.map_err(|error| CliError::usage(format!("--idle: {error}"), "--idle 1800"))?;
-    let options = RunOptions { handed: args.handed, idle, foreground: !args.handed };
+    let options = RunOptions {
+        handed: args.handed,
+        idle,
+        foreground: !args.handed,
+    };
     Ok(daemon::run(&place, &options)?)
 }
 

@@ -6,6 +6,7 @@ mod complete;
 mod completions;
 mod config;
 mod cx;
+mod daemon;
 mod diff;
 mod error;
 mod install;
@@ -105,6 +106,8 @@ enum Verb {
     /// Print what could come next on a command line (for completions)
     #[command(hide = true, name = "__complete")]
     Complete(complete::CompleteArgs),
+    /// Start, stop or look at the daemon of this repository
+    Daemon(daemon::DaemonArgs),
     /// Run one attempt of a task (for the daemon)
     #[command(hide = true)]
     Runner(runner::RunnerArgs),
@@ -160,6 +163,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Completions(args) => completions::run(out, &args),
         Verb::Man(args) => man::run(out, &command(), &args),
         Verb::Complete(args) => complete::run(out, command(), &args),
+        Verb::Daemon(args) => daemon::run(&dir, out, &args),
         Verb::Runner(args) => runner::run(&args),
     }
 }

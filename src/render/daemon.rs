@@ -13,7 +13,12 @@ pub struct DaemonView(pub DaemonStatus);
 impl View for DaemonView {
     fn plain(&self) -> String {
         let status = &self.0;
-        let running = status.running.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let running = status
+            .running
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ");
         let mut text = format!(
             "pid {}, version {}, up {} s, {} connected\n{} queued, {} parked, {} running{}{running}\n",
             status.greeting.pid,

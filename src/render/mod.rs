@@ -1,6 +1,7 @@
 //! Everything that a person or a script sees. stdout is for the answer alone; progress, ✓ lines and hints go to
 //! stderr; colour only on a terminal.
 
+mod daemon;
 mod style;
 mod table;
 pub mod view;
@@ -9,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub use daemon::DaemonView;
 pub use style::{ago, short_id, state_style};
 pub use table::Table;
 
