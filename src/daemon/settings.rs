@@ -112,6 +112,8 @@ mod tests {
             khlone_home: dir.path().join("home"),
             config: dir.path().join("config.yml"),
             data: dir.path().join("data"),
+            config_home: dir.path().to_owned(),
+            data_home: dir.path().to_owned(),
         };
         let mut settings = Settings::new(&paths, Some(dir.path()));
         let first = settings.reload().unwrap();
