@@ -17,6 +17,7 @@ use super::{
         Vars,
     },
     event::{Event, Role, Trouble},
+    preflight::{SignedIn, has_any, is_filled, says},
     text::{INPUT, Input, OUTPUT, Text, framed, trouble},
     translate::{Translator, before},
 };
@@ -50,9 +51,37 @@ impl Brain for Claude {
         Account {
             program: Some("claude"),
             version: &["--version"],
-            status: Some(&["auth", "status"]),
             install: "npm install -g @anthropic-ai/claude-code",
             login: "claude auth login",
+        }
+    }
+
+    fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
+        let keys = [
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_AUTH_TOKEN",
+            "CLAUDE_CODE_OAUTH_TOKEN",
+        ];
+        if has_any(vars, &keys) {
+            return SignedIn::Yes;
+        }
+        let elsewhere = [
+            "CLAUDE_CODE_USE_BEDROCK",
+            "CLAUDE_CODE_USE_VERTEX",
+            "CLAUDE_CODE_USE_FOUNDRY",
+        ];
+        let (Some((folder, config)), false) = (home(vars), has_any(vars, &elsewhere)) else {
+            return SignedIn::Unknown;
+        };
+        if is_filled(&folder.join(".credentials.json")) || says(&config, &["primaryApiKey"]) {
+            SignedIn::Yes
+        } else if cfg!(target_os = "macos")
+            || says(&folder.join("settings.json"), &["apiKeyHelper", "\"env\""])
+        {
+            // In the keychain, or wherever its settings say.
+            SignedIn::Unknown
+        } else {
+            SignedIn::No
         }
     }
 
@@ -127,15 +156,22 @@ fn permit(job: &Job<'_>, launch: &mut Launch) {
     }
 }
 
+/// Its folder, and the file beside it.
+fn home(vars: Vars<'_>) -> Option<(PathBuf, PathBuf)> {
+    if let Some(own) = vars("CLAUDE_CONFIG_DIR").map(PathBuf::from) {
+        return Some((own.clone(), own.join(".claude.json")));
+    }
+    let home = PathBuf::from(vars("HOME")?);
+    Some((home.join(".claude"), home.join(".claude.json")))
+}
+
 /// Sessions and credentials are its to write, settings are not: hooks in them would run outside the sandbox.
 fn state(job: &Job<'_>, launch: &mut Launch) -> std::io::Result<()> {
-    let own = (job.vars)("CLAUDE_CONFIG_DIR").map(PathBuf::from);
-    let Some(home) = (job.vars)("HOME").map(PathBuf::from) else {
+    let Some((folder, config)) = home(job.vars) else {
         return Ok(());
     };
     // Servers and trusted folders, beside counters that it rewrites at every start: it gets a copy.
-    launch.copies(&own.as_ref().unwrap_or(&home).join(".claude.json"), job.state_dir)?;
-    let folder = own.unwrap_or_else(|| home.join(".claude"));
+    launch.copies(&config, job.state_dir)?;
     for name in [
         "settings.json",
         "settings.local.json",

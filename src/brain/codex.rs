@@ -15,6 +15,7 @@ use super::{
         Vars,
     },
     event::{Event, Trouble},
+    preflight::{SignedIn, has_any, is_filled, says},
     text::{INPUT, OUTPUT, Text, clip, trouble},
     translate::{Translator, before, grown},
 };
@@ -42,9 +43,24 @@ impl Brain for Codex {
         Account {
             program: Some("codex"),
             version: &["--version"],
-            status: Some(&["login", "status"]),
             install: "npm install -g @openai/codex",
             login: "codex login",
+        }
+    }
+
+    fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
+        let Some(home) = home(vars) else {
+            return SignedIn::Unknown;
+        };
+        let config = home.join("config.toml");
+        let text = std::fs::read_to_string(&config).unwrap_or_default();
+        let key_set = keys_named_in(&text).any(|name| has_any(vars, &[&name]));
+        if key_set || has_any(vars, &["CODEX_API_KEY"]) || is_filled(&home.join("auth.json")) {
+            SignedIn::Yes
+        } else if has_any(vars, &["OPENAI_API_KEY"]) || says(&config, &["model_provider", "keyring"]) {
+            SignedIn::Unknown
+        } else {
+            SignedIn::No
         }
     }
 

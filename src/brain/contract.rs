@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{event::Event, translate::Translator};
+use super::{event::Event, preflight::SignedIn, translate::Translator};
 use crate::task::{Mode, Usage};
 
 /// Looks up a variable of the user's environment.
@@ -29,6 +29,9 @@ pub trait Brain: Sync {
 
     /// How to find, install and sign in to it.
     fn account(&self) -> Account;
+
+    /// Whether somebody is signed in, by files and variables alone.
+    fn signed_in(&self, vars: Vars<'_>) -> SignedIn;
 
     /// The variables it wants from the user's environment, by name; a trailing `*` stands for any ending.
     fn env_names(&self, vars: Vars<'_>) -> Vec<String>;
@@ -84,8 +87,6 @@ pub struct Account {
     pub program: Option<&'static str>,
     /// Prints the version.
     pub version: &'static [&'static str],
-    /// Tells by its exit code whether the user is signed in.
-    pub status: Option<&'static [&'static str]>,
     /// The command that installs it.
     pub install: &'static str,
     /// The command that signs in.

@@ -13,6 +13,7 @@ use super::{
         Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
     },
     event::{Event, Role, Trouble},
+    preflight::{SignedIn, has_any, is_filled, says},
     text::{INPUT, Input, OUTPUT, Text, clip, framed, trouble},
     translate::Translator,
 };
@@ -43,9 +44,37 @@ impl Brain for Gemini {
         Account {
             program: Some("gemini"),
             version: &["--version"],
-            status: None,
             install: "npm install -g @google/gemini-cli",
             login: "gemini",
+        }
+    }
+
+    fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
+        let keys = [
+            "GEMINI_API_KEY",
+            "GOOGLE_API_KEY",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+        ];
+        let Some(home) = vars("HOME") else {
+            return SignedIn::Unknown;
+        };
+        let folder = PathBuf::from(home).join(".gemini");
+        let settings = folder.join("settings.json");
+        if has_any(vars, &keys) || is_filled(&folder.join("oauth_creds.json")) {
+            SignedIn::Yes
+        } else if has_any(
+            vars,
+            &[
+                "GOOGLE_GENAI_USE_VERTEXAI",
+                "GOOGLE_GENAI_USE_GCA",
+                "GOOGLE_CLOUD_PROJECT",
+            ],
+        ) || is_filled(&folder.join(".env"))
+            || says(&settings, &["selectedType", "selectedAuthType"])
+        {
+            SignedIn::Unknown
+        } else {
+            SignedIn::No
         }
     }
 

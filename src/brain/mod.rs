@@ -9,6 +9,7 @@ mod contract;
 mod event;
 mod gemini;
 mod opencode;
+mod preflight;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,10 @@ pub use contract::{
     Verdict,
 };
 pub use event::{Event, Record, Role, Trouble, schema};
+pub use preflight::{Preflight, Readiness, SignedIn, State};
 pub use translate::{LINE, Translator};
+
+use std::path::PathBuf;
 
 use crate::task::{BrainName, Class, Explain};
 
@@ -37,27 +41,62 @@ static ALL: [&dyn Brain; 5] = [
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BrainError {
     /// No adapter has that name.
-    #[error("there is no brain `{name}`; known: {}", known())]
+    #[error("there is no brain `{name}`; known are {}", known())]
     Unknown {
         /// The name given.
         name: String,
     },
+    /// Its program is not there.
+    #[error("{name} is not installed; install it, or run a shell script with --who @shell")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+        /// The command that installs it.
+        install: &'static str,
+    },
+    /// Nobody is signed in.
+    #[error("{name} is installed, but nobody is signed in")]
+    SignedOut {
+        /// Its name.
+        name: &'static str,
+        /// The command that signs in.
+        login: &'static str,
+    },
+    /// Its program does not run.
+    #[error("{name} is installed, but {} does not run", .path.display())]
+    Broken {
+        /// Its name.
+        name: &'static str,
+        /// Its program.
+        path: PathBuf,
+    },
+    /// No coding CLI at all.
+    #[error(
+        "no coding CLI is installed: git khlone works with {}; or run a shell script with --who @shell",
+        installable()
+    )]
+    None,
 }
 
 impl Explain for BrainError {
     fn class(&self) -> Class {
         match self {
             Self::Unknown { .. } => Class::NotFound,
+            Self::Missing { .. } | Self::SignedOut { .. } | Self::Broken { .. } | Self::None => Class::Brain,
         }
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unknown { name } => Some(match nearest(name) {
+        Some(match self {
+            Self::Unknown { name } => match nearest(name) {
                 Some(near) => format!("did you mean @{near}?"),
                 None => "git khlone list brains".to_owned(),
-            }),
-        }
+            },
+            Self::Missing { install, .. } => (*install).to_owned(),
+            Self::SignedOut { login, .. } => (*login).to_owned(),
+            Self::Broken { path, .. } => format!("{} --version", path.display()),
+            Self::None => claude::Claude.account().install.to_owned(),
+        })
     }
 }
 
@@ -80,6 +119,11 @@ pub fn find(name: &BrainName) -> Result<&'static dyn Brain, BrainError> {
 
 fn known() -> String {
     all().map(Brain::name).collect::<Vec<_>>().join(", ")
+}
+
+fn installable() -> String {
+    let outside = all().filter(|brain| brain.account().program.is_some());
+    outside.map(Brain::name).collect::<Vec<_>>().join(", ")
 }
 
 fn nearest(name: &str) -> Option<&'static str> {

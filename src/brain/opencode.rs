@@ -13,6 +13,7 @@ use super::{
         Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
     },
     event::{Event, Trouble},
+    preflight::{SignedIn, has_any, is_filled, says},
     text::{INPUT, Input, OUTPUT, Text, clip, trouble},
     translate::Translator,
 };
@@ -67,10 +68,25 @@ impl Brain for Opencode {
         Account {
             program: Some("opencode"),
             version: &["--version"],
-            // It counts no keys that stand in its settings.
-            status: None,
             install: "npm install -g opencode-ai",
             login: "opencode auth login",
+        }
+    }
+
+    fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
+        let keys = [
+            "ANTHROPIC_API_KEY",
+            "OPENAI_API_KEY",
+            "OPENROUTER_API_KEY",
+            "GEMINI_API_KEY",
+        ];
+        let login = data_home(vars).map(|data| data.join("opencode/auth.json"));
+        let provider = settings(vars).iter().any(|path| says(path, &["\"provider\""]));
+        if provider || has_any(vars, &keys) || login.is_some_and(|path| is_filled(&path)) {
+            SignedIn::Yes
+        } else {
+            // It has models of its own that need no key, and knows a hundred providers.
+            SignedIn::Unknown
         }
     }
 

@@ -7,6 +7,7 @@
 use super::{
     contract::{Account, Brain, Capabilities, Dialect, Job, Launch, Session, ToolStart, Vars},
     event::{Event, Role},
+    preflight::SignedIn,
     translate::Translator,
 };
 
@@ -32,10 +33,13 @@ impl Brain for Shell {
         Account {
             program: None,
             version: &[],
-            status: None,
             install: "",
             login: "",
         }
+    }
+
+    fn signed_in(&self, _vars: Vars<'_>) -> SignedIn {
+        SignedIn::Yes
     }
 
     fn env_names(&self, _vars: Vars<'_>) -> Vec<String> {

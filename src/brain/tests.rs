@@ -218,3 +218,109 @@ fn unknown_brains_name_the_nearest() {
     assert_eq!(error.hint().unwrap(), "did you mean @claude?");
     assert!(error.to_string().contains("codex"));
 }
+
+/// An environment of these variables, and nothing from the configuration.
+fn preflight<T>(vars: &[(&str, &str)], cache: &Path, look: impl FnOnce(&Preflight<'_>) -> T) -> T {
+    let vars = |name: &str| {
+        let found = vars.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| std::ffi::OsString::from(value))
+    };
+    look(&Preflight {
+        vars: &vars,
+        cache,
+        program: &|_| None,
+    })
+}
+
+fn program(dir: &Path, name: &str, script: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = dir.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn preflight_tells_what_is_missing_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, path) = (dir.path().to_str().unwrap(), dir.path().join("bin"));
+    std::fs::create_dir(&path).unwrap();
+    let vars = [("HOME", home), ("PATH", path.to_str().unwrap())];
+    let cache = dir.path().join("cache");
+    let codex = find(&"codex".parse().unwrap()).unwrap();
+    let quick = |vars: &[(&str, &str)]| preflight(vars, &cache, |look| look.quick(codex));
+
+    assert_eq!(quick(&vars).hint.unwrap(), "npm install -g @openai/codex");
+    let none = preflight(&vars, &cache, |look| look.default_brain().map(Brain::name));
+    assert_eq!(none, None);
+
+    program(&path, "codex", "echo codex-cli 1.2.3; echo ran >> $0.log", 0o644);
+    assert_eq!(quick(&vars).state, State::Broken);
+
+    program(&path, "codex", "echo codex-cli 1.2.3; echo ran >> $0.log", 0o755);
+    let out = preflight(&vars, &cache, |look| look.require(codex)).unwrap_err();
+    assert_eq!(out.class(), Class::Brain);
+    assert_eq!(out.hint().unwrap(), "codex login");
+    assert!(!path.join("codex.log").exists(), "a quick check starts nothing");
+
+    let with_key = [vars[0], vars[1], ("CODEX_API_KEY", "k")];
+    assert_eq!(quick(&with_key).state, State::Ready);
+    let default = preflight(&with_key, &cache, |look| look.default_brain().map(Brain::name));
+    assert_eq!(default, Some("codex"));
+}
+
+#[test]
+fn preflight_asks_a_program_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().to_str().unwrap();
+    let vars = [("HOME", home), ("PATH", home), ("CODEX_API_KEY", "k")];
+    let codex = find(&"codex".parse().unwrap()).unwrap();
+    let check = |full: bool| {
+        preflight(&vars, &dir.path().join("cache"), |look| {
+            if full { look.full(codex) } else { look.quick(codex) }
+        })
+    };
+    program(
+        dir.path(),
+        "codex",
+        "echo codex-cli 1.2.3; echo ran >> $0.log",
+        0o755,
+    );
+    assert_eq!(check(true).version.as_deref(), Some("1.2.3"));
+    assert_eq!(check(true).version, check(false).version);
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("codex.log")).unwrap(),
+        "ran\n"
+    );
+
+    program(dir.path(), "codex", "exit 127", 0o755);
+    assert_eq!(check(false).state, State::Ready, "not asked yet");
+    assert_eq!(check(true).state, State::Broken);
+    assert_eq!(check(false).state, State::Broken);
+}
+
+#[test]
+fn logins_are_found_where_each_brain_keeps_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().to_str().unwrap();
+    let vars = |name: &str| (name == "HOME").then(|| home.into());
+    let sign = |name: &str| find(&name.parse().unwrap()).unwrap().signed_in(&vars);
+    let nobody = ["claude", "codex", "opencode", "gemini"].map(sign);
+    assert_eq!(
+        nobody,
+        [SignedIn::No, SignedIn::No, SignedIn::Unknown, SignedIn::No]
+    );
+    for path in [
+        ".claude/.credentials.json",
+        ".codex/auth.json",
+        ".local/share/opencode/auth.json",
+        ".gemini/oauth_creds.json",
+    ] {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, r#"{"token": 1}"#).unwrap();
+    }
+    assert_eq!(
+        ["claude", "codex", "opencode", "gemini"].map(sign),
+        [SignedIn::Yes; 4]
+    );
+}
