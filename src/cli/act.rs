@@ -11,14 +11,14 @@ use super::{
     trust, wait,
 };
 use crate::{
-    brain,
+    brain::{self, Preflight},
     config::{Config, Delegation, Sandbox},
     daemon,
     guard::tier::{Probe, Tier},
     process::Cmd,
     refs::{Oid, Pack, Repo},
     render::view::DispatchedView,
-    task::{FORMAT, Mode, TaskId, TaskPrefix, Who, ZoneAddress},
+    task::{BrainName, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who, ZoneAddress},
     worktree::snapshot::{self, Source, snapshot},
     zone::{self, Dispatch, DispatchError, Dispatched, Limits, Pick, Place, ResolveError},
 };
@@ -169,7 +169,15 @@ fn dispatch(
     let ledger = cx.ledger();
     let after: Result<Vec<_>, _> = args.after.iter().map(|prefix| ledger.resolve(prefix)).collect();
     let foreman = cx::foreman()?;
-    let hero = cx::hero(config, None)?;
+    let vars = |name: &str| std::env::var_os(name);
+    let program = |name: &str| cx::program(config, name);
+    let cache = cx.paths.khlone_home.join("cache");
+    let preflight = Preflight {
+        vars: &vars,
+        cache: &cache,
+        program: &program,
+    };
+    let hero = cx::hero(config, || preflight.default_brain().map(brain::Brain::name))?;
     let mut roles: BTreeMap<_, _> = config
         .roles
         .iter()
@@ -208,9 +216,15 @@ fn dispatch(
         queue: config.limits.queue.get() as usize,
         branch_prefix: config.branch.prefix.as_str(),
     };
-    Ok(zone::dispatch(&ledger, request, limits, |_brain| {
-        Ok::<_, DispatchError>(())
-    })?)
+    let ready = |name: &BrainName| {
+        let refuse = |error: brain::BrainError| DispatchError::Brain {
+            message: error.to_string(),
+            hint: error.hint(),
+        };
+        let brain = brain::find(name).map_err(refuse)?;
+        preflight.require(brain).map(drop).map_err(refuse)
+    };
+    Ok(zone::dispatch(&ledger, request, limits, ready)?)
 }
 
 /// The files of the user's checkout as they stand, durable as long as the pack's lock is held.

@@ -120,16 +120,28 @@ pub(super) fn foreman() -> Result<RoleName, CmdError> {
     Ok(FOREMAN.parse()?)
 }
 
-/// Who gets a task that names nobody: `hero` of the configuration, else a foreman on the first brain that is
-/// ready; nobody if none is.
-pub(super) fn hero(config: &Config, default: Option<BrainName>) -> Result<Option<Hero>, CmdError> {
+/// The program that the configuration gives a brain.
+pub(super) fn program(config: &Config, brain: &str) -> Option<PathBuf> {
+    let name: BrainName = brain.parse().ok()?;
+    config.brains.get(&name)?.path.clone()
+}
+
+/// Who gets a task that names nobody: `hero` of the configuration, else a foreman on the brain that `default`
+/// finds; nobody if it finds none.
+pub(super) fn hero(
+    config: &Config,
+    default: impl FnOnce() -> Option<&'static str>,
+) -> Result<Option<Hero>, CmdError> {
     let who = config.hero.as_ref().map(config::Hero::who);
     let role = match who.and_then(|who| who.role.clone()) {
         Some(role) => role,
         None => foreman()?,
     };
     let of_role = config.roles.get(&role).and_then(|role| role.brain.clone());
-    let brain = who.and_then(|who| who.brain.clone()).or(of_role).or(default);
+    let brain = match who.and_then(|who| who.brain.clone()).or(of_role) {
+        Some(brain) => Some(brain),
+        None => default().map(str::parse).transpose()?,
+    };
     Ok(brain.map(|brain| Hero {
         role,
         number: who.and_then(|who| who.number),

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::{
-    cx::Cx,
+    cx::{self, Cx},
     error::{CliError, CmdError, printed},
 };
 use crate::{
+    brain::{Preflight, Readiness},
+    config::Config,
     refs::{StoredZone, TaskHead, branch_ref},
-    render::view::{CrewLine, CrewList, TaskLine, TaskList, ZoneLine, ZoneList},
+    render::view::{BrainList, CrewLine, CrewList, TaskLine, TaskList, ZoneLine, ZoneList},
     task::{FORMAT, ZoneAddress},
     zone::advance::standing,
 };
@@ -34,10 +36,19 @@ enum What {
     Crew,
     /// Tasks, the newest first
     Tasks,
+    /// Brains, and whether they are ready
+    Brains,
 }
 
 /// Lists it.
 pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
+    if args.what == What::Brains {
+        printed(cx.out.answer(&BrainList {
+            format: FORMAT,
+            brains: brains(cx)?,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let ledger = cx.ledger();
     let only = args
         .zone
@@ -62,9 +73,26 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             format: FORMAT,
             crew: crew(cx, &zones, &heads)?,
         }))?,
-        What::Zones | What::Tasks => printed(cx.out.answer(&zone_list(&zones, &heads)))?,
+        What::Zones | What::Tasks | What::Brains => printed(cx.out.answer(&zone_list(&zones, &heads)))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every brain, fully checked.
+fn brains(cx: &Cx) -> Result<Vec<Readiness>, CmdError> {
+    let config = match cx.place(None) {
+        Ok(place) => cx.config(&place)?.config,
+        Err(_) => Config::default(),
+    };
+    let vars = |name: &str| std::env::var_os(name);
+    let program = |name: &str| cx::program(&config, name);
+    let cache = cx.paths.khlone_home.join("cache");
+    Ok(Preflight {
+        vars: &vars,
+        cache: &cache,
+        program: &program,
+    }
+    .list())
 }
 
 fn zone_list(zones: &[StoredZone], heads: &[TaskHead]) -> ZoneList {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Table, View, ago, short_id, state_style};
 use crate::{
-    brain::{self, Record},
+    brain::{self, Readiness, Record, State},
     guard::trust::{Grant, in_shell},
     refs::{Crew, TaskHead, now},
     task::{CloneName, Explain, FORMAT, Outcome, Status, Task, TaskId, Transition},
@@ -561,5 +561,37 @@ impl View for TrustView {
             }
         }
         text
+    }
+}
+
+/// Brains.
+#[derive(Debug, Serialize)]
+pub struct BrainList {
+    /// Version of the document.
+    pub format: u32,
+    /// The brains.
+    pub brains: Vec<Readiness>,
+}
+
+impl View for BrainList {
+    fn plain(&self) -> String {
+        let mut table = Table::default();
+        for brain in &self.brains {
+            let state = match brain.state {
+                State::Ready => "ready",
+                State::Unknown => "installed, sign-in unknown",
+                State::Missing => "not installed",
+                State::SignedOut => "not signed in",
+                State::Broken => "does not run",
+            };
+            let version = brain.version.clone().unwrap_or_default();
+            table.row([
+                format!("@{}", brain.name),
+                state.to_owned(),
+                version,
+                brain.hint.clone().unwrap_or_default(),
+            ]);
+        }
+        table.render()
     }
 }
