@@ -113,7 +113,8 @@ impl Brain for Claude {
             Session::Resume { id, .. } => launch.option("--resume", id),
         };
         launch.env("DISABLE_AUTOUPDATER", "1").stdin = Stdin::Prompt;
-        state(job, &mut launch)?;
+        state(job.vars, &mut launch)?;
+        launch.shows_program(job.vars);
         Ok(launch)
     }
 
@@ -166,12 +167,12 @@ fn home(vars: Vars<'_>) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// Sessions and credentials are its to write, settings are not: hooks in them would run outside the sandbox.
-fn state(job: &Job<'_>, launch: &mut Launch) -> std::io::Result<()> {
-    let Some((folder, config)) = home(job.vars) else {
+fn state(vars: Vars<'_>, launch: &mut Launch) -> std::io::Result<()> {
+    let Some((folder, config)) = home(vars) else {
         return Ok(());
     };
-    // Servers and trusted folders, beside counters that it rewrites at every start: it gets a copy.
-    launch.copies(&config, job.state_dir)?;
+    // Servers and trusted folders, beside counters that it would rewrite at every start and does without.
+    launch.reads(config);
     for name in [
         "settings.json",
         "settings.local.json",

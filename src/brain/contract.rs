@@ -175,10 +175,8 @@ pub enum Stdin {
 /// A file or folder that a brain needs besides its worktree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is. It exists when [`Brain::launch`] has returned.
+    /// Where it is, inside as outside. It exists when [`Brain::launch`] has returned.
     pub source: PathBuf,
-    /// Where the brain looks for it; differs from `source` only for a private copy.
-    pub target: PathBuf,
     /// Sessions and credentials are written; settings are not, since they would later act outside the sandbox.
     pub writable: bool,
 }
@@ -302,26 +300,31 @@ impl Launch {
         Ok(self.mount(path, true))
     }
 
-    /// Needs a copy of the file `path`, if it is there, that is its own to write. It is renewed each time.
-    pub(super) fn copies(&mut self, path: &Path, state_dir: &Path) -> std::io::Result<&mut Self> {
-        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
-            std::fs::create_dir_all(state_dir)?;
-            let source = state_dir.join(name);
-            std::fs::copy(path, &source)?;
-            self.state.push(Mount {
-                source,
-                target: path.to_owned(),
-                writable: true,
-            });
+    /// Needs its own program, which may lie in a place that a sandbox covers: the packages around it where it is
+    /// one of several, else its folder.
+    pub(super) fn shows_program(&mut self, vars: Vars<'_>) -> &mut Self {
+        let path = vars("PATH").unwrap_or_default();
+        let places = std::env::split_paths(&path).map(|dir| dir.join(&self.program));
+        let found = places
+            .filter_map(|path| path.canonicalize().ok())
+            .find(|path| path.is_file());
+        let Some(program) = found else {
+            return self;
+        };
+        let packages = program
+            .ancestors()
+            .filter(|dir| dir.ends_with("node_modules"))
+            .last();
+        match packages.or(program.parent()) {
+            Some(folder) => self.reads(folder.to_owned()),
+            None => self,
         }
-        Ok(self)
     }
 
     fn mount(&mut self, path: PathBuf, writable: bool) -> &mut Self {
         if path.exists() {
             self.state.push(Mount {
-                source: path.clone(),
-                target: path,
+                source: path,
                 writable,
             });
         }

@@ -127,6 +127,7 @@ impl Brain for Gemini {
             }
             launch.keeps(folder.join("tmp"))?;
         }
+        launch.shows_program(job.vars);
         Ok(launch)
     }
 

@@ -122,6 +122,7 @@ impl Brain for Opencode {
         for path in settings(job.vars) {
             launch.reads(path);
         }
+        launch.shows_program(job.vars);
         Ok(launch)
     }
 
