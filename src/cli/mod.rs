@@ -21,8 +21,10 @@ mod show;
 mod status;
 mod target;
 mod trust;
+mod undo;
 mod update;
 mod wait;
+mod zone;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -93,6 +95,10 @@ enum Verb {
     /// Bring a clone's work into its zone's branch
     #[command(visible_alias = "merge")]
     Land(land::LandArgs),
+    /// Make, remove, repair or prune zones
+    Zone(zone::ZoneArgs),
+    /// Bring back what a verb took away
+    Undo(undo::UndoArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
     /// Agree to what this repository's khlone.yml runs
@@ -157,6 +163,8 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Path(args) => path::run(&cx()?, &args),
         Verb::Update(args) => update::run(&cx()?, &args),
         Verb::Land(args) => land::run(&cx()?, &args),
+        Verb::Zone(args) => zone::run(&cx()?, &args),
+        Verb::Undo(args) => undo::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),

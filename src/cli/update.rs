@@ -9,7 +9,12 @@ use super::{
     error::{CliError, CmdError},
     target::{Target, crew_of, target},
 };
-use crate::{refs::branch_ref, task::ZoneAddress, worktree::checkout::Checkout, zone::update::update};
+use crate::{
+    refs::branch_ref,
+    task::{ZoneAddress, ZoneId},
+    worktree::checkout::Checkout,
+    zone::{hold::hold, update::update},
+};
 
 /// Rebase a clone's branch onto its zone
 #[derive(Args, Debug)]
@@ -35,6 +40,7 @@ pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
         .path
         .as_ref()
         .and_then(|path| Checkout::linked_at(cx.repo.common_dir(), path.as_ref()));
+    let _held = hold(&cx.site, &ZoneId::of_branch(&zone), &member.name)?;
     let updated = update(&cx.repo, checkout.as_ref(), &member.branch, tip)?;
     if updated.from == updated.to {
         cx.out

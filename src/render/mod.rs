@@ -5,6 +5,7 @@ mod daemon;
 mod style;
 mod table;
 pub mod view;
+pub mod zones;
 
 use std::io::{self, IsTerminal, Write};
 

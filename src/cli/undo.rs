@@ -1,0 +1,38 @@
+//! `git khlone undo`: what a destructive verb took away comes back.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CmdError, printed},
+};
+use crate::{
+    render::zones::{UndoList, UndoneView},
+    zone::undo::undo,
+};
+
+/// Bring back what a verb took away
+#[derive(Args, Debug)]
+pub(super) struct UndoArgs {
+    /// Its number, else the last
+    #[arg(value_name = "N")]
+    n: Option<u64>,
+    /// List what can be brought back
+    #[arg(short, long, conflicts_with = "n")]
+    list: bool,
+}
+
+/// Brings it back.
+pub(super) fn run(cx: &Cx, args: &UndoArgs) -> Result<ExitCode, CmdError> {
+    let ledger = cx.ledger();
+    if args.list {
+        let saved = ledger.undos()?.into_iter().map(|(saved, _)| saved);
+        printed(cx.out.answer(&UndoList::of(saved)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let undone = undo(&ledger, args.n)?;
+    printed(cx.out.answer(&UndoneView::from(undone)))?;
+    Ok(ExitCode::SUCCESS)
+}
