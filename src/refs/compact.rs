@@ -4,17 +4,24 @@
 //! nothing. So nothing is deleted here. What our refs reach goes to one new kept pack; the rest goes to one pack
 //! without `.keep`, the *remainder*, where git's own gc keeps what the user's history reaches and prunes the rest
 //! after its own grace. The packs' lock is taken alone: no writer is between its pack and its ref meanwhile.
-//! Killed anywhere, every object is in the old packs, the new ones, or both.
+//! Killed anywhere, every object is in the old packs, the new ones, or both. The old packs stay for a minute, doomed:
+//! a `git fsck` or `gc` that is reading them must not find them gone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use git2::{ObjectType, Oid};
 
 use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
+
+/// How long a pack stays once its objects are in another.
+const GRACE: Duration = Duration::from_secs(60);
+/// What doomed packs have in their `.keep` files instead of our own word.
+const DOOMED: &str = "git-khlone: doomed\n";
 
 /// Compacts our packs if there are more than `most`; returns whether it did.
 ///
@@ -22,7 +29,8 @@ use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
 /// If a pack or ref cannot be read, or a new pack cannot be written; the old packs stand then.
 pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerError> {
     let pack_dir = repo.common_dir().join("objects/pack");
-    if our_packs(&pack_dir)?.len() <= most {
+    sweep(&pack_dir)?;
+    if kept_packs(&pack_dir, KEEP)?.len() <= most {
         return Ok(false);
     }
     let lock = site.lock_file("packs.lock")?;
@@ -33,7 +41,7 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
         Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
     }
     // Listed again under the lock: a writer may have added one, another compaction may have taken all.
-    let mut old = our_packs(&pack_dir)?;
+    let mut old = kept_packs(&pack_dir, KEEP)?;
     let record = site.dir().join("remainder");
     let remainder = fs::read_to_string(&record).map(|stem| pack_dir.join(stem.trim()).with_extension("idx"));
     old.extend(
@@ -66,10 +74,21 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
     for idx in &old {
         let stem = idx.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if !fresh.iter().any(|fresh| fresh == stem) {
-            remove(idx)?;
+            fs::write(idx.with_extension("keep"), DOOMED)?;
         }
     }
     Ok(true)
+}
+
+/// Removes the packs that have been doomed for long enough.
+fn sweep(pack_dir: &Path) -> io::Result<()> {
+    for idx in kept_packs(pack_dir, DOOMED)? {
+        let since = fs::metadata(idx.with_extension("keep"))?.modified()?;
+        if since.elapsed().is_ok_and(|age| age > GRACE) {
+            remove(&idx)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove(idx: &Path) -> io::Result<()> {
@@ -83,8 +102,8 @@ fn remove(idx: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The index files of the packs that are ours.
-fn our_packs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// The index files of the packs whose `.keep` file holds `word`.
+fn kept_packs(dir: &Path, word: &str) -> io::Result<Vec<PathBuf>> {
     let mut ours = Vec::new();
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ours),
@@ -93,7 +112,10 @@ fn our_packs(dir: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let kept = path.extension().is_some_and(|extension| extension == "keep");
-        if kept && path.with_extension("idx").exists() && fs::read(&path)? == KEEP.as_bytes() {
+        if kept
+            && path.with_extension("idx").exists()
+            && fs::read(&path).unwrap_or_default() == word.as_bytes()
+        {
             ours.push(path.with_extension("idx"));
         }
     }
@@ -168,6 +190,16 @@ mod tests {
 
     #[test]
     fn packs_become_one_and_nothing_is_lost() {
+        let doom = |dir: &Path| {
+            for idx in kept_packs(dir, DOOMED).unwrap() {
+                let keep = fs::File::options()
+                    .write(true)
+                    .open(idx.with_extension("keep"))
+                    .unwrap();
+                keep.set_modified(std::time::SystemTime::now() - 2 * GRACE)
+                    .unwrap();
+            }
+        };
         let (_dir, repo, site) = scratch();
         let mut old = None;
         let mut loose_end = None;
@@ -181,10 +213,17 @@ mod tests {
             old = Some(oid);
         }
         assert!(compact(&repo, &site, 2).unwrap());
+        let packs = repo.common_dir().join("objects/pack");
         assert_eq!(
-            our_packs(&repo.common_dir().join("objects/pack")).unwrap().len(),
-            1
+            (
+                kept_packs(&packs, KEEP).unwrap().len(),
+                kept_packs(&packs, DOOMED).unwrap().len()
+            ),
+            (1, 5)
         );
+        doom(&packs);
+        assert!(!compact(&repo, &site, 2).unwrap());
+        assert_eq!(kept_packs(&packs, DOOMED).unwrap().len(), 0);
         let git = || Cmd::git(repo.common_dir());
         // The state that nothing names any more is git's to prune, and until then it is there.
         git()

@@ -1,0 +1,471 @@
+//! The main job, end to end: the real binary, daemon, runner, sandbox and git; the brain is a shell script.
+
+use std::fs;
+
+use crate::stage::{Stage, said};
+
+#[test]
+fn an_act_is_a_commit_on_a_branch_of_its_own() {
+    let stage = Stage::new();
+    let before = stage.work.status();
+    let (said, task) = stage.act("printf hello > greeting.txt");
+    assert_eq!(said.code, 0, "{}", said.err);
+    for part in [
+        "greeting.txt",
+        "khlone/main/foreman.1",
+        "git khlone land t-",
+        "git push",
+    ] {
+        assert!(said.err.contains(part), "{part} is missing in {}", said.err);
+    }
+    assert_eq!(
+        (&task["status"], &task["outcome"]),
+        (&"done".into(), &"done".into())
+    );
+    assert_eq!(task["effects"]["files"][0]["path"], "greeting.txt");
+    // The user's own checkout has not changed; the clone's is clean and has the commit.
+    assert_eq!(stage.work.status(), before);
+    assert_eq!(stage.work.read("greeting.txt"), None);
+    let clone = stage.clone();
+    assert_eq!(
+        (clone.status(), clone.read("greeting.txt").as_deref()),
+        (String::new(), Some("hello"))
+    );
+    let log = stage.work.git(&[
+        "log",
+        "-1",
+        "--format=%an|%cn|%s|%(trailers:key=Khlone-Task,valueonly)",
+        "khlone/main/foreman.1",
+    ]);
+    assert!(
+        log.starts_with("Ann|git-khlone|printf hello > greeting.txt|t-"),
+        "{log}"
+    );
+    // Delivered, and seen by the user.
+    stage.run(&["land"]).ok();
+    assert_eq!(stage.work.read("greeting.txt").as_deref(), Some("hello"));
+    assert_eq!(stage.work.status(), "");
+    assert!(stage.run(&["diff"]).ok().contains("+hello"));
+}
+
+#[test]
+fn what_is_stored_is_git_through_and_through() {
+    let stage = Stage::new();
+    for script in [
+        "echo 1 > one",
+        "echo 2 > two; printf '[x]\\n' > .gitmodules",
+        "true",
+    ] {
+        stage.act(script);
+    }
+    stage.work.git(&["gc", "-q", "--prune=now"]);
+    stage.work.git(&["fsck", "--strict", "--no-dangling"]);
+    // Nothing of it but pins and notes is commits, so a log shows only what branches have.
+    let shown = stage.work.git(&["log", "--all", "--format=%s"]);
+    assert!(shown.lines().all(|line| !line.contains("task.json")), "{shown}");
+    let task = stage
+        .work
+        .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/tasks"]);
+    let first = task.lines().next().unwrap();
+    assert!(
+        stage
+            .work
+            .git(&["show", &format!("{first}:task.json")])
+            .contains("\"format\": 1")
+    );
+    assert!(stage.work.git(&["show", first]).contains("Khlone-Status: done"));
+    stage.work.git(&[
+        "diff",
+        &format!("{first}:attempts/1/before"),
+        &format!("{first}:attempts/1/after"),
+    ]);
+    let other = stage.path().join("other.git");
+    let other = other.to_str().unwrap();
+    stage.work.git(&["init", "-q", "--bare", other]);
+    stage
+        .work
+        .git(&["--git-dir", other, "config", "receive.fsckObjects", "true"]);
+    stage.work.git(&[
+        "push",
+        "-q",
+        other,
+        "refs/khlone/*:refs/khlone/*",
+        "refs/notes/*:refs/notes/*",
+    ]);
+    stage
+        .work
+        .git(&["--git-dir", other, "fsck", "--strict", "--no-dangling"]);
+    let commit = stage.work.git(&["rev-parse", "khlone/main/foreman.1"]);
+    assert!(
+        stage
+            .work
+            .git(&["notes", "--ref", "khlone", "show", &commit])
+            .contains("Khlone-Task: t-")
+    );
+}
+
+#[test]
+fn an_ask_answers_on_stdout_alone_and_changes_nothing() {
+    let stage = Stage::new();
+    let answer = stage.run(&[
+        "ask",
+        "--who",
+        "@shell",
+        "--await",
+        "cat a.txt; git log --format=%s",
+    ]);
+    assert_eq!((answer.code, answer.out.as_str()), (0, "a\nfirst\n"));
+    let tried = stage.run(&["ask", "--who", "@shell", "--await", "echo x > a.txt || exit 3"]);
+    assert_eq!(tried.code, 1, "{}", tried.err);
+    assert_eq!(stage.clone().read("a.txt").as_deref(), Some("a\n"));
+}
+
+#[test]
+fn tasks_of_a_clone_run_in_order_and_give_the_shell_back() {
+    let stage = Stage::new();
+    let ids: Vec<_> = (0..4)
+        .map(|n| {
+            stage
+                .run(&["act", "--who", "@shell", &format!("echo {n} >> order")])
+                .ok()
+        })
+        .collect();
+    let awaited: Vec<&str> = std::iter::once("await")
+        .chain(ids.iter().map(String::as_str))
+        .collect();
+    assert_eq!(stage.run(&awaited).code, 0);
+    assert_eq!(stage.clone().read("order").as_deref(), Some("0\n1\n2\n3\n"));
+    assert_eq!(
+        stage
+            .work
+            .git(&["rev-list", "--count", "main..khlone/main/foreman.1"]),
+        "4"
+    );
+}
+
+#[test]
+fn many_acts_at_once_all_run_once() {
+    let stage = Stage::new();
+    std::thread::scope(|scope| {
+        for n in 0..12 {
+            let stage = &stage;
+            scope.spawn(move || {
+                stage
+                    .run(&["act", "--who", "@shell", &format!("echo {n} > f{n}")])
+                    .ok()
+            });
+        }
+    });
+    let list: serde_json::Value =
+        serde_json::from_str(&stage.run(&["--json", "list", "tasks"]).ok()).unwrap();
+    let ids: Vec<_> = list["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 12);
+    let awaited: Vec<&str> = std::iter::once("await")
+        .chain(ids.iter().map(String::as_str))
+        .collect();
+    assert_eq!(stage.run(&awaited).code, 0);
+    let clone = stage.clone();
+    for n in 0..12 {
+        assert_eq!(clone.read(&format!("f{n}")), Some(format!("{n}\n")));
+    }
+    stage.work.git(&["fsck", "--strict", "--no-dangling"]);
+}
+
+#[test]
+fn whatever_a_brain_does_with_git_is_not_lost() {
+    let stage = Stage::new();
+    let script = "
+        git checkout -q -b side && echo s > side && git add side && git commit -q -m side
+        echo stashed > a.txt && git stash -q
+        echo one > x && git add x && git commit -q -m one && git commit -q --amend -m two
+        git tag mark && git checkout -q --detach";
+    let (said, task) = stage.act(script);
+    assert_eq!(task["outcome"], "done", "{}", said.err);
+    let id = task["id"].as_str().unwrap();
+    let pins = stage.work.git(&[
+        "for-each-ref",
+        "--format=%(refname) %(subject)",
+        &format!("refs/khlone/pins/{id}"),
+    ]);
+    for pin in ["1-heads-side two", "1-stash-0", "1-passed-", "1-head-after two"] {
+        assert!(pins.contains(pin), "{pin} is missing in\n{pins}");
+    }
+    // A final HEAD that descends from the clone's branch moves it.
+    assert_eq!(
+        stage
+            .work
+            .git(&["log", "-1", "--format=%s", "khlone/main/foreman.1"]),
+        "two"
+    );
+    // Nothing of it is a ref of the user's.
+    assert_eq!(stage.work.git(&["branch", "--list", "side"]), "");
+    assert_eq!(stage.work.git(&["tag"]), "");
+    assert_eq!(stage.work.git(&["stash", "list"]), "");
+}
+
+#[test]
+fn a_brain_that_moves_away_or_stops_in_a_conflict_is_told() {
+    let stage = Stage::new();
+    let (said, task) = stage.act(
+        "git checkout -q --orphan other && git rm -q -rf . && echo n > n && git add n && git commit -q -m n",
+    );
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"moved".into()),
+        "{}",
+        said.err
+    );
+    let stage = Stage::new();
+    let (said, task) = stage.act(
+        "echo 1 > a.txt && git commit -q -am one && git checkout -q -b other HEAD~1 && echo 2 > a.txt \
+         && git commit -q -am two && git merge foreman 2>/dev/null; git merge khlone/main/foreman.1; true",
+    );
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"partial".into()),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn the_commit_takes_only_what_is_the_brains() {
+    let stage = Stage::with(&[
+        ("a.txt", "a\n"),
+        (".gitignore", "*.log\n.env\n"),
+        (".worktreeinclude", ".env\n"),
+    ]);
+    stage.work.write(".env", "SECRET=1\n");
+    stage.work.write("khlone.yml", "commit: {max_file: 1KiB}\n");
+    let (said, task) = stage
+        .act("cat .env && echo x > y.log && echo ok > ok && head -c 2000 /dev/zero > big && rm .gitignore");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"partial".into()),
+        "{}",
+        said.err
+    );
+    let files = stage
+        .work
+        .git(&["show", "--name-status", "--format=", "khlone/main/foreman.1"]);
+    assert_eq!(files, "D\t.gitignore\nA\tok");
+    assert!(said.err.contains("big"), "{}", said.err);
+}
+
+#[test]
+fn limits_and_cancelling_leave_the_brain_its_grace() {
+    let stage = Stage::new();
+    stage.work.write("khlone.yml", "limits: {task: 1s}\n");
+    let (said, task) = stage.act("sleep 60");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (7, &"timeout".into()),
+        "{}",
+        said.err
+    );
+    fs::remove_file(stage.work.0.join("khlone.yml")).unwrap();
+    let id = stage
+        .run(&[
+            "act",
+            "--who",
+            "@shell",
+            "trap 'echo flushed > kept; exit 1' INT; while :; do sleep 0.05; done",
+        ])
+        .ok();
+    let running = || (stage.task(&id)["attempts"][0]["n"].is_number()).then_some(());
+    stage.until("the start", running);
+    stage.until("the cancel", || {
+        (stage.run(&["cancel", &id]).code == 0).then_some(())
+    });
+    assert_eq!(stage.run(&["await", &id]).code, 6);
+    assert_eq!(stage.task(&id)["outcome"], "cancelled");
+    let kept = stage.clone().read("kept");
+    assert!(kept.is_none() || kept.as_deref() == Some("flushed\n"));
+}
+
+#[test]
+fn a_killed_runner_loses_nothing() {
+    let stage = Stage::new();
+    let id = stage
+        .run(&[
+            "act",
+            "--who",
+            "@shell",
+            "test -e began && echo second > end && exit; echo x > began; sleep 60",
+        ])
+        .ok();
+    let pid = stage.until("the start", || {
+        let task = stage.task(&id);
+        let place = task["attempts"][0]["pid"].as_i64()?;
+        let clone = stage.run(&["path", &id]);
+        let began = std::path::Path::new(clone.out.trim()).join("began").exists();
+        began.then_some(place)
+    });
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let said = stage.run(&["await", &id]);
+    let task = stage.until("the second attempt's end", || {
+        let task = stage.task(&id);
+        (task["status"] == "done").then_some(task)
+    });
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 2, "{}", said.err);
+    assert_eq!(stage.clone().read("end").as_deref(), Some("second\n"));
+}
+
+#[test]
+fn setup_runs_once_when_trusted() {
+    let stage = Stage::new();
+    stage
+        .work
+        .write("khlone.yml", "worktree: {setup: ['echo ran >> setup.log']}\n");
+    let refused = stage.run(&["act", "--who", "@shell", "true"]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("git khlone trust"), "{}", refused.err);
+    assert_eq!(stage.run(&["trust"]).code, 4);
+    stage.run(&["trust", "--yes"]).ok();
+    stage.act("true");
+    stage.act("echo x > x");
+    assert_eq!(stage.clone().read("setup.log").as_deref(), Some("ran\n"));
+    stage.work.write("khlone.yml", "worktree: {setup: ['exit 3']}\n");
+    assert_eq!(stage.run(&["act", "--who", "@shell", "true"]).code, 4);
+    stage.run(&["trust", "--yes"]).ok();
+    let (said, task) = stage.act("true");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"setup".into()),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn it_works_from_every_kind_of_place() {
+    let stage = Stage::with(&[("a.txt", "a\n"), ("sub/b.txt", "b\n")]);
+    let act = |dir: &std::path::Path, more: &[&str]| {
+        let mut args = vec!["act", "--who", "@shell", "--await"];
+        args.extend(more);
+        args.push("date +%N > stamp");
+        stage.run_in(dir, &args)
+    };
+    assert_eq!(act(&stage.work.0.join("sub"), &[]).code, 0);
+    // Inside the clone's worktree, the zone is that clone's.
+    assert_eq!(act(&stage.clone().0, &[]).code, 0);
+    // In a linked worktree of the user's.
+    let linked = stage.path().join("linked tree");
+    stage.work.git(&[
+        "worktree",
+        "add",
+        "-q",
+        "-b",
+        "feat/auth",
+        linked.to_str().unwrap(),
+    ]);
+    assert_eq!(act(&linked, &[]).code, 0);
+    assert!(
+        stage
+            .work
+            .git(&["branch", "--list", "khlone/feat-auth-*/foreman.1"])
+            .contains("feat-auth")
+    );
+    // Under a hook's environment.
+    let hooked = stage.cmd(
+        &stage.work.0,
+        &["act", "--who", "@shell", "--await", "date +%N > stamp"],
+    );
+    let hooked = hooked
+        .env("GIT_DIR", "/nonexistent")
+        .env("GIT_INDEX_FILE", "/nonexistent/index")
+        .env("GIT_PREFIX", "");
+    assert_eq!(said(hooked).code, 0);
+    // An unknown zone names the nearest; --create makes it.
+    let unknown = act(&stage.work.0, &["--zone", "feat/aut"]);
+    assert_eq!(unknown.code, 3);
+    assert!(unknown.err.contains("feat/auth"), "{}", unknown.err);
+    assert_eq!(act(&stage.work.0, &["--zone", "@neu", "--create"]).code, 0);
+    // A detached HEAD and an unborn branch say what to give.
+    stage.work.git(&["checkout", "-q", "--detach"]);
+    assert_eq!(act(&stage.work.0, &[]).code, 2);
+    let empty = stage.path().join("empty");
+    stage.work.git(&["init", "-q", empty.to_str().unwrap()]);
+    let unborn = act(&empty, &[]);
+    assert_eq!(unborn.code, 4, "{}", unborn.err);
+    assert!(unborn.err.contains("git commit"), "{}", unborn.err);
+    // A bare repository with --zone.
+    let bare = stage.path().join("bare.git");
+    stage
+        .work
+        .git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+    assert_eq!(act(&bare, &[]).code, 2);
+    let done = act(&bare, &["--zone", "main"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    drop(stage.run_in(&bare, &["daemon", "stop"]));
+}
+
+#[test]
+fn zones_with_like_names_live_together() {
+    let stage = Stage::new();
+    for branch in ["feat", "Feat/A", "feat/a", "修正"] {
+        if branch == "feat/a" {
+            // git itself cannot have a branch below a branch; the zone of the removed one stays in the ledger.
+            stage.work.git(&["branch", "-D", "feat"]);
+        }
+        let done = stage.run(&[
+            "act",
+            "--who",
+            "@shell",
+            "--await",
+            "--zone",
+            branch,
+            "--create",
+            "echo x > x",
+        ]);
+        assert_eq!(done.code, 0, "{branch}: {}", done.err);
+    }
+    let zones: serde_json::Value =
+        serde_json::from_str(&stage.run(&["--json", "list", "zones"]).ok()).unwrap();
+    assert_eq!(zones["zones"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn prompts_of_any_shape_arrive_whole() {
+    let stage = Stage::new();
+    let long = format!(": {}\nprintf done > long", "x".repeat(200_000));
+    let file = stage.path().join("prompt");
+    fs::write(&file, &long).unwrap();
+    let done = stage.run(&["act", "--who", "@shell", "--await", "-F", file.to_str().unwrap()]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let id = done.out.trim().to_owned();
+    assert_eq!(stage.task(&id)["prompt"], long);
+    let odd = "-n \"$(touch evil)\" `x` ; '\n; echo \u{1b}[31mred";
+    let dashed = stage.run(&["act", "--who", "@shell", "-m", odd]).ok();
+    assert_eq!(stage.task(&dashed)["prompt"], odd);
+    assert!(!stage.run(&["list"]).ok().contains('\u{1b}'));
+    assert_eq!(stage.run(&["act", "--who", "@shell", "-m", " "]).code, 2);
+}
+
+#[test]
+fn a_task_may_start_from_the_users_uncommitted_files() {
+    let stage = Stage::new();
+    stage.work.write("a.txt", "edited\n");
+    stage.work.write("new.txt", "new\n");
+    let told = stage.run(&["act", "--who", "@shell", "--await", "grep -q edited a.txt"]);
+    assert!(told.err.contains("--with-changes"), "{}", told.err);
+    assert_eq!(told.code, 1);
+    let done = stage.run(&[
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "--with-changes",
+        "grep edited a.txt && cat new.txt && echo z > z",
+    ]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    // What the task changed is its own alone.
+    assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "z");
+    assert_eq!(stage.work.read("a.txt").as_deref(), Some("edited\n"));
+}

@@ -1,0 +1,133 @@
+//! A repository with a home and a run folder of its own, and the real binary in it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use git_khlone::process::Cmd;
+use serde_json::Value;
+
+use crate::scratch::{Scratch, Work};
+
+/// How long anything may take here; the machine may be busy.
+pub(crate) const BOUND: Duration = Duration::from_secs(120);
+
+/// What a command said.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// Its stdout, if it ended well.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self.out.trim_end().to_owned()
+    }
+}
+
+pub(crate) struct Stage {
+    scratch: Scratch,
+    pub(crate) work: Work,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self::with(&[("a.txt", "a\n"), (".gitignore", "*.log\n")])
+    }
+
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        let scratch = Scratch::new();
+        let work = scratch.repo("repo", files);
+        for folder in ["home", "run"] {
+            fs::create_dir(scratch.path().join(folder)).unwrap();
+        }
+        Self { scratch, work }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.scratch.path()
+    }
+
+    /// The program in `dir`, with nothing of the surroundings but `PATH`.
+    pub(crate) fn cmd(&self, dir: &Path, args: &[&str]) -> Cmd {
+        let env = [
+            ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+            ("HOME", self.path().join("home").into()),
+            ("XDG_RUNTIME_DIR", self.path().join("run").into()),
+            ("KHLONE_IDLE", "5".into()),
+        ];
+        Cmd::new(env!("CARGO_BIN_EXE_git-khlone"))
+            .only_env(env.map(|(name, value)| (OsString::from(name), value)))
+            .dir(dir)
+            .args(args)
+    }
+
+    /// Runs the program at the top of the repository.
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        self.run_in(&self.work.0, args)
+    }
+
+    pub(crate) fn run_in(&self, dir: &Path, args: &[&str]) -> Said {
+        said(self.cmd(dir, args))
+    }
+
+    /// Lets a shell clone act and waits for it; gives what it said and the task.
+    pub(crate) fn act(&self, script: &str) -> (Said, Value) {
+        let said = self.run(&["act", "--who", "@shell", "--await", "-m", script]);
+        let id = said.out.trim().to_owned();
+        assert!(id.starts_with("t-"), "{} {}", said.out, said.err);
+        (said, self.task(&id))
+    }
+
+    /// A task's document.
+    pub(crate) fn task(&self, id: &str) -> Value {
+        serde_json::from_str(&self.run(&["--json", "show", id]).ok()).unwrap()
+    }
+
+    /// The clone's worktree.
+    pub(crate) fn clone(&self) -> Work {
+        Work(PathBuf::from(self.run(&["path"]).ok()))
+    }
+
+    /// Waits until `ready` gives something.
+    pub(crate) fn until<T>(&self, what: &str, ready: impl Fn() -> Option<T>) -> T {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            if let Some(value) = ready() {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "{what} did not happen\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.work.0.join(".git/khlone/daemon.log")).unwrap_or_default()
+    }
+}
+
+pub(crate) fn said(cmd: Cmd) -> Said {
+    let done = cmd.patience(BOUND).finish().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Said {
+        code: done.status.code().unwrap_or(-1),
+        out: text(done.stdout),
+        err: text(done.stderr),
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A test leaves no process behind, however it ends.
+        drop(
+            self.cmd(&self.work.0, &["daemon", "stop"])
+                .patience(BOUND)
+                .finish(),
+        );
+    }
+}
