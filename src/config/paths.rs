@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(paths(&[("HOME", "rel")]), Err(HomeError));
         assert_eq!(
             paths(&[("KHLONE_HOME", "/k")]).unwrap().data,
-            PathBuf::from("/k/data")
+            PathBuf::from("/k/data/khlone")
         );
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     refs::{Crew, Ledger, MemorySink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
     worktree::{
-        checkout::Checkout,
+        checkout::{Checkout, Locked},
         create::{self, Want},
         place::{self, Rules},
         port,
@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) port: Option<u16>,
     /// The git that the brain works with.
     pub(super) ground: Ground,
+    /// Keeps the user's git from pruning or moving the worktree meanwhile.
+    _lock: Locked,
 }
 
 /// A worktree that is there.
@@ -42,6 +44,7 @@ pub(super) struct Made {
     checkout: Checkout,
     remarks: Vec<String>,
     port: Option<u16>,
+    lock: Locked,
 }
 
 /// Makes or finds the worktree and brings it to the zone's tip where nothing is lost by it.
@@ -56,7 +59,7 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         None => {
             let rules = Rules {
                 root: run.config.worktree.root.as_deref(),
-                data_home: &run.paths.data,
+                data_home: &run.paths.data_home,
             };
             let place = place::choose(repo, &rules, &task.zone, &task.clone)?;
             remember(run.ledger, task, |member| {
@@ -101,7 +104,9 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         bring_changes(run, &ready.checkout, tip, tree.parse()?)?;
     }
     let port = lease(run, task, member)?;
+    let lock = ready.checkout.locked(&format!("{} runs here", task.id))?;
     Ok(Made {
+        lock,
         checkout: ready.checkout,
         remarks,
         port,
@@ -147,6 +152,7 @@ fn lease(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Option<u16>, Runne
 /// Takes the receipt before and writes it to the ledger, so that whatever happens next can be compared with it.
 pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Prepared, RunnerError> {
     let Made {
+        lock,
         checkout,
         remarks,
         port,
@@ -182,6 +188,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         remarks,
         port,
         ground,
+        _lock: lock,
     })
 }
 

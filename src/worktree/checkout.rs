@@ -29,6 +29,17 @@ pub struct Checkout {
     pub path: PathBuf,
 }
 
+/// A linked worktree that git neither prunes nor moves for as long as this lives.
+#[must_use = "the lock goes when this is dropped"]
+#[derive(Debug)]
+pub struct Locked(Checkout);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
+}
+
 impl Checkout {
     /// The main checkout, unless the repository is bare.
     pub fn main(repo: &Repo) -> Option<Self> {
@@ -139,6 +150,15 @@ impl Checkout {
             return Ok(());
         }
         fs::write(self.git_dir.join("locked"), format!("{LOCK_WORDS} {why}\n"))
+    }
+
+    /// Locks it for as long as the answer lives. After a kill the lock stays, and the next run takes it over.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn locked(&self, why: &str) -> io::Result<Locked> {
+        self.lock(why)?;
+        Ok(Locked(self.clone()))
     }
 
     /// Takes our lock away; a lock of the user's stays.

@@ -200,7 +200,8 @@ fn the_users_lock_and_a_runs_lock() {
         main.git(&["worktree", "list", "--porcelain"])
             .contains("locked git-khlone: t-123 runs here")
     );
-    checkout.unlock().unwrap();
+    drop(checkout.locked("t-124 runs here").unwrap());
+    assert_eq!(checkout.lock_reason(), None);
     main.git(&[
         "worktree",
         "lock",

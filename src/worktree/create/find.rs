@@ -6,7 +6,7 @@ use super::{CreateError, Made, Want, io_at};
 use crate::{
     refs::Repo,
     worktree::{
-        checkout::{Checkout, dot_git_target, id_of},
+        checkout::{Checkout, LOCK_WORDS, dot_git_target, id_of},
         place, remove,
     },
 };
@@ -66,7 +66,12 @@ fn moved_back(want: &Want<'_>, other: Checkout) -> Result<Found, CreateError> {
         branch: want.branch.to_owned(),
         path: other.path.clone(),
     };
-    if !other.git_dir.ends_with(id_of(want.place)) || is_filled(want.place) || other.lock_reason().is_some() {
+    if !other.git_dir.ends_with(id_of(want.place))
+        || is_filled(want.place)
+        || other
+            .lock_reason()
+            .is_some_and(|reason| !reason.starts_with(LOCK_WORDS))
+    {
         return Err(in_use);
     }
     if let Some(holder) = want.place.parent() {
