@@ -79,7 +79,7 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
 }
 
 /// Every brain, fully checked.
-fn brains(cx: &Cx) -> Result<Vec<Readiness>, CmdError> {
+pub(super) fn brains(cx: &Cx) -> Result<Vec<Readiness>, CmdError> {
     let config = match cx.place(None) {
         Ok(place) => cx.config(&place)?.config,
         Err(_) => Config::default(),

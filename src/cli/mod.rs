@@ -8,6 +8,7 @@ mod config;
 mod cx;
 mod daemon;
 mod diff;
+mod doctor;
 mod error;
 mod install;
 mod land;
@@ -101,6 +102,8 @@ enum Verb {
     Undo(undo::UndoArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
+    /// Check this machine and repository
+    Doctor(doctor::DoctorArgs),
     /// Agree to what this repository's khlone.yml runs
     Trust(trust::TrustArgs),
     /// Print the settings that count here
@@ -166,6 +169,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Zone(args) => zone::run(&cx()?, &args),
         Verb::Undo(args) => undo::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
+        Verb::Doctor(args) => doctor::run(&cx()?, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
         Verb::Completions(args) => completions::run(out, &args),

@@ -1,0 +1,69 @@
+//! `git khlone doctor`: what this machine and repository offer, and what stands in the way.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError, printed},
+    list,
+};
+use crate::{
+    daemon,
+    guard::tier::Probe,
+    render::view::{DoctorView, Finding},
+    task::FORMAT,
+};
+
+/// Check this machine and repository
+#[derive(Args, Debug)]
+pub(super) struct DoctorArgs {}
+
+/// Checks, and says what is wrong.
+pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
+    let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
+    let place = daemon::Place::new(cx.site.common_dir())?;
+    let view = DoctorView {
+        format: FORMAT,
+        tier: probe.tier().as_str().to_owned(),
+        tier_notes: probe.reasons.clone(),
+        daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
+        site: cx.site.owner().site_uuid.clone(),
+        brains: list::brains(cx)?,
+        findings: findings(cx)?,
+    };
+    printed(cx.out.answer(&view))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn findings(cx: &Cx) -> Result<Vec<Finding>, CliError> {
+    let mut findings = Vec::new();
+    let git = cx.repo.git();
+    let remotes = git.remotes()?;
+    let config = git.config()?;
+    for remote in remotes.iter().flatten().flatten() {
+        if config
+            .get_bool(&format!("remote.{remote}.mirror"))
+            .unwrap_or(false)
+        {
+            findings.push(Finding {
+                what: format!("remote `{remote}` is a mirror: a push to it sends all of refs/khlone"),
+                next: format!("git config --unset remote.{remote}.mirror"),
+            });
+        }
+    }
+    if let Some(former) = cx.site.former() {
+        findings.push(Finding {
+            what: format!("this repository was copied or moved; tasks of site {former} do not run here"),
+            next: "git khlone list tasks".to_owned(),
+        });
+    }
+    if config.get_string("user.email").is_err() {
+        findings.push(Finding {
+            what: "git does not know who you are; commits of clones would have no author".to_owned(),
+            next: "git config --global user.email you@example.com".to_owned(),
+        });
+    }
+    Ok(findings)
+}

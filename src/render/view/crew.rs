@@ -1,0 +1,125 @@
+//! Zones and clones in lists.
+
+use serde::Serialize;
+
+use super::super::{Table, View};
+use crate::{
+    refs::Crew,
+    task::{CloneName, TaskId},
+};
+
+/// A zone in a list.
+#[derive(Debug, Serialize)]
+pub struct ZoneLine {
+    /// Its id.
+    pub id: String,
+    /// Its branch.
+    pub branch: String,
+    /// Its clones.
+    pub crew: Vec<CloneName>,
+    /// Tasks that are not over.
+    pub open: usize,
+}
+
+/// Zones.
+#[derive(Debug, Serialize)]
+pub struct ZoneList {
+    /// Version of the document.
+    pub format: u32,
+    /// The zones.
+    pub zones: Vec<ZoneLine>,
+}
+
+impl View for ZoneList {
+    fn plain(&self) -> String {
+        let mut table = Table::default();
+        for zone in &self.zones {
+            let crew: Vec<_> = zone.crew.iter().map(ToString::to_string).collect();
+            table.row([
+                format!("@{}", zone.branch),
+                format!("{} open", zone.open),
+                crew.join(" "),
+            ]);
+        }
+        table.render()
+    }
+}
+
+/// A clone in a list.
+#[derive(Debug, Serialize)]
+pub struct CrewLine {
+    /// Its name.
+    pub name: CloneName,
+    /// Its brain.
+    pub brain: String,
+    /// Its zone's branch.
+    pub zone: String,
+    /// Its own branch.
+    pub branch: String,
+    /// Its worktree; `null` before its first task.
+    pub path: Option<String>,
+    /// What it does now.
+    pub busy: Option<TaskId>,
+    /// Tasks that wait for it.
+    pub waiting: usize,
+    /// Commits of its own, and of the zone's that it lacks; `null` if unknown.
+    pub ahead: Option<usize>,
+    /// Commits of the zone that it lacks; `null` if unknown.
+    pub behind: Option<usize>,
+}
+
+impl CrewLine {
+    /// A line about a clone, of which nothing but its document is known.
+    pub fn of(member: &Crew, zone: &str) -> Self {
+        Self {
+            name: member.name.clone(),
+            brain: member.brain.to_string(),
+            zone: zone.to_owned(),
+            branch: member.branch.clone(),
+            path: member.path.clone(),
+            busy: None,
+            waiting: 0,
+            ahead: None,
+            behind: None,
+        }
+    }
+
+    /// `+3 −2`, or nothing if it stands where the zone stands.
+    pub fn standing(&self) -> String {
+        match (self.ahead, self.behind) {
+            (Some(0), Some(0)) | (None, _) | (_, None) => String::new(),
+            (Some(ahead), Some(behind)) => format!("+{ahead} −{behind} {}", self.zone),
+        }
+    }
+}
+
+/// Clones.
+#[derive(Debug, Serialize)]
+pub struct CrewList {
+    /// Version of the document.
+    pub format: u32,
+    /// The clones.
+    pub crew: Vec<CrewLine>,
+}
+
+impl View for CrewList {
+    fn plain(&self) -> String {
+        let mut table = Table::default();
+        for clone in &self.crew {
+            let doing = match (&clone.busy, clone.waiting) {
+                (None, 0) => "idle".to_owned(),
+                (None, waiting) => format!("{waiting} waiting"),
+                (Some(task), 0) => format!("on {}", &task.as_str()[..5]),
+                (Some(task), waiting) => format!("on {}, {waiting} waiting", &task.as_str()[..5]),
+            };
+            table.row([
+                clone.name.to_string(),
+                format!("@{}", clone.brain),
+                doing,
+                clone.standing(),
+                clone.branch.clone(),
+            ]);
+        }
+        table.render()
+    }
+}

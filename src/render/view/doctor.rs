@@ -1,0 +1,93 @@
+//! Brains, and what `doctor` found.
+
+use serde::Serialize;
+
+use super::{
+    super::{Table, View},
+    indent_by,
+};
+use crate::brain::{Readiness, State};
+
+/// Brains.
+#[derive(Debug, Serialize)]
+pub struct BrainList {
+    /// Version of the document.
+    pub format: u32,
+    /// The brains.
+    pub brains: Vec<Readiness>,
+}
+
+impl View for BrainList {
+    fn plain(&self) -> String {
+        brain_table(&self.brains)
+    }
+}
+
+fn brain_table(brains: &[Readiness]) -> String {
+    let mut table = Table::default();
+    for brain in brains {
+        let state = match brain.state {
+            State::Ready => "ready",
+            State::Unknown => "installed, sign-in unknown",
+            State::Missing => "not installed",
+            State::SignedOut => "not signed in",
+            State::Broken => "does not run",
+        };
+        let version = brain.version.clone().unwrap_or_default();
+        table.row([
+            format!("@{}", brain.name),
+            state.to_owned(),
+            version,
+            brain.hint.clone().unwrap_or_default(),
+        ]);
+    }
+    table.render()
+}
+
+/// What `doctor` found.
+#[derive(Debug, Serialize)]
+pub struct DoctorView {
+    /// Version of the document.
+    pub format: u32,
+    /// The best sandbox tier here.
+    pub tier: String,
+    /// Why not a better one, and what to know of this one.
+    pub tier_notes: Vec<String>,
+    /// The daemon's pid; `null` if none runs.
+    pub daemon: Option<u32>,
+    /// The site's id.
+    pub site: String,
+    /// The brains.
+    pub brains: Vec<Readiness>,
+    /// What stands in the way.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that stands in the way, and what to do about it.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// What is wrong.
+    pub what: String,
+    /// The next step.
+    pub next: String,
+}
+
+impl View for DoctorView {
+    fn plain(&self) -> String {
+        let mut text = format!("sandbox  {}\n", self.tier);
+        for note in &self.tier_notes {
+            text.push_str(&format!("         {note}\n"));
+        }
+        let daemon = self
+            .daemon
+            .map_or("not running; starts by itself".to_owned(), |pid| {
+                format!("pid {pid}")
+            });
+        text.push_str(&format!("daemon   {daemon}\nsite     {}\nbrains\n", self.site));
+        text.push_str(&indent_by(&brain_table(&self.brains), "  "));
+        for finding in &self.findings {
+            text.push_str(&format!("✗ {}\n  next: {}\n", finding.what, finding.next));
+        }
+        text
+    }
+}

@@ -1,0 +1,155 @@
+//! Tasks: in a list, and whole.
+
+use serde::Serialize;
+
+use super::super::{Table, View, ago, short_id, state_style};
+use crate::{
+    refs::{TaskHead, now},
+    task::{CloneName, Outcome, Status, Task, TaskId},
+};
+
+/// One line of a list of tasks.
+#[derive(Debug, Serialize)]
+pub struct TaskLine {
+    pub(super) id: TaskId,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    mode: &'static str,
+    zone: String,
+    clone: CloneName,
+    seq: u64,
+    updated: i64,
+    title: String,
+}
+
+impl From<&TaskHead> for TaskLine {
+    fn from(head: &TaskHead) -> Self {
+        Self {
+            id: head.id.clone(),
+            status: head.status,
+            outcome: head.outcome,
+            mode: head.mode.as_str(),
+            zone: head.zone.to_string(),
+            clone: head.clone.clone(),
+            seq: head.seq,
+            updated: head.updated,
+            title: head.title.clone(),
+        }
+    }
+}
+
+/// Tasks, in order of arrival.
+#[derive(Debug, Serialize)]
+pub struct TaskList {
+    /// Version of the document.
+    pub format: u32,
+    /// The tasks.
+    pub tasks: Vec<TaskLine>,
+}
+
+impl View for TaskList {
+    fn plain(&self) -> String {
+        let mut table = Table::default();
+        for task in self.tasks.iter().rev() {
+            table.styled(row(task, self.tasks.iter().map(|task| &task.id)));
+        }
+        table.render()
+    }
+}
+
+pub(super) fn row<'a>(
+    task: &TaskLine,
+    all: impl Iterator<Item = &'a TaskId>,
+) -> [(String, anstyle::Style); 5] {
+    let plain = anstyle::Style::new();
+    let word = task
+        .outcome
+        .filter(|_| task.status.is_over())
+        .map_or(task.status.as_str(), Outcome::as_str);
+    [
+        (short_id(&task.id, all), plain),
+        (word.to_owned(), state_style(task.status, task.outcome)),
+        (task.clone.to_string(), plain),
+        (ago(task.updated, now()), plain),
+        (format!("{} {}", task.mode, task.title), plain),
+    ]
+}
+
+/// One task, whole.
+#[derive(Debug, Serialize)]
+pub struct TaskDetail {
+    /// The document as it stands in git.
+    #[serde(flatten)]
+    pub task: Task,
+    /// What was asked.
+    pub prompt: String,
+    /// What it answered or says that it did; absent before it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The clone's branch.
+    pub clone_branch: String,
+    /// What its last attempt changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effects: Option<serde_json::Value>,
+}
+
+impl View for TaskDetail {
+    fn plain(&self) -> String {
+        let task = &self.task;
+        let word = task
+            .outcome
+            .filter(|_| task.status.is_over())
+            .map_or(task.status.as_str(), Outcome::as_str);
+        let style = state_style(task.status, task.outcome);
+        let mut text = format!("{} {}{word}{}\n", task.id, style.render(), style.render_reset());
+        let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
+        line("mode", task.mode.as_str());
+        line("clone", &format!("{} on {}", task.clone, task.brain));
+        line("zone", &task.branch);
+        line("branch", &self.clone_branch);
+        for reason in &task.reasons {
+            line("because", reason);
+        }
+        if let Some(attempt) = task.last_attempt() {
+            let tier = attempt.tier.as_deref().unwrap_or("-");
+            let exit = attempt.exit.as_deref().unwrap_or("-");
+            line(
+                "attempt",
+                &format!("{} · exit {exit} · sandbox {tier}", attempt.n),
+            );
+        }
+        if let Some(usage) = &task.usage {
+            let count = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+            let cost = task.cost.map_or(String::new(), |cost| format!(" · ${cost:.4}"));
+            line(
+                "usage",
+                &format!("{} in · {} out{cost}", count(usage.input), count(usage.output)),
+            );
+        }
+        for file in self
+            .effects
+            .iter()
+            .filter_map(|effects| effects["files"].as_array())
+            .flatten()
+        {
+            let word = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
+            line("file", &format!("{} {}", word("change"), word("path")));
+        }
+        text.push('\n');
+        text.push_str(&indent(&self.prompt));
+        if let Some(answer) = &self.answer {
+            text.push('\n');
+            text.push_str(answer.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.trim_end()
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect()
+}
