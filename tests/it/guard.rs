@@ -18,6 +18,8 @@ use git_khlone::{
 
 use crate::scratch::{Scratch, Work};
 
+mod attacks;
+
 /// A repository, a worktree of it, and all that confines a brain in it.
 pub(crate) struct Stage {
     pub(crate) scratch: Scratch,
