@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, io, path::Path, time::Duration};
 
-use super::sandbox::Confinement;
+use super::{beneath::Beneath, sandbox::Confinement};
 use crate::{
     process::ProcessError,
     task::{Class, Explain},
@@ -74,7 +74,7 @@ impl Explain for CommitError {
 }
 
 /// How long filters may take.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Works on an index of its own, so that what the brain staged stays out; then brings the real one up to date for the
 /// committed paths. `$1` has the paths, `$2` the message, `$3` is a writable folder. Exit 8: nothing; 9: conflict.
@@ -110,6 +110,9 @@ pub fn commit(
     scratch: &Path,
     plan: &CommitPlan,
 ) -> Result<Committed, CommitError> {
+    if confinement.bwrap.is_some() {
+        super::gitdir::unblock(&Beneath::open(git_dir)?)?;
+    }
     let (paths, message) = (scratch.join("commit-paths"), scratch.join("commit-message"));
     let mut list = Vec::new();
     for path in &plan.paths {

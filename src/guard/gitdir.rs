@@ -178,6 +178,18 @@ impl PrivateGit {
     }
 }
 
+/// Removes pipes and links that stand where git reads a file: it would wait on one for ever.
+pub(super) fn unblock(git_dir: &Beneath) -> io::Result<()> {
+    for folder in ["", "info", "objects/info"] {
+        for (name, entry) in git_dir.list(folder, 10_000)? {
+            if entry == Entry::Other {
+                git_dir.remove(&format!("{folder}/{name}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn supported(settings: &Settings) -> Result<(), GitdirError> {
     if let Some(remote) = settings.promisor() {
         return Err(GitdirError::PartialClone(remote.to_owned()));

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long packing and indexing may take.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// The pack without objects.
 const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
 /// Prints the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new.
@@ -131,6 +131,7 @@ pub fn import(
     if tips.is_empty() {
         return Ok(found);
     }
+    super::gitdir::unblock(&Beneath::open(&private.git_dir())?)?;
     private.mend_alternates(common)?;
     let mut wanted: String = tips.iter().map(|oid| format!("{oid} \n")).collect();
     for known in found.known(&baseline) {

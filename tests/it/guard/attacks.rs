@@ -51,6 +51,7 @@ fn manifest(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 struct Siege {
     stage: Stage,
     root: PathBuf,
+    owned: tempfile::TempDir,
     _socket: UnixListener,
     _in_tmp: tempfile::NamedTempFile,
 }
@@ -73,7 +74,8 @@ impl Siege {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        fs::create_dir_all(root.join("owned")).unwrap();
+        // Without blanks, since it is named in planted command lines.
+        let owned = tempfile::Builder::new().prefix("owned").tempdir().unwrap();
         stage
             .main
             .git(&["worktree", "add", "-q", "-b", "other", "../other zone"]);
@@ -89,7 +91,7 @@ impl Siege {
         for (name, value) in [
             ("MAIN", stage.main.0.clone()),
             ("ROOT", root.clone()),
-            ("OWNED", root.join("owned")),
+            ("OWNED", owned.path().to_owned()),
             ("SIEGE", root.clone()),
         ] {
             stage.confinement.env.push((name.into(), value.into()));
@@ -100,6 +102,7 @@ impl Siege {
         Some(Self {
             stage,
             root,
+            owned,
             _socket: socket,
             _in_tmp: tempfile::NamedTempFile::with_prefix("canary").unwrap(),
         })
@@ -117,9 +120,11 @@ impl Siege {
 
     /// Runs an attack and everything of ours and of the user's that may stumble over it.
     fn withstand(&self, name: &str, script: &str) {
+        let begun = std::time::Instant::now();
         self.stage.prepare();
         let before = self.surroundings();
-        let done = self.stage.inside(script);
+        // Paths here have blanks in them; without splitting at blanks the scripts need no quotes.
+        let done = self.stage.inside(&format!("IFS='\n'\n{script}"));
         let after = self.surroundings();
         for path in before.keys().chain(after.keys()) {
             assert_eq!(
@@ -154,13 +159,16 @@ impl Siege {
             work.git(&["status", "--porcelain"]);
             work.git(&["diff", "HEAD", "--stat"]);
         }
-        let owned: Vec<_> = fs::read_dir(self.root.join("owned")).unwrap().collect();
+        let owned: Vec<_> = fs::read_dir(self.owned.path()).unwrap().collect();
         assert!(owned.is_empty(), "{name}: ran on the host: {owned:?}");
         stage.main.git(&["fsck", "--strict"]);
-        for (name, _) in stage.confinement.env.iter().filter(|(name, _)| name == "SIEGE") {
-            let left = marked(name.to_str().unwrap(), self.root.to_str().unwrap());
-            assert!(left.is_empty(), "{name:?}: still running: {left:?}");
-        }
+        let left = marked("SIEGE", self.root.to_str().unwrap());
+        assert!(left.is_empty(), "{name}: still running: {left:?}");
+        assert!(
+            begun.elapsed().as_secs() < 30,
+            "{name}: took {:?}",
+            begun.elapsed()
+        );
         // The next attack starts from a clean tree.
         stage.tree.git(&["reset", "-q", "--hard"]);
         let _leftovers = stage.tree.try_git(&["clean", "-qffdx"]);
@@ -340,7 +348,7 @@ const ESCAPES: [(&str, &str); 14] = [
     ),
     (
         "a user namespace in it",
-        "unshare -Urm sh -c 'umount -l ~; cat ~/.ssh/id_ed25519; mount -o remount,rw / && touch $ROOT/owned/x && echo ESCAPED; umount -l $PWD/.git && echo ESCAPED; mount -o remount,rw,bind /etc && touch /etc/khlone-x && echo ESCAPED'",
+        "unshare -Urm sh -c 'umount -l ~; cat ~/.ssh/id_ed25519; mount -o remount,rw / && touch $OWNED/x && echo ESCAPED; umount -l $PWD/.git && echo ESCAPED; mount -o remount,rw,bind /etc && touch /etc/khlone-x && echo ESCAPED'",
     ),
     (
         "other namespaces",
@@ -360,7 +368,7 @@ const ESCAPES: [(&str, &str); 14] = [
     ),
     (
         "temp folders of others",
-        "ls -A /tmp | grep canary && echo ESCAPED; ls $ROOT | grep -v -e 'main repo' -e wt -e home && echo ESCAPED; true",
+        "ls -A /tmp | grep canary && echo ESCAPED; ls $ROOT | grep -v -e 'main repo' -e wt -e home -e run && echo ESCAPED; true",
     ),
     (
         "a daemon",
