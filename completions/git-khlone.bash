@@ -1,14 +1,16 @@
 # Completion of `git-khlone` and, through git's own completion, of `git khlone`.
 # Install: git khlone completions bash --install
 
-# Offers what git-khlone itself says for the words in "$@"; the last one is being typed.
+# Offers what git-khlone itself says for the words in "$@"; the last one is being typed. The space after a whole
+# word is ours to add, as git's completion does.
 __git_khlone_reply() {
 	local value
 	COMPREPLY=()
 	while IFS= read -r value; do
 		value=${value%%$'\t'*}
 		case $value in
-		*[=:/@.]) compopt -o nospace 2>/dev/null ;;
+		*[=:/@.]) ;;
+		*) value+=' ' ;;
 		esac
 		COMPREPLY+=("$value")
 	done < <("$@" 2>/dev/null)
@@ -37,4 +39,4 @@ _git_khlone_alone() {
 	__git_khlone_reply "${words[0]}" __complete -- "${words[@]:1:cword}"
 }
 
-complete -o bashdefault -o default -F _git_khlone_alone git-khlone
+complete -o nospace -o bashdefault -o default -F _git_khlone_alone git-khlone

@@ -3,10 +3,14 @@
 //!
 //! Called at every TAB, so it reads and never writes, starts nothing, and says nothing where it knows nothing.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
 
 use clap::{Arg, Command};
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
+use git2::BranchType;
 
 use super::error::{CmdError, printed};
 use crate::{
@@ -62,11 +66,13 @@ fn with_candidates(arg: Arg) -> Arg {
         match name.trim_end_matches("...") {
             "TASK" => sources.push(tasks),
             "CLONE" => sources.push(clones),
-            "ZONE" | "BRANCH" => sources.push(zones),
             "BRAIN" => sources.push(brains),
             "WHO" => sources.extend([clones as fn() -> _, targets]),
             _ => {}
         }
+    }
+    if names.iter().any(|name| name == "BRANCH") {
+        return arg.add(ArgValueCompleter::new(branches));
     }
     if sources.is_empty() {
         return arg;
@@ -119,15 +125,22 @@ fn clones() -> Vec<CompletionCandidate> {
     })
 }
 
-fn zones() -> Vec<CompletionCandidate> {
-    from_ledger(|ledger| {
-        let zones = ledger.zones().ok()?;
-        let told = zones.iter().map(|stored| {
-            let address = format!("@{}", stored.zone.branch);
-            candidate(&address, format!("{} clones", stored.crew.len()))
-        });
-        Some(told.collect())
-    })
+/// A zone is named by its branch, with or without `@`.
+fn branches(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    let at = if typed.starts_with('@') { "@" } else { "" };
+    let found = || {
+        let repo = Repo::discover(&std::env::current_dir().ok()?).ok()?;
+        let mut names = Vec::new();
+        for branch in repo.git().branches(Some(BranchType::Local)).ok()? {
+            let (branch, _) = branch.ok()?;
+            names.extend(branch.name().ok().flatten().map(|name| format!("{at}{name}")));
+        }
+        Some(names)
+    };
+    let names = found().unwrap_or_default();
+    let fitting = names.iter().filter(|name| name.starts_with(&*typed));
+    fitting.map(CompletionCandidate::new).collect()
 }
 
 fn brains() -> Vec<CompletionCandidate> {

@@ -7,6 +7,7 @@
 )]
 
 mod brains;
+mod completions;
 mod docs;
 mod guard;
 mod landing;
