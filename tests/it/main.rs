@@ -14,6 +14,7 @@ mod landing;
 mod layers;
 mod main_job;
 mod model_server;
+mod readme;
 mod scratch;
 mod stage;
 mod terminal;

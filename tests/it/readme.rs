@@ -1,0 +1,126 @@
+//! The README is true: its tour is run as it stands there, and so is the demonstration.
+
+use std::path::PathBuf;
+
+use git_khlone::process::Cmd;
+use regex::Regex;
+
+use crate::scratch::{Scratch, Work};
+
+const README: &str = include_str!("../../README.md");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_git-khlone");
+
+/// The commands of all console blocks, each with what it prints.
+fn tour() -> Vec<(String, String)> {
+    let mut steps: Vec<(String, String)> = Vec::new();
+    for block in README.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for line in block.lines() {
+            match (line.strip_prefix("$ "), steps.last_mut()) {
+                (Some(command), _) => steps.push((command.to_owned(), String::new())),
+                (None, Some((_, output))) => *output += &format!("{line}\n"),
+                (None, None) => panic!("output before a command: {line}"),
+            }
+        }
+    }
+    assert!(steps.len() > 5);
+    steps
+}
+
+/// Ids, hashes and times differ from run to run.
+fn normalised(text: &str) -> String {
+    let rules = [
+        (r"\bt-[0-9a-hjkmnp-tv-z]{3,10}\b", "t-ID"),
+        (r"\b[0-9a-f]{9,40}\b", "HASH"),
+        (r"  \d+s  ", "  0s  "),
+    ];
+    rules.iter().fold(text.to_owned(), |text, (pattern, plain)| {
+        Regex::new(pattern)
+            .unwrap()
+            .replace_all(&text, *plain)
+            .into_owned()
+    })
+}
+
+/// A desk of its own: repository, home, runtime folder.
+struct Desk {
+    scratch: Scratch,
+    work: Work,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let work = scratch.repo("greeter", &[("README.md", "# greeter\n")]);
+        Self { scratch, work }
+    }
+
+    fn bash(&self, script: &str) -> String {
+        let bin = PathBuf::from(PROGRAM);
+        let path = format!(
+            "{}:{}",
+            bin.parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
+        let home = self.scratch.path().join("home");
+        let vars = [
+            ("PATH", path.into()),
+            ("HOME", home.clone().into()),
+            ("XDG_RUNTIME_DIR", home.into()),
+        ];
+        let vars = vars.map(|(name, value): (&str, std::ffi::OsString)| (name.into(), value));
+        let bash = Cmd::new("bash")
+            .only_env(vars)
+            .dir(&self.work.0)
+            .args(["-c", script]);
+        String::from_utf8(bash.finish().unwrap().stdout).unwrap()
+    }
+}
+
+#[test]
+fn the_tour_is_as_printed() {
+    let desk = Desk::new();
+    let steps = tour();
+    // One shell, so that variables and folders last from step to step; a mark ends the output of each.
+    let mut script = String::from("exec 2>&1; mkdir -m 700 ~\n");
+    for (command, _) in &steps {
+        script += &format!("{command}\nprintf '\\036'\n");
+    }
+    script += "git khlone daemon stop >/dev/null 2>&1\n";
+    let printed = desk.bash(&script);
+    let printed: Vec<_> = printed.split('\x1e').collect();
+    for ((command, wanted), found) in steps.iter().zip(&printed) {
+        assert_eq!(
+            normalised(found).trim_end(),
+            normalised(wanted).trim_end(),
+            "$ {command}"
+        );
+    }
+}
+
+#[test]
+fn the_demonstration_shows_the_main_job_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    let demo = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("demo");
+    let done = Cmd::new(demo)
+        .env("GIT_KHLONE", PROGRAM)
+        .env("TMPDIR", scratch.path())
+        .dir(scratch.path());
+    let done = done.finish().unwrap();
+    let shown = String::from_utf8(done.stdout).unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{shown}{told}");
+    for part in [
+        "foreman.1  @shell",
+        "+++ b/greeting.txt",
+        "greeting.txt | 1 +",
+        "(fast-forward",
+    ] {
+        assert!(shown.contains(part), "{part} in:\n{shown}{told}");
+    }
+    assert_eq!(
+        std::fs::read_dir(scratch.path()).unwrap().count(),
+        0,
+        "nothing is left"
+    );
+}
