@@ -72,8 +72,8 @@ impl Lab {
         Oid::from_str(&self.git(&["rev-parse", "HEAD"])).unwrap()
     }
 
-    /// Waits until the clock has left the tick in which the files were written, and has git look at them again.
-    pub(crate) fn settle(&self) {
+    /// Waits until the clock has left the tick in which the files were written.
+    pub(crate) fn pass_tick(&self) {
         let probe = self.dir.path().join("probe");
         let stamp = || {
             fs::write(&probe, "").unwrap();
@@ -81,6 +81,11 @@ impl Lab {
         };
         let first = stamp();
         while stamp() <= first + std::time::Duration::from_millis(60) {}
+    }
+
+    /// Passes a tick and has git look at the files again.
+    pub(crate) fn settle(&self) {
+        self.pass_tick();
         self.git(&["update-index", "-q", "--refresh"]);
         self.git(&["read-tree", "HEAD"]);
         self.git(&["update-index", "-q", "--refresh"]);

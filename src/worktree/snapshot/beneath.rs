@@ -33,6 +33,11 @@ impl Root {
         Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
     }
 
+    /// What the file system says of the folder itself.
+    pub(in crate::worktree) fn stat(&self) -> io::Result<StatKey> {
+        Ok(StatKey::of(&rustix::fs::fstat(&self.fd)?))
+    }
+
     /// Opens the folder at `path` below the root; the empty path is the root itself.
     pub(in crate::worktree) fn folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
         let flags =

@@ -4,9 +4,9 @@
 //! same place, or it was part of the previous snapshot, whose objects the caller keeps. That the repository has
 //! it already is no reason, since a gc may be about to drop it.
 
-use std::{collections::HashMap, io, mem};
+use std::{io, mem, sync::Arc};
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::BString;
 use git2::{Oid, Repository};
 use rustix::fd::{AsFd, OwnedFd};
 
@@ -17,6 +17,7 @@ use super::{
     encode::{self, Marker},
     index::Cached,
     manifest::{Entry, EntryKind, Manifest, join},
+    pinned::Pinned,
     placeholder::tree_entry,
     walk::{Found, Known},
 };
@@ -37,31 +38,6 @@ pub(super) struct Builder<'a> {
     pub(super) found: Vec<Found>,
 }
 
-/// The folder of the pinned commit that stands at the same path.
-struct Pinned<'a> {
-    tree: Option<Oid>,
-    /// Git's note of what the index of this folder stands for.
-    cached: Option<Cached<'a>>,
-    /// The note says that it is this very tree.
-    indexed: bool,
-    entries: Option<HashMap<BString, Oid>>,
-}
-
-impl Pinned<'_> {
-    fn find(&mut self, repo: &Repository, name: &[u8]) -> Option<Oid> {
-        let entries = self.entries.get_or_insert_with(|| {
-            let tree = self.tree.and_then(|oid| repo.find_tree(oid).ok());
-            let entries = tree.iter().flat_map(|tree| {
-                tree.iter()
-                    .map(|it| (it.name_bytes().into(), it.id()))
-                    .collect::<Vec<_>>()
-            });
-            entries.collect()
-        });
-        entries.get(BStr::new(name)).copied()
-    }
-}
-
 /// A folder under construction.
 pub(super) struct Site {
     fd: Option<OwnedFd>,
@@ -74,13 +50,14 @@ impl<'a> Builder<'a> {
         mut self,
         pinned: Option<Oid>,
         cached: Option<Cached<'a>>,
+        manifest: Manifest,
     ) -> Result<(Oid, Manifest), SnapshotError> {
         let tree = match self.folder(BString::default(), pinned, cached)? {
             Some(tree) => tree,
             None => self.put(Kind::Tree, &[])?,
         };
         let folders = self.found.into_iter().map(|found| found.folder).collect();
-        Ok((tree, Manifest { folders }))
+        Ok((tree, Manifest { folders, ..manifest }))
     }
 
     pub(super) fn put(&mut self, kind: Kind, bytes: &[u8]) -> Result<Oid, SnapshotError> {
@@ -97,15 +74,15 @@ impl<'a> Builder<'a> {
         let Ok(at) = self.found.binary_search_by(|it| it.folder.path.cmp(&path)) else {
             return Ok(None);
         };
-        let mut pinned = Pinned {
-            tree: pinned,
-            cached,
-            indexed: pinned.is_some() && cached.and_then(Cached::oid) == pinned,
-            entries: None,
-        };
+        if self.found[at].built || self.is_untouched(at)? {
+            return Ok(self.found[at].folder.tree);
+        }
+        let mut pinned = Pinned::new(pinned, cached);
         let mut site = Site { fd: None, path };
-        let entries = mem::take(&mut self.found[at].folder.entries);
-        let known = mem::take(&mut self.found[at].known);
+        // A folder of the previous snapshot is copied here, one of this walk is not.
+        let entries = mem::take(&mut Arc::make_mut(&mut self.found[at].folder).entries);
+        let known = self.found[at].known.take();
+        let known = known.unwrap_or_else(|| vec![Known::Previous; entries.len()]);
         let mut kept = Vec::with_capacity(entries.len());
         let mut tree = Vec::with_capacity(entries.len());
         for (mut entry, known) in entries.into_iter().zip(known) {
@@ -128,10 +105,33 @@ impl<'a> Builder<'a> {
             }
         }
         let oid = self.finish(&site, &mut tree, pinned.tree)?;
-        let folder = &mut self.found[at].folder;
+        let folder = Arc::make_mut(&mut self.found[at].folder);
         folder.entries = kept;
         folder.tree = oid;
+        self.found[at].built = true;
         Ok(oid)
+    }
+
+    /// Whether a folder and all below it are those of the previous snapshot, so that its tree is, too.
+    fn is_untouched(&mut self, at: usize) -> Result<bool, SnapshotError> {
+        if self.found[at].known.is_some() {
+            return Ok(false);
+        }
+        let folder = Arc::clone(&self.found[at].folder);
+        let mut untouched = true;
+        for entry in folder
+            .entries
+            .iter()
+            .filter(|it| it.kind == EntryKind::Folder && !it.ignored)
+        {
+            let path = join(&folder.path, &entry.name);
+            let before = self
+                .previous
+                .and_then(|manifest| manifest.folder(&path))
+                .and_then(|it| it.tree);
+            untouched &= !self.is_unreadable(&path) && self.folder(path, None, None)? == before;
+        }
+        Ok(untouched)
     }
 
     fn finish(
@@ -163,11 +163,7 @@ impl<'a> Builder<'a> {
         tree: &mut Vec<TreeEntry>,
     ) -> Result<(), SnapshotError> {
         let path = join(&site.path, &entry.name);
-        let cached = pinned
-            .cached
-            .and_then(|cached| cached.child(entry.name.as_bstr()));
-        let noted = cached.and_then(Cached::oid).filter(|_| pinned.indexed);
-        let below = noted.or_else(|| pinned.find(self.repo, &entry.name));
+        let (below, cached) = pinned.below(self.repo, &entry.name);
         if self.is_unreadable(&path) {
             entry.kind = EntryKind::Unreadable;
             return self.placeholder(site, entry, tree);

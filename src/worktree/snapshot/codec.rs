@@ -4,6 +4,8 @@
 //! It lives in the spool and never leaves the machine. What does not read back whole is [`Damaged`], and the
 //! owner of the file does without it.
 
+use std::sync::Arc;
+
 use git2::Oid;
 
 use super::{
@@ -79,6 +81,16 @@ impl Writer {
                 self.entry(entry, doubts);
             }
         }
+        let basis = manifest.basis.filter(|_| doubts);
+        self.0.push(u8::from(basis.is_some()));
+        if let Some(oid) = basis {
+            self.oid(oid);
+        }
+        let top = manifest.top.filter(|_| doubts);
+        self.0.push(u8::from(top.is_some()));
+        if let Some(stat) = top {
+            self.stat(&stat);
+        }
     }
 
     fn entry(&mut self, entry: &Entry, doubts: bool) {
@@ -96,18 +108,15 @@ impl Writer {
         ];
         self.0
             .push(flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum());
-        let stat = &entry.stat;
-        for number in [
-            stat.dev,
-            stat.ino,
-            stat.size,
-            stat.mtime.cast_unsigned(),
-            stat.ctime.cast_unsigned(),
-        ] {
-            self.number(number);
-        }
-        self.number(stat.mode.into());
+        self.stat(&entry.stat);
         entry.oid.into_iter().for_each(|oid| self.oid(oid));
+    }
+
+    fn stat(&mut self, stat: &StatKey) {
+        let times = [stat.mtime.cast_unsigned(), stat.ctime.cast_unsigned()];
+        let numbers = [stat.dev, stat.ino, stat.size].into_iter().chain(times);
+        numbers.for_each(|number| self.number(number));
+        self.number(stat.mode.into());
     }
 }
 
@@ -159,8 +168,12 @@ impl<'a> Reader<'a> {
 
     pub(in crate::worktree) fn manifest(&mut self) -> Result<Manifest, Damaged> {
         let folders = self.number()?;
-        let folders = (0..folders).map(|_| self.folder()).collect::<Result<_, _>>()?;
-        Ok(Manifest { folders })
+        let folders = (0..folders)
+            .map(|_| self.folder().map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        let basis = (self.byte()? != 0).then(|| self.oid()).transpose()?;
+        let top = (self.byte()? != 0).then(|| self.stat()).transpose()?;
+        Ok(Manifest { folders, basis, top })
     }
 
     fn folder(&mut self) -> Result<Folder, Damaged> {
@@ -176,18 +189,22 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn entry(&mut self) -> Result<Entry, Damaged> {
-        let name = self.bytes()?.into();
-        let kind = usize::try_from(self.number()?).map_err(|_| Damaged)?;
-        let flags = self.byte()?;
-        let stat = StatKey {
+    fn stat(&mut self) -> Result<StatKey, Damaged> {
+        Ok(StatKey {
             dev: self.number()?,
             ino: self.number()?,
             size: self.number()?,
             mtime: self.number()?.cast_signed(),
             ctime: self.number()?.cast_signed(),
             mode: u32::try_from(self.number()?).map_err(|_| Damaged)?,
-        };
+        })
+    }
+
+    fn entry(&mut self) -> Result<Entry, Damaged> {
+        let name = self.bytes()?.into();
+        let kind = usize::try_from(self.number()?).map_err(|_| Damaged)?;
+        let flags = self.byte()?;
+        let stat = self.stat()?;
         Ok(Entry {
             name,
             kind: KINDS.get(kind).copied().ok_or(Damaged)?,
@@ -230,7 +247,9 @@ mod tests {
             cut: true,
         };
         Manifest {
-            folders: vec![Folder::default(), folder],
+            folders: vec![Arc::default(), Arc::new(folder)],
+            basis: Some(Oid::ZERO_SHA1),
+            top: Some(StatKey::default()),
         }
     }
 

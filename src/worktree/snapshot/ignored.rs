@@ -1,7 +1,7 @@
 //! What lies in ignored folders: looked at one after another, in a fixed order and up to a limit, so that two
 //! walks over the same tree stop at the same place.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bstr::BString;
 
@@ -40,9 +40,9 @@ impl Walk<'_> {
                     .filter(|path| path.len() < PATH),
             );
             found.push(Found {
-                known: vec![Known::Unread; folder.entries.len()],
-                folder,
-                unreadable: false,
+                known: Some(vec![Known::Unread; folder.entries.len()]),
+                folder: Arc::new(folder),
+                ..Found::default()
             });
         }
         found.sort_unstable_by(|a, b| a.folder.path.cmp(&b.folder.path));

@@ -3,6 +3,8 @@
 //! The manifest makes the next snapshot cheap and the comparison of two snapshots exact. It is local: it goes
 //! to the spool, its digest to the ledger.
 
+use std::sync::Arc;
+
 use bstr::{BStr, BString, ByteSlice};
 use git2::Oid;
 
@@ -12,7 +14,11 @@ use crate::refs::Kind;
 /// All folders of a work tree, sorted by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
-    pub(super) folders: Vec<Folder>,
+    pub(super) folders: Vec<Arc<Folder>>,
+    /// Hash of what decides which names are ignored besides the tree itself: the index, exclude files, settings.
+    pub(super) basis: Option<Oid>,
+    /// The stat of the top folder, where it proves its listing.
+    pub(super) top: Option<StatKey>,
 }
 
 /// One folder.
@@ -82,12 +88,17 @@ impl Manifest {
     }
 
     /// The folders, sorted by path.
-    pub fn folders(&self) -> &[Folder] {
+    pub fn folders(&self) -> &[Arc<Folder>] {
         &self.folders
     }
 
     /// The folder at `path`; the top is the empty path.
     pub fn folder(&self, path: &[u8]) -> Option<&Folder> {
+        self.shared(path).map(Arc::as_ref)
+    }
+
+    /// As [`Manifest::folder`], to be handed on.
+    pub(super) fn shared(&self, path: &[u8]) -> Option<&Arc<Folder>> {
         let at = self
             .folders
             .binary_search_by(|folder| folder.path.as_slice().cmp(path))

@@ -9,18 +9,23 @@
 //! where it is not. What changes during the walk is seen either way or marked doubtful, and the next snapshot
 //! looks again.
 
+#[cfg(test)]
+mod again;
 pub(super) mod beneath;
 mod build;
 pub(super) mod codec;
 pub(super) mod content;
 mod encode;
 pub(super) mod gitdir;
+mod glance;
 mod ignored;
 mod index;
 pub(super) mod manifest;
+mod pinned;
 pub(super) mod placeholder;
 mod rules;
 pub(super) mod scan;
+mod sources;
 mod stat;
 #[cfg(test)]
 mod tests;
@@ -42,7 +47,8 @@ use crate::{
 use beneath::Root;
 use build::Builder;
 use index::Index;
-use rules::{Rules, Sources};
+use rules::Rules;
+use sources::Sources;
 use walk::Walk;
 
 /// What a snapshot is taken of.
@@ -132,24 +138,39 @@ pub fn snapshot(
         path: source.work_dir.display().to_string(),
         source: error,
     })?;
-    let index = Index::read(source.index);
+    let index = Index::at(source.index);
+    let sources = Sources::read(source.repo);
+    let basis = sources.digest(source.index);
+    let quiet = basis.is_some() && previous.is_some_and(|previous| previous.basis == basis);
+    let started = stat::now();
+    let top = root.stat().ok().filter(|stat| !stat.is_recent(started));
     let walk = Walk {
         root: &root,
         index: &index,
         previous,
-        started: stat::now(),
+        rules: &Rules::top(&sources),
+        started,
         ignored: limits.ignored,
     };
-    let found = walk.run(Rules::top(&Sources::read(source.repo)));
     let builder = Builder {
         root: &root,
         repo: source.repo.git(),
         sink,
         previous,
         max_blob: limits.max_blob,
-        found,
+        found: walk.run(quiet, top),
     };
-    let (tree, manifest) = builder.build(pinned_tree(source), index.tree())?;
+    // Git's notes save little where most folders are known anyway, and reading the index costs.
+    let noted = if quiet { None } else { index.tree() };
+    let (tree, manifest) = builder.build(
+        pinned_tree(source),
+        noted,
+        Manifest {
+            basis,
+            top,
+            ..Manifest::default()
+        },
+    )?;
     Ok(Snapshot { tree, manifest })
 }
 

@@ -4,7 +4,7 @@
 //! the same places. They form a chain from a folder up to the top; a folder without such files adds nothing.
 //! Attributes are judged on the safe side: a pattern that converts anywhere counts, whatever overrides it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 use gix::{
@@ -18,7 +18,7 @@ use gix::{
     ignore::search::Ignore,
 };
 
-use crate::refs::Repo;
+use super::sources::Sources;
 
 /// Attribute and ignore files are read up to here.
 pub(super) const RULES_LIMIT: u64 = 8 << 20;
@@ -44,62 +44,6 @@ pub(super) struct Rules {
     macros: Vec<(BString, Conversion)>,
     everywhere: Option<Conversion>,
     case: Case,
-}
-
-/// Where the rules of a repository come from besides its work tree.
-#[derive(Debug, Default)]
-pub(super) struct Sources {
-    /// `info/exclude`.
-    pub(super) exclude: Vec<u8>,
-    /// `core.excludesFile`.
-    pub(super) user_exclude: Vec<u8>,
-    /// `info/attributes` and `core.attributesFile`.
-    pub(super) attributes: Vec<Vec<u8>>,
-    /// `core.autocrlf` is on.
-    pub(super) autocrlf: bool,
-    /// `core.ignoreCase` is on.
-    pub(super) ignore_case: bool,
-}
-
-impl Sources {
-    /// Reads them for a repository. What cannot be read is taken as empty, as git does.
-    pub(super) fn read(repo: &Repo) -> Self {
-        let read = |path: PathBuf| std::fs::read(path).unwrap_or_default();
-        let info = repo.common_dir().join("info");
-        let config = repo.git().config().and_then(|mut config| config.snapshot()).ok();
-        let config = config.as_ref();
-        let path = |key: &str, default: &str| {
-            config
-                .and_then(|config| config.get_path(key).ok())
-                .or_else(|| user_config(default))
-                .map(read)
-                .unwrap_or_default()
-        };
-        let text = |key: &str| {
-            config
-                .and_then(|config| config.get_string(key).ok())
-                .unwrap_or_default()
-        };
-        Self {
-            exclude: read(info.join("exclude")),
-            user_exclude: path("core.excludesFile", "ignore"),
-            attributes: vec![
-                path("core.attributesFile", "attributes"),
-                read(info.join("attributes")),
-            ],
-            autocrlf: matches!(
-                text("core.autocrlf").to_lowercase().as_str(),
-                "true" | "input" | "yes" | "on" | "1"
-            ),
-            ignore_case: config.is_some_and(|config| config.get_bool("core.ignoreCase").unwrap_or(false)),
-        }
-    }
-}
-
-fn user_config(name: &str) -> Option<PathBuf> {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
-    let base = std::env::var_os("XDG_CONFIG_HOME").filter(|it| !it.is_empty());
-    Some(base.map(PathBuf::from).or_else(home)?.join("git").join(name))
 }
 
 impl Rules {

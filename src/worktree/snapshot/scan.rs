@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{Dir, FileType},
@@ -12,88 +12,115 @@ use rustix::{
 use super::{
     beneath,
     index::Tracked,
-    manifest::{Entry, EntryKind, Folder, join},
+    manifest::{Entry, EntryKind, Folder, join, split},
     rules::{Conversion, RULES_LIMIT, Rules},
     stat::StatKey,
-    walk::{Found, Job, Known, Walk},
+    walk::{Above, Found, Job, Known, Walk},
 };
 
 /// Folders deeper than this are not entered: git itself gives up at 2048.
 const DEPTH: usize = 1000;
+/// Files with rules.
+pub(super) const RULES: [&[u8]; 2] = [b".gitignore", b".gitattributes"];
 /// Longer paths cannot be opened in one step.
 pub(super) const PATH: usize = 4000;
 
 impl Walk<'_> {
     /// Looks at one folder and adds its folders to `inner`.
     pub(super) fn scan(&self, job: &Job, inner: &mut Vec<Job>) -> Found {
-        let mut found = Found::default();
-        found.folder.path.clone_from(&job.path);
+        let mut folder = Folder {
+            path: job.path.clone(),
+            ..Folder::default()
+        };
         let listed = self.root.folder(&job.path).and_then(list);
-        let (dir, names) = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                found.unreadable = error.kind() != io::ErrorKind::NotFound;
-                return found;
-            }
-        };
-        let Ok(fd) = dir.fd() else {
-            found.unreadable = true;
-            return found;
-        };
-        let prefix = join(&job.path, b"");
-        let tracked = self.index.tracked(&prefix, job.range.clone());
-        let scan = Scan {
-            walk: self,
-            job,
-            fd,
-            rules: self.rules_of(job, fd, &names, &tracked),
-            tracked,
-            before: self.previous.and_then(|manifest| manifest.folder(&job.path)),
-        };
-        found.folder.entries.reserve_exact(names.len());
-        found.known.reserve_exact(names.len());
-        for name in names {
-            if job.path.is_empty() && name == ".git" {
-                continue;
-            }
-            if let Some((entry, known)) = scan.entry(name, inner) {
-                found.folder.cut |= entry.kind == EntryKind::Unreadable && entry.stat.file_type().is_dir();
-                found.folder.entries.push(entry);
-                found.known.push(known);
+        let unreadable = listed
+            .as_ref()
+            .is_err_and(|error| error.kind() != io::ErrorKind::NotFound);
+        let mut known = Vec::new();
+        if let Ok((dir, names)) = &listed
+            && let Ok(fd) = dir.fd()
+        {
+            let above = job.above.clone().unwrap_or_else(|| self.above(&job.path));
+            let tracked = self.index.tracked(&job.path);
+            let before = self.previous.and_then(|manifest| manifest.folder(&job.path));
+            let scan = Scan {
+                walk: self,
+                job,
+                fd,
+                rules: self.rules_of(&job.path, fd, &above.rules, &tracked),
+                ignored: above.ignored,
+                quiet: job.quiet && before.is_some_and(|before| same_rules(fd, before)),
+                tracked,
+                before,
+            };
+            for name in names
+                .iter()
+                .filter(|name| !(job.path.is_empty() && *name == ".git"))
+            {
+                if let Some((entry, how)) = scan.entry(name, inner) {
+                    folder.cut |= entry.kind == EntryKind::Unreadable && entry.stat.file_type().is_dir();
+                    folder.entries.push(entry);
+                    known.push(how);
+                }
             }
         }
-        found
+        Found {
+            folder: Arc::new(folder),
+            known: Some(known),
+            unreadable,
+            built: false,
+        }
+    }
+
+    /// The rules above a folder that was reached without reading them.
+    fn above(&self, path: &[u8]) -> Above {
+        let mut above = Above {
+            rules: Arc::clone(self.rules),
+            ignored: false,
+        };
+        for slash in path
+            .find_iter("/")
+            .chain((!path.is_empty()).then_some(path.len()))
+        {
+            let parent = split(&path[..slash]).0;
+            if let Ok(fd) = self.root.folder(parent) {
+                above.rules = self.rules_of(parent, fd.as_fd(), &above.rules, &self.index.tracked(parent));
+            }
+            above.ignored |= above.rules.ignores(&path[..slash], true);
+        }
+        above
     }
 
     fn rules_of(
         &self,
-        job: &Job,
+        path: &[u8],
         fd: BorrowedFd<'_>,
-        names: &[BString],
+        above: &Arc<Rules>,
         tracked: &Tracked<'_>,
     ) -> Arc<Rules> {
-        let has = |name: &str| {
-            names
-                .binary_search_by(|it| it.as_slice().cmp(name.as_bytes()))
-                .is_ok()
-        };
-        let read = |name: &str| {
-            has(name)
-                .then(|| beneath::read_small(fd, name.as_bytes(), RULES_LIMIT))
-                .flatten()
-        };
-        let attributes = tracked.files.get(&b".gitattributes"[..]).copied();
-        let mut all: Vec<Vec<u8>> = read(".gitattributes").into_iter().collect();
-        if let Some(position) = attributes {
-            let same = beneath::stat(fd, b".gitattributes")
-                .is_ok_and(|key| self.index.proven(position, &key).is_some());
+        let read = |name: &[u8]| beneath::read_small(fd, name, RULES_LIMIT);
+        let mut attributes: Vec<Vec<u8>> = read(RULES[1]).into_iter().collect();
+        if let Some(position) = tracked.files.get(RULES[1]) {
+            let same =
+                beneath::stat(fd, RULES[1]).is_ok_and(|key| self.index.proven(*position, &key).is_some());
             if !same {
                 // Other rules may have held when the index was written: nothing it says of this folder counts.
-                all.push(b"* filter=unknown\n".to_vec());
+                attributes.push(b"* filter=unknown\n".to_vec());
             }
         }
-        job.rules.below(&job.path, read(".gitignore").as_deref(), &all)
+        above.below(path, read(RULES[0]).as_deref(), &attributes)
     }
+}
+
+/// Whether the files with rules in a folder are what they were.
+fn same_rules(fd: BorrowedFd<'_>, before: &Folder) -> bool {
+    RULES
+        .iter()
+        .all(|name| match (before.entry(name), beneath::stat(fd, name)) {
+            (Some(entry), Ok(stat)) => entry.stat == stat && !entry.doubtful,
+            (None, Err(error)) => error.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        })
 }
 
 /// One folder while it is looked at.
@@ -102,38 +129,46 @@ struct Scan<'a> {
     job: &'a Job,
     fd: BorrowedFd<'a>,
     rules: Arc<Rules>,
+    ignored: bool,
+    quiet: bool,
     tracked: Tracked<'a>,
     before: Option<&'a Folder>,
 }
 
 impl Scan<'_> {
-    fn entry(&self, name: BString, inner: &mut Vec<Job>) -> Option<(Entry, Known)> {
-        let path = join(&self.job.path, &name);
-        let stat = match beneath::stat(self.fd, &name) {
+    fn entry(&self, name: &BString, inner: &mut Vec<Job>) -> Option<(Entry, Known)> {
+        let path = join(&self.job.path, name);
+        let stat = match beneath::stat(self.fd, name) {
             Ok(stat) => stat,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(_) => StatKey::default(),
         };
-        let mut kind = classify(self.fd, &name, &stat);
+        let mut kind = classify(self.fd, name, &stat);
         let file = self.tracked.files.get(name.as_slice()).copied();
-        let range = self.tracked.folders.get(name.as_slice()).cloned();
-        let untracked = file.is_none() && range.is_none();
-        let ignored = untracked && (self.job.ignored || self.rules.ignores(&path, kind == EntryKind::Folder));
+        let folder = self.tracked.folders.contains(name.as_slice());
+        let untracked = file.is_none() && !folder;
+        let ignored = untracked && (self.ignored || self.rules.ignores(&path, kind == EntryKind::Folder));
         if kind == EntryKind::Folder && (self.job.depth >= DEPTH || path.len() >= PATH) {
             kind = EntryKind::Unreadable;
         }
         if kind == EntryKind::Folder && !ignored {
-            let excluded = self.job.ignored || (range.is_some() && self.rules.ignores(&path, true));
+            let excluded = self.ignored || (folder && self.rules.ignores(&path, true));
             inner.push(Job {
                 path: path.clone(),
                 depth: self.job.depth + 1,
-                range: range.unwrap_or_default(),
-                rules: Arc::clone(&self.rules),
-                ignored: excluded,
+                above: Some(Above {
+                    rules: Arc::clone(&self.rules),
+                    ignored: excluded,
+                }),
+                listed: self
+                    .before
+                    .and_then(|it| it.entry(name))
+                    .is_some_and(|it| it.stat == stat && !it.doubtful),
+                quiet: self.quiet,
             });
         }
         let mut entry = Entry {
-            name,
+            name: name.clone(),
             kind,
             ignored,
             stat,

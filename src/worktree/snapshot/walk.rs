@@ -5,7 +5,6 @@
 //! and up to a limit, so that two walks over the same tree stop at the same place.
 
 use std::{
-    ops::Range,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
 };
@@ -17,6 +16,7 @@ use super::{
     index::Index,
     manifest::{Folder, Manifest},
     rules::Rules,
+    stat::StatKey,
 };
 
 const THREADS: usize = 2;
@@ -38,9 +38,11 @@ pub(super) enum Known {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The folder; blobs are filled in where `known` says so.
-    pub(super) folder: Folder,
-    /// For every entry, how its blob is known.
-    pub(super) known: Vec<Known>,
+    pub(super) folder: Arc<Folder>,
+    /// For every entry, how its blob is known; nothing where the folder is the previous one, untouched.
+    pub(super) known: Option<Vec<Known>>,
+    /// Its tree is built.
+    pub(super) built: bool,
     /// It could not be opened or listed.
     pub(super) unreadable: bool,
 }
@@ -54,6 +56,8 @@ pub(super) struct Walk<'a> {
     pub(super) index: &'a Index,
     /// What was found the last time.
     pub(super) previous: Option<&'a Manifest>,
+    /// The rules above the top.
+    pub(super) rules: &'a Arc<Rules>,
     /// When this snapshot began.
     pub(super) started: i64,
     /// How many ignored entries are looked at inside ignored folders.
@@ -67,11 +71,20 @@ pub(super) struct Job {
     pub(super) path: BString,
     /// How far down it is.
     pub(super) depth: usize,
-    /// Its entries in the index.
-    pub(super) range: Range<usize>,
-    /// The rules above it.
+    /// The rules above it, where somebody has read them.
+    pub(super) above: Option<Above>,
+    /// Its listing is that of the previous manifest, as its own stat proves.
+    pub(super) listed: bool,
+    /// No rule that holds here has changed since the previous manifest.
+    pub(super) quiet: bool,
+}
+
+/// The rules above a folder.
+#[derive(Debug, Clone)]
+pub(super) struct Above {
+    /// The rules.
     pub(super) rules: Arc<Rules>,
-    /// What is not tracked in it is ignored.
+    /// What is not tracked in the folder is ignored.
     pub(super) ignored: bool,
 }
 
@@ -82,14 +95,15 @@ struct Queue {
 }
 
 impl Walk<'_> {
-    /// Walks the tree and gives its folders, sorted by path.
-    pub(super) fn run(&self, rules: Arc<Rules>) -> Vec<Found> {
+    /// Walks the tree and gives its folders, sorted by path. With `quiet`, what decides over ignoring besides the
+    /// tree itself is as it was in the previous manifest; `top` is the top folder's stat where it proves its listing.
+    pub(super) fn run(&self, quiet: bool, top: Option<StatKey>) -> Vec<Found> {
         let top = Job {
             path: BString::default(),
             depth: 0,
-            range: self.index.all(),
-            rules,
-            ignored: false,
+            above: None,
+            listed: quiet && top.is_some() && self.previous.is_some_and(|previous| previous.top == top),
+            quiet,
         };
         let queue = Mutex::new(Queue {
             jobs: vec![top],
@@ -126,7 +140,10 @@ impl Walk<'_> {
             state.active += 1;
             drop(state);
             let mut inner = Vec::new();
-            found.push(self.scan(&job, &mut inner));
+            found.push(
+                self.glance(&job, &mut inner)
+                    .unwrap_or_else(|| self.scan(&job, &mut inner)),
+            );
             state = queue.lock().unwrap_or_else(PoisonError::into_inner);
             state.active -= 1;
             let more = inner.len() > 1;
