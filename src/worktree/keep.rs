@@ -178,7 +178,7 @@ fn keep_ignored(
 
 /// How many entries lie below a folder.
 fn below(manifest: &Manifest, path: &[u8]) -> usize {
-    let inside = |folder: &&super::snapshot::Folder| {
+    let inside = |folder: &&std::sync::Arc<super::snapshot::Folder>| {
         let rest = folder.path.strip_prefix(path);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
