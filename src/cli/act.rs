@@ -20,7 +20,7 @@ use crate::{
     render::view::DispatchedView,
     task::{BrainName, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who, ZoneAddress},
     worktree::snapshot::{self, Source, snapshot},
-    zone::{self, Dispatch, DispatchError, Dispatched, Limits, Pick, Place, ResolveError},
+    zone::{self, Dispatch, DispatchError, Dispatched, Limits, Pick, Place, ResolveError, sites},
 };
 
 /// How long the look at the user's checkout may take.
@@ -82,16 +82,17 @@ pub(super) struct AskArgs {
 }
 
 /// Queues an act.
-pub(super) fn act(cx: &mut Cx, args: ActArgs) -> Result<ExitCode, CmdError> {
+pub(super) fn act(cx: Cx, args: ActArgs) -> Result<ExitCode, CmdError> {
     queue(cx, args.dispatch, Mode::Act)
 }
 
 /// Queues an ask.
-pub(super) fn ask(cx: &mut Cx, args: AskArgs) -> Result<ExitCode, CmdError> {
+pub(super) fn ask(cx: Cx, args: AskArgs) -> Result<ExitCode, CmdError> {
     queue(cx, args.dispatch, Mode::Ask)
 }
 
-fn queue(cx: &mut Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
+fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
+    let cx = &cx.at(args.zone.as_ref())?;
     let place = place(cx, &args)?;
     let loaded = cx.config(&place)?;
     trust::require(cx, &place, &loaded)?;
@@ -113,6 +114,9 @@ fn queue(cx: &mut Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdErr
             enrolled: dispatched.enrolled,
             behind: dispatched.behind.clone(),
         }))?;
+    }
+    if let Err(error) = sites::remember(&cx.paths.khlone_home.join("sites"), &cx.repo, &cx.site) {
+        tracing::warn!(%error, "the site is not in the registry");
     }
     cx.out.done(&queued_where(&dispatched));
     if uncommitted.is_some_and(Uncommitted::found) {
@@ -312,7 +316,7 @@ fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {
         .git()
         .branch(&address.branch, &commit, false)
         .map_err(CliError::from)?;
-    Ok(crate::zone::zone_named(&cx.repo, address)?)
+    Ok(crate::zone::zone_named(&cx.repo, &address.branch)?)
 }
 
 fn refuse_delegation(config: &Config) -> Result<(), CliError> {

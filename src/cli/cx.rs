@@ -12,7 +12,7 @@ use crate::{
     refs::{Ledger, Repo, Site, branch_ref},
     render::Out,
     task::{BrainName, RoleName, ZoneAddress},
-    zone::{Hero, Place, here, zone_named},
+    zone::{Hero, Place, ResolveError, here, sites, zone_named},
 };
 
 /// The role of the hero when nobody configured one.
@@ -40,6 +40,34 @@ impl Cx {
         })
     }
 
+    /// The surroundings in the site that an address names: those here, unless it names another.
+    pub(super) fn at(self, zone: Option<&ZoneAddress>) -> Result<Self, CmdError> {
+        let Some(name) = zone.and_then(|zone| zone.site.as_deref()) else {
+            return Ok(self);
+        };
+        let folder = self.paths.khlone_home.join("sites");
+        let io = |source| CliError::Io {
+            what: folder.display().to_string(),
+            source,
+        };
+        let found = sites::named(sites::list(&folder).map_err(io)?, name);
+        match found.as_slice() {
+            [one] => Self::open(&one.path, self.out),
+            [] => Err(ResolveError::NoSite(name.to_owned()).into()),
+            many => {
+                let paths = many
+                    .iter()
+                    .map(|known| known.path.display().to_string())
+                    .collect();
+                Err(ResolveError::Sites {
+                    name: name.to_owned(),
+                    paths,
+                }
+                .into())
+            }
+        }
+    }
+
     /// The tasks and zones here.
     pub(super) fn ledger(&self) -> Ledger<'_> {
         Ledger::new(&self.repo, &self.site)
@@ -48,7 +76,7 @@ impl Cx {
     /// The zone that `--zone` names, else the one where the command runs.
     pub(super) fn place(&self, zone: Option<&ZoneAddress>) -> Result<Place, CmdError> {
         Ok(match zone {
-            Some(address) => zone_named(&self.repo, address)?,
+            Some(address) => zone_named(&self.repo, &address.branch)?,
             None => here(&self.ledger())?,
         })
     }

@@ -22,7 +22,7 @@ pub(super) struct DiffArgs {
     target: Option<String>,
     /// In which zone, else the branch that is checked out
     #[arg(short = 'z', long, value_name = "BRANCH")]
-    zone: Option<ZoneAddress>,
+    pub(super) zone: Option<ZoneAddress>,
     /// Only the diff stat
     #[arg(long)]
     stat: bool,

@@ -23,7 +23,7 @@ pub(super) struct LandArgs {
     target: Option<String>,
     /// In which zone, else the branch that is checked out
     #[arg(short = 'z', long, value_name = "BRANCH")]
-    zone: Option<ZoneAddress>,
+    pub(super) zone: Option<ZoneAddress>,
     /// Make a merge commit even where a fast-forward would do
     #[arg(long)]
     no_ff: bool,

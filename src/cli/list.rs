@@ -12,9 +12,9 @@ use crate::{
     brain::{Preflight, Readiness},
     config::Config,
     refs::{StoredZone, TaskHead, branch_ref},
-    render::view::{BrainList, CrewLine, CrewList, TaskLine, TaskList, ZoneLine, ZoneList},
+    render::view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList},
     task::{FORMAT, ZoneAddress},
-    zone::advance::standing,
+    zone::{advance::standing, sites},
 };
 
 /// List tasks, crew, zones or brains
@@ -25,7 +25,7 @@ pub(super) struct ListArgs {
     what: What,
     /// Only in this zone
     #[arg(short = 'z', long, value_name = "BRANCH")]
-    zone: Option<ZoneAddress>,
+    pub(super) zone: Option<ZoneAddress>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ enum What {
     Crew,
     /// Tasks, the newest first
     Tasks,
+    /// Repositories of this machine that have tasks
+    Sites,
     /// Brains, and whether they are ready
     Brains,
 }
@@ -46,6 +48,18 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         printed(cx.out.answer(&BrainList {
             format: FORMAT,
             brains: brains(cx)?,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.what == What::Sites {
+        let folder = cx.paths.khlone_home.join("sites");
+        let known = sites::list(&folder).map_err(|source| CliError::Io {
+            what: folder.display().to_string(),
+            source,
+        })?;
+        printed(cx.out.answer(&SiteList {
+            format: FORMAT,
+            sites: known,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -73,7 +87,9 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             format: FORMAT,
             crew: crew(cx, &zones, &heads)?,
         }))?,
-        What::Zones | What::Tasks | What::Brains => printed(cx.out.answer(&zone_list(&zones, &heads)))?,
+        What::Zones | What::Tasks | What::Brains | What::Sites => {
+            printed(cx.out.answer(&zone_list(&zones, &heads)))?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,7 +133,7 @@ pub(super) fn crew(cx: &Cx, zones: &[StoredZone], heads: &[TaskHead]) -> Result<
     for zone in zones {
         let zone_tip = cx.repo.ref_target(&branch_ref(&zone.zone.branch))?;
         for member in zone.crew.values() {
-            let mut line = CrewLine::of(member, &zone.zone.branch);
+            let mut line = CrewLine::of(member, &zone.zone);
             let mine = |head: &&TaskHead| head.zone == zone.zone.id && head.clone == member.name;
             line.busy = heads
                 .iter()

@@ -19,7 +19,7 @@ pub(super) struct PathArgs {
     target: Option<String>,
     /// In which zone, else the branch that is checked out
     #[arg(short = 'z', long, value_name = "BRANCH")]
-    zone: Option<ZoneAddress>,
+    pub(super) zone: Option<ZoneAddress>,
 }
 
 /// Prints the path.

@@ -6,13 +6,14 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    error::{CmdError, printed},
+    error::{CliError, CmdError, printed},
     list,
 };
 use crate::{
+    refs::{TaskHead, branch_ref},
     render::{
         Out,
-        view::{StatusView, TaskLine},
+        view::{CrewLine, StatusView, TaskLine},
     },
     task::{Class, FORMAT},
 };
@@ -26,9 +27,12 @@ pub(super) fn run(cx: &Cx, _args: &StatusArgs) -> Result<ExitCode, CmdError> {
     let ledger = cx.ledger();
     let heads = ledger.heads()?;
     let crew = list::crew(cx, &ledger.zones()?, &heads)?;
-    let unlanded = |head: &&crate::refs::TaskHead| {
-        crew.iter()
-            .any(|clone| clone.name == head.clone && clone.ahead.unwrap_or(0) > 0)
+    let unlanded = |head: &TaskHead| {
+        let of = |clone: &&CrewLine| clone.zone_id == head.zone && clone.name == head.clone;
+        match crew.iter().find(of) {
+            Some(clone) if clone.ahead.unwrap_or(0) > 0 => is_unlanded(cx, head, clone),
+            _ => Ok(false),
+        }
     };
     let mut view = StatusView {
         format: FORMAT,
@@ -43,13 +47,27 @@ pub(super) fn run(cx: &Cx, _args: &StatusArgs) -> Result<ExitCode, CmdError> {
             status if status.is_active() => view.under_way.push(line),
             status if status.is_waiting() => view.waiting.push(line),
             crate::task::Status::Failed | crate::task::Status::Interrupted => view.needs_you.push(line),
-            crate::task::Status::Done if unlanded(&head) => view.needs_you.push(line),
+            crate::task::Status::Done if unlanded(head)? => view.needs_you.push(line),
             _ => {}
         }
     }
     view.crew = crew;
     printed(cx.out.answer(&view))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a task's last commit is not in its zone's branch yet.
+fn is_unlanded(cx: &Cx, head: &TaskHead, clone: &CrewLine) -> Result<bool, CliError> {
+    let Some(tip) = cx.repo.ref_target(&branch_ref(&clone.zone))? else {
+        return Ok(false);
+    };
+    let pins = cx
+        .repo
+        .git()
+        .references_glob(&format!("refs/khlone/pins/{}/*-head-after", head.id))?;
+    let last = pins.flatten().filter_map(|pin| pin.target()).last();
+    let landed = |commit| commit == tip || cx.repo.git().graph_descendant_of(tip, commit).unwrap_or(false);
+    Ok(last.is_some_and(|commit| !landed(commit)))
 }
 
 /// `git khlone` without a verb: the status inside a repository, short help outside.

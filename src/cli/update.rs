@@ -24,7 +24,7 @@ pub(super) struct UpdateArgs {
     target: String,
     /// In which zone, else the branch that is checked out
     #[arg(short = 'z', long, value_name = "BRANCH")]
-    zone: Option<ZoneAddress>,
+    pub(super) zone: Option<ZoneAddress>,
 }
 
 /// Rebases it; a conflict is undone.

@@ -136,7 +136,7 @@ fn known(cx: &Cx, zone: &ZoneAddress) -> Result<ZoneId, CmdError> {
 
 fn refuse_site(cx: &Cx, zone: &ZoneAddress) -> Result<(), CmdError> {
     match zone.site {
-        Some(_) => Ok(zone_named(&cx.repo, zone).map(drop)?),
+        Some(_) => Ok(zone_named(&cx.repo, &zone.branch).map(drop)?),
         None => Ok(()),
     }
 }

@@ -19,6 +19,8 @@ use crate::{
     worktree::{
         effects::{Context, Outside, effects},
         receipt::Receipt,
+        restore::restore,
+        snapshot::Source,
     },
 };
 
@@ -91,6 +93,16 @@ pub(super) fn finish(
                 .map(|file| format!("{}: changed meanwhile", file.path)),
         );
     }
+    if !act && !confined && !effects.files.is_empty() {
+        effects.foreign.extend(
+            effects
+                .files
+                .iter()
+                .map(|file| format!("an ask changed {}", file.path)),
+        );
+        pack.publish()?;
+        undo_ask(run, prepared, &after)?;
+    }
     let mut evidence = evidence(claim.task(), ended, plan);
     evidence.changed = !effects.files.is_empty() || head != prepared.head;
     evidence.sequencer = left.sequencer.is_some();
@@ -134,6 +146,20 @@ pub(super) fn finish(
         })?;
     }
     Ok(outcome)
+}
+
+/// Without a sandbox an ask can write after all: what it wrote is in the receipt after, and is taken back.
+fn undo_ask(run: &Run<'_>, prepared: &Prepared, after: &Receipt) -> Result<(), RunnerError> {
+    let checkout = &prepared.checkout;
+    let index = checkout.git_dir.join("index");
+    let source = Source {
+        work_dir: &checkout.path,
+        index: &index,
+        repo: run.ledger.repo(),
+        pinned: Some(prepared.head),
+    };
+    restore(&source, prepared.before.snapshot.tree, &after.snapshot.manifest)?;
+    Ok(())
 }
 
 /// What changed, and whose doing it can be. Branches and worktrees of other clones are their runners' doing.

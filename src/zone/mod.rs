@@ -11,6 +11,7 @@ pub mod prune;
 pub mod removal;
 pub mod repair;
 mod resolve;
+pub mod sites;
 pub mod undo;
 pub mod update;
 

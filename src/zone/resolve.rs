@@ -5,7 +5,7 @@ use git2::BranchType;
 
 use crate::{
     refs::{Crew, Head, Ledger, LedgerError, Repo, RepoError, StoredZone, branch_ref},
-    task::{Class, CloneName, Explain, ZoneAddress, ZoneId},
+    task::{Class, CloneName, Explain, ZoneId},
 };
 
 /// Where a command is to work.
@@ -42,6 +42,14 @@ pub enum ResolveError {
     /// Another site.
     #[error("there is no site `{0}` on this machine")]
     NoSite(String),
+    /// Several sites.
+    #[error("`{name}` could be {}", .paths.join(" or "))]
+    Sites {
+        /// What was given.
+        name: String,
+        /// Their paths.
+        paths: Vec<String>,
+    },
     /// No such clone.
     #[error("there is no clone `{name}` in zone {branch}{}", did_you_mean(.near))]
     NoClone {
@@ -63,7 +71,7 @@ pub enum ResolveError {
 impl Explain for ResolveError {
     fn class(&self) -> Class {
         match self {
-            Self::Detached | Self::Bare => Class::Usage,
+            Self::Detached | Self::Bare | Self::Sites { .. } => Class::Usage,
             Self::Unborn(_) => Class::Refused,
             Self::NoBranch { .. } | Self::NoSite(_) | Self::NoClone { .. } => Class::NotFound,
             Self::Repo(error) => error.class(),
@@ -79,7 +87,7 @@ impl Explain for ResolveError {
             Self::NoBranch { branch, .. } => Some(format!(
                 "make it with the task: --zone {branch} --create [--base REF]"
             )),
-            Self::NoSite(_) => Some("git khlone list sites".to_owned()),
+            Self::NoSite(_) | Self::Sites { .. } => Some("git khlone list sites".to_owned()),
             Self::NoClone { .. } => Some("git khlone list crew".to_owned()),
             Self::Repo(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
@@ -145,15 +153,11 @@ fn inside(ledger: &Ledger<'_>) -> Result<Option<Place>, ResolveError> {
     Ok(None)
 }
 
-/// The zone that an address names.
+/// The zone of a branch.
 ///
 /// # Errors
 /// [`ResolveError::NoBranch`] with the nearest names if there is no such branch.
-pub fn zone_named(repo: &Repo, address: &ZoneAddress) -> Result<Place, ResolveError> {
-    if let Some(site) = &address.site {
-        return Err(ResolveError::NoSite(site.clone()));
-    }
-    let branch = &address.branch;
+pub fn zone_named(repo: &Repo, branch: &str) -> Result<Place, ResolveError> {
     if repo
         .ref_target(&branch_ref(branch))
         .map_err(RepoError::from)?
@@ -165,13 +169,13 @@ pub fn zone_named(repo: &Repo, address: &ZoneAddress) -> Result<Place, ResolveEr
             .map_err(RepoError::from)?;
         let names = branches.filter_map(|found| found.ok()?.0.name().ok().flatten().map(ToString::to_string));
         return Err(ResolveError::NoBranch {
-            branch: branch.clone(),
+            branch: branch.to_owned(),
             near: nearest(branch, names),
         });
     }
     Ok(Place {
         zone: ZoneId::of_branch(branch),
-        branch: branch.clone(),
+        branch: branch.to_owned(),
         inside: None,
     })
 }

@@ -469,3 +469,65 @@ fn a_task_may_start_from_the_users_uncommitted_files() {
     assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "z");
     assert_eq!(stage.work.read("a.txt").as_deref(), Some("edited\n"));
 }
+
+#[test]
+fn sites_are_told_apart_and_found_by_name() {
+    let (one, two) = (Stage::new(), Stage::new());
+    let other = one.path().join("elsewhere/web");
+    fs::create_dir_all(&other).unwrap();
+    one.work.git(&["clone", "-q", ".", other.to_str().unwrap()]);
+    let act = ["act", "--who", "@shell", "--await", "echo x > x"];
+    assert_eq!(one.run(&act).code, 0);
+    assert_eq!(one.run_in(&other, &act).code, 0);
+    assert_eq!(two.run(&act).code, 0);
+    // From one repository into the zone of the other.
+    let there = one.run(&[
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "--zone",
+        "web@main",
+        "echo y > y",
+    ]);
+    assert_eq!(there.code, 0, "{}", there.err);
+    assert_eq!(one.run_in(&other, &["diff", "--name-only"]).ok(), "y");
+    assert_eq!(one.run(&["diff", "--name-only"]).ok(), "x");
+    assert_eq!(
+        one.run(&["act", "--who", "@shell", "--zone", "nowhere@main", "true"])
+            .code,
+        3
+    );
+    // A copied repository is another site: it runs nothing of the original's.
+    drop(one.run_in(&other, &["daemon", "stop"]));
+}
+
+#[test]
+fn without_a_sandbox_an_ask_is_taken_back_and_told() {
+    let stage = Stage::new();
+    let config = stage.path().join("home/.config/khlone");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.yml"), "sandbox: off\n").unwrap();
+    let asked = stage.run(&["ask", "--who", "@shell", "--await", "echo x > a.txt; echo n > n"]);
+    assert!(asked.err.contains("without a sandbox"), "{}", asked.err);
+    let task = stage.task(stage.run(&["list"]).ok().split_whitespace().next().unwrap());
+    assert_eq!(
+        (asked.code, &task["outcome"], &task["attempts"][0]["tier"]),
+        (1, &"foreign".into(), &"T0".into())
+    );
+    let clone = stage.clone();
+    assert_eq!(
+        (clone.read("a.txt").as_deref(), clone.read("n")),
+        (Some("a\n"), None)
+    );
+    let (said, _) = stage.act("echo ok > ok");
+    assert_eq!(said.code, 0, "{}", said.err);
+    // A write into the shared git folder is found.
+    let (said, task) = stage.act("git config core.hooksPath /tmp/evil");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"foreign".into()),
+        "{}",
+        said.err
+    );
+}

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::super::{Table, View};
 use crate::{
-    refs::Crew,
-    task::{CloneName, TaskId},
+    refs::{Crew, Zone},
+    task::{CloneName, TaskId, ZoneId},
+    zone::sites::Known,
 };
 
 /// A zone in a list.
@@ -54,6 +55,8 @@ pub struct CrewLine {
     pub brain: String,
     /// Its zone's branch.
     pub zone: String,
+    /// Its zone's id.
+    pub zone_id: ZoneId,
     /// Its own branch.
     pub branch: String,
     /// Its worktree; `null` before its first task.
@@ -70,11 +73,12 @@ pub struct CrewLine {
 
 impl CrewLine {
     /// A line about a clone, of which nothing but its document is known.
-    pub fn of(member: &Crew, zone: &str) -> Self {
+    pub fn of(member: &Crew, zone: &Zone) -> Self {
         Self {
             name: member.name.clone(),
             brain: member.brain.to_string(),
-            zone: zone.to_owned(),
+            zone: zone.branch.clone(),
+            zone_id: zone.id.clone(),
             branch: member.branch.clone(),
             path: member.path.clone(),
             busy: None,
@@ -121,5 +125,23 @@ impl View for CrewList {
             ]);
         }
         table.render()
+    }
+}
+
+/// Sites.
+#[derive(Debug, Serialize)]
+pub struct SiteList {
+    /// Version of the document.
+    pub format: u32,
+    /// The sites.
+    pub sites: Vec<Known>,
+}
+
+impl View for SiteList {
+    fn plain(&self) -> String {
+        self.sites
+            .iter()
+            .map(|site| format!("{}\n", site.path.display()))
+            .collect()
     }
 }

@@ -10,7 +10,7 @@ mod task;
 
 use serde::Serialize;
 
-pub use crew::{CrewLine, CrewList, ZoneLine, ZoneList};
+pub use crew::{CrewLine, CrewList, SiteList, ZoneLine, ZoneList};
 pub use doctor::{BrainList, DoctorView, Finding};
 pub use landed::{LandedView, diff_stat};
 pub use log::{LogView, event_line, log_line};
