@@ -34,6 +34,15 @@ pub(super) struct Finished {
     pub(super) import: Option<(Oid, Oid)>,
 }
 
+/// What came home of a run, before it is compared.
+struct Home {
+    left: Left,
+    left_out: Vec<String>,
+    head: Oid,
+    /// HEAD ended on no descendant of the clone's branch.
+    moved: bool,
+}
+
 /// Brings an ended run home; gives its outcome.
 pub(super) fn finish(
     run: &Run<'_>,
@@ -43,98 +52,28 @@ pub(super) fn finish(
     ended: &Ended,
     spool: &Spool,
 ) -> Result<Outcome, RunnerError> {
-    let checkout = &prepared.checkout;
-    let (act, confined) = (claim.task().mode == Mode::Act, run.bwrap.is_some());
-    let summary = Some(ended.verdict.answer.as_str()).filter(|_| plan.tells);
-    let left_out = if act && ended.stop != Some(Stop::Cancelled) {
-        auto_commit(run, claim, checkout, &prepared.ground, &plan.confinement, summary)?
-    } else {
-        Vec::new()
-    };
-    let left = if act {
-        prepared
-            .ground
-            .bring_home(run, claim, checkout, &plan.confinement)?
-    } else {
-        Left::default()
-    };
-    let head = left.head.unwrap_or(prepared.head);
-    for (what, commit) in left.pins.iter().chain([&("head-after".to_owned(), head)]) {
-        pin(run.ledger, &claim.pin(what), *commit)?;
-    }
-    if let Some(pack) = left.pack {
-        pack.release()?;
-    }
-
-    let repo = run.ledger.repo();
+    let home = come_home(run, claim, prepared, plan, ended)?;
     let mut pack = Pack::begin(run.ledger.site())?;
-    let after = shot(
-        run,
-        checkout,
-        head,
-        Some(&prepared.before.snapshot.manifest),
-        &mut pack,
-    )?;
-    let mut effects = compare(run, prepared, &after, confined);
-    let moved = head != prepared.head && !repo.git().graph_descendant_of(head, prepared.head)?;
-    if act && !moved && head != prepared.head {
-        effects.branch = Some(BranchMove {
-            before: Some(prepared.head.to_string()),
-            after: Some(head.to_string()),
-        });
-        effects.commits = new_commits(repo, prepared.head, head)?;
-    }
-    if !act && confined {
-        // Nothing that the brain could have done: its work tree was read-only.
-        effects.external.extend(
-            effects
-                .files
-                .drain(..)
-                .map(|file| format!("{}: changed meanwhile", file.path)),
-        );
-    }
-    if !act && !confined && !effects.files.is_empty() {
-        effects.foreign.extend(
-            effects
-                .files
-                .iter()
-                .map(|file| format!("an ask changed {}", file.path)),
-        );
+    let previous = Some(&prepared.before.snapshot.manifest);
+    let after = shot(run, &prepared.checkout, home.head, previous, &mut pack)?;
+    let effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
+    if claim.task().mode == Mode::Ask && run.bwrap.is_none() && !effects.files.is_empty() {
         pack.publish()?;
         undo_ask(run, prepared, &after)?;
     }
     let mut evidence = evidence(claim.task(), ended, plan);
-    evidence.changed = !effects.files.is_empty() || head != prepared.head;
-    evidence.sequencer = left.sequencer.is_some();
-    evidence.left_out = !left_out.is_empty();
-    evidence.moved = moved;
+    evidence.changed = !effects.files.is_empty() || home.head != prepared.head;
+    evidence.sequencer = home.left.sequencer.is_some();
+    evidence.left_out = !home.left_out.is_empty();
+    evidence.moved = home.moved;
     evidence.foreign = !effects.foreign.is_empty();
-    let mut reasons = reasons(ended, prepared);
-    reasons.extend(left_out);
-    reasons.extend(
-        left.sequencer
-            .map(|what| format!("a {what} is not finished; nothing was committed for it")),
-    );
-    reasons.extend(left.refused);
-    reasons.extend(
-        effects
-            .foreign
-            .iter()
-            .map(|what| format!("foreign write: {what}")),
-    );
-    if moved {
-        reasons.push(format!(
-            "HEAD ended on {head}, which does not descend from {}; it is pinned",
-            prepared.branch
-        ));
-    }
-    let import = (confined && act && !moved && head != prepared.head).then_some((prepared.head, head));
+    let forward = effects.branch.is_some() && run.bwrap.is_some();
     let finished = Finished {
         outcome: judge(&evidence),
-        reasons,
+        reasons: reasons(ended, prepared, &home, &effects),
         effects,
         after,
-        import,
+        import: forward.then_some((prepared.head, home.head)),
     };
     record(run, claim, &mut pack, (prepared, plan, ended, spool), &finished)?;
     let outcome = settle(run, claim, prepared, finished)?;
@@ -146,6 +85,76 @@ pub(super) fn finish(
         })?;
     }
     Ok(outcome)
+}
+
+/// The commit, and the way home for everything that the brain left in its git; all of it is pinned.
+fn come_home(
+    run: &Run<'_>,
+    claim: &Claim,
+    prepared: &Prepared,
+    plan: &Plan,
+    ended: &Ended,
+) -> Result<Home, RunnerError> {
+    let (checkout, ground) = (&prepared.checkout, &prepared.ground);
+    let act = claim.task().mode == Mode::Act;
+    let summary = Some(ended.verdict.answer.as_str()).filter(|_| plan.tells);
+    let mut left_out = Vec::new();
+    if act && ended.stop != Some(Stop::Cancelled) {
+        left_out = auto_commit(run, claim, checkout, ground, &plan.confinement, summary)?;
+    }
+    let mut left = Left::default();
+    if act {
+        left = ground.bring_home(run, claim, checkout, &plan.confinement)?;
+    }
+    let head = left.head.unwrap_or(prepared.head);
+    for (what, commit) in left.pins.iter().chain([&("head-after".to_owned(), head)]) {
+        pin(run.ledger, &claim.pin(what), *commit)?;
+    }
+    if let Some(pack) = left.pack.take() {
+        pack.release()?;
+    }
+    let repo = run.ledger.repo().git();
+    let moved = head != prepared.head && !repo.graph_descendant_of(head, prepared.head)?;
+    Ok(Home {
+        left,
+        left_out,
+        head,
+        moved,
+    })
+}
+
+/// What changed, with the branch move that is still to come.
+fn weigh_effects(
+    run: &Run<'_>,
+    task: &Task,
+    prepared: &Prepared,
+    home: &Home,
+    after: &Receipt,
+) -> Result<Effects, RunnerError> {
+    let (act, confined) = (task.mode == Mode::Act, run.bwrap.is_some());
+    let mut effects = compare(run, prepared, after, confined);
+    if act && !home.moved && home.head != prepared.head {
+        let (before, after) = (Some(prepared.head.to_string()), Some(home.head.to_string()));
+        effects.branch = Some(BranchMove { before, after });
+        effects.commits = new_commits(run.ledger.repo(), prepared.head, home.head)?;
+    }
+    if !act && confined {
+        // Nothing that the brain could have done: its work tree was read-only.
+        effects.external.extend(
+            effects
+                .files
+                .drain(..)
+                .map(|file| format!("{}: changed meanwhile", file.path)),
+        );
+    } else if !act {
+        effects.foreign.extend(
+            effects
+                .files
+                .iter()
+                .map(|file| format!("an ask changed {}", file.path)),
+        );
+    }
+    Ok(effects)
 }
 
 /// Without a sandbox an ask can write after all: what it wrote is in the receipt after, and is taken back.
@@ -214,7 +223,7 @@ fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
     }
 }
 
-fn reasons(ended: &Ended, prepared: &Prepared) -> Vec<String> {
+fn reasons(ended: &Ended, prepared: &Prepared, home: &Home, effects: &Effects) -> Vec<String> {
     let mut reasons = ended.verdict.reasons.clone();
     match ended.stop {
         Some(Stop::Cancelled) => reasons.push("cancelled".to_owned()),
@@ -225,6 +234,25 @@ fn reasons(ended: &Ended, prepared: &Prepared) -> Vec<String> {
             reasons.push(format!("the brain exited with {}", exit_word(ended.status)))
         }
         None => {}
+    }
+    reasons.extend(home.left_out.iter().cloned());
+    reasons.extend(
+        home.left
+            .sequencer
+            .map(|what| format!("a {what} is not finished; nothing was committed for it")),
+    );
+    reasons.extend(home.left.refused.iter().cloned());
+    reasons.extend(
+        effects
+            .foreign
+            .iter()
+            .map(|what| format!("foreign write: {what}")),
+    );
+    if home.moved {
+        let (head, branch) = (home.head, &prepared.branch);
+        reasons.push(format!(
+            "HEAD ended on {head}, which does not descend from {branch}; it is pinned"
+        ));
     }
     reasons.extend(prepared.remarks.iter().cloned());
     reasons
