@@ -54,10 +54,8 @@ pub enum DaemonError {
         uid: u32,
     },
     /// It was started and did not come up.
-    #[error("the daemon did not answer within {} s{}{log}", .patience.as_secs(), if .log.is_empty() { "" } else { ": " })]
+    #[error("the daemon did not come up{}{log}", if .log.is_empty() { "" } else { ": " })]
     NotUp {
-        /// How long we waited.
-        patience: Duration,
         /// The last line of its log.
         log: String,
     },

@@ -18,6 +18,7 @@ use crate::{
     config::{HomeError, Paths},
     process::machine_id,
     refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
+    runner,
     task::{Event, Explain, FORMAT, Outcome, Status, Task, TaskId},
 };
 
@@ -179,14 +180,28 @@ impl Store for LedgerStore {
         if known.status == Status::Cancelling {
             return Ok(());
         }
-        let outcome = (!known.status.is_active()).then_some(Outcome::Cancelled);
-        self.apply(
-            id,
-            Step {
-                outcome,
-                ..Step::of(Event::Cancel, "asked for")
-            },
-        )
+        if !known.status.is_active() {
+            let step = Step::of(Event::Cancel, "cancelled before it ran");
+            return self.apply(
+                id,
+                Step {
+                    outcome: Some(Outcome::Cancelled),
+                    ..step
+                },
+            );
+        }
+        // The runner stops its brain with grace, and writes what became of the task.
+        match runner::cancel(&self.site.attempt_dir(id, known.attempts)) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let message = format!("the runner of {id} does not listen yet, or has just ended");
+                Err(RpcError::new(Code::CloneBusy, message))
+            }
+            Err(error) => Err(RpcError::new(
+                Code::Failed,
+                format!("the runner of {id} does not answer: {error}"),
+            )),
+        }
     }
 
     fn apply(&mut self, id: &TaskId, step: Step) -> Result<(), RpcError> {

@@ -21,14 +21,34 @@ use crate::task::{FORMAT, Outcome, Status, TaskId};
 /// A request takes no longer, unless waiting is its purpose.
 const REQUEST: Duration = Duration::from_secs(30);
 
-type Answer = Result<Value, RpcError>;
+pub(crate) type Answer = Result<Value, RpcError>;
 
 /// A begun call.
 pub(crate) enum Handled {
     /// Answered already.
     Now(Answer),
     /// Answered when this is ready.
-    Later(Pin<Box<dyn Future<Output = Answer>>>),
+    Later(Pin<Box<dyn Future<Output = Reply>>>),
+    /// The same, with an answer that may be long: one at a time of a connection is made and sent.
+    Long(Pin<Box<dyn Future<Output = Reply>>>),
+}
+
+/// What answers a call.
+pub(crate) enum Reply {
+    /// This.
+    Whole(Answer),
+    /// What this gives when the answer is about to be sent: a caller that does not read costs nothing.
+    OnSend(Box<dyn FnOnce() -> Answer>),
+}
+
+impl Reply {
+    /// The answer itself.
+    pub(crate) fn get(self) -> Answer {
+        match self {
+            Self::Whole(answer) => answer,
+            Self::OnSend(make) => make(),
+        }
+    }
 }
 
 /// The parameters of `await`.
@@ -122,16 +142,16 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
             shared.stop();
             Ok(json!(true))
         }),
-        "await" => later(call.params, move |params| wait(shared, params)),
+        "await" => later(call.params, move |params| whole(wait(shared, params))),
         "watch" => later(call.params, move |params| watch(shared, params)),
-        "list" => later(call.params, move |params: ListParams| {
-            brief(list(shared, params.most))
+        "list" => long(call.params, move |params: ListParams| {
+            whole(brief(list(shared, params.most)))
         }),
-        "show" => later(call.params, move |params: TaskParams| {
-            brief(show(shared, params.task))
+        "show" => long(call.params, move |params: TaskParams| {
+            whole(brief(show(shared, params.task)))
         }),
         "cancel" => later(call.params, move |params: TaskParams| {
-            brief(cancel(shared, params.task))
+            whole(brief(cancel(shared, params.task)))
         }),
         method => {
             let message = format!("there is no method `{method}`");
@@ -147,12 +167,27 @@ fn now<P: DeserializeOwned>(params: Value, answer: impl FnOnce(P) -> Answer) -> 
 fn later<P, F>(params: Value, answer: impl FnOnce(P) -> F) -> Handled
 where
     P: DeserializeOwned,
-    F: Future<Output = Answer> + 'static,
+    F: Future<Output = Reply> + 'static,
 {
     match read(params) {
         Ok(params) => Handled::Later(Box::pin(answer(params))),
         Err(error) => Handled::Now(Err(error)),
     }
+}
+
+fn long<P, F>(params: Value, answer: impl FnOnce(P) -> F) -> Handled
+where
+    P: DeserializeOwned,
+    F: Future<Output = Reply> + 'static,
+{
+    match later(params, answer) {
+        Handled::Later(future) => Handled::Long(future),
+        other => other,
+    }
+}
+
+async fn whole(answer: impl Future<Output = Answer>) -> Reply {
+    Reply::Whole(answer.await)
 }
 
 async fn brief(answer: impl Future<Output = Answer>) -> Answer {

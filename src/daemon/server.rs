@@ -3,7 +3,7 @@
 //! One task a connection, which alone writes to it, so that a client that does not read stalls itself and holds
 //! one answer. Requests that must wait run beside the reading, a bounded number at a time.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     Code, RpcError,
     frames::{End, Frames, Patience},
-    methods::{self, Handled},
+    methods::{self, Handled, Reply},
     protocol::{self, Call, Frame, Refusal},
     shared::Shared,
 };
@@ -82,6 +82,7 @@ fn welcome(stream: UnixStream, shared: &Rc<Shared>, place: OwnedSemaphorePermit)
         out: write,
         greeted: false,
         waiting: JoinSet::new(),
+        long: Arc::new(Semaphore::new(1)),
     };
     tokio::task::spawn_local(async move {
         let _place = place;
@@ -99,8 +100,19 @@ struct Connection {
     out: OwnedWriteHalf,
     greeted: bool,
     /// Requests that wait for something.
-    waiting: JoinSet<Option<Value>>,
+    waiting: JoinSet<Option<Outgoing>>,
+    /// Who makes a long answer holds it until that is sent.
+    long: Arc<Semaphore>,
 }
+
+/// An answer that is made when it is about to be sent.
+struct Outgoing {
+    make: Box<dyn FnOnce() -> Vec<u8>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Longest answer to a batch; what does not fit must be asked alone.
+const BATCH_ANSWER: usize = protocol::MAX_FRAME;
 
 /// Whether the connection goes on.
 type GoesOn = bool;
@@ -138,17 +150,31 @@ impl Connection {
                         Some(id) => self.send(&protocol::response(&id, result)).await,
                         None => true,
                     },
-                    Ok(Handled::Later(future)) => {
-                        self.waiting.spawn_local(async move {
-                            let result = future.await;
-                            id.map(|id| protocol::response(&id, result))
-                        });
-                        true
-                    }
+                    Ok(Handled::Later(future)) => self.begin(id, future, None),
+                    Ok(Handled::Long(future)) => self.begin(id, future, Some(Arc::clone(&self.long))),
                 }
             }
             Frame::Batch(calls) => self.batch(calls).await,
         }
+    }
+
+    fn begin(
+        &mut self,
+        id: Option<Value>,
+        future: Pin<Box<dyn Future<Output = Reply>>>,
+        long: Option<Arc<Semaphore>>,
+    ) -> GoesOn {
+        self.waiting.spawn_local(async move {
+            let place = take_place(long).await;
+            let reply = future.await;
+            let id = id?;
+            let make = move || protocol::line(&protocol::response(&id, reply.get()));
+            Some(Outgoing {
+                make: Box::new(make),
+                _place: place,
+            })
+        });
+        true
     }
 
     /// All calls of a batch are begun in their order and answered together.
@@ -167,16 +193,14 @@ impl Connection {
                 },
             }
         }
+        let long = Arc::clone(&self.long);
         self.waiting.spawn_local(async move {
-            let mut answers = Vec::with_capacity(begun.len());
-            for (id, handled) in begun {
-                let result = match handled {
-                    Handled::Now(result) => result,
-                    Handled::Later(future) => future.await,
-                };
-                answers.extend(id.map(|id| protocol::response(&id, result)));
-            }
-            (!answers.is_empty()).then_some(Value::Array(answers))
+            let place = take_place(Some(long)).await;
+            let answers = answer_batch(begun).await?;
+            Some(Outgoing {
+                make: Box::new(move || answers),
+                _place: place,
+            })
         });
         true
     }
@@ -198,9 +222,12 @@ impl Connection {
         Ok(methods::handle(&self.shared, call))
     }
 
-    async fn settle(&mut self, done: Option<Result<Option<Value>, tokio::task::JoinError>>) -> GoesOn {
+    async fn settle(&mut self, done: Option<Result<Option<Outgoing>, tokio::task::JoinError>>) -> GoesOn {
         match done {
-            Some(Ok(Some(answer))) => self.send(&answer).await,
+            Some(Ok(Some(outgoing))) => {
+                let Outgoing { make, _place } = outgoing;
+                self.write(&make()).await
+            }
             Some(Ok(None)) | None => true,
             Some(Err(error)) => {
                 tracing::error!(%error, "a request broke");
@@ -234,9 +261,39 @@ impl Connection {
     }
 
     async fn send(&mut self, answer: &Value) -> GoesOn {
-        let line = protocol::line(answer);
-        matches!(timeout(WRITE, self.out.write_all(&line)).await, Ok(Ok(())))
+        self.write(&protocol::line(answer)).await
     }
+
+    async fn write(&mut self, line: &[u8]) -> GoesOn {
+        matches!(timeout(WRITE, self.out.write_all(line)).await, Ok(Ok(())))
+    }
+}
+
+async fn take_place(places: Option<Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+    places?.acquire_owned().await.ok()
+}
+
+/// The frame that answers a batch; `None` if there were only notifications in it.
+async fn answer_batch(begun: Vec<(Option<Value>, Handled)>) -> Option<Vec<u8>> {
+    let mut frame = vec![b'['];
+    for (id, handled) in begun {
+        let result = match handled {
+            Handled::Now(result) => result,
+            Handled::Later(future) | Handled::Long(future) => future.await.get(),
+        };
+        let Some(id) = id else { continue };
+        let mut answer = protocol::response(&id, result).to_string();
+        if frame.len() + answer.len() > BATCH_ANSWER {
+            let error = RpcError::new(Code::Refused, "the batch's answer is too long; ask this alone");
+            answer = protocol::response(&id, Err(error)).to_string();
+        }
+        if frame.len() > 1 {
+            frame.push(b',');
+        }
+        frame.extend(answer.into_bytes());
+    }
+    frame.extend(b"]\n");
+    (frame.len() > 3).then_some(frame)
 }
 
 fn refuse(refusal: &Refusal) -> Value {

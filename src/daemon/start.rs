@@ -18,6 +18,9 @@ use crate::process::Cmd;
 /// How long a daemon may take from its start to its first answer.
 pub const START: Duration = Duration::from_secs(10);
 
+/// How often one caller tries to start a daemon that does not come up.
+const LAUNCHES: u32 = 3;
+
 /// What the daemon writes to its starter once it listens.
 pub(crate) const READY: &[u8] = b"ready\n";
 
@@ -50,6 +53,7 @@ pub fn wake(place: &Place) -> Result<Woken, DaemonError> {
 fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
     let deadline = Instant::now() + START;
     let mut pause = Duration::from_millis(1);
+    let mut launches = 0;
     loop {
         match client::notify_wake(place) {
             Ok(pid) => return Ok(Woken::Running { pid }),
@@ -61,7 +65,13 @@ fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
         let lock_path = place.lock_path();
         let lock = DaemonLock::try_take(&lock_path).map_err(|source| DaemonError::io(&lock_path, source))?;
         if let Some(lock) = lock {
-            return launch(place, program, lock, deadline);
+            launches += 1;
+            match launch(place, program, lock, deadline)? {
+                Some(pid) => return Ok(Woken::Started { pid }),
+                // Killed while it came up, perhaps; one that cannot come up is not tried for ever.
+                None if launches < LAUNCHES => continue,
+                None => return Err(not_up(place)),
+            }
         }
         // Someone is starting one, or the last one is just leaving.
         if Instant::now() > deadline {
@@ -72,7 +82,13 @@ fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
     }
 }
 
-fn launch(place: &Place, program: &Path, lock: DaemonLock, deadline: Instant) -> Result<Woken, DaemonError> {
+/// Starts a daemon that takes the lock over, and waits until it is there; `None` if it does not come up.
+fn launch(
+    place: &Place,
+    program: &Path,
+    lock: DaemonLock,
+    deadline: Instant,
+) -> Result<Option<u32>, DaemonError> {
     let pipe = |source| DaemonError::io(program, source);
     let (ready, tell) = io::pipe().map_err(pipe)?;
     let log_path = place.log_path();
@@ -97,11 +113,7 @@ fn launch(place: &Place, program: &Path, lock: DaemonLock, deadline: Instant) ->
     // The command holds the lock and the pipe too.
     drop(command);
     let child = spawned.map_err(|source| DaemonError::io(program, source))?;
-    if is_ready(ready, deadline) {
-        Ok(Woken::Started { pid: child.id() })
-    } else {
-        Err(not_up(place))
-    }
+    Ok(is_ready(ready, deadline).then(|| child.id()))
 }
 
 /// Whether the daemon says within the time that it is there. It is told apart from one that ends by what it says.
@@ -120,5 +132,5 @@ fn not_up(place: &Place) -> DaemonError {
         .unwrap_or_default()
         .trim()
         .to_owned();
-    DaemonError::NotUp { patience: START, log }
+    DaemonError::NotUp { log }
 }

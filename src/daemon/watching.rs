@@ -3,7 +3,7 @@
 //! The caller asks for each stretch with the offset it has got to. Between two requests the daemon remembers
 //! nothing of it; while one waits, it counts against `limits.watchers` of the clone.
 
-use std::{path::PathBuf, rc::Rc, time::Duration};
+use std::{fs, path::PathBuf, rc::Rc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     Code, RpcError,
     events::{events_path, read_events},
+    methods::{Answer, Reply},
     plan::Known,
     shared::Shared,
 };
@@ -72,8 +73,16 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// Answers with the next stretch.
-pub(crate) async fn watch(shared: Rc<Shared>, params: WatchParams) -> Result<Value, RpcError> {
+/// Waits for the next stretch; it is read when it can be sent.
+pub(crate) async fn watch(shared: Rc<Shared>, params: WatchParams) -> Reply {
+    match wait(&shared, &params).await {
+        Err(error) => Reply::Whole(Err(error)),
+        Ok((known, attempt)) => Reply::OnSend(Box::new(move || stretch(&shared, &params, &known, attempt))),
+    }
+}
+
+/// Waits until the attempt has events past the offset, is over, or the time is; gives the task as it is then.
+async fn wait(shared: &Shared, params: &WatchParams) -> Result<(Known, u32), RpcError> {
     let wait = Duration::try_from_secs_f64(params.wait)
         .unwrap_or_default()
         .min(LONGEST);
@@ -82,49 +91,56 @@ pub(crate) async fn watch(shared: Rc<Shared>, params: WatchParams) -> Result<Val
     let _seat = if wait.is_zero() {
         None
     } else {
-        Some(Seat::take(&shared, &known)?)
+        Some(Seat::take(shared, &known)?)
     };
     let mut table = shared.table.subscribe();
     let mut look = LOOK.0;
     loop {
         let attempt = params.attempt.unwrap_or(known.attempts.max(1));
-        // An attempt is over for its watchers once its task is, or has begun another; seen before the file is
-        // read, so that nothing written meanwhile is missed.
-        let ended = known.attempts > attempt || !(known.status.is_active() || known.status.is_waiting());
-        let stretch = read(&shared, &params, attempt)?;
-        if stretch.0.is_empty() && !ended && Instant::now() < deadline && !shared.is_stopping() {
-            tokio::select! {
-                () = sleep_until((Instant::now() + look).min(deadline)) => look = (look * 2).min(LOOK.1),
-                _ = table.changed() => {
-                    let latest = table.borrow_and_update().task(&params.task).cloned();
-                    known = latest.unwrap_or(known);
-                }
-            }
-            continue;
+        let size = fs::metadata(path(shared, params, attempt)).map_or(0, |meta| meta.len());
+        let over = is_over(&known, attempt) || Instant::now() >= deadline || shared.is_stopping();
+        if over || size > params.offset {
+            return Ok((known, attempt));
         }
-        let (events, next) = stretch;
-        let ended = ended && events.is_empty();
-        return Ok(json!({
-            "task": params.task, "attempt": attempt, "attempts": known.attempts, "offset": params.offset,
-            "next": next, "events": events, "status": known.status, "outcome": known.outcome, "ended": ended,
-        }));
+        tokio::select! {
+            () = sleep_until((Instant::now() + look).min(deadline)) => look = (look * 2).min(LOOK.1),
+            _ = table.changed() => {
+                let latest = table.borrow_and_update().task(&params.task).cloned();
+                known = latest.unwrap_or(known);
+            }
+        }
     }
 }
 
-fn read(shared: &Shared, params: &WatchParams, attempt: u32) -> Result<(Vec<Value>, u64), RpcError> {
-    let dir: PathBuf = shared
-        .attempts
-        .join(params.task.as_str())
-        .join(attempt.to_string());
-    let stretch = read_events(&events_path(&dir), params.offset, STRETCH)
+/// An attempt is over for its watchers once its task is, or has begun another.
+fn is_over(known: &Known, attempt: u32) -> bool {
+    known.attempts > attempt || !(known.status.is_active() || known.status.is_waiting())
+}
+
+fn path(shared: &Shared, params: &WatchParams, attempt: u32) -> PathBuf {
+    events_path(
+        &shared
+            .attempts
+            .join(params.task.as_str())
+            .join(attempt.to_string()),
+    )
+}
+
+/// The stretch itself. `known` was seen before the file is read, so that nothing is missed at the end.
+fn stretch(shared: &Shared, params: &WatchParams, known: &Known, attempt: u32) -> Answer {
+    let stretch = read_events(&path(shared, params, attempt), params.offset, STRETCH)
         .map_err(|error| RpcError::new(Code::Failed, format!("the events cannot be read: {error}")))?;
     let lines = stretch
         .lines
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty());
     // An offset in the middle of a line: that line is no event.
-    let events = lines
+    let events: Vec<Value> = lines
         .filter_map(|line| serde_json::from_slice(line).ok())
         .collect();
-    Ok((events, stretch.next))
+    let ended = events.is_empty() && is_over(known, attempt);
+    Ok(json!({
+        "task": params.task, "attempt": attempt, "attempts": known.attempts, "offset": params.offset,
+        "next": stretch.next, "events": events, "status": known.status, "outcome": known.outcome, "ended": ended,
+    }))
 }

@@ -8,6 +8,7 @@
 
 mod brains;
 mod completions;
+mod daemon;
 mod docs;
 mod guard;
 mod landing;

@@ -1,0 +1,7 @@
+//! The daemon as its callers meet it: the real binary, real sockets, real kills.
+
+mod faults;
+mod kills;
+mod methods;
+mod site;
+mod starts;

@@ -1,0 +1,99 @@
+//! One daemon, whoever races to start it; and none that stays without work.
+
+use std::{fs, os::unix::fs::MetadataExt, thread};
+
+use super::site::{Site, until};
+
+fn pids_of_racers(site: &Site) -> Vec<String> {
+    let racers = 24;
+    let all: Vec<String> = thread::scope(|scope| {
+        let start = || String::from_utf8(site.finish(&["daemon", "start"]).stderr).unwrap();
+        let racing: Vec<_> = (0..racers).map(|_| scope.spawn(start)).collect();
+        racing.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    let mut pids: Vec<String> = all
+        .iter()
+        .map(|said| said.trim().rsplit(' ').next().unwrap().to_owned())
+        .collect();
+    pids.sort();
+    pids.dedup();
+    pids
+}
+
+#[test]
+fn racing_callers_get_one_daemon_also_after_a_kill() {
+    let site = Site::new();
+    let first = pids_of_racers(&site);
+    assert_eq!(first.len(), 1, "{first:?}\n{}", site.log());
+    assert!(site.kill());
+    let second = pids_of_racers(&site);
+    assert_eq!(second.len(), 1, "{second:?}\n{}", site.log());
+    assert_ne!(first, second);
+    assert_eq!(site.log().matches("listening").count(), 2);
+}
+
+#[test]
+fn a_caller_with_another_environment_reaches_the_same_daemon() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let cron = site
+        .cmd(&["daemon", "start"])
+        .env("XDG_RUNTIME_DIR", "/nonexistent");
+    let said = String::from_utf8(cron.finish().unwrap().stderr).unwrap();
+    assert!(said.contains("runs already"), "{said}");
+}
+
+#[test]
+fn nobody_else_can_reach_the_socket_or_read_the_token() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let socket = site.record().unwrap()["socket"].as_str().unwrap().to_owned();
+    let mode = |path: &str| fs::symlink_metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(&socket), 0o600);
+    assert_eq!(mode(socket.rsplit_once('/').unwrap().0), 0o700);
+    assert_eq!(
+        mode(site.common().join("khlone/daemon.json").to_str().unwrap()),
+        0o600
+    );
+}
+
+#[test]
+fn an_idle_daemon_leaves_nothing_behind_but_its_lock_file() {
+    let site = Site::new();
+    site.cmd(&["daemon", "start"])
+        .env("KHLONE_IDLE", "0.2")
+        .output()
+        .unwrap();
+    let record = site.record();
+    until("the idle exit", || site.record().is_none().then_some(()));
+    if let Some(record) = record {
+        assert!(!fs::exists(record["socket"].as_str().unwrap()).unwrap());
+    }
+    assert!(site.common().join("khlone/daemon.lock").exists());
+    assert_eq!(site.finish(&["daemon", "status"]).status.code(), Some(3));
+    // Work that comes to a leaving daemon is done, by it or by the next.
+    for n in 0..10 {
+        let act = site.cmd(&["act", "--who", "@shell", "--await", &format!("echo {n} > n")]);
+        act.env("KHLONE_IDLE", "0").output().unwrap();
+    }
+}
+
+#[test]
+fn a_daemon_that_is_told_to_stop_leaves_its_attempts_to_their_runners() {
+    let site = Site::new();
+    let gate = site.path().join("home/gate");
+    let task = site.act(
+        "@shell",
+        "until [ -e go ]; do sleep 0.02; done; echo done > done.txt",
+    );
+    until("the start", || site.task(&task).status.is_active().then_some(()));
+    site.run(&["daemon", "stop"]);
+    assert!(site.task(&task).status.is_active() && !gate.exists());
+    let tree = until("the worktree", || {
+        let path = site.run(&["path", "foreman.1"]);
+        fs::exists(&path).unwrap().then_some(path)
+    });
+    fs::write(format!("{tree}/go"), "").unwrap();
+    until("the end", || site.task(&task).status.is_over().then_some(()));
+    assert_eq!(site.task(&task).outcome.unwrap().as_str(), "done");
+}
