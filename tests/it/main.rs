@@ -10,6 +10,7 @@ mod brains;
 mod completions;
 mod daemon;
 mod docs;
+mod documents;
 mod guard;
 mod landing;
 mod layers;

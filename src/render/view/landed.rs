@@ -47,6 +47,7 @@ impl View for LandedView {
             return format!("{} had nothing that {} lacks\n", self.branch, self.zone);
         }
         let files = if self.files == 1 { "file" } else { "files" };
+        let commits = if self.commits == 1 { "commit" } else { "commits" };
         let how = match self.kind {
             landing::Kind::FastForward => "fast-forward",
             landing::Kind::Merge => "merge",
@@ -54,7 +55,7 @@ impl View for LandedView {
             landing::Kind::Already => "already there",
         };
         format!(
-            "{} {}..{} ({how}, {} commits)\n {} {files} changed, +{} −{}\n",
+            "{} {}..{} ({how}, {} {commits})\n {} {files} changed, +{} −{}\n",
             self.zone,
             &self.old[..9],
             &self.new[..9],
