@@ -114,7 +114,6 @@ impl Brain for Claude {
         };
         launch.env("DISABLE_AUTOUPDATER", "1").stdin = Stdin::Prompt;
         state(job.vars, &mut launch)?;
-        launch.shows_program(job.vars);
         Ok(launch)
     }
 

@@ -115,7 +115,6 @@ impl Brain for Codex {
             launch.writes(home.join("auth.json"));
             launch.keeps(home.join("sessions"))?;
         }
-        launch.shows_program(job.vars);
         Ok(launch)
     }
 

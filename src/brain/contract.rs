@@ -300,27 +300,6 @@ impl Launch {
         Ok(self.mount(path, true))
     }
 
-    /// Needs its own program, which may lie in a place that a sandbox covers: the packages around it where it is
-    /// one of several, else its folder.
-    pub(super) fn shows_program(&mut self, vars: Vars<'_>) -> &mut Self {
-        let path = vars("PATH").unwrap_or_default();
-        let places = std::env::split_paths(&path).map(|dir| dir.join(&self.program));
-        let found = places
-            .filter_map(|path| path.canonicalize().ok())
-            .find(|path| path.is_file());
-        let Some(program) = found else {
-            return self;
-        };
-        let packages = program
-            .ancestors()
-            .filter(|dir| dir.ends_with("node_modules"))
-            .last();
-        match packages.or(program.parent()) {
-            Some(folder) => self.reads(folder.to_owned()),
-            None => self,
-        }
-    }
-
     fn mount(&mut self, path: PathBuf, writable: bool) -> &mut Self {
         if path.exists() {
             self.state.push(Mount {

@@ -127,7 +127,6 @@ impl Brain for Gemini {
             }
             launch.keeps(folder.join("tmp"))?;
         }
-        launch.shows_program(job.vars);
         Ok(launch)
     }
 

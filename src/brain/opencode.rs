@@ -122,7 +122,6 @@ impl Brain for Opencode {
         for path in settings(job.vars) {
             launch.reads(path);
         }
-        launch.shows_program(job.vars);
         Ok(launch)
     }
 

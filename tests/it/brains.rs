@@ -4,6 +4,7 @@
 //! Where they are missing the tests fail and say so. Nothing here leaves the machine: the environment is
 //! cleared, HOME is scratch, every address is loopback.
 
+mod dispatch;
 mod rig;
 
 use std::time::Duration;
@@ -16,14 +17,19 @@ const ALL: [&str; 4] = ["claude", "codex", "opencode", "gemini"];
 
 /// Runs a test for every CLI, in parallel.
 fn each(test: impl Fn(&Rig) + Sync) {
+    each_name(|name| test(&Rig::new(name)));
+}
+
+/// The same by name. `KHLONE_TEST_BRAIN` picks one.
+fn each_name(test: impl Fn(&'static str) + Sync) {
+    let only = std::env::var("KHLONE_TEST_BRAIN").ok();
+    let picked = ALL
+        .into_iter()
+        .filter(|name| only.as_deref().is_none_or(|only| only == *name));
     std::thread::scope(|scope| {
-        let only = std::env::var("KHLONE_TEST_BRAIN").ok();
-        for name in ALL
-            .iter()
-            .filter(|name| only.as_deref().is_none_or(|only| only == **name))
-        {
+        for name in picked {
             let test = &test;
-            scope.spawn(move || test(&Rig::new(name)));
+            scope.spawn(move || test(name));
         }
     });
 }

@@ -286,6 +286,8 @@ fn uuid() -> String {
 pub(crate) fn installed(name: &str) -> PathBuf {
     let set = std::env::var_os("KHLONE_TEST_BRAINS_DIR").map(PathBuf::from);
     let root = set.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/brains"));
+    // A sandbox shows real paths only.
+    let root = root.canonicalize().unwrap_or(root);
     let bin = root.join(name).join("node_modules/.bin");
     assert!(
         bin.join(name).exists(),

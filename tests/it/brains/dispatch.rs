@@ -1,0 +1,164 @@
+//! The whole way: `git khlone act` and `ask` on the real CLIs, in the sandbox where there is one.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use git_khlone::process::{Cmd, Finished};
+
+use super::{each_name, rig::environment};
+use crate::{
+    model_server::ModelServer,
+    scratch::{Scratch, Work},
+};
+
+/// A user with one CLI, signed in, in a repository.
+struct Desk {
+    name: &'static str,
+    vars: BTreeMap<String, String>,
+    _server: ModelServer,
+    _scratch: Scratch,
+    repo: Work,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new(name: &'static str) -> Self {
+        let (scratch, server) = (Scratch::new(), ModelServer::start());
+        let repo = scratch.repo("repo", &[("README.md", "A project.\n")]);
+        let home = scratch.path().join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        let vars = environment(name, &home, &server.url());
+        Self {
+            name,
+            vars,
+            _server: server,
+            _scratch: scratch,
+            repo,
+        }
+    }
+
+    fn khlone(&self, args: &[&str]) -> Said {
+        let vars = self.vars.iter().map(|(name, value)| (name.into(), value.into()));
+        let done: Finished = Cmd::new(env!("CARGO_BIN_EXE_git-khlone"))
+            .only_env(vars)
+            .dir(&self.repo.0)
+            .args(args)
+            .finish()
+            .unwrap();
+        Said {
+            code: done.status.code(),
+            out: String::from_utf8(done.stdout).unwrap(),
+            err: String::from_utf8(done.stderr).unwrap(),
+        }
+    }
+
+    /// The task's document, and what its brain printed.
+    fn story(&self) -> String {
+        let refs = self
+            .repo
+            .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/tasks"]);
+        let tasks = refs
+            .lines()
+            .map(|name| self.repo.git(&["show", &format!("{name}:task.json")]));
+        let log = self.khlone(&["log"]);
+        tasks.chain([log.out, log.err]).collect::<Vec<_>>().join("\n")
+    }
+
+    fn act(&self, prompt: &str) -> Said {
+        let who = format!("@{}", self.name);
+        self.khlone(&["act", "--who", &who, "--await", prompt])
+    }
+
+    fn ask(&self, prompt: &str) -> Said {
+        let who = format!("@{}", self.name);
+        self.khlone(&["ask", "--who", &who, "--await", prompt])
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let stopped = self.khlone(&["daemon", "stop"]);
+        assert!(std::thread::panicking() || stopped.code == Some(0), "{stopped:?}");
+    }
+}
+
+#[test]
+fn an_act_runs_a_command_and_its_work_is_committed() {
+    each_name(|name| {
+        let desk = Desk::new(name);
+        let said = desk.act("SCENARIO=shell");
+        assert_eq!(said.code, Some(0), "{name} {said:?}\n{}", desk.story());
+        let branch = desk
+            .repo
+            .git(&["for-each-ref", "--format=%(refname)", "refs/heads/khlone"]);
+        assert_eq!(
+            desk.repo.git(&["show", &format!("{branch}:sh.txt")]),
+            "hi",
+            "{name}"
+        );
+        let story = desk.story();
+        assert!(
+            story.contains("\"argv\"") && !said.out.contains("SCENARIO"),
+            "{story}"
+        );
+        let tags = desk
+            .repo
+            .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/tasks"]);
+        let task = desk.repo.git(&["show", &format!("{tags}:task.json")]);
+        let task: serde_json::Value = serde_json::from_str(&task).unwrap();
+        assert_eq!(task["outcome"], "done", "{task:#}");
+        assert!(
+            !task["attempts"][0]["argv"].to_string().contains("SCENARIO"),
+            "{task:#}"
+        );
+        assert_eq!(task["usage"]["output"], 68, "{task:#}");
+        assert_eq!(desk.repo.status(), "", "the user's own work tree is as it was");
+    });
+}
+
+#[test]
+fn an_answer_is_all_of_stdout_and_the_session_goes_on() {
+    each_name(|name| {
+        let desk = Desk::new(name);
+        let first = desk.ask("SCENARIO=count one");
+        assert_eq!(first.code, Some(0), "{name} {first:?}\n{}", desk.story());
+        assert_eq!(first.out.trim(), "I have seen 1 prompts.", "{name} {first:?}");
+        let second = desk.ask("SCENARIO=count two");
+        assert_eq!(
+            second.out.trim(),
+            "I have seen 2 prompts.",
+            "{name} {second:?}\n{}",
+            desk.story()
+        );
+        let third = desk.khlone(&[
+            "ask",
+            "--who",
+            &format!("@{name}"),
+            "--new-session",
+            "--await",
+            "SCENARIO=count",
+        ]);
+        assert_eq!(
+            third.out.trim(),
+            "I have seen 1 prompts.",
+            "{name} {third:?}\n{}",
+            desk.story()
+        );
+    });
+}
+
+#[test]
+fn a_refused_key_is_exit_code_five() {
+    each_name(|name| {
+        let (desk, start) = (Desk::new(name), Instant::now());
+        let said = desk.act("SCENARIO=401");
+        assert_eq!(said.code, Some(5), "{name} {said:?}\n{}", desk.story());
+        assert!(start.elapsed().as_secs() < 60, "{name} {:?}", start.elapsed());
+    });
+}
