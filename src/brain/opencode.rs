@@ -119,8 +119,14 @@ impl Brain for Opencode {
             launch.keeps(path.clone())?.env(name, path);
         }
         credentials(job, &mut launch)?;
-        for path in settings(job.vars) {
-            launch.reads(path);
+        // Not the folders themselves: it writes a file into each at every start, and gives up where it cannot.
+        for folder in settings_folders(job.vars) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                launch.reads(entry.path());
+            }
+        }
+        if let Some(file) = (job.vars)("OPENCODE_CONFIG") {
+            launch.reads(file.into());
         }
         Ok(launch)
     }
@@ -178,21 +184,27 @@ fn data_home(vars: Vars<'_>) -> Option<PathBuf> {
     }
 }
 
-/// The user's settings: a folder, and a file that may be anywhere.
-fn settings(vars: Vars<'_>) -> Vec<PathBuf> {
+/// The folders with the user's settings.
+fn settings_folders(vars: Vars<'_>) -> Vec<PathBuf> {
     let config = match vars("XDG_CONFIG_HOME") {
         Some(path) => Some(PathBuf::from(path)),
         None => vars("HOME").map(|home| Path::new(&home).join(".config")),
     };
-    let folder = config.map(|config| config.join("opencode"));
-    let in_folder = folder
-        .iter()
-        .flat_map(|folder| ["opencode.json", "opencode.jsonc", "config.json"].map(|name| folder.join(name)));
-    let anywhere = ["OPENCODE_CONFIG", "OPENCODE_CONFIG_DIR"];
-    let mut paths: Vec<_> = in_folder.collect();
-    paths.extend(folder.clone());
-    paths.extend(anywhere.iter().filter_map(|name| vars(name)).map(PathBuf::from));
-    paths
+    let own = vars("OPENCODE_CONFIG_DIR").map(PathBuf::from);
+    own.into_iter()
+        .chain(config.map(|config| config.join("opencode")))
+        .collect()
+}
+
+/// The files with the user's settings that name providers and keys.
+fn settings(vars: Vars<'_>) -> Vec<PathBuf> {
+    let names = ["opencode.json", "opencode.jsonc", "config.json"];
+    let folders = settings_folders(vars).into_iter();
+    let mut files: Vec<_> = folders
+        .flat_map(|folder| names.map(|name| folder.join(name)))
+        .collect();
+    files.extend(vars("OPENCODE_CONFIG").map(PathBuf::from));
+    files
 }
 
 /// The names in `{env:NAME}`.

@@ -117,7 +117,9 @@ fn an_act_runs_a_command_and_its_work_is_committed() {
             !task["attempts"][0]["argv"].to_string().contains("SCENARIO"),
             "{task:#}"
         );
-        assert_eq!(task["usage"]["output"], 68, "{task:#}");
+        // Some ask a model first which model to ask.
+        let spent = task["usage"]["output"].as_u64().unwrap();
+        assert!([68, 102].contains(&spent), "{task:#}");
         assert_eq!(desk.repo.status(), "", "the user's own work tree is as it was");
     });
 }

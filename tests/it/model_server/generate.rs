@@ -24,7 +24,11 @@ impl Protocol for Generate {
         let tools = body["tools"].as_array().into_iter().flatten();
         let tools = tools.flat_map(|tool| tool["functionDeclarations"].as_array().into_iter().flatten());
         let tools = tools.filter_map(|tool| tool["name"].as_str().map(str::to_owned));
-        Seen::of(entries, tools.collect(), body)
+        let wants_json = body["generationConfig"]["responseMimeType"] == "application/json";
+        Seen {
+            wants_json,
+            ..Seen::of(entries, tools.collect(), body)
+        }
     }
 
     fn whole(&self, turn: &Turn, _seen: &Seen) -> Value {

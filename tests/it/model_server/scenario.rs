@@ -15,6 +15,8 @@ pub(super) struct Seen {
     pub(super) rounds: usize,
     /// The names of the tools on offer.
     pub(super) tools: Vec<String>,
+    /// The client wants a JSON document, to choose a model by.
+    pub(super) wants_json: bool,
     /// Where the client works, as it says itself.
     pub(super) folder: String,
 }
@@ -102,6 +104,7 @@ pub(super) fn turn(seen: &Seen) -> Turn {
         content: "hello from the model\n".to_owned(),
     };
     match (seen.scenario.as_str(), seen.rounds) {
+        _ if seen.wants_json => say(r#"{"reasoning": "scripted", "model_choice": "flash", "complexity_reasoning": "scripted", "complexity_score": 1}"#),
         _ if seen.tools.is_empty() => say("A title"),
         ("write" | "429x2-write", 0) => write(),
         ("write" | "429x2-write", _) => say("All done: hello.txt is written."),
