@@ -56,6 +56,43 @@ pub fn set_up(checkout: &Checkout, common: &Path, main: Option<&Path>) -> Result
     Ok(done)
 }
 
+/// The submodules of `checkout` that stand at another commit than its index says: their new commits are nowhere
+/// else. No git runs in them; what their HEAD says is read as text.
+///
+/// # Errors
+/// If git cannot list the submodules.
+pub fn moved(checkout: &Checkout) -> Result<Vec<PathBuf>, ProcessError> {
+    if !is_plain_file(&checkout.path.join(".gitmodules")) {
+        return Ok(Vec::new());
+    }
+    let mut all = wanted(checkout)?;
+    all.retain(|wanted| {
+        let head = head_text(&checkout.path.join(&wanted.path).join(".git"));
+        head.is_some_and(|head| head != wanted.commit)
+    });
+    Ok(all.into_iter().map(|wanted| wanted.path).collect())
+}
+
+/// The commit at HEAD of a git folder that is not ours, or the name of what it says instead.
+fn head_text(git_dir: &Path) -> Option<String> {
+    let read = |name: &str| {
+        let path = git_dir.join(name);
+        let text = is_plain_file(&path).then(|| fs::read_to_string(path).ok())??;
+        Some(text.trim().to_owned())
+    };
+    let head = read("HEAD")?;
+    match head.strip_prefix("ref: ") {
+        Some(name)
+            if Path::new(name)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_))) =>
+        {
+            Some(read(name).unwrap_or(head))
+        }
+        _ => Some(head),
+    }
+}
+
 fn descend(
     checkout: &Checkout,
     common: &Path,

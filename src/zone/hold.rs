@@ -6,12 +6,16 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::DirBuilderExt,
+    time::{Duration, Instant},
 };
 
 use crate::{
     refs::Site,
     task::{Class, CloneName, Explain, ZoneId},
 };
+
+/// A lock that was just let go can still be held for a moment by a child between its fork and its exec.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A clone that no runner works in for as long as this lives.
 #[must_use = "the clone is free again when this is dropped"]
@@ -55,9 +59,15 @@ pub fn hold(site: &Site, zone: &ZoneId, clone: &CloneName) -> Result<Held, HoldE
     let dir = site.dir().join("clones");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let file = site.lock_file(&format!("clones/{zone}.{clone}.lock"))?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(Held(file)),
-        Err(fs4::TryLockError::WouldBlock) => Err(HoldError::Busy(clone.clone())),
-        Err(fs4::TryLockError::Error(error)) => Err(error.into()),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match fs4::FileExt::try_lock(&file) {
+            Ok(()) => return Ok(Held(file)),
+            Err(fs4::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(fs4::TryLockError::WouldBlock) => return Err(HoldError::Busy(clone.clone())),
+            Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }

@@ -42,6 +42,8 @@ pub enum UpdateError {
     Conflict {
         /// The branch.
         branch: String,
+        /// The zone's tip.
+        onto: Oid,
         /// The commit that does not fit.
         commit: Oid,
         /// Its subject.
@@ -68,7 +70,10 @@ impl Explain for UpdateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Conflict { branch, .. } => Some(format!("git khlone diff {}", clone_of(branch))),
+            Self::Conflict { branch, onto, .. } => Some(format!(
+                "solve it by hand: git -C \"$(git khlone path {})\" rebase {onto:.10}",
+                clone_of(branch)
+            )),
             Self::Move(error) => error.hint(),
             Self::Process(error) => error.hint(),
         }
@@ -152,6 +157,7 @@ fn replayed(repo: &Repo, branch: &str, from: Oid, zone_tip: Oid) -> Result<Updat
                 let subject = String::from_utf8_lossy(subject.summary_bytes().unwrap_or_default());
                 return Err(UpdateError::Conflict {
                     branch: branch.to_owned(),
+                    onto: zone_tip,
                     commit,
                     subject: subject.into_owned(),
                     files,

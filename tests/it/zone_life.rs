@@ -31,7 +31,7 @@ struct Zoned {
     main: Work,
     repo: Repo,
     site: Site,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Zoned {
@@ -44,7 +44,7 @@ impl Zoned {
             main,
             repo,
             site,
-            _scratch: scratch,
+            scratch,
         }
     }
 
@@ -292,4 +292,36 @@ fn zones_without_a_branch_are_pruned_unless_they_hold_work() {
         pruned.kept
     );
     assert_eq!(z.ledger().zones().unwrap().len(), 2);
+}
+
+#[test]
+fn commits_in_a_submodule_are_at_stake() {
+    let z = Zoned::new();
+    let inner = z.scratch.repo("inner", &[("i", "i\n")]);
+    z.main
+        .git(&["submodule", "--quiet", "add", inner.0.to_str().unwrap(), "lib"]);
+    z.main.commit(&[], "submodule");
+    let clone = z.clone_of("main", "foreman.1");
+    let lib = Work(clone.0.join("lib"));
+    lib.git(&["switch", "-q", "-c", "work"]);
+    lib.git(&[
+        "-c",
+        "user.name=B",
+        "-c",
+        "user.email=b@x",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "inside",
+    ]);
+    let error = remove(&z.ledger(), &main_zone(), false).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("commits of its own in the submodule lib"),
+        "{error}"
+    );
+    let removed = remove(&z.ledger(), &main_zone(), true).unwrap();
+    assert_eq!(removed.lost, ["foreman.1: lib (commits of the submodule)"]);
 }

@@ -93,7 +93,10 @@ impl Explain for CarryError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Dirty { path, .. } => Some(format!("git -C {} stash", quoted(path))),
-            Self::InTheWay { path, .. } => Some(format!("git -C {} stash --all", quoted(path))),
+            Self::InTheWay { path, files } => files.first().map(|file| {
+                let file = quoted(&path.join(file.to_path_lossy()));
+                format!("mv {file} {file}.aside")
+            }),
             Self::Unfinished { path, what } => Some(match *what {
                 "bisect" => format!("git -C {} bisect reset", quoted(path)),
                 what => format!("git -C {} {what} --continue", quoted(path)),

@@ -21,7 +21,7 @@ use crate::{
         delete_ref,
     },
     task::{CloneName, Event, Status, TaskId, ZoneId},
-    worktree::{checkout::Checkout, keep::keep, remove},
+    worktree::{checkout::Checkout, keep::keep, remove, submodule},
 };
 
 /// What went.
@@ -135,6 +135,12 @@ fn save_clone(
         saved.index = kept.index.map(|tree| tree.to_string());
         saved.ignored = kept.ignored;
         saved.lost = kept.lost;
+        let moved = submodule::moved(&checkout)?;
+        saved.lost.extend(
+            moved
+                .iter()
+                .map(|path| format!("{} (commits of the submodule)", path.display())),
+        );
     }
     Ok(saved)
 }

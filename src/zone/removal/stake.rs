@@ -1,6 +1,6 @@
 //! What would be lost with a clone.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use bstr::BString;
 use git2::Oid;
@@ -12,6 +12,7 @@ use crate::{
     worktree::{
         carry::{changes, listed},
         checkout::LOCK_WORDS,
+        submodule,
     },
     zone::advance::is_contained,
 };
@@ -25,6 +26,8 @@ pub struct Stake {
     pub uncommitted: Vec<BString>,
     /// Commits that are on no other branch, here or at a remote.
     pub unlanded: usize,
+    /// Submodules that stand at another commit: it is in no other repository, and not saved either.
+    pub submodules: Vec<PathBuf>,
     /// A merge, rebase or the like that stands half done.
     pub unfinished: Option<&'static str>,
     /// Why the user has locked the worktree.
@@ -36,6 +39,7 @@ impl Stake {
     pub fn is_something(&self) -> bool {
         !self.uncommitted.is_empty()
             || self.unlanded > 0
+            || !self.submodules.is_empty()
             || self.unfinished.is_some()
             || self.locked.is_some()
     }
@@ -52,6 +56,8 @@ impl fmt::Display for Stake {
         if !self.uncommitted.is_empty() {
             parts.push(format!("uncommitted changes in {}", listed(&self.uncommitted)));
         }
+        let moved = self.submodules.iter();
+        parts.extend(moved.map(|path| format!("commits of its own in the submodule {}", path.display())));
         parts.extend(self.unfinished.map(|what| format!("a {what} in progress")));
         parts.extend(
             self.locked
@@ -79,6 +85,7 @@ fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stak
         clone: crew.name.clone(),
         uncommitted: Vec::new(),
         unlanded: 0,
+        submodules: Vec::new(),
         unfinished: None,
         locked: None,
     };
@@ -95,6 +102,7 @@ fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stak
     // What was never whole, or is gone, holds nobody's work.
     if checkout.path.is_dir() && !checkout.is_half_made() {
         stake.uncommitted = changes(&checkout, true)?;
+        stake.submodules = submodule::moved(&checkout)?;
     }
     Ok(stake)
 }
