@@ -211,6 +211,7 @@ fn dispatch(
         with_changes: changes.as_ref().map(|(tree, _)| *tree),
         new_session: args.new_session,
         id: new_id()?,
+        settings: config,
         config: serde_json::to_value(config).map_err(|error| CliError::Io {
             what: "khlone.yml".to_owned(),
             source: error.into(),

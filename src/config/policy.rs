@@ -29,19 +29,6 @@ pub enum Sandbox {
     Off,
 }
 
-/// What happens to a task whose runner died.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Resume {
-    /// It goes on by itself unless something outside its worktree changed.
-    #[default]
-    Auto,
-    /// It waits for `git khlone resume`.
-    Ask,
-    /// It is failed.
-    Never,
-}
-
 /// What happens to changes that a brain leaves uncommitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

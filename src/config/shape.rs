@@ -6,9 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::words::{by_word, maybe_word};
-use super::{
-    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Permissions, Resume, Sandbox, Size, Span,
-};
+use super::{AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Permissions, Sandbox, Size, Span};
 use crate::task::{BrainName, RoleName};
 
 /// Settings of git-khlone: `khlone.yml` at the top of a repository, or the user's own `config.yml`.
@@ -32,8 +30,6 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// Variables that brains and setup commands get besides the usual ones.
     pub env: Vec<EnvName>,
-    /// What happens to a task whose runner died.
-    pub resume: Resume,
     /// Whether a brain may dispatch tasks itself.
     pub delegation: Delegation,
     /// How a brain's changes are committed.
@@ -48,12 +44,9 @@ pub struct Config {
     pub limits: Limits,
     /// What is never taken for a secret. Only in the user's config.
     pub redact: Redact,
-    /// A command to run when a task ends or needs you. Only in the user's config.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub notify: Option<String>,
 }
 
-/// A role: what its clones run on and are told.
+/// A role: what its clones run on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Role {
@@ -64,10 +57,6 @@ pub struct Role {
     /// The brain's model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Files of the repository with instructions, given before the prompt.
-    pub briefs: Vec<InTree>,
-    /// Skills by name.
-    pub skills: Vec<String>,
 }
 
 /// Settings of one brain.
@@ -179,8 +168,6 @@ pub struct Limits {
     pub running: Option<NonZeroU32>,
     /// Watchers of a clone.
     pub watchers: NonZeroU32,
-    /// The largest artifact that is kept whole.
-    pub artifact: Size,
     /// The longest transcript that is kept whole.
     pub transcript: Size,
     /// The largest file that a snapshot holds; of a larger one, hash and size.
@@ -191,16 +178,8 @@ pub struct Limits {
     pub task: Span,
     /// How long a brain may be silent.
     pub silence: Span,
-    /// The least time between two checkpoints.
-    pub checkpoint: Span,
-    /// How long finished tasks and sessions are kept.
-    pub keep: Span,
-    /// How many finished tasks a zone keeps.
-    pub keep_tasks: NonZeroU32,
     /// How long the daemon stays without work.
     pub idle: Span,
-    /// How long a hook may take.
-    pub hook: Span,
 }
 
 const fn count(n: u32) -> NonZeroU32 {
@@ -217,17 +196,12 @@ impl Default for Limits {
             clones: count(8),
             running: None,
             watchers: count(32),
-            artifact: Size::mib(1),
             transcript: Size::mib(16),
             blob: Size::mib(50),
             attempts: count(3),
             task: Span::secs(2 * 3600),
             silence: Span::secs(10 * 60),
-            checkpoint: Span::secs(2),
-            keep: Span::secs(30 * 86400),
-            keep_tasks: count(200),
             idle: Span::secs(30 * 60),
-            hook: Span::secs(60),
         }
     }
 }
@@ -290,5 +264,16 @@ impl Config {
     pub fn permissions_of(&self, brain: &BrainName) -> Permissions {
         let own = self.brains.get(brain).and_then(|settings| settings.permissions);
         own.unwrap_or(self.permissions)
+    }
+
+    /// The model of a clone with `role` on `brain`, where one is wanted: the role's counts over the brain's, if
+    /// the role is for that brain or for any.
+    pub fn model_of(&self, role: &RoleName, brain: &BrainName) -> Option<String> {
+        let role = self
+            .roles
+            .get(role)
+            .filter(|role| role.brain.as_ref().is_none_or(|own| own == brain));
+        let own = role.and_then(|role| role.model.clone());
+        own.or_else(|| self.brains.get(brain)?.model.clone())
     }
 }

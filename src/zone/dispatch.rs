@@ -3,6 +3,7 @@
 
 use super::{CrewError, Pick, Place, crew::pick};
 use crate::{
+    config::Config,
     refs::{Crew, Ledger, LedgerError, NewTask, Oid, Stored, StoredZone, Zone, clone_branch, now},
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
@@ -32,7 +33,9 @@ pub struct Dispatch<'a> {
     pub new_session: bool,
     /// The id; the caller makes it, so that repeating a request returns the first result.
     pub id: TaskId,
-    /// The configuration that the task runs under, as the invoking checkout has it: `config.json`.
+    /// The configuration that the task runs under, as the invoking checkout has it.
+    pub settings: &'a Config,
+    /// The same for its `config.json`.
     pub config: serde_json::Value,
 }
 
@@ -179,8 +182,11 @@ fn enrol(
             format: FORMAT,
             role: name.role.clone(),
             branch: clone_branch(limits.branch_prefix, &place.zone, &name),
+            model: request
+                .model
+                .clone()
+                .or_else(|| request.settings.model_of(&name.role, &brain)),
             brain,
-            model: request.model.clone(),
             path: None,
             session: None,
             port: None,

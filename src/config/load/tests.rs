@@ -50,14 +50,14 @@ fn every_slip_is_named_with_its_place() {
         "brains:\n  codex: {}\n  codex: {}\n",
         "brains:\n  Codex: {}\n",
         "roles:\n  a:\n    brain: B\n",
-        "roles:\n  a:\n    briefs: x\n",
+        "roles:\n  a:\n    model: [x]\n",
         "brains: 3\n",
         "- a\n",
         "a: [\n",
         "\u{0}",
         "x: &a [*a]\n",
         "redact: {allow: [x]}\n",
-        "hero: foreman\nnotify: notify-send done\n",
+        "hero: foreman\nredact:\n  allow: [x]\n",
     ];
     let told: Vec<String> = slips.map(|slip| repo(slip).unwrap_err().to_string()).into();
     insta::assert_snapshot!(told.join("\n"));
@@ -133,6 +133,21 @@ fn a_file_that_is_no_config_is_refused_early() {
         error.to_string(),
         "khlone.yml: 1048577 bytes are too many for a config file"
     );
+}
+
+#[test]
+fn a_role_has_the_model_of_its_own_brain_only() {
+    let config = repo(concat!(
+        "roles: {mechanic: {brain: codex, model: big}, scout: {model: quick}}\n",
+        "brains: {codex: {model: usual}, claude: {model: other}}\n",
+    ));
+    let config = config.unwrap().config;
+    let model = |role: &str, brain: &str| config.model_of(&role.parse().unwrap(), &brain.parse().unwrap());
+    assert_eq!(model("mechanic", "codex").as_deref(), Some("big"));
+    assert_eq!(model("mechanic", "claude").as_deref(), Some("other"));
+    assert_eq!(model("scout", "claude").as_deref(), Some("quick"));
+    assert_eq!(model("foreman", "codex").as_deref(), Some("usual"));
+    assert_eq!(model("foreman", "gemini"), None);
 }
 
 proptest::proptest! {
