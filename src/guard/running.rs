@@ -19,6 +19,7 @@ pub struct Running {
     pub child: Child,
     info: Option<std::io::PipeReader>,
     init: Option<Target>,
+    mark: Option<(String, String)>,
 }
 
 /// A process held by a descriptor, so that its number cannot come to mean another one.
@@ -40,11 +41,18 @@ impl Target {
 }
 
 impl Running {
-    pub(super) fn new(child: Child, info: Option<std::io::PipeReader>) -> Self {
+    /// `info` is where bubblewrap names the sandbox's init; `mark` is the variable by which, without a sandbox,
+    /// what the child leaves behind is found.
+    pub(super) fn new(
+        child: Child,
+        info: Option<std::io::PipeReader>,
+        mark: Option<(String, String)>,
+    ) -> Self {
         Self {
             child,
             info,
             init: None,
+            mark,
         }
     }
 
@@ -68,7 +76,7 @@ impl Running {
     }
 
     /// Ends everything at once: the sandbox's init, with which the kernel ends all that is in it; on T0 the group
-    /// (what left the group is the caller's to find, see [`super::survivors`]).
+    /// and what carries the mark.
     pub fn kill(&mut self) {
         if let Some(init) = self.init() {
             let _gone = init.signal(Signal::KILL);
@@ -76,6 +84,7 @@ impl Running {
         if let Some(pid) = own_pid(&self.child) {
             let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
         }
+        self.end_strays();
     }
 
     /// Waits at most `patience` for the end of the brain, and then for that of all it started.
@@ -97,7 +106,18 @@ impl Running {
         if let (Some(_), Some(init)) = (ended, self.init()) {
             readable(&init.handle, Duration::from_secs(10))?;
         }
+        if ended.is_some() {
+            self.end_strays();
+        }
         Ok(ended)
+    }
+
+    /// Ends, on T0, what left the child's group.
+    fn end_strays(&self) {
+        if let Some((name, value)) = &self.mark {
+            let ended = super::survivors::end_marked(name, value);
+            tracing::debug!(ended, "strays");
+        }
     }
 
     /// The sandbox's init, as bubblewrap names it: the first time this is asked it waits for the answer.

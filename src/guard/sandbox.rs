@@ -105,6 +105,9 @@ impl Explain for SandboxError {
     }
 }
 
+/// The variable that only a task's own processes carry.
+const MARK: &str = "KHLONE_TASK";
+
 /// Namespaces and rights. The user namespace is there for root too: real root with real capabilities could undo
 /// every mount.
 const SHAPE: [&str; 9] = [
@@ -174,7 +177,14 @@ impl Confinement {
             pass_on(lock, false)?;
         }
         let child = spawned.map_err(|source| ProcessError::Spawn { program, source })?;
-        Ok(Running::new(child, info.map(|(reader, _)| reader)))
+        Ok(Running::new(child, info.map(|(reader, _)| reader), self.mark()))
+    }
+
+    /// What tells the processes of a task on T0, where no namespace does.
+    fn mark(&self) -> Option<(String, String)> {
+        let mark = self.env.iter().find(|(name, _)| name == MARK);
+        let value = mark.filter(|_| self.bwrap.is_none())?.1.to_str()?;
+        Some((MARK.to_owned(), value.to_owned()))
     }
 
     /// The same view for a git command of ours: no network, nothing writable besides the work tree and the private

@@ -381,3 +381,38 @@ fn the_brain_itself_is_signalled_and_nothing_survives() {
     );
     assert!(rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok());
 }
+
+#[test]
+fn without_a_sandbox_daemons_are_found_by_the_tasks_mark() {
+    let scratch = Scratch::new();
+    let path = std::env::var_os("PATH").unwrap();
+    let mark = scratch.path().display().to_string();
+    let confinement = Confinement {
+        bwrap: None,
+        work_dir: scratch.path(),
+        writes: true,
+        git: None,
+        home: scratch.path(),
+        tmp: None,
+        writable: Vec::new(),
+        read_only: Vec::new(),
+        hidden: Vec::new(),
+        env: vec![("PATH".into(), path), ("KHLONE_TASK".into(), mark.clone().into())],
+        network: Network::Open,
+    };
+    let script = "mkfifo p; setsid sh -c 'echo up; trap \"\" TERM HUP; sleep 100 & sleep 100' >p 2>&1 </dev/null & head -n1 p";
+    let streams = Streams {
+        stdin: Stdio::null(),
+        stdout: Stdio::null(),
+        stderr: Stdio::null(),
+        lock: None,
+    };
+    let argv = ["sh", "-c", script].map(OsString::from);
+    let mut running = confinement.start(&argv, streams).unwrap();
+    assert_eq!(
+        running.brain().map(|pid| pid.as_raw_nonzero().get()),
+        i32::try_from(running.child.id()).ok()
+    );
+    assert!(running.wait(Duration::from_secs(20)).unwrap().unwrap().success());
+    assert_eq!(git_khlone::guard::survivors::marked("KHLONE_TASK", &mark), []);
+}
