@@ -205,12 +205,11 @@ impl Imported {
             HeadState::Branch(name, _) => Some(name.as_str()),
             HeadState::Detached(_) => None,
         };
-        let packed = super::refnames::packed(baseline);
         for name in own_branch
             .into_iter()
             .chain(["refs/heads/main", "refs/heads/master"])
         {
-            known.extend(super::refnames::find(&packed, name).and_then(super::refnames::parse_oid));
+            known.extend(super::refnames::find_in(baseline, name).and_then(super::refnames::parse_oid));
         }
         known
     }

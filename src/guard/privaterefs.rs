@@ -106,7 +106,6 @@ pub fn sequencer(git_dir: &Beneath) -> io::Result<Option<Sequencer>> {
 /// # Errors
 /// When files are larger or more than any honest repository has.
 pub(super) fn changed(git_dir: &Beneath, baseline: &str) -> io::Result<BTreeMap<String, RefMove>> {
-    let before = refnames::packed(baseline);
     let mut now: BTreeMap<String, Oid> = BTreeMap::new();
     let packed = git_dir.read("packed-refs", PACKED_CAP)?.unwrap_or_default();
     if packed != baseline.as_bytes() {
@@ -137,8 +136,19 @@ pub(super) fn changed(git_dir: &Beneath, baseline: &str) -> io::Result<BTreeMap<
             }
         }
     }
+    let many = now.len() > 64;
+    let before = if many {
+        refnames::packed(baseline)
+    } else {
+        Vec::new()
+    };
     let moves = now.into_iter().filter_map(|(name, new)| {
-        let old = refnames::find(&before, &name).and_then(parse_oid);
+        let old = if many {
+            refnames::find(&before, &name)
+        } else {
+            refnames::find_in(baseline, &name)
+        };
+        let old = old.and_then(parse_oid);
         (old != Some(new)).then_some((name, RefMove { old, new }))
     });
     Ok(moves.collect())
@@ -169,7 +179,7 @@ pub(super) fn head(
     };
     let oid = match changed.get(name) {
         Some(change) => Some(change.new),
-        None => refnames::find(&refnames::packed(baseline), name).and_then(parse_oid),
+        None => refnames::find_in(baseline, name).and_then(parse_oid),
     };
     Ok(HeadState::Branch(name.to_owned(), oid))
 }
