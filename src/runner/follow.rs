@@ -78,7 +78,9 @@ pub(super) fn follow(
     let mut over: Option<(ExitStatus, Instant)> = None;
     loop {
         if over.is_none() {
-            over = running.child.try_wait()?.map(|status| (status, Instant::now()));
+            over = running
+                .wait(Duration::ZERO)?
+                .map(|status| (status, Instant::now()));
         }
         if let Some((status, since)) = over
             && (out.is_none() && err.is_none() || since.elapsed() > LINGER)
