@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     refs::{Repo, Stored},
-    render::view::{TaskDetail, diff_stat},
+    render::{
+        one_line,
+        view::{TaskDetail, diff_stat},
+    },
     task::{Mode, Outcome, Status, TaskId},
 };
 
@@ -134,7 +137,7 @@ fn tell(cx: &Cx, stored: &Stored) -> Result<ExitCode, CmdError> {
         cx.out.note(&format!("✗ {} {word}", task.id));
     }
     for reason in &task.reasons {
-        cx.out.note(&format!("  {reason}"));
+        cx.out.note(&format!("  {}", one_line(reason)));
     }
     if task.mode == Mode::Act {
         cx.out.note(&next_steps(&cx.repo, stored, &detail.clone_branch)?);

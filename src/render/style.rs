@@ -46,3 +46,36 @@ pub fn ago(then: i64, now: i64) -> String {
         _ => format!("{}d", seconds / 86_400),
     }
 }
+
+/// Text of unknown origin on one line: what a terminal would act upon is shown, not sent.
+pub fn one_line(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{e0000}'..='\u{e007f}' => true,
+        c => c.is_control(),
+    };
+    text.chars()
+        .map(|c| {
+            if shown(c) {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn escapes_are_shown_not_sent() {
+        assert_eq!(
+            one_line("a\u{1b}[31m\nb\u{202e}修"),
+            "a\\u{1b}[31m\\nb\\u{202e}修"
+        );
+    }
+}

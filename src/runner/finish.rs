@@ -68,14 +68,20 @@ pub(super) fn finish(
     evidence.moved = home.moved;
     evidence.foreign = !effects.foreign.is_empty();
     let forward = effects.branch.is_some() && run.bwrap.is_some();
-    let finished = Finished {
+    let mut finished = Finished {
         outcome: judge(&evidence),
         reasons: reasons(ended, prepared, &home, &effects),
         effects,
         after,
         import: forward.then_some((prepared.head, home.head)),
     };
-    record(run, claim, &mut pack, (prepared, plan, ended, spool), &finished)?;
+    record(
+        run,
+        claim,
+        &mut pack,
+        (prepared, plan, ended, spool),
+        &mut finished,
+    )?;
     let outcome = settle(run, claim, prepared, finished)?;
     if let Some(session) = &ended.verdict.session {
         let total = serde_json::to_value(&ended.verdict.total).unwrap_or_default();

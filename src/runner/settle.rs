@@ -22,8 +22,13 @@ pub(super) fn record(
     claim: &mut Claim,
     pack: &mut Pack,
     (prepared, plan, ended, spool): (&Prepared, &Plan, &Ended, &Spool),
-    finished: &Finished,
+    finished: &mut Finished,
 ) -> Result<(), RunnerError> {
+    // Reasons quote the brain and name files: both are its words.
+    for reason in &mut finished.reasons {
+        *reason = spool.clean(reason.as_bytes());
+    }
+    let finished = &*finished;
     std::fs::write(spool.dir().join("receipt-after"), finished.after.to_bytes())?;
     let transcript = spool.transcript()?;
     let errors = spool.errors()?;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::super::View;
 use crate::{
+    guard::sanitise::strip,
     task::FORMAT,
     zone::landing::{self, Landed},
 };
@@ -77,5 +78,5 @@ pub fn diff_stat(diff: &git2::Diff<'_>) -> Result<String, git2::Error> {
         return Ok(String::new());
     }
     let text = stats.to_buf(git2::DiffStatsFormat::FULL, 78)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(strip(&text))
 }

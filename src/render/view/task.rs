@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::{Table, View, ago, short_id, state_style};
+use super::super::{Table, View, ago, one_line, short_id, state_style};
 use crate::{
+    guard::sanitise::strip,
     refs::{TaskHead, now},
     task::{CloneName, Outcome, Status, Task, TaskId},
 };
@@ -109,7 +110,7 @@ impl View for TaskDetail {
         line("zone", &task.branch);
         line("branch", &self.clone_branch);
         for reason in &task.reasons {
-            line("because", reason);
+            line("because", &one_line(reason));
         }
         if let Some(attempt) = task.last_attempt() {
             let tier = attempt.tier.as_deref().unwrap_or("-");
@@ -134,10 +135,10 @@ impl View for TaskDetail {
             .flatten()
         {
             let word = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
-            line("file", &format!("{} {}", word("change"), word("path")));
+            line("file", &format!("{} {}", word("change"), one_line(&word("path"))));
         }
         text.push('\n');
-        text.push_str(&indent(&self.prompt));
+        text.push_str(&indent(&strip(self.prompt.as_bytes())));
         if let Some(answer) = &self.answer {
             text.push('\n');
             text.push_str(answer.trim_end());
