@@ -35,8 +35,13 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(super) struct DispatchArgs {
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Who does it: [role][.n][@brain][++]
-    #[arg(short = 'w', long, value_name = "WHO")]
+    /// Who does it
+    #[arg(
+        short = 'w',
+        long,
+        value_name = "WHO",
+        help = "Who does it: [role][.n][@brain][++]"
+    )]
     who: Option<Who>,
     /// In which zone, else the branch that is checked out
     #[arg(short = 'z', long, value_name = "BRANCH")]

@@ -2,7 +2,7 @@
 //!
 //! Written by hand, since neither git2 nor gix syncs what it writes. The `.keep` file stands before the index
 //! does, so `git gc --prune=now` at any moment leaves the pack alone until a ref names its objects; `git gc
-//! --auto` does not count kept packs. While a [`Pack`] lives, it holds the packs' lock shared: [`super::compact`],
+//! --auto` does not count kept packs. While a [`Pack`] lives, it holds the packs' lock shared: [`super::compact()`],
 //! which deletes packs of ours, takes it alone.
 
 use std::{

@@ -23,6 +23,8 @@ use crate::{
     task::{Mode, Task},
 };
 
+/// The brain's `/tmp` in the attempt's folder: on disk, since what a build leaves there may be large.
+pub(super) const TMP: &str = "tmp";
 /// The prompt's file in the attempt's folder.
 const PROMPT: &str = "prompt.md";
 
@@ -236,6 +238,8 @@ fn confine(
         }
     }
     read_only.push(claim.dir.join(PROMPT));
+    let tmp = claim.dir.join(TMP);
+    super::spool::make_dir(&tmp)?;
     let confinement = Confinement {
         bwrap: run.bwrap.clone(),
         work_dir: prepared.checkout.path.clone(),
@@ -246,7 +250,7 @@ fn confine(
             .as_ref()
             .map(|private| private.view(run.ledger.repo().common_dir())),
         home: run.home.clone(),
-        tmp: None,
+        tmp: Some(tmp),
         writable,
         read_only,
         hidden: vec![site.dir().to_owned(), run.paths.khlone_home.clone(), run_dir()?],

@@ -136,7 +136,11 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
     let running = plan.start(claim)?;
     let ended = follow(running, &mut plan.translator, &mut spool, &control, patience)?;
     drop(control);
-    finish::finish(run, claim, &prepared, &plan, &ended, &spool)
+    let outcome = finish::finish(run, claim, &prepared, &plan, &ended, &spool)?;
+    if let Err(error) = std::fs::remove_dir_all(claim.dir.join(launch::TMP)) {
+        tracing::debug!(%error, "the brain's temporary folder stays until retention");
+    }
+    Ok(outcome)
 }
 
 /// Ends an attempt that broke, with the reason.

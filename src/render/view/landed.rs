@@ -68,7 +68,10 @@ impl View for LandedView {
     }
 }
 
-/// The diff stat as git prints it; empty if nothing differs.
+/// So many files are named in a diff stat.
+const MOST: usize = 20;
+
+/// The diff stat as git prints it, cut after twenty files; empty if nothing differs.
 ///
 /// # Errors
 /// If git cannot compare.
@@ -78,5 +81,14 @@ pub fn diff_stat(diff: &git2::Diff<'_>) -> Result<String, git2::Error> {
         return Ok(String::new());
     }
     let text = stats.to_buf(git2::DiffStatsFormat::FULL, 78)?;
-    Ok(strip(&text))
+    let text = strip(&text);
+    let lines: Vec<_> = text.lines().collect();
+    let Some((summary, files)) = lines.split_last().filter(|(_, files)| files.len() > MOST) else {
+        return Ok(text);
+    };
+    let more = files.len() - MOST;
+    Ok(format!(
+        "{}\n … {more} more files\n{summary}\n",
+        files[..MOST].join("\n")
+    ))
 }
