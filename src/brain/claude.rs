@@ -4,12 +4,11 @@
 //! with exit code 0; the first key of a line need not be `type`. A session takes the UUID that we give it, once;
 //! after that only `--resume` opens it. On resume the tokens are this run's, the cost is the whole session's.
 
-use std::{borrow::Cow, fmt, path::PathBuf};
+mod line;
 
-use serde::{
-    Deserialize,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use std::{borrow::Cow, path::PathBuf};
+
+use line::{Block, Blocks, Line};
 
 use super::{
     contract::{
@@ -18,7 +17,7 @@ use super::{
     },
     event::{Event, Role, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
-    text::{INPUT, Input, OUTPUT, Text, framed, trouble},
+    text::{INPUT, OUTPUT, framed, trouble},
     translate::{Translator, before},
 };
 use crate::task::Mode;
@@ -188,97 +187,6 @@ fn state(vars: Vars<'_>, launch: &mut Launch) -> std::io::Result<()> {
     launch.writes(folder.join(".credentials.json"));
     launch.keeps(folder.join("projects"))?;
     Ok(())
-}
-
-/// One line.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    subtype: Text<'a>,
-    #[serde(borrow, default)]
-    session_id: Text<'a>,
-    #[serde(borrow, default)]
-    model: Text<'a>,
-    #[serde(borrow, default)]
-    claude_code_version: Text<'a>,
-    #[serde(borrow, default)]
-    message: Blocks<'a>,
-    #[serde(borrow, default)]
-    error: Text<'a>,
-    error_status: Option<u16>,
-    attempt: Option<u64>,
-    #[serde(borrow, default)]
-    tool_name: Text<'a>,
-    #[serde(borrow, default)]
-    tool_use_id: Text<'a>,
-    #[serde(borrow, default)]
-    result: Text<'a>,
-    #[serde(borrow, default)]
-    errors: Text<'a>,
-    is_error: Option<bool>,
-    api_error_status: Option<u16>,
-    #[serde(borrow, default)]
-    terminal_reason: Text<'a>,
-    usage: Option<Tokens>,
-    total_cost_usd: Option<f64>,
-    #[serde(borrow)]
-    rate_limit_info: Option<Limits<'a>>,
-    #[serde(borrow, default)]
-    permission_denials: Vec<Denied<'a>>,
-}
-
-/// One block of a message.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Block<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    text: Text<'a>,
-    #[serde(borrow, default)]
-    thinking: Text<'a>,
-    #[serde(borrow, default)]
-    id: Text<'a>,
-    #[serde(borrow, default)]
-    name: Text<'a>,
-    #[serde(default)]
-    input: Input,
-    #[serde(borrow, default)]
-    tool_use_id: Text<'a>,
-    #[serde(borrow, default)]
-    content: Text<'a>,
-    is_error: Option<bool>,
-}
-
-/// This run's; the input is without what came from the cache.
-#[derive(Deserialize)]
-struct Tokens {
-    #[serde(rename = "input_tokens")]
-    input: Option<u64>,
-    #[serde(rename = "cache_creation_input_tokens")]
-    cache_written: Option<u64>,
-    #[serde(rename = "cache_read_input_tokens")]
-    cache_read: Option<u64>,
-    #[serde(rename = "output_tokens")]
-    output: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Limits<'a> {
-    #[serde(borrow, default)]
-    status: Text<'a>,
-    #[serde(rename = "resetsAt")]
-    resets_at: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct Denied<'a> {
-    #[serde(borrow, default)]
-    tool_name: Text<'a>,
-    #[serde(borrow, default)]
-    tool_use_id: Text<'a>,
 }
 
 /// The events of one run.
@@ -465,75 +373,5 @@ fn sort(status: Option<u16>, said: &str) -> Trouble {
         Some(429) => Trouble::Limit,
         Some(500..) => Trouble::Network,
         _ => trouble(said),
-    }
-}
-
-/// The blocks of a message. It is an object with `content`, which is a list or one text; or one text itself.
-#[derive(Default)]
-struct Blocks<'a>(Vec<Block<'a>>);
-
-impl<'a> Blocks<'a> {
-    /// The first text.
-    fn text(&self) -> Text<'a> {
-        let text = self.0.iter().find(|block| !block.text.is_empty());
-        text.map_or_else(Text::default, |block| block.text.clone())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Blocks<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BlocksVisitor)
-    }
-}
-
-struct BlocksVisitor;
-
-impl<'de> Visitor<'de> for BlocksVisitor {
-    type Value = Blocks<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a message")
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Blocks<'de>, E> {
-        Ok(Blocks(vec![Block::text(Text(text.into()))]))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Blocks<'de>, E> {
-        Ok(Blocks(vec![Block::text(Text(text.to_owned().into()))]))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Blocks<'de>, E> {
-        Ok(Blocks::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Blocks<'de>, A::Error> {
-        let mut blocks = Vec::new();
-        while let Some(block) = seq.next_element()? {
-            blocks.push(block);
-        }
-        Ok(Blocks(blocks))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Blocks<'de>, A::Error> {
-        let mut blocks = Blocks::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            if key.as_str() == "content" {
-                blocks = map.next_value()?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(blocks)
-    }
-}
-
-impl<'a> Block<'a> {
-    fn text(text: Text<'a>) -> Self {
-        Self {
-            kind: Text("text".into()),
-            text,
-            ..Self::default()
-        }
     }
 }

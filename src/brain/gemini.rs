@@ -265,13 +265,20 @@ impl Dialect for Chat {
             Some(0) | None => return,
             Some(_) => trouble(&self.cause),
         };
-        if !self.cause.is_empty() {
-            events.push(Event::fatal(kind, self.cause.clone()));
+        let reason = code.map_or_else(String::new, |code| format!("exit code {code}"));
+        // Some codes speak for themselves.
+        if !self.cause.is_empty() || kind != Trouble::Other {
+            let cause = if self.cause.is_empty() {
+                reason.clone()
+            } else {
+                self.cause.clone()
+            };
+            events.push(Event::fatal(kind, cause));
         }
         events.push(Event::Result {
             ok: false,
             text: None,
-            reason: code.map_or_else(String::new, |code| format!("exit code {code}")),
+            reason,
         });
     }
 }

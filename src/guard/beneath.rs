@@ -111,7 +111,8 @@ impl Beneath {
     fn replace(&self, path: &str, content: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let (parent, name) = split(path);
         let folder = self.make_folder(parent)?;
-        let fresh = format!(".khlone-{name}");
+        // A name of this process's own: runners of several clones write the same file at once.
+        let fresh = format!(".khlone-{name}-{}", std::process::id());
         remove_at(&folder, fresh.as_bytes())?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&folder, fresh.as_str(), flags, Mode::from_raw_mode(0o644))?;
@@ -133,7 +134,11 @@ impl Beneath {
                 Ok(next) => folder = next,
                 Err(error) if is_absence(error) => {
                     remove_at(&folder, step.as_bytes())?;
-                    rustix::fs::mkdirat(&folder, step, Mode::from_raw_mode(0o755))?;
+                    match rustix::fs::mkdirat(&folder, step, Mode::from_raw_mode(0o755)) {
+                        // Made by another runner meanwhile.
+                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                     folder = rustix::fs::openat(&folder, step, FOLDER, Mode::empty())?;
                 }
                 Err(error) => return Err(error.into()),

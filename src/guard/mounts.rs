@@ -69,7 +69,12 @@ impl Mounts {
             .iter()
             .filter(|(place, _)| path.starts_with(place))
             .max_by(|a, b| order(a).cmp(&order(b)));
-        deepest.is_some_and(|(_, kind)| matches!(kind, Kind::Empty | Kind::Void))
+        deepest.is_some_and(|(place, kind)| match kind {
+            Kind::Empty | Kind::Void => true,
+            // Another folder stands in for it.
+            Kind::Writable(source) | Kind::ReadOnly(source) => source != place,
+            Kind::Link(_) => false,
+        })
     }
 
     /// The arguments of bubblewrap, parents before what lies in them.

@@ -16,6 +16,7 @@ mod landing;
 mod layers;
 mod main_job;
 mod model_server;
+mod places;
 mod readme;
 mod scratch;
 mod stage;

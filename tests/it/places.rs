@@ -1,0 +1,164 @@
+//! Where the main job is done: every kind of repository, folder, zone, site and prompt.
+
+use std::fs;
+
+use crate::stage::{Stage, said};
+
+#[test]
+fn it_works_from_every_kind_of_place() {
+    let stage = Stage::with(&[("a.txt", "a\n"), ("sub/b.txt", "b\n")]);
+    let act = |dir: &std::path::Path, more: &[&str]| {
+        let mut args = vec!["act", "--who", "@shell", "--await"];
+        args.extend(more);
+        args.push("date +%N > stamp");
+        stage.run_in(dir, &args)
+    };
+    assert_eq!(act(&stage.work.0.join("sub"), &[]).code, 0);
+    // Inside the clone's worktree, the zone is that clone's.
+    assert_eq!(act(&stage.clone().0, &[]).code, 0);
+    // In a linked worktree of the user's.
+    let linked = stage.path().join("linked tree");
+    stage.work.git(&[
+        "worktree",
+        "add",
+        "-q",
+        "-b",
+        "feat/auth",
+        linked.to_str().unwrap(),
+    ]);
+    assert_eq!(act(&linked, &[]).code, 0);
+    assert!(
+        stage
+            .work
+            .git(&["branch", "--list", "khlone/feat-auth-*/foreman.1"])
+            .contains("feat-auth")
+    );
+    // Under a hook's environment.
+    let hooked = stage.cmd(
+        &stage.work.0,
+        &["act", "--who", "@shell", "--await", "date +%N > stamp"],
+    );
+    let hooked = hooked
+        .env("GIT_DIR", "/nonexistent")
+        .env("GIT_INDEX_FILE", "/nonexistent/index")
+        .env("GIT_PREFIX", "");
+    assert_eq!(said(hooked).code, 0);
+    // An unknown zone names the nearest; --create makes it.
+    let unknown = act(&stage.work.0, &["--zone", "feat/aut"]);
+    assert_eq!(unknown.code, 3);
+    assert!(unknown.err.contains("feat/auth"), "{}", unknown.err);
+    assert_eq!(act(&stage.work.0, &["--zone", "@neu", "--create"]).code, 0);
+    // A detached HEAD and an unborn branch say what to give.
+    stage.work.git(&["checkout", "-q", "--detach"]);
+    assert_eq!(act(&stage.work.0, &[]).code, 2);
+    let empty = stage.path().join("empty");
+    stage.work.git(&["init", "-q", empty.to_str().unwrap()]);
+    let unborn = act(&empty, &[]);
+    assert_eq!(unborn.code, 4, "{}", unborn.err);
+    assert!(unborn.err.contains("git commit"), "{}", unborn.err);
+    // A bare repository with --zone.
+    let bare = stage.path().join("bare.git");
+    stage
+        .work
+        .git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+    assert_eq!(act(&bare, &[]).code, 2);
+    let done = act(&bare, &["--zone", "main"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    drop(stage.run_in(&bare, &["daemon", "stop"]));
+}
+
+#[test]
+fn zones_with_like_names_live_together() {
+    let stage = Stage::new();
+    for branch in ["feat", "Feat/A", "feat/a", "修正"] {
+        if branch == "feat/a" {
+            // git itself cannot have a branch below a branch; the zone of the removed one stays in the ledger.
+            stage.work.git(&["branch", "-D", "feat"]);
+        }
+        let done = stage.run(&[
+            "act",
+            "--who",
+            "@shell",
+            "--await",
+            "--zone",
+            branch,
+            "--create",
+            "echo x > x",
+        ]);
+        assert_eq!(done.code, 0, "{branch}: {}", done.err);
+    }
+    let zones: serde_json::Value =
+        serde_json::from_str(&stage.run(&["--json", "list", "zones"]).ok()).unwrap();
+    assert_eq!(zones["zones"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn prompts_of_any_shape_arrive_whole() {
+    let stage = Stage::new();
+    let long = format!(": {}\nprintf done > long", "x".repeat(200_000));
+    let file = stage.path().join("prompt");
+    fs::write(&file, &long).unwrap();
+    let done = stage.run(&["act", "--who", "@shell", "--await", "-F", file.to_str().unwrap()]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let id = done.out.trim().to_owned();
+    assert_eq!(stage.task(&id)["prompt"], long);
+    let odd = "-n \"$(touch evil)\" `x` ; '\n; echo \u{1b}[31mred";
+    let dashed = stage.run(&["act", "--who", "@shell", "-m", odd]).ok();
+    assert_eq!(stage.task(&dashed)["prompt"], odd);
+    assert!(!stage.run(&["list"]).ok().contains('\u{1b}'));
+    assert_eq!(stage.run(&["act", "--who", "@shell", "-m", " "]).code, 2);
+}
+
+#[test]
+fn a_task_may_start_from_the_users_uncommitted_files() {
+    let stage = Stage::new();
+    stage.work.write("a.txt", "edited\n");
+    stage.work.write("new.txt", "new\n");
+    let told = stage.run(&["act", "--who", "@shell", "--await", "grep -q edited a.txt"]);
+    assert!(told.err.contains("--with-changes"), "{}", told.err);
+    assert_eq!(told.code, 1);
+    let done = stage.run(&[
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "--with-changes",
+        "grep edited a.txt && cat new.txt && echo z > z",
+    ]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    // What the task changed is its own alone.
+    assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "z");
+    assert_eq!(stage.work.read("a.txt").as_deref(), Some("edited\n"));
+}
+
+#[test]
+fn sites_are_told_apart_and_found_by_name() {
+    let (one, two) = (Stage::new(), Stage::new());
+    let other = one.path().join("elsewhere/web");
+    fs::create_dir_all(&other).unwrap();
+    one.work.git(&["clone", "-q", ".", other.to_str().unwrap()]);
+    let act = ["act", "--who", "@shell", "--await", "echo x > x"];
+    assert_eq!(one.run(&act).code, 0);
+    assert_eq!(one.run_in(&other, &act).code, 0);
+    assert_eq!(two.run(&act).code, 0);
+    // From one repository into the zone of the other.
+    let there = one.run(&[
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "--zone",
+        "web@main",
+        "echo y > y",
+    ]);
+    assert_eq!(there.code, 0, "{}", there.err);
+    assert_eq!(one.run_in(&other, &["diff", "--name-only"]).ok(), "y");
+    assert_eq!(one.run(&["diff", "--name-only"]).ok(), "x");
+    assert_eq!(
+        one.run(&["act", "--who", "@shell", "--zone", "nowhere@main", "true"])
+            .code,
+        3
+    );
+    // A copied repository is another site: it runs nothing of the original's.
+    drop(one.run_in(&other, &["daemon", "stop"]));
+}
