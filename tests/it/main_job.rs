@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::stage::{Stage, said};
+use crate::stage::Stage;
 
 #[test]
 fn an_act_is_a_commit_on_a_branch_of_its_own() {
