@@ -1,4 +1,4 @@
-//! `git khlone list zones|crew|tasks|brains`.
+//! `git khlone list zones|crew|tasks|sites|brains`.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use crate::{
     zone::{advance::standing, sites},
 };
 
-/// List tasks, crew, zones or brains
+/// List tasks, crew, zones, sites or brains
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     /// What to list

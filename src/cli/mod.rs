@@ -80,7 +80,7 @@ enum Verb {
     Await(wait::AwaitArgs),
     /// Show what needs you and what is under way
     Status(status::StatusArgs),
-    /// List tasks, crew, zones or brains
+    /// List tasks, crew, zones, sites or brains
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
     /// Show a task

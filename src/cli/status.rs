@@ -40,6 +40,7 @@ pub(super) fn run(cx: &Cx, _args: &StatusArgs) -> Result<ExitCode, CmdError> {
         under_way: Vec::new(),
         waiting: Vec::new(),
         crew: Vec::new(),
+        brains: Vec::new(),
     };
     for head in &heads {
         let line = TaskLine::from(head);
@@ -50,6 +51,9 @@ pub(super) fn run(cx: &Cx, _args: &StatusArgs) -> Result<ExitCode, CmdError> {
             crate::task::Status::Done if unlanded(head)? => view.needs_you.push(line),
             _ => {}
         }
+    }
+    if crew.is_empty() {
+        view.brains = list::brains(cx)?;
     }
     view.crew = crew;
     printed(cx.out.answer(&view))?;

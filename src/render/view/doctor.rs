@@ -23,7 +23,7 @@ impl View for BrainList {
     }
 }
 
-fn brain_table(brains: &[Readiness]) -> String {
+pub(super) fn brain_table(brains: &[Readiness]) -> String {
     let mut table = Table::default();
     for brain in brains {
         let state = match brain.state {

@@ -5,9 +5,12 @@ use serde::Serialize;
 use super::{
     super::{Table, View},
     crew::CrewLine,
+    doctor::brain_table,
     indent_by,
     task::{TaskLine, row},
 };
+
+use crate::brain::Readiness;
 
 /// The status of a site on one screen.
 #[derive(Debug, Serialize)]
@@ -22,6 +25,9 @@ pub struct StatusView {
     pub waiting: Vec<TaskLine>,
     /// The clones.
     pub crew: Vec<CrewLine>,
+    /// The brains; only where there is no clone yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub brains: Vec<Readiness>,
 }
 
 /// So many lines of a part of the status.
@@ -30,7 +36,10 @@ const PART: usize = 6;
 impl View for StatusView {
     fn plain(&self) -> String {
         if self.crew.is_empty() {
-            return EXAMPLES.to_owned();
+            return format!(
+                "{EXAMPLES}\nbrains\n{}",
+                indent_by(&brain_table(&self.brains), "  ")
+            );
         }
         let mut text = String::new();
         let parts = [
