@@ -65,6 +65,11 @@ pub struct KeptPack {
 }
 
 impl KeptPack {
+    /// The pack's name, without ending.
+    pub fn name(&self) -> Option<&str> {
+        self.keep.file_stem()?.to_str()
+    }
+
     /// Gives the pack to the repository's own housekeeping, once refs name what is in it.
     ///
     /// # Errors

@@ -9,7 +9,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,6 +23,11 @@ use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
 const GRACE: Duration = Duration::from_secs(60);
 /// What doomed packs have in their `.keep` files instead of our own word.
 const DOOMED: &str = "git-khlone: doomed\n";
+
+/// Packs longer than this are not joined with others.
+const LARGE: u64 = 16 << 20;
+/// The file with the names of unkept packs that are ours to join.
+const REMAINDER: &str = "remainder";
 
 /// Compacts our packs if there are more than `most`; returns whether it did.
 ///
@@ -42,13 +48,12 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
     }
     // Listed again under the lock: a writer may have added one, another compaction may have taken all.
     let mut old = kept_packs(&pack_dir, KEEP)?;
-    let record = site.dir().join("remainder");
-    let remainder = fs::read_to_string(&record).map(|stem| pack_dir.join(stem.trim()).with_extension("idx"));
-    old.extend(
-        remainder
-            .ok()
-            .filter(|idx| idx.exists() && !idx.with_extension("keep").exists()),
-    );
+    let record = site.dir().join(REMAINDER);
+    let given = fs::read_to_string(&record).unwrap_or_default();
+    let unkept = given
+        .lines()
+        .map(|stem| pack_dir.join(stem).with_extension("idx"));
+    old.extend(unkept.filter(|idx| idx.exists() && !idx.with_extension("keep").exists()));
     let mut inside = BTreeMap::new();
     for idx in &old {
         read_index(repo, idx, &mut inside)?;
@@ -67,9 +72,7 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
         pack.put(kind, odb.read(oid)?.data())?;
     }
     let rest = rest.publish_unkept()?;
-    if let Some(stem) = &rest {
-        fs::write(&record, stem)?;
-    }
+    fs::write(&record, rest.as_deref().unwrap_or_default())?;
     let fresh: Vec<_> = [kept.publish()?, rest].into_iter().flatten().collect();
     for idx in &old {
         let stem = idx.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
@@ -78,6 +81,30 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
         }
     }
     Ok(true)
+}
+
+/// Takes an unkept pack (its name) that we brought into the repository, so that the next compaction joins it with the
+/// others: many of them would set off the user's `gc --auto`. A large one stays by itself.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn give_to_remainder(site: &Site, stem: &str) -> io::Result<()> {
+    let pack = site
+        .common_dir()
+        .join("objects/pack")
+        .join(stem)
+        .with_extension("pack");
+    if fs::metadata(pack).is_ok_and(|data| data.len() > LARGE) {
+        return Ok(());
+    }
+    let lock = site.lock_file("packs.lock")?;
+    fs4::FileExt::lock_shared(&lock)?;
+    let mut record = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(site.dir().join(REMAINDER))?;
+    // Its own line, whatever the last one ended in.
+    record.write_all(format!("\n{stem}\n").as_bytes())
 }
 
 /// Removes the packs that have been doomed for long enough.

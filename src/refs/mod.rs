@@ -19,7 +19,7 @@ mod undo;
 mod zones;
 
 pub use cas::{RefError, delete_ref, move_branch, update_ref};
-pub use compact::compact;
+pub use compact::{compact, give_to_remainder};
 pub use git2::Oid;
 pub use ledger::{Ledger, LedgerError, NewTask, Stored, Update, now};
 pub use names::{branch_ref, clone_branch, pin_ref, task_ref, zone_ref};

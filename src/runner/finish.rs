@@ -14,7 +14,7 @@ use super::{
 use crate::{
     brain::Session,
     process::exit_word,
-    refs::{Oid, Pack, Repo},
+    refs::{Oid, Pack, Repo, give_to_remainder},
     task::{BranchMove, Effects, Evidence, Mode, Outcome, Task, judge},
     worktree::{
         effects::{Context, Outside, effects},
@@ -117,7 +117,11 @@ fn come_home(
         pin(run.ledger, &claim.pin(what), *commit)?;
     }
     if let Some(pack) = left.pack.take() {
+        let name = pack.name().map(str::to_owned);
         pack.release()?;
+        if let Some(name) = name {
+            give_to_remainder(run.ledger.site(), &name)?;
+        }
     }
     let repo = run.ledger.repo().git();
     let moved = head != prepared.head && !repo.graph_descendant_of(head, prepared.head)?;

@@ -173,6 +173,14 @@ fn many_acts_at_once_all_run_once() {
     for n in 0..12 {
         assert_eq!(clone.read(&format!("f{n}")), Some(format!("{n}\n")));
     }
+    // What stays of it must not set off the user's `gc --auto`: packs without a `.keep` are what it counts.
+    let names = fs::read_dir(stage.work.0.join(".git/objects/pack"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let unkept = names.filter(|path| {
+        path.extension().is_some_and(|end| end == "pack") && !path.with_extension("keep").exists()
+    });
+    assert!(unkept.count() < 10);
     stage.work.git(&["fsck", "--strict", "--no-dangling"]);
 }
 
