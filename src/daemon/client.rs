@@ -47,6 +47,10 @@ impl Client {
     /// # Errors
     /// [`DaemonError::NotRunning`] if nobody listens, and what the handshake brings.
     pub fn connect(place: &Place) -> Result<Self, DaemonError> {
+        Self::connect_within(place, PATIENCE)
+    }
+
+    fn connect_within(place: &Place, patience: Duration) -> Result<Self, DaemonError> {
         let record = place.record()?.ok_or(DaemonError::NotRunning)?;
         let stream = reach(&record)?;
         let mut client = Self {
@@ -54,7 +58,7 @@ impl Client {
             pid: record.process.pid,
             next: 0,
         };
-        let _greeting: Greeting = client.call("hello", &hello(&record), PATIENCE)?;
+        let _greeting: Greeting = client.call("hello", &hello(&record), patience)?;
         Ok(client)
     }
 
@@ -119,17 +123,15 @@ impl Client {
     }
 }
 
-/// Tells the living daemon to look at the ledger: one connect and one write, no answer.
+/// Has the living daemon look at the ledger, and hears from it that it will: a connection alone may be to one that
+/// is just dying.
 ///
 /// # Errors
-/// [`DaemonError::NotRunning`] if nobody listens.
-pub(crate) fn notify_wake(place: &Place) -> Result<u32, DaemonError> {
-    let record = place.record()?.ok_or(DaemonError::NotRunning)?;
-    let mut stream = reach(&record)?;
-    let mut message = protocol::request(None, "hello", &hello(&record));
-    message.extend(protocol::request(None, "wake", &json!({})));
-    stream.write_all(&message).map_err(|_| DaemonError::NotRunning)?;
-    Ok(record.process.pid)
+/// [`DaemonError::NotRunning`] if nobody listens, [`DaemonError::HungUp`] if it went before it answered.
+pub(crate) fn wake(place: &Place, patience: Duration) -> Result<u32, DaemonError> {
+    let mut client = Client::connect_within(place, patience)?;
+    let _will_look: bool = client.call("wake", &json!({}), patience)?;
+    Ok(client.pid())
 }
 
 fn hello(record: &Record) -> Value {

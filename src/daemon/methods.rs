@@ -133,10 +133,7 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
     let shared = Rc::clone(shared);
     match call.method.as_str() {
         "ping" => now(call.params, |_: NoParams| Ok(json!(shared.greeting()))),
-        "wake" => now(call.params, |_: NoParams| {
-            shared.wake.notify_one();
-            Ok(json!(true))
-        }),
+        "wake" => now(call.params, |_: NoParams| wake(&shared)),
         "status" => now(call.params, |_: NoParams| Ok(json!(status(&shared)))),
         "shutdown" => now(call.params, |_: NoParams| {
             shared.stop();
@@ -158,6 +155,15 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
             Handled::Now(Err(RpcError::new(Code::Method, message)))
         }
     }
+}
+
+/// One that leaves because it was told to may not look again: its successor will.
+fn wake(shared: &Shared) -> Answer {
+    if shared.is_stopping() {
+        return Err(RpcError::new(Code::Stopping, "the daemon is on its way out"));
+    }
+    shared.wake.notify_one();
+    Ok(json!(true))
 }
 
 fn now<P: DeserializeOwned>(params: Value, answer: impl FnOnce(P) -> Answer) -> Handled {

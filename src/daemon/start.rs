@@ -1,7 +1,7 @@
 //! Waking the daemon, and starting it where there is none.
 //!
 //! Of any number of callers one takes the lock and starts the daemon with it; the others wait for the socket to
-//! answer. Nothing here decides by what a file says: a connection or the lock does.
+//! answer. Nothing here decides by what a file says: the daemon's own answer or the lock does.
 
 use std::{
     io::{self, PipeReader, Read},
@@ -12,11 +12,14 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{DaemonError, Place, client, lock::DaemonLock, log};
+use super::{Code, DaemonError, Place, client, lock::DaemonLock, log};
 use crate::process::Cmd;
 
 /// How long a daemon may take from its start to its first answer.
 pub const START: Duration = Duration::from_secs(10);
+
+/// The least time that a daemon is given to answer.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// How often one caller tries to start a daemon that does not come up.
 const LAUNCHES: u32 = 3;
@@ -53,25 +56,33 @@ pub fn wake(place: &Place) -> Result<Woken, DaemonError> {
 fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
     let deadline = Instant::now() + START;
     let mut pause = Duration::from_millis(1);
-    let mut launches = 0;
+    let (mut launches, mut own) = (0, None);
     loop {
-        match client::notify_wake(place) {
-            Ok(pid) => return Ok(Woken::Running { pid }),
-            Err(error @ DaemonError::Stranger { .. }) if Instant::now() > deadline => return Err(error),
-            // A successor that has bound its socket and not yet written its record looks like a stranger.
-            Err(DaemonError::NotRunning | DaemonError::Stranger { .. }) => {}
-            Err(error) => return Err(error),
+        let answer = client::wake(
+            place,
+            deadline.saturating_duration_since(Instant::now()).max(LEAST),
+        );
+        match (answer, own) {
+            (Ok(pid), Some(started)) if pid == started => return Ok(Woken::Started { pid }),
+            (Ok(pid), _) => return Ok(Woken::Running { pid }),
+            // It had nothing to do and has left; one that died leaves its record behind.
+            (Err(DaemonError::NotRunning), Some(pid)) if !place.record_path().exists() => {
+                return Ok(Woken::Started { pid });
+            }
+            (Err(error), _) if !is_passing(&error) => return Err(error),
+            (Err(error @ DaemonError::Stranger { .. }), _) if Instant::now() > deadline => return Err(error),
+            (Err(_), _) => {}
         }
         let lock_path = place.lock_path();
         let lock = DaemonLock::try_take(&lock_path).map_err(|source| DaemonError::io(&lock_path, source))?;
         if let Some(lock) = lock {
-            launches += 1;
-            match launch(place, program, lock, deadline)? {
-                Some(pid) => return Ok(Woken::Started { pid }),
-                // Killed while it came up, perhaps; one that cannot come up is not tried for ever.
-                None if launches < LAUNCHES => continue,
-                None => return Err(not_up(place)),
+            // Killed while it came up, perhaps; one that cannot come up is not tried for ever.
+            if launches == LAUNCHES {
+                return Err(not_up(place));
             }
+            launches += 1;
+            own = launch(place, program, lock, deadline)?;
+            continue;
         }
         // Someone is starting one, or the last one is just leaving.
         if Instant::now() > deadline {
@@ -79,6 +90,16 @@ fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(40));
+    }
+}
+
+/// Whether the daemon is on its way out or its successor on its way in: the next moment is different.
+fn is_passing(error: &DaemonError) -> bool {
+    match error {
+        // A successor that has bound its socket and not yet written its record looks like a stranger.
+        DaemonError::NotRunning | DaemonError::HungUp | DaemonError::Stranger { .. } => true,
+        DaemonError::Rpc(error) => error.code == Code::Stopping.number(),
+        _ => false,
     }
 }
 

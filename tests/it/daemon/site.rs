@@ -9,7 +9,7 @@ use std::{
 };
 
 use git_khlone::{
-    process::{Cmd, Finished},
+    process::{Cmd, Finished, ProcessId},
     refs::{Ledger, Repo, Site as RefsSite},
     task::{Task, TaskId},
 };
@@ -94,18 +94,16 @@ impl Site {
         serde_json::from_slice(&fs::read(self.common().join("khlone/daemon.json")).ok()?).ok()
     }
 
-    /// Kills the daemon; false if none was there.
+    /// Kills the daemon and waits for its death; false if none was there.
     pub(crate) fn kill(&self) -> bool {
         let Some(record) = self.record() else { return false };
-        let pid = i32::try_from(record["process"]["pid"].as_i64().unwrap()).unwrap();
-        let process: git_khlone::process::ProcessId =
-            serde_json::from_value(record["process"].clone()).unwrap();
-        process.is_alive()
-            && rustix::process::kill_process(
-                rustix::process::Pid::from_raw(pid).unwrap(),
-                rustix::process::Signal::KILL,
-            )
-            .is_ok()
+        let process: ProcessId = serde_json::from_value(record["process"].clone()).unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
+        let hit =
+            process.is_alive() && rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok();
+        // A killed process still accepts connections for a moment.
+        until("the daemon's death", || (!process.is_alive()).then_some(()));
+        hit
     }
 
     /// A raw connection to the daemon, nothing said yet.

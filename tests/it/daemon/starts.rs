@@ -33,6 +33,42 @@ fn racing_callers_get_one_daemon_also_after_a_kill() {
 }
 
 #[test]
+fn a_start_names_only_a_daemon_that_answered_it() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let record = site.record().unwrap();
+    let pid =
+        rustix::process::Pid::from_raw(i32::try_from(record["process"]["pid"].as_i64().unwrap()).unwrap());
+    let pid = pid.unwrap();
+    // It accepts connections and will never answer, as one does that is just dying.
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let said = thread::scope(|scope| {
+        let start = scope.spawn(|| String::from_utf8(site.finish(&["daemon", "start"]).stderr).unwrap());
+        until("the caller's connection", || {
+            (site.waiting_callers() > 0).then_some(())
+        });
+        site.kill();
+        start.join().unwrap()
+    });
+    assert!(said.contains("daemon started"), "{said}");
+    let second = site.record().unwrap()["process"]["pid"].as_u64().unwrap();
+    assert!(said.trim().ends_with(&second.to_string()), "{said} {second}");
+}
+
+impl Site {
+    /// Connections to the daemon's socket, accepted or not.
+    fn waiting_callers(&self) -> usize {
+        let socket = self.record().unwrap()["socket"].as_str().unwrap().to_owned();
+        let all = fs::read_to_string("/proc/net/unix").unwrap();
+        // One line is the listener itself.
+        all.lines()
+            .filter(|line| line.ends_with(&socket))
+            .count()
+            .saturating_sub(1)
+    }
+}
+
+#[test]
 fn a_caller_with_another_environment_reaches_the_same_daemon() {
     let site = Site::new();
     site.run(&["daemon", "start"]);
