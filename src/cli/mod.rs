@@ -10,6 +10,7 @@ mod daemon;
 mod diff;
 mod doctor;
 mod error;
+mod fsck;
 mod install;
 mod land;
 mod list;
@@ -102,6 +103,8 @@ enum Verb {
     Undo(undo::UndoArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
+    /// Prove the ledger whole, and name what is not
+    Fsck(fsck::FsckArgs),
     /// Check this machine and repository
     Doctor(doctor::DoctorArgs),
     /// Agree to what this repository's khlone.yml runs
@@ -169,6 +172,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Zone(args) => zone::run(&cx()?, &args),
         Verb::Undo(args) => undo::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
+        Verb::Fsck(args) => fsck::run(&cx()?, &args),
         Verb::Doctor(args) => doctor::run(&cx()?, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),

@@ -52,17 +52,18 @@ pub struct Update<'a> {
     pub task: &'a mut Task,
     /// Files of the task's tree to write, graft or remove.
     pub edit: &'a mut TreeEdit,
-    reason: String,
+    moves: Vec<(Status, Status, String)>,
 }
 
 impl Update<'_> {
-    /// Moves the task through its state machine, with the reason for its history.
+    /// Moves the task through its state machine, with the reason for its history; each move is a line there.
     ///
     /// # Errors
     /// [`IllegalMove`] where the machine has no such move.
     pub fn transition(&mut self, event: Event, reason: impl Into<String>) -> Result<(), IllegalMove> {
-        self.task.status = self.task.status.next(event)?;
-        self.reason = reason.into();
+        let from = self.task.status;
+        self.task.status = from.next(event)?;
+        self.moves.push((from, self.task.status, reason.into()));
         Ok(())
     }
 }
@@ -251,12 +252,28 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// If git cannot read.
     pub fn folder(&self, stored: &Stored, path: &str) -> Result<Option<Oid>, LedgerError> {
-        let tree = self.repo.git().find_tree(stored.tree)?;
+        self.folder_in(stored.tree, path)
+    }
+
+    /// The id of a folder below a tree; `None` if there is none.
+    ///
+    /// # Errors
+    /// If git cannot read.
+    pub fn folder_in(&self, tree: Oid, path: &str) -> Result<Option<Oid>, LedgerError> {
+        let tree = self.repo.git().find_tree(tree)?;
         match tree.get_path(std::path::Path::new(path)) {
             Ok(entry) => Ok(Some(entry.id())),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A file below a tree; `None` if there is none.
+    ///
+    /// # Errors
+    /// If git cannot read.
+    pub fn file_in(&self, tree: Oid, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.file_at(tree, path)?)
     }
 
     pub(super) fn file_at(&self, tree: Oid, path: &str) -> Result<Option<Vec<u8>>, git2::Error> {
@@ -337,22 +354,27 @@ impl<'a> Ledger<'a> {
             let mut update = Update {
                 task: &mut task,
                 edit: &mut edit,
-                reason: String::new(),
+                moves: Vec::new(),
             };
             change(&mut update)?;
-            let reason = std::mem::take(&mut update.reason);
+            let mut moves = std::mem::take(&mut update.moves);
             task.updated = now().max(old.task.updated);
-            if task.status != old.task.status || task.generation != old.task.generation {
-                let line = Transition {
-                    time: task.updated,
-                    from: Some(old.task.status),
-                    to: task.status,
-                    by: by.to_owned(),
-                    generation: task.generation,
-                    reason,
-                };
+            if moves.is_empty() && task.generation != old.task.generation {
+                moves.push((task.status, task.status, String::new()));
+            }
+            if !moves.is_empty() {
                 let mut history = self.file(&old, "history.jsonl")?.unwrap_or_default();
-                history.extend(history_line(&line).map_err(LedgerError::from)?);
+                for (from, to, reason) in moves {
+                    let line = Transition {
+                        time: task.updated,
+                        from: Some(from),
+                        to,
+                        by: by.to_owned(),
+                        generation: task.generation,
+                        reason,
+                    };
+                    history.extend(history_line(&line).map_err(LedgerError::from)?);
+                }
                 edit.file("history.jsonl", history);
             }
             let (tag, tree) = self.write(pack, &task, &mut edit, Some(old.tree))?;

@@ -3,11 +3,15 @@
 use crate::task::{CloneName, TaskId, ZoneId};
 
 /// Where tasks stand.
-pub(super) const TASKS: &str = "refs/khlone/tasks/";
+pub const TASKS: &str = "refs/khlone/tasks/";
 /// Where zones stand.
-pub(super) const ZONES: &str = "refs/khlone/zones/";
+pub const ZONES: &str = "refs/khlone/zones/";
+/// Where commits that tasks need are kept.
+pub const PINS: &str = "refs/khlone/pins/";
+/// Where saved states stand.
+pub const UNDO: &str = "refs/khlone/undo/";
 /// The notes on commits that tasks produced.
-pub(super) const NOTES: &str = "refs/notes/khlone";
+pub const NOTES: &str = "refs/notes/khlone";
 
 /// The ref of a task.
 pub fn task_ref(id: &TaskId) -> String {
@@ -21,7 +25,7 @@ pub fn zone_ref(id: &ZoneId) -> String {
 
 /// The ref that keeps a commit which attempt `n` of a task needs, such as `head-before`.
 pub fn pin_ref(id: &TaskId, n: u32, what: &str) -> String {
-    format!("refs/khlone/pins/{id}/{n}-{what}")
+    format!("{PINS}{id}/{n}-{what}")
 }
 
 /// The full ref name of a branch.

@@ -144,6 +144,32 @@ impl Site {
         open_lock(&self.dir.join(name))
     }
 
+    /// The last number given in the site's order of arrival; `None` if the counter is lost.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn last_seq(&self) -> io::Result<Option<u64>> {
+        match fs::read_to_string(self.dir.join("seq")) {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the counter up to `least`, if it is lost or behind.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn raise_seq(&self, least: u64) -> io::Result<()> {
+        let mut file = self.lock_file("seq")?;
+        fs4::FileExt::lock(&file)?;
+        let last = self.last_seq()?;
+        if last.is_none_or(|last| last < least) {
+            write_seq(&mut file, least)?;
+        }
+        Ok(())
+    }
+
     /// The next number in the site's order of arrival. `highest` finds the largest number in use, and is called
     /// only when the counter is lost.
     ///
@@ -158,12 +184,18 @@ impl Site {
             Ok(last) => last,
             Err(_) => highest()?,
         };
-        file.rewind()?;
-        // Fixed width, so that a torn write cannot leave a shorter, smaller number.
-        file.write_all(format!("{:020}\n", last + 1).as_bytes())?;
-        file.sync_data()?;
+        write_seq(&mut file, last + 1)?;
         Ok(last + 1)
     }
+}
+
+fn write_seq(file: &mut File, seq: u64) -> io::Result<()> {
+    file.rewind()?;
+    // Fixed width, so that a torn write cannot leave a shorter, smaller number.
+    let line = format!("{seq:020}\n");
+    file.write_all(line.as_bytes())?;
+    file.set_len(line.len() as u64)?;
+    file.sync_data()
 }
 
 /// Opens a file to lock, close-on-exec as every file here.

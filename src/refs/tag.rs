@@ -32,6 +32,18 @@ pub struct TaskHead {
     pub title: String,
 }
 
+impl TaskHead {
+    /// What the tag of `task` has to say.
+    pub fn of(task: &Task) -> Option<Self> {
+        parse_head(&task_tag(task, Oid::ZERO_SHA1))
+    }
+
+    /// Reads the bytes of a task's tag; `None` if it is not one of ours.
+    pub fn parse(tag: &[u8]) -> Option<Self> {
+        parse_head(tag)
+    }
+}
+
 /// The tag object of a task.
 pub(super) fn task_tag(task: &Task, tree: Oid) -> Vec<u8> {
     let state = task

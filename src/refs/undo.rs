@@ -8,13 +8,10 @@ use git2::{ObjectType, Oid};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Crew, Kind, Ledger, LedgerError, ObjectSink, Pack, TreeEdit, Zone, delete_ref, ledger::now, tag,
-    update_ref,
+    Crew, Kind, Ledger, LedgerError, ObjectSink, Pack, TreeEdit, Zone, delete_ref, ledger::now, names::UNDO,
+    tag, update_ref,
 };
 use crate::task::{CloneName, FORMAT, ZoneId, parse_versioned};
-
-/// Where saved states stand.
-const UNDO: &str = "refs/khlone/undo/";
 
 /// `undo.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

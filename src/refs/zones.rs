@@ -92,6 +92,13 @@ pub struct ZoneError {
     source: FormatError,
 }
 
+impl ZoneError {
+    /// What is wrong, without the zone's name.
+    pub fn reason(&self) -> String {
+        self.source.to_string()
+    }
+}
+
 impl Explain for ZoneError {
     fn class(&self) -> Class {
         self.source.class()

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     guard::import::rebuild_index,
     process::exit_word,
-    refs::{Ledger, LedgerError, Oid, Pack, RefError, annotate, move_branch},
+    refs::{Ledger, LedgerError, Oid, Pack, RefError, annotate, move_branch, note_of},
     task::{Attempt, Event, Import, Mode, Outcome, Task, Usage},
 };
 
@@ -139,7 +139,7 @@ pub(super) fn settle(
 
 /// Notes on a task's commits say whose they are.
 pub(super) fn note_commits(ledger: &Ledger<'_>, task: &Task, commits: &[String]) -> Result<(), RunnerError> {
-    let note = format!("Khlone-Task: {}\nKhlone-Clone: {}\n", task.id, task.clone);
+    let note = note_of(task);
     let notes: Vec<_> = commits
         .iter()
         .filter_map(|commit| Some((commit.parse().ok()?, note.clone())))

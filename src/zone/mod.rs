@@ -3,6 +3,7 @@
 pub mod advance;
 mod crew;
 mod dispatch;
+pub mod fsck;
 pub mod hold;
 pub mod landing;
 pub mod merge;

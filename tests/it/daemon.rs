@@ -3,5 +3,5 @@
 mod faults;
 mod kills;
 mod methods;
-mod site;
+pub(crate) mod site;
 mod starts;

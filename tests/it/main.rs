@@ -11,6 +11,7 @@ mod completions;
 mod daemon;
 mod docs;
 mod documents;
+mod fsck;
 mod guard;
 mod landing;
 mod layers;

@@ -3,6 +3,7 @@
 
 mod crew;
 mod doctor;
+mod fsck;
 mod landed;
 mod log;
 mod status;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub use crew::{CrewLine, CrewList, SiteList, ZoneLine, ZoneList};
 pub use doctor::{BrainList, DoctorView, Finding};
+pub use fsck::FsckView;
 pub use landed::{LandedView, diff_stat};
 pub use log::{LogView, event_line, log_line};
 pub use status::StatusView;
