@@ -72,7 +72,7 @@ pub fn notes(repo: &Repo) -> Result<BTreeMap<String, Vec<u8>>, git2::Error> {
         }
         let name = String::from_utf8_lossy(entry.name_bytes());
         match repo.git().find_blob(entry.id()) {
-            Ok(blob) => drop(found.insert(format!("{}{name}", folder), blob.content().to_vec())),
+            Ok(blob) => drop(found.insert(format!("{folder}{name}"), blob.content().to_vec())),
             Err(error) => failed = Some(error),
         }
         TreeWalkResult::Ok

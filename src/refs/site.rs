@@ -156,16 +156,16 @@ impl Site {
         }
     }
 
-    /// Brings the counter up to `least`, if it is lost or behind.
+    /// Brings the counter up to `floor`, if it is lost or behind.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn raise_seq(&self, least: u64) -> io::Result<()> {
+    pub fn raise_seq(&self, floor: u64) -> io::Result<()> {
         let mut file = self.lock_file("seq")?;
         fs4::FileExt::lock(&file)?;
         let last = self.last_seq()?;
-        if last.is_none_or(|last| last < least) {
-            write_seq(&mut file, least)?;
+        if last.is_none_or(|last| last < floor) {
+            write_seq(&mut file, floor)?;
         }
         Ok(())
     }

@@ -212,7 +212,7 @@ fn every_kind_of_damage_is_named() {
     ledger.expect("state", id, |ledger| {
         ledger.change(|task| task["attempts"][0]["n"] = json!(7))
     });
-    ledger.expect("seq", &format!("{}", ledger.ask.as_str().max(id)), |ledger| {
+    ledger.expect("seq", ledger.ask.as_str().max(id), |ledger| {
         let ask = format!("refs/khlone/tasks/{}", ledger.ask);
         let text = ledger.git(&["cat-file", "-p", &format!("{ask}:task.json")]);
         let mut other: Value = serde_json::from_str(&text).unwrap();
