@@ -12,7 +12,10 @@ use crate::{
     brain::{Preflight, Readiness},
     config::Config,
     refs::{StoredZone, TaskHead, branch_ref},
-    render::view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList},
+    render::{
+        ShortIds,
+        view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList},
+    },
     task::{FORMAT, ZoneAddress},
     zone::{advance::standing, sites},
 };
@@ -70,10 +73,15 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         .map(|zone| cx.place(Some(zone)))
         .transpose()?
         .map(|place| place.zone);
-    let mut heads = ledger.heads()?;
-    heads.retain(|head| only.as_ref().is_none_or(|zone| head.zone == *zone));
+    let all = ledger.heads()?;
+    let ids = ShortIds::of(all.iter().map(|head| &head.id));
     if args.what == What::Tasks {
-        let tasks = heads.iter().map(TaskLine::from).collect();
+        let here = |head: &&TaskHead| only.as_ref().is_none_or(|zone| head.zone == *zone);
+        let tasks = all
+            .iter()
+            .filter(here)
+            .map(|head| TaskLine::new(head, &ids))
+            .collect();
         printed(cx.out.answer(&TaskList {
             format: FORMAT,
             tasks,
@@ -85,10 +93,10 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     match args.what {
         What::Crew => printed(cx.out.answer(&CrewList {
             format: FORMAT,
-            crew: crew(cx, &zones, &heads)?,
+            crew: crew(cx, &zones, &all)?,
         }))?,
         What::Zones | What::Tasks | What::Brains | What::Sites => {
-            printed(cx.out.answer(&zone_list(&zones, &heads)))?
+            printed(cx.out.answer(&zone_list(&zones, &all)))?
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     refs::{TaskHead, branch_ref},
     render::{
-        Out,
+        Out, ShortIds,
         view::{CrewLine, StatusView, TaskLine},
     },
     task::{Class, FORMAT},
@@ -42,8 +42,9 @@ pub(super) fn run(cx: &Cx, _args: &StatusArgs) -> Result<ExitCode, CmdError> {
         crew: Vec::new(),
         brains: Vec::new(),
     };
+    let ids = ShortIds::of(heads.iter().map(|head| &head.id));
     for head in &heads {
-        let line = TaskLine::from(head);
+        let line = TaskLine::new(head, &ids);
         match head.status {
             status if status.is_active() => view.under_way.push(line),
             status if status.is_waiting() => view.waiting.push(line),

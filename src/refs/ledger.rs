@@ -5,8 +5,7 @@ use std::io;
 use git2::{ErrorCode, ObjectType, Oid};
 
 use super::{
-    Kind, ObjectSink, Pack, RefError, Repo, Site, TaskHead, TreeEdit, names, tag, update_ref,
-    zones::ZoneError,
+    Kind, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, names, tag, update_ref, zones::ZoneError,
 };
 use crate::task::{
     Class, Event, Explain, FORMAT, FormatError, IllegalMove, Status, Task, TaskId, TaskPrefix, Transition,
@@ -168,24 +167,6 @@ impl<'a> Ledger<'a> {
     /// The site it belongs to.
     pub fn site(&self) -> &'a Site {
         self.site
-    }
-
-    /// Every task's head, in order of arrival: one object read a task.
-    ///
-    /// # Errors
-    /// If git cannot read refs. A tag that is not ours is skipped, with a warning in the log.
-    pub fn heads(&self) -> Result<Vec<TaskHead>, LedgerError> {
-        let odb = self.repo.git().odb()?;
-        let mut heads = Vec::new();
-        for reference in self.repo.git().references_glob(&format!("{}*", names::TASKS))? {
-            let Some(oid) = reference?.target() else { continue };
-            match odb.read(oid).map(|object| tag::parse_head(object.data())) {
-                Ok(Some(head)) => heads.push(head),
-                Ok(None) | Err(_) => tracing::warn!(%oid, "a task's tag cannot be read"),
-            }
-        }
-        heads.sort_by_key(|head| (head.seq, head.id.clone()));
-        Ok(heads)
     }
 
     /// The one task that a prefix means.

@@ -6,6 +6,7 @@
 
 mod cas;
 mod compact;
+mod heads;
 mod ledger;
 mod names;
 mod notes;

@@ -6,7 +6,7 @@ use git2::Oid;
 use crate::task::{CloneName, Mode, Outcome, Status, Task, TaskId, ZoneId};
 
 /// What a task's tag says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TaskHead {
     /// The task.
     pub id: TaskId,
@@ -99,12 +99,15 @@ pub(super) fn parse_head(message: &[u8]) -> Option<TaskHead> {
         .find_map(|line| line.strip_prefix("tag "))?
         .parse()
         .ok()?;
+    let trailers: Vec<(&str, &str)> = message
+        .lines()
+        .filter_map(|line| line.strip_prefix("Khlone-")?.split_once(": "))
+        .collect();
     let value = |name: &str| {
-        message.lines().find_map(|line| {
-            line.strip_prefix("Khlone-")?
-                .strip_prefix(name)?
-                .strip_prefix(": ")
-        })
+        trailers
+            .iter()
+            .find(|(it, _)| *it == name)
+            .map(|(_, value)| *value)
     };
     let word = |text: &str| serde_json::Value::String(text.to_owned());
     Some(TaskHead {

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use daemon::DaemonView;
-pub use style::{ago, one_line, short_id, state_style};
+pub use style::{ShortIds, ago, one_line, state_style};
 pub use table::Table;
 
 use crate::task::Explain;

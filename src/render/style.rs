@@ -23,17 +23,35 @@ pub fn state_style(status: Status, outcome: Option<Outcome>) -> Style {
     }
 }
 
-/// The shortest beginning of `id`, at least five characters, that none of `all` shares.
-pub fn short_id<'a>(id: &TaskId, all: impl Iterator<Item = &'a TaskId>) -> String {
-    let shared = |other: &TaskId| {
-        id.as_str()
-            .bytes()
-            .zip(other.as_str().bytes())
-            .take_while(|(a, b)| a == b)
-            .count()
-    };
-    let most = all.filter(|other| *other != id).map(shared).max().unwrap_or(0);
-    id.as_str()[..(most + 1).clamp(5, id.as_str().len())].to_owned()
+/// The shortest beginnings by which tasks are told apart.
+#[derive(Debug)]
+pub struct ShortIds<'a>(Vec<&'a str>);
+
+impl<'a> ShortIds<'a> {
+    /// Those of all the tasks of a site: a beginning that is shown must be one that can be typed.
+    pub fn of(all: impl IntoIterator<Item = &'a TaskId>) -> Self {
+        let mut ids: Vec<_> = all.into_iter().map(TaskId::as_str).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Self(ids)
+    }
+
+    /// The shortest beginning of `id`, at least five characters, that no other shares.
+    pub fn short(&self, id: &TaskId) -> String {
+        let id = id.as_str();
+        let shared = |other: &&str| {
+            let same = id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b);
+            same.count()
+        };
+        // In order, no id shares more with this one than its neighbours do.
+        let (before, after) = match self.0.binary_search(&id) {
+            Ok(at) => (at.checked_sub(1), at + 1),
+            Err(at) => (at.checked_sub(1), at),
+        };
+        let neighbours = before.into_iter().chain([after]).filter_map(|at| self.0.get(at));
+        let most = neighbours.map(shared).max().unwrap_or(0);
+        id[..(most + 1).clamp(5, id.len())].to_owned()
+    }
 }
 
 /// How long ago, in its largest unit: `3m`.
@@ -69,7 +87,18 @@ pub fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::*;
+
+    #[test]
+    fn short_ids_are_long_enough() {
+        let ids: Vec<TaskId> = ["t-aaaaaaaaaa", "t-aaaabaaaaa", "t-zzzzzzzzzz", "t-aaaabaaaab"]
+            .map(|id| id.parse().unwrap())
+            .into();
+        let short = ShortIds::of(&ids);
+        let all: Vec<_> = ids.iter().map(|id| short.short(id)).collect();
+        assert_eq!(all, ["t-aaaaa", "t-aaaabaaaaa", "t-zzz", "t-aaaabaaaab"]);
+        assert_eq!(ShortIds::of([]).short(&ids[0]), "t-aaa");
+    }
 
     #[test]
     fn escapes_are_shown_not_sent() {

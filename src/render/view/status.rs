@@ -47,15 +47,10 @@ impl View for StatusView {
             ("under way", &self.under_way),
             ("waiting", &self.waiting),
         ];
-        let all = || {
-            parts
-                .iter()
-                .flat_map(|(_, tasks)| tasks.iter().map(|task| &task.id))
-        };
         for (name, tasks) in parts.iter().filter(|(_, tasks)| !tasks.is_empty()) {
             let mut table = Table::default();
             for task in tasks.iter().rev().take(PART) {
-                table.styled(row(task, all()));
+                table.styled(row(task));
             }
             text.push_str(&format!("{name}\n{}", indent_by(&table.render(), "  ")));
             if tasks.len() > PART {

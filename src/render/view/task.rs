@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::{Table, View, ago, one_line, short_id, state_style};
+use super::super::{ShortIds, Table, View, ago, one_line, state_style};
 use crate::{
     guard::sanitise::strip,
     refs::{TaskHead, now},
@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub struct TaskLine {
     pub(super) id: TaskId,
+    #[serde(skip)]
+    short: String,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
@@ -24,10 +26,12 @@ pub struct TaskLine {
     title: String,
 }
 
-impl From<&TaskHead> for TaskLine {
-    fn from(head: &TaskHead) -> Self {
+impl TaskLine {
+    /// The line of a task, whose short form is told apart from those of `ids`.
+    pub fn new(head: &TaskHead, ids: &ShortIds<'_>) -> Self {
         Self {
             id: head.id.clone(),
+            short: ids.short(&head.id),
             status: head.status,
             outcome: head.outcome,
             mode: head.mode.as_str(),
@@ -53,23 +57,20 @@ impl View for TaskList {
     fn plain(&self) -> String {
         let mut table = Table::default();
         for task in self.tasks.iter().rev() {
-            table.styled(row(task, self.tasks.iter().map(|task| &task.id)));
+            table.styled(row(task));
         }
         table.render()
     }
 }
 
-pub(super) fn row<'a>(
-    task: &TaskLine,
-    all: impl Iterator<Item = &'a TaskId>,
-) -> [(String, anstyle::Style); 5] {
+pub(super) fn row(task: &TaskLine) -> [(String, anstyle::Style); 5] {
     let plain = anstyle::Style::new();
     let word = task
         .outcome
         .filter(|_| task.status.is_over())
         .map_or(task.status.as_str(), Outcome::as_str);
     [
-        (short_id(&task.id, all), plain),
+        (task.short.clone(), plain),
         (word.to_owned(), state_style(task.status, task.outcome)),
         (task.clone.to_string(), plain),
         (ago(task.updated, now()), plain),
