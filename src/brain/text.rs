@@ -16,7 +16,8 @@ pub(super) const RAW: usize = 16 << 10;
 /// How much of an answer is kept.
 pub(super) const ANSWER: usize = 1 << 20;
 
-/// At most `limit` bytes of `text`, cut at a character, with the cut marked.
+/// At most `limit` bytes of `text`, with the cut marked. The cut is between words, where they are not longer than half
+/// of it all: half a secret would not be known for one.
 pub(super) fn clip(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
@@ -25,6 +26,8 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
+    let word = text[..end].rfind([' ', '\t', '\n', '"', '\'', ',', ';']);
+    end = word.map(|at| at + 1).filter(|at| *at > end / 2).unwrap_or(end);
     format!("{}… [{} bytes cut]", &text[..end], text.len() - end)
 }
 

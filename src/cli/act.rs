@@ -14,7 +14,10 @@ use crate::{
     brain::{self, Preflight},
     config::{Config, Delegation, Sandbox},
     daemon,
-    guard::tier::{Probe, Tier},
+    guard::{
+        redact::Redactor,
+        tier::{Probe, Tier},
+    },
     process::Cmd,
     refs::{Oid, Pack, Repo},
     render::view::DispatchedView,
@@ -196,6 +199,8 @@ fn dispatch(
     let brains: Result<Vec<_>, _> = brain::all().map(|brain| brain.name().parse()).collect();
     let branches = branches(&cx.repo)?;
     let changes = args.with_changes.then(|| own_changes(cx)).transpose()?;
+    let prompt = args.prompt.read()?;
+    warn_of_secrets(cx, &prompt);
     let request = Dispatch {
         place,
         pick: Pick {
@@ -208,7 +213,7 @@ fn dispatch(
             most: config.limits.clones.get() as usize,
         },
         mode,
-        prompt: args.prompt.read()?,
+        prompt,
         model: args.model,
         skill: None,
         prioritize: args.prioritize,
@@ -235,6 +240,18 @@ fn dispatch(
         preflight.require(brain).map(drop).map_err(refuse)
     };
     Ok(zone::dispatch(&ledger, request, limits, ready)?)
+}
+
+/// The prompt is kept as it was written, since a brain needs it so.
+fn warn_of_secrets(cx: &Cx, prompt: &str) {
+    let (_, found) = Redactor::default().redact(prompt);
+    if !found.is_empty() {
+        let names: Vec<_> = found.into_keys().collect();
+        cx.out.note(&format!(
+            "note: the prompt holds a secret ({}) and is kept as it is; git khlone redact takes it out again",
+            names.join(", ")
+        ));
+    }
 }
 
 /// The files of the user's checkout as they stand, durable as long as the pack's lock is held.

@@ -18,6 +18,7 @@ mod log;
 mod man;
 mod path;
 mod prompt;
+mod redact;
 mod runner;
 mod show;
 mod status;
@@ -105,6 +106,8 @@ enum Verb {
     Cancel(cancel::CancelArgs),
     /// Prove the ledger whole, and name what is not
     Fsck(fsck::FsckArgs),
+    /// Take a secret out of a task, for good
+    Redact(redact::RedactArgs),
     /// Check this machine and repository
     Doctor(doctor::DoctorArgs),
     /// Agree to what this repository's khlone.yml runs
@@ -173,6 +176,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Undo(args) => undo::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
         Verb::Fsck(args) => fsck::run(&cx()?, &args),
+        Verb::Redact(args) => redact::run(&cx()?, &args),
         Verb::Doctor(args) => doctor::run(&cx()?, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),

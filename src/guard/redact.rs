@@ -27,26 +27,29 @@ struct Rule {
     pattern: Regex,
 }
 
-/// All shapes, with one pattern for all and one for their keywords.
+/// All shapes, with one pattern for all.
 struct Rules {
     list: Vec<Rule>,
-    keywords: Regex,
     any: Regex,
 }
 
-/// An entry of `redact.allow` that is no pattern.
+/// An entry of `redact.allow`, or a word of the command line, that is no pattern.
 #[derive(Debug, thiserror::Error)]
-#[error("redact.allow: `{pattern}` is no pattern: {source}")]
-pub struct BadAllow {
+#[error("`{pattern}` is no pattern: {source}")]
+pub struct BadPattern {
     /// The entry.
     pub pattern: String,
     /// Why.
     pub source: regex::Error,
 }
 
-impl Explain for BadAllow {
+impl Explain for BadPattern {
     fn class(&self) -> Class {
         Class::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("https://docs.rs/regex/latest/regex/#syntax".to_owned())
     }
 }
 
@@ -55,6 +58,9 @@ impl Explain for BadAllow {
 pub struct Redactor {
     values: Option<Regex>,
     longest_lines: usize,
+    pattern: Option<Regex>,
+    /// Known shapes are left.
+    given_only: bool,
     allow: Vec<Regex>,
 }
 
@@ -70,34 +76,21 @@ impl Redactor {
     /// Takes out known shapes and `values`, but nothing that one of the patterns of `allow` matches.
     ///
     /// # Errors
-    /// [`BadAllow`] for an entry that is no pattern.
-    pub fn new(values: &[String], allow: &[String]) -> Result<Self, BadAllow> {
-        let mut forms: Vec<String> = Vec::new();
-        for value in values
-            .iter()
-            .map(|value| value.trim())
+    /// [`BadPattern`] for an entry that is no pattern.
+    pub fn new(values: &[String], allow: &[String]) -> Result<Self, BadPattern> {
+        let values = values.iter().map(|value| value.trim());
+        let values: Vec<String> = values
             .filter(|value| value.len() >= SHORTEST_VALUE)
-        {
-            forms.push(value.to_owned());
-            // As it looks inside a JSON string.
-            let quoted = serde_json::Value::from(value).to_string();
-            forms.push(quoted.trim_matches('"').to_owned());
-        }
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        let longest_lines = forms
+            .map(str::to_owned)
+            .collect();
+        let longest_lines = values
             .iter()
-            .filter(|form| form.contains('\n'))
-            .map(String::len)
+            .filter(|value| value.contains('\n'))
+            .map(|value| json_form(value).len())
             .max();
-        let literals: Vec<_> = forms.iter().map(|form| regex::escape(form)).collect();
-        let values = if literals.is_empty() {
-            None
-        } else {
-            compile(&literals.join("|")).ok()
-        };
+        let values = literals(&values);
         let allow = allow.iter().map(|pattern| {
-            compile(pattern).map_err(|source| BadAllow {
+            compile(pattern).map_err(|source| BadPattern {
                 pattern: pattern.clone(),
                 source,
             })
@@ -105,7 +98,30 @@ impl Redactor {
         Ok(Self {
             values,
             longest_lines: longest_lines.unwrap_or(0),
+            pattern: None,
+            given_only: false,
             allow: allow.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Takes out `values`, however short, and what `pattern` matches, and leaves known shapes alone.
+    ///
+    /// # Errors
+    /// [`BadPattern`].
+    pub fn only(values: &[String], pattern: Option<&str>) -> Result<Self, BadPattern> {
+        let padded: Vec<String> = values.iter().filter(|value| !value.is_empty()).cloned().collect();
+        let pattern = pattern.map(|pattern| {
+            compile(pattern).map_err(|source| BadPattern {
+                pattern: pattern.to_owned(),
+                source,
+            })
+        });
+        Ok(Self {
+            values: literals(&padded),
+            longest_lines: 0,
+            pattern: pattern.transpose()?,
+            given_only: true,
+            allow: Vec::new(),
         })
     }
 
@@ -128,6 +144,20 @@ impl Redactor {
         (Cow::Owned(replace(text, text.len(), &found, &mut counts)), counts)
     }
 
+    /// As [`redact`](Self::redact), of a file whose content may be anything; `None` where there is nothing to take out.
+    pub fn redact_bytes(&self, bytes: &[u8]) -> Option<(Vec<u8>, BTreeMap<String, u64>)> {
+        let (mut out, mut counts) = (Vec::new(), BTreeMap::new());
+        for chunk in bytes.utf8_chunks() {
+            let (text, found) = self.redact(chunk.valid());
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(chunk.invalid());
+            for (name, count) in found {
+                *counts.entry(name).or_default() += count;
+            }
+        }
+        (!counts.is_empty()).then_some((out, counts))
+    }
+
     /// Where secrets stand, in order and apart from each other.
     fn find(&self, text: &str) -> Vec<Found> {
         let mut found = Vec::new();
@@ -138,8 +168,16 @@ impl Redactor {
                 name: "given-value",
             }));
         }
-        let rules = rules();
-        if rules.keywords.is_match(text) {
+        if let Some(pattern) = &self.pattern {
+            let hits = pattern.find_iter(text).filter(|hit| !hit.is_empty());
+            found.extend(hits.map(|hit| Found {
+                start: hit.start(),
+                end: hit.end(),
+                name: "pattern",
+            }));
+        }
+        if !self.given_only && keywords().is_match(text) {
+            let rules = rules();
             found.extend(
                 rules
                     .any
@@ -161,6 +199,31 @@ impl Redactor {
         }
         apart
     }
+}
+
+/// One pattern for values, as they are and as they look inside a JSON string.
+fn literals(values: &[String]) -> Option<Regex> {
+    let mut forms: Vec<String> = values
+        .iter()
+        .flat_map(|value| [value.clone(), json_form(value)])
+        .collect();
+    // The first that matches counts, so a longer one must come before its own beginning.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.dedup();
+    if forms.is_empty() {
+        return None;
+    }
+    let forms: Vec<_> = forms.iter().map(|form| regex::escape(form)).collect();
+    compile(&forms.join("|")).ok()
+}
+
+fn json_form(value: &str) -> String {
+    let quoted = serde_json::Value::from(value).to_string();
+    quoted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(&quoted)
+        .to_owned()
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -257,7 +320,7 @@ fn replace(text: &str, cut: usize, found: &[Found], counts: &mut BTreeMap<String
 }
 
 /// Letters and digits mixed as no word or identifier is.
-fn looks_random(value: &str) -> bool {
+pub(super) fn looks_random(value: &str) -> bool {
     let has = |test: fn(&u8) -> bool| value.bytes().any(|byte| test(&byte));
     if !has(u8::is_ascii_digit) || !has(u8::is_ascii_alphabetic) {
         return false;
@@ -282,24 +345,41 @@ fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).size_limit(64 << 20).build()
 }
 
+/// The lines of the rule set: name, keywords, pattern.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    RULES
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, '\t');
+            Some((fields.next()?, fields.next()?, fields.next()?))
+        })
+}
+
+/// One pattern for any of `patterns`.
+fn any_of(patterns: &[String], flags: &str) -> Regex {
+    // A test holds that every rule compiles; a rule set that did not would have to match everything.
+    compile(&format!("{flags}(?:{})", patterns.join("|")))
+        .unwrap_or_else(|_| Regex::new("").unwrap_or_else(|_| unreachable!("the empty pattern compiles")))
+}
+
+/// The words without which no rule can match: most texts have none, and then the rules are not even compiled.
+fn keywords() -> &'static Regex {
+    static COMPILED: OnceLock<Regex> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let words = lines().flat_map(|(_, words, _)| words.split(',').map(regex::escape));
+        any_of(&words.collect::<Vec<_>>(), "(?i)")
+    })
+}
+
 /// The rules, compiled at their first use.
 fn rules() -> &'static Rules {
     static COMPILED: OnceLock<Rules> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let mut list = Vec::new();
-        let mut keywords = Vec::new();
         let mut patterns = Vec::new();
-        for line in RULES
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.is_empty())
-        {
-            let mut fields = line.splitn(3, '\t');
-            let (Some(name), Some(words), Some(pattern)) = (fields.next(), fields.next(), fields.next())
-            else {
-                continue;
-            };
+        for (name, _, pattern) in lines() {
             let Ok(compiled) = compile(pattern) else { continue };
-            keywords.extend(words.split(',').map(regex::escape));
             patterns.push(format!("(?:{pattern})"));
             list.push(Rule {
                 name: name.trim_end_matches('?'),
@@ -307,12 +387,8 @@ fn rules() -> &'static Rules {
                 pattern: compiled,
             });
         }
-        // A test holds that every rule compiles; a rule set that did not would have to match everything.
-        let all = |patterns: &[String], flags: &str| compile(&format!("{flags}(?:{})", patterns.join("|")));
-        let fallback = || Regex::new("").unwrap_or_else(|_| unreachable!("the empty pattern compiles"));
         Rules {
-            keywords: all(&keywords, "(?i)").unwrap_or_else(|_| fallback()),
-            any: all(&patterns, "").unwrap_or_else(|_| fallback()),
+            any: any_of(&patterns, ""),
             list,
         }
     })

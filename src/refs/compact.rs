@@ -22,12 +22,12 @@ use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
 /// How long a pack stays once its objects are in another.
 const GRACE: Duration = Duration::from_secs(60);
 /// What doomed packs have in their `.keep` files instead of our own word.
-const DOOMED: &str = "git-khlone: doomed\n";
+pub(super) const DOOMED: &str = "git-khlone: doomed\n";
 
 /// Packs longer than this are not joined with others.
 const LARGE: u64 = 16 << 20;
 /// The file with the names of unkept packs that are ours to join.
-const REMAINDER: &str = "remainder";
+pub(super) const REMAINDER: &str = "remainder";
 
 /// Compacts our packs if there are more than `most`; returns whether it did.
 ///
@@ -118,7 +118,7 @@ fn sweep(pack_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(idx: &Path) -> io::Result<()> {
+pub(super) fn remove(idx: &Path) -> io::Result<()> {
     // The index first: without it the pack is invisible, and a pack without a `.keep` is git's to clean up.
     for extension in ["idx", "pack", "keep"] {
         match fs::remove_file(idx.with_extension(extension)) {
@@ -130,7 +130,7 @@ fn remove(idx: &Path) -> io::Result<()> {
 }
 
 /// The index files of the packs whose `.keep` file holds `word`.
-fn kept_packs(dir: &Path, word: &str) -> io::Result<Vec<PathBuf>> {
+pub(super) fn kept_packs(dir: &Path, word: &str) -> io::Result<Vec<PathBuf>> {
     let mut ours = Vec::new();
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ours),
@@ -150,7 +150,7 @@ fn kept_packs(dir: &Path, word: &str) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The objects of a pack, from its version 2 index.
-fn read_index(repo: &Repo, idx: &Path, into: &mut BTreeMap<Oid, Kind>) -> Result<(), LedgerError> {
+pub(super) fn read_index(repo: &Repo, idx: &Path, into: &mut BTreeMap<Oid, Kind>) -> Result<(), LedgerError> {
     const FANOUT: usize = 8;
     const IDS: usize = FANOUT + 256 * 4;
     let bytes = fs::read(idx)?;
@@ -184,7 +184,7 @@ fn read_index(repo: &Repo, idx: &Path, into: &mut BTreeMap<Oid, Kind>) -> Result
 }
 
 /// The objects of `inside` that our refs reach without leaving our packs.
-fn needed(repo: &Repo, inside: &BTreeMap<Oid, Kind>) -> Result<BTreeSet<Oid>, LedgerError> {
+pub(super) fn needed(repo: &Repo, inside: &BTreeMap<Oid, Kind>) -> Result<BTreeSet<Oid>, LedgerError> {
     let git = repo.git();
     let mut needed = BTreeSet::new();
     let mut todo = Vec::new();

@@ -12,6 +12,7 @@ mod names;
 mod notes;
 mod objects;
 mod pack;
+mod purge;
 mod repo;
 mod site;
 mod tag;
@@ -27,6 +28,7 @@ pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_r
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
+pub use purge::{Purged, every_object, purge, reached};
 pub use repo::{Head, Repo, RepoError};
 pub use site::{Site, SiteError, open_lock};
 pub use tag::TaskHead;

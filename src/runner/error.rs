@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use crate::{
     brain::BrainError,
     guard::{
-        commit::CommitError, gitdir::GitdirError, import::ImportError, redact::BadAllow,
+        commit::CommitError, gitdir::GitdirError, import::ImportError, redact::BadPattern,
         sandbox::SandboxError, tier::NoSandbox,
     },
     process::{ProcessError, RunDirError},
@@ -91,7 +91,7 @@ pub enum RunnerError {
     Setup(#[from] SetupError),
     /// `redact.allow` has a bad pattern.
     #[error(transparent)]
-    Redact(#[from] BadAllow),
+    Redact(#[from] BadPattern),
     /// No private folder for the control socket.
     #[error(transparent)]
     RunDir(#[from] RunDirError),

@@ -52,7 +52,7 @@ pub(super) fn finish(
     ended: &Ended,
     spool: &Spool,
 ) -> Result<Outcome, RunnerError> {
-    let home = come_home(run, claim, prepared, plan, ended)?;
+    let home = come_home(run, claim, prepared, plan, (ended, spool))?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let previous = Some(&prepared.before.snapshot.manifest);
     let after = shot(run, &prepared.checkout, home.head, previous, &mut pack)?;
@@ -99,14 +99,22 @@ fn come_home(
     claim: &Claim,
     prepared: &Prepared,
     plan: &Plan,
-    ended: &Ended,
+    (ended, spool): (&Ended, &Spool),
 ) -> Result<Home, RunnerError> {
     let (checkout, ground) = (&prepared.checkout, &prepared.ground);
     let act = claim.task().mode == Mode::Act;
-    let summary = Some(ended.verdict.answer.as_str()).filter(|_| plan.tells);
+    // It may become the subject of a commit.
+    let summary = plan.tells.then(|| spool.clean(ended.verdict.answer.as_bytes()));
     let mut left_out = Vec::new();
     if act && ended.stop != Some(Stop::Cancelled) {
-        left_out = auto_commit(run, claim, checkout, ground, &plan.confinement, summary)?;
+        left_out = auto_commit(
+            run,
+            claim,
+            checkout,
+            ground,
+            &plan.confinement,
+            summary.as_deref(),
+        )?;
     }
     let mut left = Left::default();
     if act {

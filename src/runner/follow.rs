@@ -88,6 +88,7 @@ pub(super) fn follow(
             for event in translator.finish(status.code()) {
                 spool.event(event)?;
             }
+            spool.settle()?;
             return Ok(Ended {
                 status,
                 verdict: translator.verdict(),

@@ -13,14 +13,15 @@ use crate::{
     brain::{self, Brain, Job, Launch, Session, Stdin, Total, Translator},
     config,
     guard::{
-        caches,
+        caches, credentials,
         environment::{Environment, Wanted},
         running::Running,
         sandbox::{Confinement, Network, Streams},
     },
     process::run_dir,
     refs::Crew,
-    task::{Mode, Task},
+    task::{Attempt, Mode, Task},
+    worktree::{checkout::Checkout, include},
 };
 
 /// The brain's `/tmp` in the attempt's folder: on disk, since what a build leaves there may be large.
@@ -37,6 +38,8 @@ pub(super) struct Plan {
     pub(super) translator: Translator,
     pub(super) session: Session,
     environment: Environment,
+    /// Variables that configuration names.
+    asked: Vec<String>,
     /// Whether its last message says what it did, rather than being what a script printed.
     pub(super) tells: bool,
 }
@@ -90,6 +93,7 @@ pub(super) fn plan(
         translator,
         session,
         environment,
+        asked: asked_for(run, task),
         tells: brain.capabilities().usage,
     })
 }
@@ -112,31 +116,30 @@ impl Plan {
     }
 
     /// The command line for the record.
-    pub(super) fn recorded_argv(&self) -> Vec<String> {
+    fn recorded_argv(&self) -> Vec<String> {
         self.argv
             .iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect()
     }
 
-    /// The names of what the brain got of the environment.
-    pub(super) fn env_names(&self) -> Vec<String> {
-        self.environment.passed.clone()
+    /// Writes down what the brain got of the environment and what it did not, by name.
+    pub(super) fn describe(&self, attempt: &mut Attempt) {
+        attempt.argv = self.recorded_argv();
+        attempt.env_names.clone_from(&self.environment.passed);
+        attempt.env_dropped.clone_from(&self.environment.dropped);
     }
 }
 
 impl Plan {
-    /// Values that the brain was given and that must not be kept: of variables that look like keys.
-    pub(super) fn secrets(&self) -> Vec<String> {
-        const MARKS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
-        let secret = |name: &OsStr| {
-            MARKS
-                .iter()
-                .any(|mark| name.to_string_lossy().to_uppercase().contains(mark))
-        };
-        let vars = self.environment.vars.iter().filter(|(name, _)| secret(name));
-        vars.map(|(_, value)| value.to_string_lossy().into_owned())
-            .collect()
+    /// Values that must not be kept, whatever their shape: of variables that the brain was given, of files that it got
+    /// copies of, of the user's own files of credentials.
+    pub(super) fn secrets(&self, run: &Run<'_>, checkout: &Checkout) -> Vec<String> {
+        let mut values = credentials::in_files(&run.home, &|name| std::env::var_os(name));
+        let copied = include::copied_paths(checkout);
+        values.extend(credentials::in_copies(&checkout.path, &copied));
+        values.extend(credentials::in_variables(&self.environment.vars, &self.asked));
+        values.into_iter().collect()
     }
 }
 
@@ -183,6 +186,13 @@ fn new_uuid() -> Result<String, RunnerError> {
     ))
 }
 
+/// The variables that configuration names, for all brains and for this one.
+fn asked_for(run: &Run<'_>, task: &Task) -> Vec<String> {
+    let own = run.config.brains.get(&task.brain).map(|settings| &settings.env);
+    let names = run.config.env.iter().chain(own.into_iter().flatten());
+    names.map(ToString::to_string).collect()
+}
+
 /// Everything that the brain, its setup and its commit may see and change.
 fn confine(
     run: &Run<'_>,
@@ -200,13 +210,7 @@ fn confine(
         read_only.extend(caches::prepare(&caches, &run.home)?);
         writable.push(caches.clone());
     }
-    let settings = run.config.brains.get(&task.brain);
-    let configured = run
-        .config
-        .env
-        .iter()
-        .chain(settings.into_iter().flat_map(|settings| &settings.env));
-    let configured: Vec<String> = configured.map(ToString::to_string).collect();
+    let configured = asked_for(run, task);
     let names = brain.env_names(&|name| std::env::var_os(name));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (id, clone) = (task.id.to_string(), task.clone.to_string());

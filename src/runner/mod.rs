@@ -122,7 +122,7 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
     let made = prepare::worktree(run, &task, member)?;
     let prepared = prepare::receipt(run, claim, made)?;
     let mut plan = launch::plan(run, claim, &prepared, member)?;
-    let redactor = Redactor::new(&plan.secrets(), &run.config.redact.allow)?;
+    let redactor = Redactor::new(&plan.secrets(run, &prepared.checkout), &run.config.redact.allow)?;
     let mut spool = Spool::open(&claim.dir, run.config.limits.transcript.as_u64(), redactor)?;
     if let Some(failed) = setup::run(run, &prepared, &plan, &mut spool)? {
         give_up(run, claim, Outcome::Setup, &failed)?;

@@ -43,7 +43,7 @@ pub(super) fn record(
             .map_err(illegal)?;
         describe(update.task, run, prepared, finished);
         if let Some(attempt) = update.task.attempts.last_mut() {
-            describe_attempt(attempt, run, plan, ended);
+            describe_attempt(attempt, run, (plan, spool), ended);
         }
         let verdict = &ended.verdict;
         update.task.usage = add_usage(update.task.usage.take(), verdict.usage.as_ref());
@@ -86,14 +86,14 @@ fn describe(task: &mut Task, run: &Run<'_>, prepared: &Prepared, finished: &Fini
     }
 }
 
-fn describe_attempt(attempt: &mut Attempt, run: &Run<'_>, plan: &Plan, ended: &Ended) {
+fn describe_attempt(attempt: &mut Attempt, run: &Run<'_>, (plan, spool): (&Plan, &Spool), ended: &Ended) {
     let verdict = &ended.verdict;
     attempt.session.clone_from(&verdict.session);
     attempt.ended = Some(crate::refs::now());
     attempt.exit = Some(exit_word(ended.status));
     attempt.tier = Some(run.tier().as_str().to_owned());
-    attempt.argv = plan.recorded_argv();
-    attempt.env_names = plan.env_names();
+    plan.describe(attempt);
+    attempt.redacted = spool.redacted();
     attempt.usage.clone_from(&verdict.usage);
     attempt.cost = verdict.cost;
     attempt.denials = verdict.denials;

@@ -4,6 +4,8 @@
 //! read by offset. Both are capped: the head and the tail of an endless stream are kept, and the cut is marked.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -13,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    brain::{Event, Record},
+    brain::{Event, Record, Role},
     guard::{cleaner::Cleaner, redact::Redactor},
 };
 
@@ -29,6 +31,16 @@ pub(super) struct Spool {
     events: Capped,
     seq: u64,
     redactor: Redactor,
+    open: Option<OpenMessage>,
+    redacted: RefCell<BTreeMap<String, u64>>,
+}
+
+/// A message that comes in pieces. A secret may lie across them, so they are cleaned as one stream, and what is not
+/// settled yet waits for the next piece.
+#[derive(Debug)]
+struct OpenMessage {
+    role: Role,
+    cleaner: Cleaner,
 }
 
 impl Spool {
@@ -42,6 +54,8 @@ impl Spool {
             events: open("events.jsonl")?,
             seq: 0,
             redactor,
+            open: None,
+            redacted: RefCell::default(),
         })
     }
 
@@ -55,8 +69,52 @@ impl Spool {
         self.stderr.write(bytes)
     }
 
-    /// Keeps an event, without terminal commands and secrets.
+    /// Keeps an event, without terminal commands and secrets. A piece of a message is kept once it is settled.
     pub(super) fn event(&mut self, event: Event) -> io::Result<()> {
+        let Event::Message {
+            role,
+            text,
+            delta: true,
+        } = event
+        else {
+            self.settle()?;
+            return self.keep(event);
+        };
+        if self.open.as_ref().is_some_and(|open| open.role != role) {
+            self.settle()?;
+        }
+        let open = self.open.get_or_insert_with(|| OpenMessage {
+            role,
+            cleaner: Cleaner::new(&self.redactor),
+        });
+        let text = open.cleaner.push(text.as_bytes());
+        self.piece(role, text)
+    }
+
+    /// Keeps what is still held back of a message in pieces: nothing continues it any more.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let (text, counts) = open.cleaner.finish();
+        self.count(counts);
+        self.piece(open.role, text)
+    }
+
+    /// `text` is clean.
+    fn piece(&mut self, role: Role, text: String) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let delta = true;
+        self.write(Event::Message { role, text, delta }, false)
+    }
+
+    fn keep(&mut self, event: Event) -> io::Result<()> {
+        self.write(event, true)
+    }
+
+    fn write(&mut self, event: Event, clean: bool) -> io::Result<()> {
         self.seq += 1;
         let time = jiff::Timestamp::now().as_millisecond();
         let mut record = serde_json::to_value(Record {
@@ -64,23 +122,48 @@ impl Spool {
             time,
             event,
         })?;
-        self.clean_value(&mut record);
+        if clean {
+            self.clean_value(&mut record);
+        }
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
         self.events.write(&line)
     }
 
+    /// How many secrets of which kind were taken out of what is kept.
+    pub(super) fn redacted(&self) -> BTreeMap<String, u64> {
+        self.redacted.borrow().clone()
+    }
+
     /// Text that is safe to keep and to show.
     pub(super) fn clean(&self, bytes: &[u8]) -> String {
+        self.clean_whole(bytes).0
+    }
+
+    fn clean_whole(&self, bytes: &[u8]) -> (String, BTreeMap<String, u64>) {
         let mut cleaner = Cleaner::new(&self.redactor);
         let mut text = cleaner.push(bytes);
-        text.push_str(&cleaner.finish().0);
+        let (rest, counts) = cleaner.finish();
+        text.push_str(&rest);
+        (text, counts)
+    }
+
+    fn clean_counted(&self, bytes: &[u8]) -> String {
+        let (text, counts) = self.clean_whole(bytes);
+        self.count(counts);
         text
+    }
+
+    fn count(&self, more: BTreeMap<String, u64>) {
+        let mut redacted = self.redacted.borrow_mut();
+        for (name, count) in more {
+            *redacted.entry(name).or_default() += count;
+        }
     }
 
     fn clean_value(&self, value: &mut Value) {
         match value {
-            Value::String(text) => *text = self.clean(text.as_bytes()),
+            Value::String(text) => *text = self.clean_counted(text.as_bytes()),
             Value::Array(items) => items.iter_mut().for_each(|item| self.clean_value(item)),
             Value::Object(fields) => fields.values_mut().for_each(|field| self.clean_value(field)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -99,7 +182,7 @@ impl Spool {
 
     /// What the brain wrote to stderr, safe to keep.
     pub(super) fn errors(&self) -> io::Result<String> {
-        Ok(self.clean(&self.stderr.read(CUT.as_bytes())?))
+        Ok(self.clean_counted(&self.stderr.read(CUT.as_bytes())?))
     }
 
     /// The attempt's folder.
@@ -173,17 +256,30 @@ impl Capped {
         let Some((turn, _)) = self.turn else {
             return Ok(all);
         };
+        all.truncate(all.len() - ragged(all.iter().rev()));
         all.extend_from_slice(cut);
         all.push(b'\n');
+        let mut tail = Vec::new();
         for turn in [1 - turn, turn] {
             match fs::read(self.tail(turn)) {
-                Ok(bytes) => all.extend(bytes),
+                Ok(bytes) => tail.extend(bytes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
+        all.extend_from_slice(&tail[ragged(tail.iter())..]);
         Ok(all)
     }
+}
+
+/// How much to leave out beside a cut, counted from it: half a secret would not be known for one. To the next end of
+/// line, or, where lines are endless, more than a secret is long.
+fn ragged<'a>(mut bytes: impl ExactSizeIterator<Item = &'a u8>) -> usize {
+    const LINE: usize = 64 << 10;
+    const SECRET: usize = 4 << 10;
+    let length = bytes.len();
+    let line = bytes.by_ref().take(LINE).position(|byte| *byte == b'\n');
+    line.unwrap_or(SECRET.min(length))
 }
 
 #[cfg(test)]

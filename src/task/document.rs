@@ -1,5 +1,7 @@
 //! `task.json` and its parts. Every document carries `format`; unknown fields survive a rewrite.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -80,6 +82,15 @@ pub struct Attempt {
     /// Names of the environment variables that the brain got.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_names: Vec<String>,
+    /// Names of the user's variables that it did not get.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_dropped: Vec<String>,
+    /// What it could reach of the network: `open` or `none`; absent where that was not looked after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// How many secrets of which kind were taken out of what is kept of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redacted: BTreeMap<String, u64>,
     /// Tokens of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

@@ -4,6 +4,7 @@
 use super::{CrewError, Pick, Place, crew::pick};
 use crate::{
     config::Config,
+    guard::redact::Redactor,
     refs::{Crew, Ledger, LedgerError, NewTask, Oid, Stored, StoredZone, Zone, clone_branch, now},
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
@@ -244,7 +245,8 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
     }
 }
 
-/// The first line that says something, at most 72 characters, without control characters.
+/// The first line that says something, at most 72 characters, without control characters and known secrets: it stands
+/// in lists, and may become the subject of a commit.
 fn title(prompt: &str) -> String {
     const WIDTH: usize = 72;
     let line = prompt
@@ -256,8 +258,9 @@ fn title(prompt: &str) -> String {
         .chars()
         .filter(|c| !c.is_control() && !is_invisible(*c))
         .collect();
+    let clean = Redactor::default().redact(&clean).0;
     if clean.chars().count() <= WIDTH {
-        return clean;
+        return clean.into_owned();
     }
     let cut: String = clean.chars().take(WIDTH - 1).collect();
     format!("{}…", cut.trim_end())
@@ -276,5 +279,7 @@ mod tests {
     fn titles_are_one_clean_line() {
         assert_eq!(title("\n  fix \u{1b}[31mit\u{202e}\nmore"), "fix [31mit");
         assert_eq!(title(&"x".repeat(100)).chars().count(), 72);
+        let key = format!("use AKIA{} for it", "ABCDEFGHIJKLMNOP");
+        assert_eq!(title(&key), "use [redacted:aws-access-key] for it");
     }
 }

@@ -9,6 +9,7 @@ pub mod landing;
 pub mod merge;
 pub mod open;
 pub mod prune;
+pub mod redaction;
 pub mod removal;
 pub mod repair;
 mod resolve;

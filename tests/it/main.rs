@@ -20,6 +20,7 @@ mod model_server;
 mod places;
 mod readme;
 mod scratch;
+mod secrets;
 mod stage;
 mod terminal;
 mod tools;

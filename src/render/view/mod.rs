@@ -6,6 +6,7 @@ mod doctor;
 mod fsck;
 mod landed;
 mod log;
+mod redacted;
 mod status;
 mod task;
 
@@ -16,6 +17,7 @@ pub use doctor::{BrainList, DoctorView, Finding};
 pub use fsck::FsckView;
 pub use landed::{LandedView, diff_stat};
 pub use log::{LogView, event_line, log_line};
+pub use redacted::RedactedView;
 pub use status::StatusView;
 pub use task::{TaskDetail, TaskLine, TaskList};
 

@@ -120,6 +120,11 @@ impl View for TaskDetail {
                 "attempt",
                 &format!("{} · exit {exit} · sandbox {tier}", attempt.n),
             );
+            let counts = attempt.redacted.iter();
+            let counts: Vec<_> = counts.map(|(name, count)| format!("{count} {name}")).collect();
+            if !counts.is_empty() {
+                line("redacted", &counts.join(" · "));
+            }
         }
         if let Some(usage) = &task.usage {
             let count = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());

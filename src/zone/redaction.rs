@@ -1,0 +1,222 @@
+//! `git khlone redact`: a secret that a task came across and that was stored is taken out again.
+//!
+//! The order: the task is written anew without it (documents, transcript, artifacts, snapshots), then the local spool,
+//! then what only pins of the task reach is let go, then the objects leave our packs. Killed anywhere, a second run
+//! finishes. Commits on anybody's branches are not rewritten: they are named, with everything else that is out of
+//! reach.
+
+mod documents;
+mod remains;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
+
+use super::hold::{HoldError, hold};
+use crate::{
+    guard::{beneath::Beneath, redact::Redactor},
+    process::ProcessError,
+    refs::{self, Kind, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
+    task::{Class, Explain, TaskId},
+};
+
+pub use remains::Remains;
+
+/// The secret among the objects of the repository, by id.
+type Tainted = BTreeMap<Oid, Kind>;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Redacted {
+    /// How many secrets of which kind were taken out.
+    pub taken: BTreeMap<String, u64>,
+    /// Files of the task, its snapshots and its spool that were written anew.
+    pub files: usize,
+    /// Objects that are gone from the repository.
+    pub objects: usize,
+    /// Pins of the task that were let go, since what only they reached held it.
+    pub pins: Vec<String>,
+    /// What still holds it.
+    pub remains: Vec<Remains>,
+}
+
+/// What kept us from it.
+#[derive(Debug, thiserror::Error)]
+pub enum RedactionError {
+    /// A task of the clone is under way.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
+    /// Someone wrote to the task meanwhile.
+    #[error("{0} has changed meanwhile")]
+    Changed(TaskId),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A pin refuses.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// git failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// git cannot read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// The disk refuses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Explain for RedactionError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Hold(error) => error.class(),
+            Self::Changed(_) => Class::Refused,
+            Self::Ledger(error) => error.class(),
+            Self::Ref(error) => error.class(),
+            Self::Process(error) => error.class(),
+            Self::Git(_) | Self::Io(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Hold(error) => error.hint(),
+            Self::Changed(id) => Some(format!("git khlone redact {id}")),
+            Self::Ledger(error) => error.hint(),
+            Self::Ref(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+            Self::Git(_) | Self::Io(_) => None,
+        }
+    }
+}
+
+/// Takes out of a task what `redactor` finds. No task of its clone may be under way.
+///
+/// # Errors
+/// [`RedactionError`]; what was done until then stays done.
+pub fn redact(ledger: &Ledger<'_>, id: &TaskId, redactor: &Redactor) -> Result<Redacted, RedactionError> {
+    let named = ledger.task(id)?.task;
+    let _held = hold(ledger.site(), &named.zone, &named.clone)?;
+    let stored = ledger.task(id)?;
+    let mut tainted = Tainted::new();
+    refs::every_object(ledger.repo(), |oid, kind, bytes| {
+        if redactor.redact_bytes(bytes).is_some() {
+            tainted.insert(oid, kind);
+        }
+    })?;
+    let mut done = Redacted::default();
+    rewrite(ledger, &stored, redactor, &tainted, &mut done)?;
+    let site = ledger.site();
+    spool(
+        &site.dir().join("attempts").join(id.as_str()),
+        redactor,
+        &mut done,
+    )?;
+    if !tainted.is_empty() {
+        done.pins = unpin(ledger, id, &tainted)?;
+        // The clone's own copy of what it committed; the next task gets another.
+        let gitdirs = site.dir().join("gitdirs");
+        if gitdirs.is_dir() {
+            Beneath::open(&gitdirs)?.remove(&format!("{}.{}", named.zone, named.clone))?;
+        }
+    }
+    let doomed: BTreeSet<Oid> = tainted.keys().copied().collect();
+    let purged = if doomed.is_empty() {
+        refs::Purged::default()
+    } else {
+        let kept = refs::reached(
+            ledger.repo(),
+            &doomed,
+            &["--all", "--reflog", "--indexed-objects"],
+        )?;
+        refs::purge(ledger.repo(), site, &doomed, &kept)?
+    };
+    done.objects = purged.gone;
+    done.remains = remains::look(ledger, &stored.task, redactor, &purged.left)?;
+    Ok(done)
+}
+
+/// Writes the task anew.
+fn rewrite(
+    ledger: &Ledger<'_>,
+    stored: &Stored,
+    redactor: &Redactor,
+    tainted: &Tainted,
+    done: &mut Redacted,
+) -> Result<(), RedactionError> {
+    let mut pack = Pack::begin(ledger.site())?;
+    let mut work = documents::Rewriter::new(ledger.repo(), redactor, tainted, &mut pack);
+    let changed = work.task(stored)?;
+    (done.taken, done.files) = (work.taken, work.files);
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let id = &stored.task.id;
+    ledger.update_with(&mut pack, id, "cli", |update: &mut Update<'_>| {
+        if *update.task != stored.task {
+            return Err(RedactionError::Changed(id.clone()));
+        }
+        changed.apply(update);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The local files of a task's attempts. Locks are left, and so are receipts, which hold hashes and no content.
+fn spool(folder: &Path, redactor: &Redactor, done: &mut Redacted) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if kind.is_dir() {
+            spool(&path, redactor, done)?;
+        } else if kind.is_file() && !name.ends_with(".lock") && !name.starts_with("receipt-") {
+            let Some((clean, counts)) = redactor.redact_bytes(&fs::read(&path)?) else {
+                continue;
+            };
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            io::Write::write_all(&mut file, &clean)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
+            done.files += 1;
+            for (name, count) in counts {
+                *done.taken.entry(name).or_default() += count;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of the task's pins whose own commits hold the secret; those of anybody's branches stay.
+fn unpin(ledger: &Ledger<'_>, id: &TaskId, tainted: &Tainted) -> Result<Vec<String>, RedactionError> {
+    let repo = ledger.repo();
+    let wanted: BTreeSet<Oid> = tainted.keys().copied().collect();
+    let mut gone = Vec::new();
+    let glob = format!("refs/khlone/pins/{id}/*");
+    let names: Vec<String> = repo
+        .git()
+        .references_glob(&glob)?
+        .names()
+        .filter_map(|name| name.ok().map(str::to_owned))
+        .collect();
+    for name in names {
+        let Some(target) = repo.ref_target(&name)? else {
+            continue;
+        };
+        let tip = target.to_string();
+        let alone = ["--branches", "--tags", "--remotes"];
+        let from: Vec<&str> = [tip.as_str(), "--not"].into_iter().chain(alone).collect();
+        if !refs::reached(repo, &wanted, &from)?.is_empty() {
+            refs::delete_ref(repo, &name, target)?;
+            gone.push(name);
+        }
+    }
+    Ok(gone)
+}
