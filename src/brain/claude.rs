@@ -17,6 +17,7 @@ use super::{
     },
     event::{Event, Role, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
+    provider::Provider,
     text::{INPUT, OUTPUT, framed, trouble},
     translate::{Translator, before},
 };
@@ -27,6 +28,13 @@ use crate::task::Mode;
 const LIMITED: u64 = 5;
 /// The tools that write files; an ask goes without.
 const WRITING_TOOLS: &str = "Edit,Write,NotebookEdit";
+
+/// What opens an account by itself, in its own order.
+const KEYS: [&str; 3] = [
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_API_KEY",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+];
 
 /// See the module.
 pub(super) struct Claude;
@@ -55,13 +63,23 @@ impl Brain for Claude {
         }
     }
 
+    fn provider(&self, _model: Option<&str>, vars: Vars<'_>) -> Option<Provider> {
+        let (name, keys): (_, &[&str]) = if vars("CLAUDE_CODE_USE_BEDROCK").is_some() {
+            (
+                "bedrock",
+                &["AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"],
+            )
+        } else if vars("CLAUDE_CODE_USE_VERTEX").is_some() {
+            ("vertex", &["ANTHROPIC_VERTEX_PROJECT_ID"])
+        } else {
+            ("anthropic", &KEYS)
+        };
+        let login = home(vars).map(|(folder, _)| folder).unwrap_or_default();
+        Some(Provider::of(vars, name, (keys, "ANTHROPIC_BASE_URL"), &login))
+    }
+
     fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
-        let keys = [
-            "ANTHROPIC_API_KEY",
-            "ANTHROPIC_AUTH_TOKEN",
-            "CLAUDE_CODE_OAUTH_TOKEN",
-        ];
-        if has_any(vars, &keys) {
+        if has_any(vars, &KEYS) {
             return SignedIn::Yes;
         }
         let elsewhere = [
@@ -224,9 +242,11 @@ impl Dialect for Conversation {
             ("user", _) => say(&line.message, Role::User, events),
             ("rate_limit_event", _) => {
                 if let Some(info) = line.rate_limit_info {
+                    // It also tells when a limit that is far away will be reset.
+                    let in_force = !info.status.as_str().starts_with("allowed");
                     events.push(Event::RateLimit {
                         message: info.status.0.into_owned(),
-                        until: info.resets_at,
+                        until: info.resets_at.filter(|_| in_force),
                     });
                 }
             }

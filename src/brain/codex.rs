@@ -16,6 +16,7 @@ use super::{
     },
     event::{Event, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
+    provider::Provider,
     text::{INPUT, OUTPUT, Text, clip, trouble},
     translate::{Translator, before, grown},
 };
@@ -46,6 +47,16 @@ impl Brain for Codex {
             install: "npm install -g @openai/codex",
             login: "codex login",
         }
+    }
+
+    fn provider(&self, _model: Option<&str>, vars: Vars<'_>) -> Option<Provider> {
+        let login = home(vars).unwrap_or_default();
+        let config = std::fs::read_to_string(login.join("config.toml")).unwrap_or_default();
+        let named = value_of(&config, "model_provider").unwrap_or_else(|| "openai".to_owned());
+        let own: Vec<String> = keys_named_in(&config).collect();
+        let mut keys: Vec<&str> = own.iter().map(String::as_str).collect();
+        keys.push("CODEX_API_KEY");
+        Some(Provider::of(vars, &named, (&keys, "OPENAI_BASE_URL"), &login))
     }
 
     fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
@@ -154,6 +165,16 @@ fn keys_named_in(config: &str) -> impl Iterator<Item = String> {
         let sound = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         (key.trim() == "env_key" && sound).then(|| name.to_owned())
     })
+}
+
+/// What a `key = "value"` line before the first table gives.
+fn value_of(config: &str, key: &str) -> Option<String> {
+    let top = config
+        .lines()
+        .take_while(|line| !line.trim_start().starts_with('['));
+    let mut pairs = top.filter_map(|line| line.split_once('='));
+    let value = pairs.find(|(name, _)| name.trim() == key)?.1.trim();
+    Some(value.trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
 }
 
 /// One line.

@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{event::Event, preflight::SignedIn, translate::Translator};
+use super::{event::Event, preflight::SignedIn, provider::Provider, translate::Translator};
 use crate::task::{Mode, Usage};
 
 /// Looks up a variable of the user's environment.
@@ -35,6 +35,9 @@ pub trait Brain: Sync {
 
     /// The variables it wants from the user's environment, by name; a trailing `*` stands for any ending.
     fn env_names(&self, vars: Vars<'_>) -> Vec<String>;
+
+    /// The account whose limits it runs into with `model` (else its own choice); `None` where there is none.
+    fn provider(&self, model: Option<&str>, vars: Vars<'_>) -> Option<Provider>;
 
     /// The prompt as it must be written down for it: where it would take the first word for a command of its
     /// own, that is prevented.

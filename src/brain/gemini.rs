@@ -14,6 +14,7 @@ use super::{
     },
     event::{Event, Role, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
+    provider::Provider,
     text::{INPUT, Input, OUTPUT, Text, clip, framed, trouble},
     translate::Translator,
 };
@@ -47,6 +48,19 @@ impl Brain for Gemini {
             install: "npm install -g @google/gemini-cli",
             login: "gemini",
         }
+    }
+
+    fn provider(&self, _model: Option<&str>, vars: Vars<'_>) -> Option<Provider> {
+        let keys = ["GEMINI_API_KEY", "GOOGLE_API_KEY"];
+        let login = vars("HOME")
+            .map(|home| PathBuf::from(home).join(".gemini"))
+            .unwrap_or_default();
+        Some(Provider::of(
+            vars,
+            "google",
+            (&keys, "GOOGLE_GEMINI_BASE_URL"),
+            &login,
+        ))
     }
 
     fn signed_in(&self, vars: Vars<'_>) -> SignedIn {

@@ -10,6 +10,8 @@ mod event;
 mod gemini;
 mod opencode;
 mod preflight;
+mod provider;
+mod reset;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ pub use contract::{
 };
 pub use event::{Event, Record, Role, Trouble, schema};
 pub use preflight::{Preflight, Readiness, SignedIn, State};
+pub use provider::Provider;
 pub use translate::{LINE, Translator};
 
 use std::path::PathBuf;

@@ -14,6 +14,7 @@ use super::{
     },
     event::{Event, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
+    provider::Provider,
     text::{INPUT, Input, OUTPUT, Text, clip, trouble},
     translate::Translator,
 };
@@ -71,6 +72,32 @@ impl Brain for Opencode {
             install: "npm install -g opencode-ai",
             login: "opencode auth login",
         }
+    }
+
+    fn provider(&self, model: Option<&str>, vars: Vars<'_>) -> Option<Provider> {
+        let files = settings(vars);
+        let texts: Vec<_> = files
+            .iter()
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect();
+        let set = || texts.iter().find_map(|text| model_in(text)).map(str::to_owned);
+        let model = model.map(str::to_owned).or_else(set).unwrap_or_default();
+        let name = model.split_once('/').map_or("opencode", |(provider, _)| provider);
+        let mut keys = vec![format!("{}_API_KEY", name.to_ascii_uppercase().replace('-', "_"))];
+        if name == "google" {
+            keys.extend(["GEMINI_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"].map(str::to_owned));
+        }
+        keys.extend(
+            texts
+                .iter()
+                .flat_map(|text| keys_named_in(text))
+                .map(str::to_owned),
+        );
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let login = data_home(vars)
+            .map(|data| data.join("opencode"))
+            .unwrap_or_default();
+        Some(Provider::of(vars, name, (&keys, ""), &login))
     }
 
     fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
@@ -205,6 +232,12 @@ fn settings(vars: Vars<'_>) -> Vec<PathBuf> {
         .collect();
     files.extend(vars("OPENCODE_CONFIG").map(PathBuf::from));
     files
+}
+
+/// The model that settings name: the value after `"model":`.
+fn model_in(settings: &str) -> Option<&str> {
+    let value = settings.split_once("\"model\"")?.1.split_once(':')?.1;
+    value.trim_start().strip_prefix('"')?.split('"').next()
 }
 
 /// The names in `{env:NAME}`.

@@ -8,6 +8,7 @@ use super::{
     contract::{Account, Brain, Capabilities, Dialect, Job, Launch, Session, ToolStart, Vars},
     event::{Event, Role},
     preflight::SignedIn,
+    provider::Provider,
     translate::Translator,
 };
 
@@ -44,6 +45,10 @@ impl Brain for Shell {
 
     fn env_names(&self, _vars: Vars<'_>) -> Vec<String> {
         Vec::new()
+    }
+
+    fn provider(&self, _model: Option<&str>, _vars: Vars<'_>) -> Option<Provider> {
+        None
     }
 
     fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {

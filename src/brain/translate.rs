@@ -7,9 +7,10 @@
 use super::{
     contract::{Dialect, Session, Total, Verdict},
     event::{Event, Role, Trouble},
+    reset::reset,
     text::{self, ANSWER, OUTPUT},
 };
-use crate::task::Usage;
+use crate::{refs::now, task::Usage};
 
 /// The longest line that is looked at; the rest of a longer one is dropped here, not in the raw log.
 pub const LINE: usize = 10 << 20;
@@ -288,7 +289,8 @@ impl Tally {
                 fatal,
                 until,
             } => {
-                v.limited_until = until.or(v.limited_until);
+                let said = || reset(message, now()).filter(|_| *kind == Trouble::Limit);
+                v.limited_until = until.or_else(said).or(v.limited_until);
                 if *fatal {
                     self.hopeless.get_or_insert(*kind);
                     v.auth_failed |= *kind == Trouble::Auth;

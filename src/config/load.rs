@@ -1,8 +1,8 @@
 //! Reading the two files and laying one over the other.
 //!
 //! A key that is set in `khlone.yml` counts over the user's, the user's over the default; mappings are merged key
-//! by key, lists are replaced. Two rules protect the user from the repository: `redact` is the user's alone, and
-//! `sandbox` the user's where the user set it. What else widens the reach of a brain or
+//! by key, lists are replaced. Two rules protect the user from the repository: `redact` and `providers` are the user's
+//! alone, and `sandbox` is the user's where the user set it. What else widens the reach of a brain or
 //! runs something is listed in [`Loaded::asks`], for the caller to refuse unless that content is trusted.
 
 use std::path::Path;
@@ -20,7 +20,7 @@ pub const FILE_NAME: &str = "khlone.yml";
 /// A config file larger than this is some other file.
 const MAX_FILE: usize = 1 << 20;
 /// Keys that a repository cannot set.
-const USER_ONLY: [&str; 1] = ["redact"];
+const USER_ONLY: [&str; 2] = ["providers", "redact"];
 
 /// A config file's content and the name to use in errors.
 #[derive(Debug, Clone, Copy)]

@@ -42,6 +42,10 @@ pub struct Config {
     pub branch: Branch,
     /// How much of everything.
     pub limits: Limits,
+    /// How much each provider of models is asked at once, by its name (`anthropic`, `openai`, or the host of a base
+    /// URL). Counts for all repositories of this machine. Only in the user's config.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, ProviderLimits>,
     /// What is never taken for a secret. Only in the user's config.
     pub redact: Redact,
 }
@@ -147,6 +151,18 @@ pub struct Branch {
     pub prefix: BranchPrefix,
 }
 
+/// How much a provider is asked at once, for each key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderLimits {
+    /// Tasks under way at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<NonZeroU32>,
+    /// Tasks started within any minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<NonZeroU32>,
+}
+
 /// What is never taken for a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -168,6 +184,8 @@ pub struct Limits {
     pub running: Option<NonZeroU32>,
     /// Watchers of a clone.
     pub watchers: NonZeroU32,
+    /// The longest answer or summary that is kept whole, up to 1MiB.
+    pub artifact: Size,
     /// The longest transcript that is kept whole.
     pub transcript: Size,
     /// The largest file that a snapshot holds; of a larger one, hash and size.
@@ -180,6 +198,10 @@ pub struct Limits {
     pub silence: Span,
     /// How long the daemon stays without work.
     pub idle: Span,
+    /// How long a finished task is kept. Work that has not landed is kept for ever.
+    pub keep_for: Span,
+    /// How many finished tasks of a zone are kept, the newest. Work that has not landed is kept besides.
+    pub keep: NonZeroU32,
 }
 
 const fn count(n: u32) -> NonZeroU32 {
@@ -196,12 +218,15 @@ impl Default for Limits {
             clones: count(8),
             running: None,
             watchers: count(32),
+            artifact: Size::mib(1),
             transcript: Size::mib(16),
             blob: Size::mib(50),
             attempts: count(3),
             task: Span::secs(2 * 3600),
             silence: Span::secs(10 * 60),
             idle: Span::secs(30 * 60),
+            keep_for: Span::secs(30 * 86_400),
+            keep: count(200),
         }
     }
 }

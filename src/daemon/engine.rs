@@ -3,25 +3,24 @@
 //! Reasons are a wake, an ended runner, a changed ref, a time that was waited for, and a coarse tick for whatever
 //! was missed. Nothing is remembered that the next daemon could not find out.
 
-use std::{
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Code, RpcError,
-    machine::Machine,
+    machine::{Bounds, Machine},
     plan::{Decision, Known, Plan, Situation, plan},
+    providers::{Rates, Room},
     ref_watch::RefWatch,
     runners::{Exit, Runners},
     shared::{Shared, Table},
     store::{Step, Store},
 };
-use crate::task::{BrainName, Event, Outcome, TaskId};
+use crate::{
+    brain::Provider,
+    task::{Event, Outcome, Status, TaskId},
+};
 
 /// A look at the ledger is never further away than this.
 const TICK: Duration = Duration::from_secs(30);
@@ -41,6 +40,10 @@ pub(crate) struct Engine {
     pub(crate) idle: Option<Duration>,
     /// Whether a task waits for a place on the machine.
     pub(crate) crowded: bool,
+    /// What the user lets us ask of providers.
+    pub(crate) rates: Rates,
+    /// Seconds since the epoch: resets are told by the wall clock.
+    pub(crate) clock: fn() -> i64,
 }
 
 /// What a round left to wait for.
@@ -103,11 +106,12 @@ impl Engine {
         }
     }
 
-    async fn scan(&self) -> Result<Vec<Known>, RpcError> {
+    async fn scan(&mut self) -> Result<Vec<Known>, RpcError> {
         let look = |store: &mut dyn Store| (store.limits(), store.scan());
         let (limits, tasks) = self.shared.keeper.with(look).await?;
-        if let Some(limits) = limits {
-            self.shared.limits.set(limits);
+        if let Some(in_force) = limits {
+            self.shared.limits.set(in_force.limits);
+            self.rates = in_force.rates;
         }
         tasks
     }
@@ -138,8 +142,8 @@ impl Engine {
                 Situation {
                     held: &held,
                     resting: &resting,
-                    limited: &self.limited(&tasks),
-                    now: now(),
+                    rooms: &self.rooms(&tasks),
+                    now: (self.clock)(),
                 },
             );
             let moved = self.follow(&plan, &tasks).await;
@@ -155,28 +159,23 @@ impl Engine {
     /// Does what the plan says; gives whether the ledger is another one now.
     async fn follow(&mut self, plan: &Plan, tasks: &[Known]) -> bool {
         let mut moved = false;
-        self.crowded = false;
+        self.crowded = plan.crowded;
         for decision in &plan.decisions {
             moved |= match decision {
                 Decision::Start(task) => {
-                    let most = self.shared.limits.get().plan.running;
+                    let bounds = Bounds {
+                        most: self.shared.limits.get().plan.running,
+                        rates: &self.rates,
+                        now: (self.clock)(),
+                    };
                     if let Some(known) = find(tasks, task) {
-                        self.crowded |= !self.runners.start(known, most);
+                        self.crowded |= !self.runners.start(known, bounds);
                     }
                     false
                 }
                 Decision::Examine(task) => self.examine(task, tasks).await,
-                Decision::Park { task, until } => {
-                    let reason = "its brain's provider is at its limit";
-                    self.apply(
-                        task,
-                        Step {
-                            until: Some(*until),
-                            ..Step::of(Event::Park, reason)
-                        },
-                    )
-                    .await
-                }
+                Decision::Park { task, until } => self.park(task, *until, tasks).await,
+                Decision::BackOff(task) => self.back_off(task, tasks).await,
                 Decision::Unpark(task) => {
                     self.apply(task, Step::of(Event::Unpark, "its time has come"))
                         .await
@@ -186,7 +185,8 @@ impl Engine {
                     self.apply(task, Step::of(Event::Skip, &reason)).await
                 }
                 Decision::GiveUp(task) => {
-                    let reason = format!("died in {} attempts", self.shared.limits.get().plan.attempts);
+                    let most = self.shared.limits.get().plan.attempts;
+                    let reason = format!("died in {most} attempts, the limit (limits.attempts)");
                     self.apply(task, Step::crash(&reason)).await
                 }
             };
@@ -253,33 +253,72 @@ impl Engine {
         }
     }
 
-    /// The brains whose providers are at their limit: what other sites found out, and what our own parked tasks
-    /// say, which other sites learn thereby.
-    fn limited(&self, tasks: &[Known]) -> BTreeMap<BrainName, i64> {
+    /// What may be asked of the providers of our tasks. What our parked tasks say of them, other sites learn here.
+    fn rooms(&self, tasks: &[Known]) -> BTreeMap<Provider, Room> {
         let Some(machine) = &self.machine else {
             return BTreeMap::new();
         };
-        let now = now();
-        let mut limited = machine.parked(now).unwrap_or_default();
-        for known in tasks
-            .iter()
-            .filter(|known| known.ours && known.outcome == Some(Outcome::Limited))
-        {
-            let (Some(brain), Some(until)) = (&known.brain, known.parked_until) else {
-                continue;
-            };
-            if until > now && limited.get(brain).is_none_or(|told| *told < until) {
-                limited.insert(brain.clone(), until);
-                if let Err(error) = machine.park(brain, until) {
-                    tracing::warn!(%brain, %error, "other sites are not told of the limit");
+        let now = (self.clock)();
+        let ours = tasks.iter().filter(|known| known.ours && !known.status.is_over());
+        let wanted = ours.filter_map(|known| known.provider.as_ref()).collect();
+        let bounds = Bounds {
+            most: 0,
+            rates: &self.rates,
+            now,
+        };
+        let mut rooms = machine.rooms(&wanted, bounds).unwrap_or_default();
+        for known in tasks.iter().filter(|known| is_limited(known)) {
+            let until = known.parked_until.filter(|until| *until > now);
+            let room = known
+                .provider
+                .as_ref()
+                .and_then(|provider| rooms.get_mut(provider));
+            if let (Some(provider), Some(room)) = (&known.provider, room)
+                && room.parked_until < until
+            {
+                room.parked_until = until;
+                if let Err(error) = until.map_or(Ok(()), |until| machine.park(provider, until)) {
+                    tracing::warn!(%provider, %error, "other sites are not told of the limit");
                 }
             }
         }
-        limited
+        rooms
+    }
+
+    async fn park(&self, task: &TaskId, until: i64, tasks: &[Known]) -> bool {
+        let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
+        let name = provider.map_or("its provider", Provider::name);
+        let step = Step {
+            until: Some(until),
+            outcome: Some(Outcome::Limited),
+            ..Step::of(Event::Park, &format!("{name} is at its limit"))
+        };
+        self.apply(task, step).await
+    }
+
+    async fn back_off(&self, task: &TaskId, tasks: &[Known]) -> bool {
+        let now = (self.clock)();
+        let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
+        let told = provider
+            .zip(self.machine.as_ref())
+            .map(|(provider, machine)| machine.back_off(provider, now));
+        let until = match told {
+            Some(Ok(until)) => until,
+            // Alone with it.
+            Some(Err(_)) | None => now + 60,
+        };
+        let id = task.clone();
+        tracing::info!(%task, until, "backs off");
+        let done = self
+            .shared
+            .keeper
+            .with(move |store| store.park_until(&id, until))
+            .await;
+        done.and_then(|done| done).is_ok()
     }
 
     fn next_look(&self, plan: &Plan) -> Instant {
-        let now_wall = now();
+        let now_wall = (self.clock)();
         let parked = plan.next.map(|until| {
             Instant::now() + Duration::from_secs(u64::try_from(until - now_wall).unwrap_or(0).max(1))
         });
@@ -311,8 +350,7 @@ fn find<'a>(tasks: &'a [Known], id: &TaskId) -> Option<&'a Known> {
     tasks.iter().find(|known| known.id == *id)
 }
 
-/// Seconds since the epoch.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+/// A parked task of ours that ran into a limit itself, or waits for one.
+fn is_limited(known: &Known) -> bool {
+    known.ours && known.status == Status::Parked && known.outcome == Some(Outcome::Limited)
 }

@@ -1,6 +1,7 @@
 //! The daemon's view of the real ledger.
 
 use std::{
+    collections::HashMap,
     fs::File,
     path::{Path, PathBuf},
 };
@@ -11,15 +12,16 @@ use serde_json::{Value, json};
 use super::{
     Code, RpcError,
     plan::Known,
-    settings::{Limits, Settings},
+    settings::{InForce, Settings},
     store::{Step, Store},
 };
 use crate::{
+    brain::{self, Provider},
     config::{HomeError, Paths},
     process::machine_id,
     refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
     runner,
-    task::{Event, Explain, FORMAT, Outcome, Status, Task, TaskId},
+    task::{BrainName, Event, Explain, FORMAT, Outcome, Status, Task, TaskId},
 };
 
 /// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is
@@ -35,6 +37,8 @@ pub(crate) struct LedgerStore {
     repo: Repo,
     site: Site,
     settings: Settings,
+    /// The accounts that brains use, as found at this look: finding out reads files.
+    accounts: HashMap<(BrainName, Option<String>), Option<Provider>>,
 }
 
 /// Why the ledger cannot be opened.
@@ -77,17 +81,23 @@ impl LedgerStore {
         let repo = Repo::open(common)?;
         let site = Site::open(&repo, &machine_id())?;
         let settings = Settings::new(paths, repo.main_work_dir().as_deref());
-        Ok(Self { repo, site, settings })
+        Ok(Self {
+            repo,
+            site,
+            settings,
+            accounts: HashMap::new(),
+        })
     }
 
     fn ledger(&self) -> Ledger<'_> {
         Ledger::new(&self.repo, &self.site)
     }
 
-    fn know(&self, head: TaskHead) -> Result<Known, LedgerError> {
+    fn know(&mut self, head: TaskHead) -> Result<Known, LedgerError> {
         let ours = head.site_uuid == self.site.owner().site_uuid;
         if ours && !head.status.is_over() {
-            return Ok(self.know_task(&self.ledger().task(&head.id)?.task));
+            let stored = self.ledger().task(&head.id)?;
+            return Ok(self.know_task(&stored.task));
         }
         // What is over, or another's, needs no more than its head.
         Ok(Known {
@@ -96,33 +106,49 @@ impl LedgerStore {
             outcome: head.outcome,
             zone: head.zone,
             clone: head.clone,
-            brain: None,
+            provider: None,
             priority: head.priority,
             seq: head.seq,
             after: Vec::new(),
             parked_until: None,
             attempts: 0,
+            died: 0,
             generation: 0,
             ours,
         })
     }
 
-    fn know_task(&self, task: &Task) -> Known {
+    fn know_task(&mut self, task: &Task) -> Known {
         Known {
             id: task.id.clone(),
             status: task.status,
             outcome: task.outcome,
             zone: task.zone.clone(),
             clone: task.clone.clone(),
-            brain: Some(task.brain.clone()),
+            provider: self.account(&task.brain, task.model.as_deref()),
             priority: task.priority,
             seq: task.seq,
             after: task.after.clone(),
             parked_until: task.parked_until,
-            attempts: u32::try_from(task.attempts.len()).unwrap_or(u32::MAX),
+            attempts: count(task.attempts.len()),
+            died: count(
+                task.attempts
+                    .iter()
+                    .filter(|attempt| attempt.ended.is_none())
+                    .count(),
+            ),
             generation: task.generation,
             ours: task.owner == *self.site.owner(),
         }
+    }
+
+    fn account(&mut self, brain: &BrainName, model: Option<&str>) -> Option<Provider> {
+        let key = (brain.clone(), model.map(str::to_owned));
+        let look = || {
+            let vars = |name: &str| std::env::var_os(name);
+            brain::find(brain).ok()?.provider(model, &vars)
+        };
+        self.accounts.entry(key).or_insert_with(look).clone()
     }
 
     fn lock_paths(&self, known: &Known) -> impl Iterator<Item = PathBuf> {
@@ -133,6 +159,7 @@ impl LedgerStore {
 
 impl Store for LedgerStore {
     fn scan(&mut self) -> Result<Vec<Known>, RpcError> {
+        self.accounts.clear();
         let heads = self.ledger().heads()?;
         let mut tasks = Vec::with_capacity(heads.len());
         for head in heads {
@@ -146,7 +173,7 @@ impl Store for LedgerStore {
         Ok(tasks)
     }
 
-    fn limits(&mut self) -> Option<Limits> {
+    fn limits(&mut self) -> Option<InForce> {
         self.settings.reload()
     }
 
@@ -218,7 +245,22 @@ impl Store for LedgerStore {
                     update.task.outcome = Some(outcome);
                     update.task.reasons = vec![step.reason.clone()];
                 }
+                if step.event == Event::Unpark {
+                    update.task.outcome = None;
+                    update.task.reasons.clear();
+                }
                 update.task.parked_until = step.until;
+                Ok(())
+            })?;
+        Ok(())
+    }
+
+    fn park_until(&mut self, id: &TaskId, until: i64) -> Result<(), RpcError> {
+        self.ledger()
+            .update(id, BY, |update| -> Result<(), LedgerError> {
+                if update.task.status == Status::Parked {
+                    update.task.parked_until = Some(until);
+                }
                 Ok(())
             })?;
         Ok(())
@@ -227,6 +269,10 @@ impl Store for LedgerStore {
     fn is_attempt_held(&mut self, known: &Known) -> bool {
         self.lock_paths(known).any(|path| is_held(&path))
     }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn list_line(head: &TaskHead) -> Value {

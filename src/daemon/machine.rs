@@ -5,7 +5,7 @@
 //! the folder loses no task; at worst a few more run at once, or ask a provider too early.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -15,9 +15,11 @@ use std::{
 use fs4::FileExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::providers::{Providers, Rates, Room};
 use crate::{
+    brain::Provider,
     process::ProcessId,
-    task::{BrainName, FORMAT, TaskId, parse_versioned},
+    task::{FORMAT, TaskId, parse_versioned},
 };
 
 /// The machine's shared limits.
@@ -39,14 +41,28 @@ struct Lease {
     process: ProcessId,
     site: PathBuf,
     task: TaskId,
+    /// Whose limits it counts against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provider: Option<Provider>,
 }
 
-/// `providers.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Providers {
-    format: u32,
-    /// Until when a brain's provider is left alone, seconds since the epoch.
-    parked: BTreeMap<BrainName, i64>,
+/// Who wants a place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) site: &'a Path,
+    pub(crate) task: &'a TaskId,
+    pub(crate) provider: Option<&'a Provider>,
+}
+
+/// How many places there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds<'a> {
+    /// On the machine.
+    pub(crate) most: usize,
+    /// At each provider.
+    pub(crate) rates: &'a Rates,
+    /// Seconds since the epoch.
+    pub(crate) now: i64,
 }
 
 impl Machine {
@@ -57,57 +73,83 @@ impl Machine {
         Ok(Self { dir })
     }
 
-    /// Starts a process in one of `most` places: `start` gives it and its pid. `None` if all are taken.
+    /// Starts a process in a place of its own: `start` gives it and its pid. `None` if all places are taken, on the
+    /// machine or at the provider.
     pub(crate) fn start<T>(
         &self,
-        most: usize,
-        (site, task): (&Path, &TaskId),
+        wish: Wish<'_>,
+        bounds: Bounds<'_>,
         start: impl FnOnce() -> io::Result<(T, u32)>,
     ) -> io::Result<Option<T>> {
         let _lock = self.lock()?;
-        let mut places = self.read("running.json")?.unwrap_or(Places {
-            format: FORMAT,
-            leases: Vec::new(),
-        });
-        places.leases.retain(|lease| lease.process.is_alive());
-        if places.leases.len() >= most {
+        let (mut places, mut providers) = (self.places()?, self.providers()?);
+        if places.leases.len() >= bounds.most {
             return Ok(None);
+        }
+        if let Some(provider) = wish.provider {
+            let room = places.room(&providers, provider, bounds);
+            if room.starts == 0 || room.parked_until.is_some() {
+                return Ok(None);
+            }
         }
         let (started, pid) = start()?;
         // One that is gone already needs no place.
         if let Ok(process) = ProcessId::of(pid) {
             places.leases.push(Lease {
                 process,
-                site: site.to_owned(),
-                task: task.clone(),
+                site: wish.site.to_owned(),
+                task: wish.task.clone(),
+                provider: wish.provider.cloned(),
             });
         }
         self.write("running.json", &places)?;
+        if let Some(provider) = wish.provider {
+            providers.started(provider, bounds.now);
+            self.write("providers.json", &providers)?;
+        }
         Ok(Some(started))
     }
 
-    /// Leaves the provider of `brain` alone until `until`; an earlier end never shortens a later one.
-    pub(crate) fn park(&self, brain: &BrainName, until: i64) -> io::Result<()> {
+    /// What may be asked of each of `wanted` now.
+    pub(crate) fn rooms(
+        &self,
+        wanted: &BTreeSet<&Provider>,
+        bounds: Bounds<'_>,
+    ) -> io::Result<BTreeMap<Provider, Room>> {
+        let (places, providers) = (self.places()?, self.providers()?);
+        let room = |provider: &&Provider| ((*provider).clone(), places.room(&providers, provider, bounds));
+        Ok(wanted.iter().map(room).collect())
+    }
+
+    /// Leaves `provider` alone until `until`; an earlier end never shortens a later one.
+    pub(crate) fn park(&self, provider: &Provider, until: i64) -> io::Result<()> {
         let _lock = self.lock()?;
         let mut providers = self.providers()?;
-        let entry = providers.parked.entry(brain.clone()).or_insert(until);
-        *entry = until.max(*entry);
+        providers.park(provider, until);
         self.write("providers.json", &providers)
     }
 
-    /// The brains whose providers are to be left alone at `now`, and until when.
-    pub(crate) fn parked(&self, now: i64) -> io::Result<BTreeMap<BrainName, i64>> {
-        let mut parked = self.providers()?.parked;
-        parked.retain(|_, until| *until > now);
-        Ok(parked)
+    /// An attempt ran into a limit of `provider` of which nobody said when it ends: gives until when to wait.
+    pub(crate) fn back_off(&self, provider: &Provider, now: i64) -> io::Result<i64> {
+        let _lock = self.lock()?;
+        let mut providers = self.providers()?;
+        let until = providers.back_off(provider, now);
+        self.write("providers.json", &providers)?;
+        Ok(until)
+    }
+
+    /// The places of the living.
+    fn places(&self) -> io::Result<Places> {
+        let mut places = self.read("running.json")?.unwrap_or(Places {
+            format: FORMAT,
+            leases: Vec::new(),
+        });
+        places.leases.retain(|lease| lease.process.is_alive());
+        Ok(places)
     }
 
     fn providers(&self) -> io::Result<Providers> {
-        let none = Providers {
-            format: FORMAT,
-            parked: BTreeMap::new(),
-        };
-        Ok(self.read("providers.json")?.unwrap_or(none))
+        Ok(self.read("providers.json")?.unwrap_or_default())
     }
 
     fn lock(&self) -> io::Result<File> {
@@ -145,12 +187,21 @@ impl Machine {
     }
 }
 
+impl Places {
+    fn room(&self, providers: &Providers, provider: &Provider, bounds: Bounds<'_>) -> Room {
+        let ours = |lease: &&Lease| lease.provider.as_ref() == Some(provider);
+        let running = self.leases.iter().filter(ours).count();
+        let limits = bounds.rates.get(provider.name()).copied().unwrap_or_default();
+        providers.room(provider, limits, (running, bounds.now))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::process::Child;
+    use std::{num::NonZeroU32, process::Child};
 
     use super::*;
-    use crate::process::Cmd;
+    use crate::{config::ProviderLimits, process::Cmd};
 
     fn machine() -> (tempfile::TempDir, Machine) {
         let dir = tempfile::tempdir().unwrap();
@@ -159,13 +210,37 @@ mod tests {
     }
 
     fn sleeper(machine: &Machine, most: usize) -> Option<Child> {
+        sleeper_at(machine, most, None, &Rates::new())
+    }
+
+    fn sleeper_at(
+        machine: &Machine,
+        most: usize,
+        provider: Option<&Provider>,
+        rates: &Rates,
+    ) -> Option<Child> {
         let task = TaskId::from_entropy(1);
         let start = || {
             let child = Cmd::new("sleep").arg("60").into_inner().spawn()?;
             let pid = child.id();
             Ok((child, pid))
         };
-        machine.start(most, (Path::new("/site"), &task), start).unwrap()
+        let wish = Wish {
+            site: Path::new("/site"),
+            task: &task,
+            provider,
+        };
+        let bounds = Bounds {
+            most,
+            rates,
+            now: 1000,
+        };
+        machine.start(wish, bounds, start).unwrap()
+    }
+
+    fn end(child: &mut Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]
@@ -174,25 +249,54 @@ mod tests {
         let mut first = sleeper(&machine, 2).unwrap();
         let mut second = sleeper(&machine, 2).unwrap();
         assert!(sleeper(&machine, 2).is_none());
-        first.kill().unwrap();
-        first.wait().unwrap();
+        end(&mut first);
         let mut third = sleeper(&machine, 2).unwrap();
         assert!(sleeper(&machine, 2).is_none());
-        for child in [&mut second, &mut third] {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        end(&mut second);
+        end(&mut third);
     }
 
     #[test]
-    fn providers_stay_parked_until_the_latest_reset() {
+    fn a_providers_places_are_counted_over_sites_and_freed_by_a_kill() {
         let (dir, machine) = machine();
-        let codex: BrainName = "codex".parse().unwrap();
-        machine.park(&codex, 100).unwrap();
-        machine.park(&codex, 50).unwrap();
+        let openai: Provider = serde_json::from_str("\"openai/0123\"").unwrap();
+        let limits = ProviderLimits {
+            max_concurrent: NonZeroU32::new(1),
+            per_minute: None,
+        };
+        let rates = Rates::from([("openai".to_owned(), limits)]);
+        let mut first = sleeper_at(&machine, 9, Some(&openai), &rates).unwrap();
+        // Another daemon of the same user.
+        let other = Machine::new(dir.path()).unwrap();
+        assert!(sleeper_at(&other, 9, Some(&openai), &rates).is_none());
+        let mut without = sleeper_at(&other, 9, None, &rates).unwrap();
+        end(&mut first);
+        let mut second = sleeper_at(&other, 9, Some(&openai), &rates).unwrap();
+        end(&mut second);
+        end(&mut without);
+        let text = fs::read_to_string(dir.path().join("limits/providers.json")).unwrap();
+        assert!(text.starts_with("{\"format\":1,"), "{text}");
+    }
+
+    #[test]
+    fn a_parked_provider_starts_nothing_of_any_daemon_until_its_reset() {
+        let (dir, machine) = machine();
+        let openai: Provider = serde_json::from_str("\"openai/0123\"").unwrap();
+        let rates = Rates::new();
+        machine.park(&openai, 1001).unwrap();
         let again = Machine::new(dir.path()).unwrap();
-        assert_eq!(again.parked(99).unwrap().get(&codex), Some(&100));
-        assert!(again.parked(100).unwrap().is_empty());
+        assert!(sleeper_at(&again, 9, Some(&openai), &rates).is_none());
+        let at = |now| {
+            let bounds = Bounds {
+                most: 9,
+                rates: &rates,
+                now,
+            };
+            again.rooms(&BTreeSet::from([&openai]), bounds).unwrap()[&openai].parked_until
+        };
+        assert_eq!((at(1000), at(1001)), (Some(1001), None));
+        let until = again.back_off(&openai, 2000).unwrap();
+        assert_eq!(machine.back_off(&openai, 2001).unwrap(), until);
     }
 
     #[test]
@@ -201,7 +305,6 @@ mod tests {
         fs::write(machine.dir.join("running.json"), b"{\"format\":1,").unwrap();
         let mut child = sleeper(&machine, 1).unwrap();
         assert!(sleeper(&machine, 1).is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        end(&mut child);
     }
 }

@@ -22,6 +22,7 @@ mod methods;
 mod place;
 mod plan;
 mod protocol;
+mod providers;
 mod ref_watch;
 mod run;
 mod runners;

@@ -4,12 +4,17 @@
 //! - A clone does one task at a time, in the order of priority, then arrival. A died attempt goes on first. What
 //!   is parked keeps its place; what waits for another task (`after`) lets others pass, or two clones' queues
 //!   could wait for each other for ever.
-//! - A task of a brain whose provider is at its limit is parked until the reset instead of being started.
+//! - A task whose provider is at its limit is parked until the reset instead of being started. One that the user's
+//!   own limits of a provider hold back waits in the queue, and tasks of other providers pass it.
 //! - Clones run side by side up to the limit; what does not fit waits for the next round.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::task::{BrainName, CloneName, Outcome, Status, TaskId, ZoneId};
+use super::providers::Room;
+use crate::{
+    brain::Provider,
+    task::{CloneName, Outcome, Status, TaskId, ZoneId},
+};
 
 /// What scheduling needs to know of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +24,16 @@ pub(crate) struct Known {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) zone: ZoneId,
     pub(crate) clone: CloneName,
-    pub(crate) brain: Option<BrainName>,
+    /// Whose limits it runs into; known while it is not over.
+    pub(crate) provider: Option<Provider>,
     pub(crate) priority: i32,
     pub(crate) seq: u64,
     pub(crate) after: Vec<TaskId>,
     pub(crate) parked_until: Option<i64>,
     /// How many attempts it has had.
     pub(crate) attempts: u32,
+    /// How many of them died. A limit or a cancel is no death.
+    pub(crate) died: u32,
     /// Grows with each claim.
     pub(crate) generation: u64,
     /// Whether this site on this machine owns it.
@@ -37,7 +45,7 @@ pub(crate) struct Known {
 pub(crate) struct Limits {
     /// Attempts under way at once.
     pub(crate) running: usize,
-    /// Attempts of one task.
+    /// Attempts of one task that may die.
     pub(crate) attempts: u32,
 }
 
@@ -52,8 +60,10 @@ pub(crate) enum Decision {
     Skip { task: TaskId, because: TaskId },
     /// Its state says that a runner is at work, and we know of none: look at its locks.
     Examine(TaskId),
-    /// Its brain's provider is to be left alone until then.
+    /// Its provider is to be left alone until then.
     Park { task: TaskId, until: i64 },
+    /// It ran into a limit of which nobody said when it ends.
+    BackOff(TaskId),
     /// It died too often.
     GiveUp(TaskId),
 }
@@ -65,8 +75,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) held: &'a HashSet<TaskId>,
     /// Tasks whose last start failed and whose pause is not over.
     pub(crate) resting: &'a HashSet<TaskId>,
-    /// Brains whose providers are at their limit, and until when.
-    pub(crate) limited: &'a BTreeMap<BrainName, i64>,
+    /// What may be asked of each provider; any number of attempts of one that is not here.
+    pub(crate) rooms: &'a BTreeMap<Provider, Room>,
     /// Seconds since the epoch.
     pub(crate) now: i64,
 }
@@ -79,6 +89,8 @@ pub(crate) struct Plan {
     pub(crate) next: Option<i64>,
     /// Whether any task of ours is not over: the daemon stays.
     pub(crate) pending: bool,
+    /// Whether a task waits for a place that nobody tells of when it is free.
+    pub(crate) crowded: bool,
 }
 
 impl Plan {
@@ -110,7 +122,7 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
                 plan.decisions.push(Decision::Examine(task.id.clone()));
                 continue;
             }
-            Status::Interrupted if task.attempts >= limits.attempts => {
+            Status::Interrupted if task.died >= limits.attempts => {
                 plan.decisions.push(Decision::GiveUp(task.id.clone()));
                 continue;
             }
@@ -128,9 +140,12 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
             Status::Interrupted | Status::Done | Status::Failed | Status::Cancelled | Status::Skipped => {}
         }
         if task.status == Status::Parked {
-            match task.parked_until.filter(|until| *until > situation.now) {
-                Some(until) => plan.wait_until(until),
-                None => plan.decisions.push(Decision::Unpark(task.id.clone())),
+            match task.parked_until {
+                Some(until) if until > situation.now => plan.wait_until(until),
+                None if task.outcome == Some(Outcome::Limited) => {
+                    plan.decisions.push(Decision::BackOff(task.id.clone()));
+                }
+                _ => plan.decisions.push(Decision::Unpark(task.id.clone())),
             }
         }
         let head = heads.entry(line).or_insert(task);
@@ -144,28 +159,51 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
         .map(|(_, head)| head)
         .collect();
     ready.sort_by_key(|task| rank(task));
+    start(
+        &mut plan,
+        &ready,
+        limits.running.saturating_sub(running),
+        situation,
+    );
+    plan
+}
+
+/// Starts as many of `ready`, in their order, as there are `places` and the providers have room.
+fn start(plan: &mut Plan, ready: &[&Known], mut places: usize, situation: Situation<'_>) {
+    let mut rooms = situation.rooms.clone();
     for task in ready {
-        let limited = task
-            .brain
+        let room = task
+            .provider
             .as_ref()
-            .and_then(|brain| situation.limited.get(brain))
-            .copied();
-        match limited.filter(|until| *until > situation.now) {
-            Some(until) if task.status == Status::Queued => {
+            .and_then(|provider| rooms.get_mut(provider));
+        match room {
+            Some(Room {
+                parked_until: Some(until),
+                ..
+            }) if task.status == Status::Queued => {
                 plan.decisions.push(Decision::Park {
                     task: task.id.clone(),
-                    until,
+                    until: *until,
                 });
             }
-            Some(until) => plan.wait_until(until),
-            None if running < limits.running => {
-                running += 1;
+            Some(Room {
+                parked_until: Some(until),
+                ..
+            }) => plan.wait_until(*until),
+            Some(Room { starts: 0, next, .. }) => match next {
+                Some(next) => plan.wait_until(*next),
+                None => plan.crowded = true,
+            },
+            room if places > 0 => {
+                places -= 1;
+                if let Some(room) = room {
+                    room.starts -= 1;
+                }
                 plan.decisions.push(Decision::Start(task.id.clone()));
             }
-            None => {}
+            _ => {}
         }
     }
-    plan
 }
 
 /// Smaller goes first.

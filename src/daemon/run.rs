@@ -31,6 +31,7 @@ use super::{
     lock::DaemonLock,
     log::Log,
     machine::Machine,
+    providers::Rates,
     ref_watch::RefWatch,
     runners::{Launcher, Runners},
     server,
@@ -38,7 +39,10 @@ use super::{
     shared::{Shared, Table},
     start::READY,
 };
-use crate::config::{Config, Paths};
+use crate::{
+    config::{Config, Paths},
+    refs::now,
+};
 
 /// How a daemon is to run.
 #[derive(Debug)]
@@ -165,6 +169,8 @@ async fn live(
         machine,
         idle: options.idle,
         crowded: false,
+        rates: Rates::new(),
+        clock: now,
     };
     loop {
         tokio::select! {

@@ -14,7 +14,10 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{machine::Machine, plan::Known};
+use super::{
+    machine::{Bounds, Machine, Wish},
+    plan::Known,
+};
 use crate::{
     process::{Cmd, exit_word},
     task::{Status, TaskId},
@@ -104,9 +107,9 @@ impl Runners {
         !self.adopted.is_empty()
     }
 
-    /// Starts a runner for `known` if fewer than `most` run on this machine; false if it must wait for a place.
-    pub(crate) fn start(&mut self, known: &Known, most: usize) -> bool {
-        match self.launcher.start(&known.id, most) {
+    /// Starts a runner for `known` if there is a place; false if it must wait for one.
+    pub(crate) fn start(&mut self, known: &Known, bounds: Bounds<'_>) -> bool {
+        match self.launcher.start(known, bounds) {
             Ok(None) => return false,
             Ok(Some(mut child)) => {
                 tracing::info!(task = %known.id, pid = child.id(), "runner started");
@@ -189,14 +192,21 @@ impl Runners {
 }
 
 impl Launcher {
-    fn start(&self, task: &TaskId, most: usize) -> io::Result<Option<tokio::process::Child>> {
+    fn start(&self, known: &Known, bounds: Bounds<'_>) -> io::Result<Option<tokio::process::Child>> {
         let start = || {
-            let child = spawn(self, task)?;
+            let child = spawn(self, &known.id)?;
             let pid = child.id().unwrap_or_default();
             Ok((child, pid))
         };
         match &self.machine {
-            Some(machine) => machine.start(most, (&self.common, task), start),
+            Some(machine) => {
+                let wish = Wish {
+                    site: &self.common,
+                    task: &known.id,
+                    provider: known.provider.as_ref(),
+                };
+                machine.start(wish, bounds, start)
+            }
             None => start().map(|(child, _)| Some(child)),
         }
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::plan;
+use super::{plan, providers::Rates};
 use crate::config::{Config, FILE_NAME, Paths, Source};
 
 /// The limits that the daemon itself keeps.
@@ -18,6 +18,14 @@ pub(crate) struct Limits {
     pub(crate) watchers: usize,
     /// How long the daemon stays without work.
     pub(crate) idle: Duration,
+}
+
+/// All limits that count at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InForce {
+    pub(crate) limits: Limits,
+    /// Those of providers.
+    pub(crate) rates: Rates,
 }
 
 /// Where the limits are written, and what was there when they were read last.
@@ -40,7 +48,7 @@ impl Settings {
     }
 
     /// The limits, if they may be others than last time.
-    pub(crate) fn reload(&mut self) -> Option<Limits> {
+    pub(crate) fn reload(&mut self) -> Option<InForce> {
         let files = [Some(&self.user), self.repo.as_ref()];
         let stamp = |path: &PathBuf| {
             let meta = fs::metadata(path).ok()?;
@@ -62,7 +70,10 @@ impl Settings {
             bytes,
         });
         match Config::load(user, repo) {
-            Ok(loaded) => Some(Limits::of(&loaded.config)),
+            Ok(loaded) => Some(InForce {
+                limits: Limits::of(&loaded.config),
+                rates: loaded.config.providers,
+            }),
             Err(error) => {
                 tracing::warn!(%error, "the configuration is not used");
                 None
@@ -116,11 +127,11 @@ mod tests {
             data_home: dir.path().to_owned(),
         };
         let mut settings = Settings::new(&paths, Some(dir.path()));
-        let first = settings.reload().unwrap();
+        let first = settings.reload().unwrap().limits;
         assert_eq!(first, Limits::of(&Config::default()));
         assert_eq!(settings.reload(), None);
         fs::write(dir.path().join(FILE_NAME), "limits: {running: 7, watchers: 2}").unwrap();
-        let second = settings.reload().unwrap();
+        let second = settings.reload().unwrap().limits;
         assert_eq!((second.plan.running, second.watchers), (7, 2));
         fs::write(dir.path().join(FILE_NAME), "limits: {runing: 9}").unwrap();
         assert_eq!(settings.reload(), None);

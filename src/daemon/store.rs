@@ -4,7 +4,7 @@ use crate::task::{Event, Outcome, TaskId};
 
 use serde_json::Value;
 
-use super::{RpcError, plan::Known, settings::Limits};
+use super::{RpcError, plan::Known, settings::InForce};
 
 /// The ledger as the daemon sees it. The real one is [`super::ledger_store`]; tests have one in memory.
 pub(crate) trait Store {
@@ -12,7 +12,7 @@ pub(crate) trait Store {
     fn scan(&mut self) -> Result<Vec<Known>, RpcError>;
 
     /// The limits in force, if they may be others than at the last call.
-    fn limits(&mut self) -> Option<Limits>;
+    fn limits(&mut self) -> Option<InForce>;
 
     /// The newest `most` tasks, as documents of a list.
     fn list(&mut self, most: usize) -> Result<Vec<Value>, RpcError>;
@@ -29,6 +29,9 @@ pub(crate) trait Store {
     /// Moves a task by one event of its state machine, for a reason. A task that has moved on meanwhile is an
     /// [`super::Code::IllegalMove`], and no harm.
     fn apply(&mut self, id: &TaskId, step: Step) -> Result<(), RpcError>;
+
+    /// Says until when a parked task waits.
+    fn park_until(&mut self, id: &TaskId, until: i64) -> Result<(), RpcError>;
 
     /// Whether a process still holds one of the locks of the task's last attempt.
     fn is_attempt_held(&mut self, known: &Known) -> bool;

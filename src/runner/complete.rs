@@ -39,6 +39,7 @@ pub(super) fn complete(ledger: &Ledger<'_>, id: &TaskId) -> Result<Outcome, Runn
         update.task.import = None;
         update.task.outcome = Some(outcome);
         update.task.reasons.clone_from(&reasons);
+        update.task.parked_until = update.task.parked_until.filter(|_| outcome == Outcome::Limited);
         let illegal = |source| RunnerError::illegal(id, source);
         if update.task.status == Status::Interrupted {
             update.transition(Event::Start, "").map_err(illegal)?;

@@ -10,6 +10,7 @@ use super::{
     spool::Spool,
 };
 use crate::{
+    config::Size,
     guard::import::rebuild_index,
     process::exit_word,
     refs::{Ledger, LedgerError, Oid, Pack, RefError, annotate, move_branch, note_of},
@@ -32,7 +33,10 @@ pub(super) fn record(
     std::fs::write(spool.dir().join("receipt-after"), finished.after.to_bytes())?;
     let transcript = spool.transcript()?;
     let errors = spool.errors()?;
-    let answer = spool.clean(ended.verdict.answer.as_bytes());
+    let answer = capped(
+        spool.clean(ended.verdict.answer.as_bytes()),
+        run.config.limits.artifact,
+    );
     let claimed = &*claim;
     let id = claimed.task().id.clone();
     let stored = run.ledger.update_with(pack, &id, "runner", |update| {
@@ -42,6 +46,10 @@ pub(super) fn record(
             .transition(Event::End, finished.outcome.as_str())
             .map_err(illegal)?;
         describe(update.task, run, prepared, finished);
+        update.task.parked_until = ended
+            .verdict
+            .limited_until
+            .filter(|_| finished.outcome == Outcome::Limited);
         if let Some(attempt) = update.task.attempts.last_mut() {
             describe_attempt(attempt, run, (plan, spool), ended);
         }
@@ -70,6 +78,18 @@ pub(super) fn record(
     })?;
     claim.stored = stored;
     Ok(())
+}
+
+/// An artifact within its limit, the cut marked.
+fn capped(mut text: String, limit: Size) -> String {
+    let (length, most) = (text.len(), usize::try_from(limit.as_u64()).unwrap_or(usize::MAX));
+    if length > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push_str(&format!(
+            "\n[git-khlone: {length} bytes, cut after {limit} (limits.artifact)]\n"
+        ));
+    }
+    text
 }
 
 fn describe(task: &mut Task, run: &Run<'_>, prepared: &Prepared, finished: &Finished) {
@@ -128,6 +148,10 @@ pub(super) fn settle(
         update.task.import = None;
         update.task.outcome = Some(finished.outcome);
         update.task.reasons.clone_from(&finished.reasons);
+        update.task.parked_until = update
+            .task
+            .parked_until
+            .filter(|_| finished.outcome == Outcome::Limited);
         let illegal = |source| RunnerError::illegal(&id, source);
         update
             .transition(finished.outcome.event(), finished.outcome.as_str())
@@ -173,5 +197,20 @@ fn bring_branch(
             Ok(())
         }
         Err(error) => Err(LedgerError::from(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_cut_at_a_character_and_say_so() {
+        assert_eq!(capped("x".repeat(10), Size::bytes(10)), "x".repeat(10));
+        let cut = capped("é".repeat(10), Size::bytes(5));
+        assert_eq!(
+            cut,
+            "éé\n[git-khlone: 20 bytes, cut after 5B (limits.artifact)]\n"
+        );
     }
 }

@@ -58,8 +58,9 @@ impl Outcome {
             | Self::Session
             | Self::Crashed
             | Self::Auth
-            | Self::Limited
             | Self::Timeout => Event::Fail,
+            // It goes on by itself once the limit is over.
+            Self::Limited => Event::Park,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod faults;
 mod kills;
+mod limits;
 mod methods;
 pub(crate) mod site;
 mod starts;

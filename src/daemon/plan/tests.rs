@@ -18,15 +18,20 @@ fn task(n: u64, clone: &str) -> Known {
         outcome: None,
         zone: ZoneId::of_branch("main"),
         clone: clone.parse().unwrap(),
-        brain: Some("codex".parse().unwrap()),
+        provider: Some(provider("openai/0123")),
         priority: 0,
         seq: n,
         after: Vec::new(),
         parked_until: None,
         attempts: 0,
+        died: 0,
         generation: 0,
         ours: true,
     }
+}
+
+fn provider(name: &str) -> Provider {
+    serde_json::from_value(name.into()).unwrap()
 }
 
 fn decide(tasks: &[Known]) -> Vec<Decision> {
@@ -42,7 +47,7 @@ fn decide_with(tasks: &[Known], held: &[u64], resting: &[u64]) -> Vec<Decision> 
         Situation {
             held: &held,
             resting: &resting,
-            limited: &BTreeMap::new(),
+            rooms: &BTreeMap::new(),
             now: 1000,
         },
     )
@@ -101,7 +106,7 @@ fn other_owners_tasks_are_left_alone() {
     let situation = Situation {
         held: &held,
         resting: &held,
-        limited: &BTreeMap::new(),
+        rooms: &BTreeMap::new(),
         now: 0,
     };
     assert_eq!(plan(&[theirs], LIMITS, situation), Plan::default());
@@ -151,7 +156,7 @@ fn parked_tasks_keep_their_place_until_their_time() {
             Situation {
                 held: &none,
                 resting: &none,
-                limited: &BTreeMap::new(),
+                rooms: &BTreeMap::new(),
                 now,
             },
         )
@@ -161,7 +166,8 @@ fn parked_tasks_keep_their_place_until_their_time() {
         Plan {
             decisions: vec![],
             next: Some(1500),
-            pending: true
+            pending: true,
+            crowded: false
         }
     );
     assert_eq!(at(1500).decisions, [Decision::Unpark(id(1))]);
@@ -171,7 +177,8 @@ fn parked_tasks_keep_their_place_until_their_time() {
 fn the_interrupted_go_on_first_and_not_for_ever() {
     let died = Known {
         status: Status::Interrupted,
-        attempts: 2,
+        attempts: 7,
+        died: 2,
         ..task(9, "a.1")
     };
     let urgent = Known {
@@ -179,7 +186,7 @@ fn the_interrupted_go_on_first_and_not_for_ever() {
         ..task(1, "a.1")
     };
     assert_eq!(decide(&[urgent.clone(), died.clone()]), starts(&[9]));
-    let often = Known { attempts: 3, ..died };
+    let often = Known { died: 3, ..died };
     let mut expected = vec![Decision::GiveUp(id(9))];
     expected.extend(starts(&[1]));
     assert_eq!(decide(&[often, urgent]), expected);
@@ -192,42 +199,80 @@ fn a_failed_start_rests_without_losing_its_place() {
 
 #[test]
 fn a_limited_provider_parks_its_tasks_and_no_others() {
-    let limited = BTreeMap::from([("codex".parse().unwrap(), 1500)]);
     let other = Known {
-        brain: Some("shell".parse().unwrap()),
+        provider: None,
         ..task(2, "b.1")
     };
     let died = Known {
         status: Status::Interrupted,
         ..task(3, "c.1")
     };
-    let none = HashSet::new();
     let tasks = [task(1, "a.1"), other, died];
-    let at = |now| {
-        plan(
-            &tasks,
-            LIMITS,
-            Situation {
-                held: &none,
-                resting: &none,
-                limited: &limited,
-                now,
-            },
-        )
-    };
+    let at = |parked_until| with_room(&tasks, room(parked_until, 9, None));
     let park = Decision::Park {
         task: id(1),
         until: 1500,
     };
     assert_eq!(
-        at(1000),
+        at(Some(1500)),
         Plan {
             decisions: vec![park, Decision::Start(id(2))],
             next: Some(1500),
-            pending: true
+            pending: true,
+            crowded: false
         }
     );
-    assert_eq!(at(1500).decisions, starts(&[3, 1, 2]));
+    assert_eq!(at(None).decisions, starts(&[3, 1, 2]));
+}
+
+fn room(parked_until: Option<i64>, starts: usize, next: Option<i64>) -> Room {
+    Room {
+        parked_until,
+        starts,
+        next,
+    }
+}
+
+fn with_room(tasks: &[Known], room: Room) -> Plan {
+    let none = HashSet::new();
+    let situation = Situation {
+        held: &none,
+        resting: &none,
+        rooms: &BTreeMap::from([(provider("openai/0123"), room)]),
+        now: 1000,
+    };
+    plan(tasks, LIMITS, situation)
+}
+
+#[test]
+fn a_full_provider_lets_others_pass_and_is_asked_again() {
+    let mut tasks: Vec<_> = (1..=3).map(|n| task(n, &format!("a.{n}"))).collect();
+    tasks.push(Known {
+        provider: None,
+        ..task(9, "b.1")
+    });
+    let two = with_room(&tasks, room(None, 2, None));
+    assert_eq!((two.decisions, two.crowded), (starts(&[1, 2, 9]), true));
+    let minute = with_room(&tasks, room(None, 0, Some(1030)));
+    assert_eq!(
+        (minute.decisions, minute.next, minute.crowded),
+        (starts(&[9]), Some(1030), false)
+    );
+}
+
+#[test]
+fn a_limit_without_a_reset_is_backed_off_and_a_reset_that_has_passed_is_over() {
+    let parked = |parked_until, outcome| Known {
+        status: Status::Parked,
+        outcome,
+        parked_until,
+        ..task(1, "a.1")
+    };
+    let limited = Some(Outcome::Limited);
+    assert_eq!(decide(&[parked(None, limited)]), [Decision::BackOff(id(1))]);
+    assert_eq!(decide(&[parked(Some(900), limited)]), [Decision::Unpark(id(1))]);
+    assert_eq!(decide(&[parked(Some(1001), limited)]), []);
+    assert_eq!(decide(&[parked(None, None)]), [Decision::Unpark(id(1))]);
 }
 
 proptest! {
@@ -242,11 +287,11 @@ proptest! {
             Status::Skipped,
         ];
         let tasks: Vec<Known> = shapes.iter().zip(0..).map(|(&(status, attempts, clone, priority), n)| Known {
-            status: ALL[status], attempts, priority, ..task(n, &format!("a.{clone}"))
+            status: ALL[status], died: attempts, priority, ..task(n, &format!("a.{clone}"))
         }).collect();
         let held: HashSet<TaskId> = held.into_iter().map(id).collect();
         let none = HashSet::new();
-        let plan = plan(&tasks, LIMITS, Situation { held: &held, resting: &none, limited: &BTreeMap::new(), now: 0 });
+        let plan = plan(&tasks, LIMITS, Situation { held: &held, resting: &none, rooms: &BTreeMap::new(), now: 0 });
         let by_id: HashMap<_, _> = tasks.iter().map(|task| (task.id.clone(), task)).collect();
         let mut lines = HashSet::new();
         for task in tasks.iter().filter(|task| task.status.is_active() || held.contains(&task.id)) {

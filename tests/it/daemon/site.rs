@@ -43,6 +43,11 @@ impl Site {
         self.work.0.join(".git")
     }
 
+    /// Another repository of the same user.
+    pub(crate) fn repo(&self, name: &str) -> PathBuf {
+        self.scratch.repo(name, &[("a.txt", "a\n")]).0
+    }
+
     /// The program, in the repository, with nothing of the surroundings but `PATH`.
     pub(crate) fn cmd(&self, args: &[&str]) -> Cmd {
         let path = std::env::var_os("PATH").unwrap_or_default();
