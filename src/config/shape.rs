@@ -196,6 +196,8 @@ pub struct Limits {
     pub task: Span,
     /// How long a brain may be silent.
     pub silence: Span,
+    /// The least time between two checkpoints of a run.
+    pub checkpoint: Span,
     /// How long the daemon stays without work.
     pub idle: Span,
     /// How long a finished task is kept. Work that has not landed is kept for ever.
@@ -224,6 +226,7 @@ impl Default for Limits {
             attempts: count(3),
             task: Span::secs(2 * 3600),
             silence: Span::secs(10 * 60),
+            checkpoint: Span::secs(2),
             idle: Span::secs(30 * 60),
             keep_for: Span::secs(30 * 86_400),
             keep: count(200),

@@ -23,6 +23,7 @@ pub mod running;
 pub mod sandbox;
 pub mod sanitise;
 pub mod selection;
+pub mod standing;
 pub mod survivors;
 pub mod tier;
 pub mod trust;

@@ -41,6 +41,14 @@ pub enum HeadState {
 }
 
 impl HeadState {
+    /// The branch, in full, if it is on one.
+    pub fn branch(&self) -> Option<&str> {
+        match self {
+            Self::Branch(name, _) => Some(name),
+            Self::Detached(_) => None,
+        }
+    }
+
     /// The commit, if there is one.
     pub fn oid(&self) -> Option<Oid> {
         match self {

@@ -6,6 +6,7 @@
 
 mod cas;
 mod compact;
+mod delta;
 mod heads;
 mod ledger;
 mod names;
@@ -13,6 +14,7 @@ mod notes;
 mod objects;
 mod pack;
 mod purge;
+mod quarantine;
 mod repo;
 mod site;
 mod tag;
@@ -29,6 +31,7 @@ pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
 pub use purge::{Purged, every_object, purge, reached};
+pub use quarantine::Quarantine;
 pub use repo::{Head, Repo, RepoError};
 pub use site::{Site, SiteError, open_lock};
 pub use tag::TaskHead;

@@ -15,7 +15,10 @@ use std::{
 use flate2::{Compression, write::ZlibEncoder};
 use git2::Oid;
 
-use super::{Kind, ObjectSink, Site};
+use super::{
+    Kind, ObjectSink, Site,
+    delta::{Bases, distance},
+};
 
 /// The content of our `.keep` files: how we know our packs from others.
 pub(super) const KEEP: &str = "git-khlone\n";
@@ -30,6 +33,8 @@ pub struct Pack {
     body: tempfile::SpooledTempFile,
     size: u64,
     objects: BTreeMap<Oid, Place>,
+    bases: Bases,
+    keeps: bool,
     _lock: Option<File>,
 }
 
@@ -52,15 +57,26 @@ impl Pack {
 
     /// Begins a pack under a lock that the caller already holds.
     pub(super) fn under(lock: Option<File>, site: &Site) -> io::Result<Self> {
-        let temp_dir = site.dir().join("tmp");
+        let pack = Self::unkept(site.common_dir().join("objects/pack"), site.dir().join("tmp"))?;
+        Ok(Self {
+            keeps: true,
+            _lock: lock,
+            ..pack
+        })
+    }
+
+    /// Begins a pack that goes to `pack_dir` without a `.keep`, by way of `temp_dir` on the same disk.
+    pub(super) fn unkept(pack_dir: PathBuf, temp_dir: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&temp_dir)?;
         Ok(Self {
-            pack_dir: site.common_dir().join("objects/pack"),
+            pack_dir,
             body: tempfile::SpooledTempFile::new_in(IN_MEMORY, &temp_dir),
             temp_dir,
             size: 0,
             objects: BTreeMap::new(),
-            _lock: lock,
+            bases: Bases::default(),
+            keeps: false,
+            _lock: None,
         })
     }
 
@@ -78,7 +94,7 @@ impl Pack {
     /// # Errors
     /// If the disk refuses; nothing of the pack is visible then.
     pub fn publish(&mut self) -> io::Result<Option<String>> {
-        self.install(true)
+        self.install(self.keeps)
     }
 
     /// As [`Pack::publish`], without `.keep`: for objects that are git's to keep or prune.
@@ -108,6 +124,7 @@ impl Pack {
         sync_dir(&self.pack_dir)?;
 
         self.objects.clear();
+        self.bases = Bases::default();
         self.size = 0;
         self.body = tempfile::SpooledTempFile::new_in(IN_MEMORY, &self.temp_dir);
         Ok(Some(name))
@@ -177,14 +194,19 @@ impl ObjectSink for Pack {
         if self.objects.contains_key(&oid) {
             return Ok(oid);
         }
-        let mut entry = entry_header(kind, bytes.len());
+        // 12 bytes of pack header stand before the first entry.
+        let offset = 12 + self.size;
+        let delta = self.bases.compress(kind, bytes, offset);
+        let mut entry = match &delta {
+            Some((base, delta)) => [entry_header(OFS_DELTA, delta.len()), distance(offset - base)].concat(),
+            None => entry_header(code(kind), bytes.len()),
+        };
         let mut deflate = ZlibEncoder::new(&mut entry, Compression::fast());
-        deflate.write_all(bytes)?;
+        deflate.write_all(delta.as_ref().map_or(bytes, |(_, delta)| delta))?;
         deflate.finish()?;
         self.body.write_all(&entry)?;
-        // 12 bytes of pack header stand before the first entry.
         let place = Place {
-            offset: 12 + self.size,
+            offset,
             crc: crc32fast::hash(&entry),
         };
         self.size += entry.len() as u64;
@@ -193,13 +215,19 @@ impl ObjectSink for Pack {
     }
 }
 
-fn entry_header(kind: Kind, size: usize) -> Vec<u8> {
-    let code: u8 = match kind {
+/// An entry that is built on one before it.
+const OFS_DELTA: u8 = 6;
+
+fn code(kind: Kind) -> u8 {
+    match kind {
         Kind::Commit => 1,
         Kind::Tree => 2,
         Kind::Blob => 3,
         Kind::Tag => 4,
-    };
+    }
+}
+
+fn entry_header(code: u8, size: usize) -> Vec<u8> {
     let low = |bits: usize, mask: usize| u8::try_from(bits & mask).unwrap_or(0);
     let mut header = vec![(code << 4) | low(size, 0x0f)];
     let mut rest = size >> 4;

@@ -136,20 +136,30 @@ impl Claim {
 
     /// Checks that the attempt may still write.
     pub(super) fn check(&self, task: &Task) -> Result<(), LedgerError> {
-        if task.generation == self.generation {
-            return Ok(());
-        }
-        Err(LedgerError::Fenced {
-            id: task.id.clone(),
-            current: task.generation,
-            ours: self.generation,
-        })
+        check(&task.id, task.generation, self.generation)
+    }
+
+    /// The generation that this attempt writes in.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// A path of this attempt in the task's tree.
     pub(super) fn path(&self, name: &str) -> String {
         format!("attempts/{}/{name}", self.n)
     }
+}
+
+/// Checks that an attempt of generation `ours` may still write.
+pub(super) fn check(id: &TaskId, current: u64, ours: u64) -> Result<(), LedgerError> {
+    if current == ours {
+        return Ok(());
+    }
+    Err(LedgerError::Fenced {
+        id: id.clone(),
+        current,
+        ours,
+    })
 }
 
 /// Whether nothing of attempt `n` lives any more: neither its runner nor its brain.

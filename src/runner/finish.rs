@@ -2,6 +2,7 @@
 
 use super::{
     Run, RunnerError,
+    checkpoint::{self, Store},
     claim::Claim,
     commit::auto_commit,
     follow::{Ended, Stop},
@@ -15,7 +16,7 @@ use crate::{
     brain::Session,
     process::exit_word,
     refs::{Oid, Pack, Repo, give_to_remainder},
-    task::{BranchMove, Effects, Evidence, Mode, Outcome, Task, judge},
+    task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, judge},
     worktree::{
         effects::{Context, Outside, effects},
         receipt::Receipt,
@@ -30,6 +31,7 @@ pub(super) struct Finished {
     pub(super) reasons: Vec<String>,
     pub(super) effects: Effects,
     pub(super) after: Receipt,
+    pub(super) checkpoints: Vec<Checkpoint>,
     /// Where the branch must go, and from where.
     pub(super) import: Option<(Oid, Oid)>,
 }
@@ -49,12 +51,22 @@ pub(super) fn finish(
     claim: &mut Claim,
     prepared: &Prepared,
     plan: &Plan,
-    ended: &Ended,
-    spool: &Spool,
+    (ended, spool, last): (&Ended, &Spool, Option<Receipt>),
 ) -> Result<Outcome, RunnerError> {
+    claim.check(&run.ledger.task(&claim.task().id)?.task)?;
     let home = come_home(run, claim, prepared, plan, (ended, spool))?;
     let mut pack = Pack::begin(run.ledger.site())?;
-    let previous = Some(&prepared.before.snapshot.manifest);
+    let store = Store::at(&claim.dir);
+    let checkpoints = checkpoint::give(&store, &mut pack);
+    // What the last checkpoint saw needs not be read again, now that its objects are in the same pack.
+    let last = last.filter(|last| {
+        let tree = last.snapshot.tree.to_string();
+        checkpoints
+            .last()
+            .is_some_and(|checkpoint| checkpoint.tree == tree)
+    });
+    let previous = last.as_ref().unwrap_or(&prepared.before);
+    let previous = Some(&previous.snapshot.manifest);
     let after = shot(run, &prepared.checkout, home.head, previous, &mut pack)?;
     let effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
     if claim.task().mode == Mode::Ask && run.bwrap.is_none() && !effects.files.is_empty() {
@@ -73,6 +85,7 @@ pub(super) fn finish(
         reasons: reasons(ended, prepared, &home, &effects),
         effects,
         after,
+        checkpoints,
         import: forward.then_some((prepared.head, home.head)),
     };
     record(
@@ -82,6 +95,7 @@ pub(super) fn finish(
         (prepared, plan, ended, spool),
         &mut finished,
     )?;
+    store.clear();
     let outcome = settle(run, claim, prepared, finished)?;
     if let Some(session) = &ended.verdict.session {
         let total = serde_json::to_value(&ended.verdict.total).unwrap_or_default();

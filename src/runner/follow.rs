@@ -16,9 +16,9 @@ use rustix::{
     process::Signal,
 };
 
-use super::{control::Control, spool::Spool};
+use super::{RunnerError, checkpoint::Checkpoints, control::Control, spool::Spool};
 use crate::{
-    brain::{Translator, Trouble, Verdict},
+    brain::{Event, Translator, Trouble, Verdict},
     guard::running::Running,
 };
 
@@ -64,14 +64,47 @@ pub(super) struct Ended {
     pub(super) stop: Option<Stop>,
 }
 
+/// Where what is heard of a run goes.
+pub(super) struct Ears<'a> {
+    pub(super) translator: &'a mut Translator,
+    pub(super) spool: &'a mut Spool,
+    pub(super) control: &'a Control,
+    pub(super) checkpoints: &'a mut Checkpoints,
+}
+
+impl Ears<'_> {
+    fn events(&mut self, events: Vec<Event>) -> io::Result<()> {
+        for event in events {
+            let spool = &*self.spool;
+            self.checkpoints
+                .note(&event, &|text| spool.clean(text.as_bytes()));
+            self.spool.event(event)?;
+        }
+        Ok(())
+    }
+
+    fn stdout(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.spool.stdout(bytes)?;
+        let events = self.translator.stdout(bytes);
+        self.events(events)
+    }
+
+    fn stderr(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.spool.stderr(bytes)?;
+        let events = self.translator.stderr(bytes);
+        self.events(events)
+    }
+}
+
 /// Follows `running` to its end.
+///
+/// # Errors
+/// If the disk refuses, or this attempt was given up for dead; the brain is ended then.
 pub(super) fn follow(
     mut running: Running,
-    translator: &mut Translator,
-    spool: &mut Spool,
-    control: &Control,
+    mut ears: Ears<'_>,
     patience: Patience,
-) -> io::Result<Ended> {
+) -> Result<Ended, RunnerError> {
     let mut out = running.child.stdout.take();
     let mut err = running.child.stderr.take();
     let mut clock = Clock::start(patience);
@@ -85,41 +118,35 @@ pub(super) fn follow(
         if let Some((status, since)) = over
             && (out.is_none() && err.is_none() || since.elapsed() > LINGER)
         {
-            for event in translator.finish(status.code()) {
-                spool.event(event)?;
-            }
-            spool.settle()?;
+            let last = ears.translator.finish(status.code());
+            ears.events(last)?;
+            ears.spool.settle()?;
             return Ok(Ended {
                 status,
-                verdict: translator.verdict(),
+                verdict: ears.translator.verdict(),
                 stop: clock.stop,
             });
         }
         wait_for_news(
             out.as_ref().map(AsFd::as_fd),
             err.as_ref().map(AsFd::as_fd),
-            control,
+            ears.control,
             over.is_some(),
         )?;
         let mut heard = false;
         if let Some(bytes) = take(&mut out)? {
             heard = true;
-            spool.stdout(&bytes)?;
-            for event in translator.stdout(&bytes) {
-                spool.event(event)?;
-            }
+            ears.stdout(&bytes)?;
         }
         if let Some(bytes) = take(&mut err)? {
             heard = true;
-            spool.stderr(&bytes)?;
-            for event in translator.stderr(&bytes) {
-                spool.event(event)?;
-            }
+            ears.stderr(&bytes)?;
         }
-        if control.answer() {
+        if ears.control.answer() {
             clock.want(Stop::Cancelled);
         }
-        clock.tick(heard, translator.hopeless());
+        ears.checkpoints.tick(ears.spool.position())?;
+        clock.tick(heard, ears.translator.hopeless());
         clock.enforce(&mut running);
     }
 }

@@ -139,7 +139,7 @@ fn pin_name(name: &str) -> String {
     name.strip_prefix("refs/").unwrap_or(name).replace('/', "-")
 }
 
-fn host_head(repo: &Repo, checkout: &Checkout) -> Result<Option<Oid>, RunnerError> {
+pub(super) fn host_head(repo: &Repo, checkout: &Checkout) -> Result<Option<Oid>, RunnerError> {
     if let Some(name) = checkout.head_ref() {
         return Ok(repo.ref_target(&name)?);
     }

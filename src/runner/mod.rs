@@ -5,6 +5,7 @@
 //! `finishing` with the branch move that is still to come, the move, the notes, the outcome. Killed anywhere, the
 //! ledger says how far it came, and [`is_free`] says whether anything of it still lives.
 
+mod checkpoint;
 mod claim;
 mod commit;
 mod complete;
@@ -25,9 +26,11 @@ pub use claim::is_free;
 pub use control::cancel;
 pub use error::RunnerError;
 
+use checkpoint::{Checkpoints, Subject};
 use claim::Claim;
 use control::Control;
-use follow::{Patience, follow};
+use follow::{Ears, Patience, follow};
+use prepare::Prepared;
 use spool::Spool;
 
 use crate::{
@@ -134,13 +137,38 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         silence: run.config.limits.silence.duration(),
     };
     let running = plan.start(claim)?;
-    let ended = follow(running, &mut plan.translator, &mut spool, &control, patience)?;
+    // The thread of the checkpoints begins only now: what starts processes has one thread.
+    let least = run.config.limits.checkpoint.duration();
+    let mut checkpoints = Checkpoints::begin(subject(run, claim, &prepared), least)?;
+    let ears = Ears {
+        translator: &mut plan.translator,
+        spool: &mut spool,
+        control: &control,
+        checkpoints: &mut checkpoints,
+    };
+    let ended = follow(running, ears, patience)?;
     drop(control);
-    let outcome = finish::finish(run, claim, &prepared, &plan, &ended, &spool)?;
+    let seen = checkpoints.end();
+    let outcome = finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))?;
     if let Err(error) = std::fs::remove_dir_all(claim.dir.join(launch::TMP)) {
         tracing::debug!(%error, "the brain's temporary folder stays until retention");
     }
     Ok(outcome)
+}
+
+/// What checkpoints of this attempt are taken of.
+fn subject(run: &Run<'_>, claim: &Claim, prepared: &Prepared) -> Subject {
+    Subject {
+        site: run.ledger.site().clone(),
+        task: claim.task().id.clone(),
+        generation: claim.generation(),
+        checkout: prepared.checkout.clone(),
+        pinned: prepared.head,
+        max_blob: run.config.limits.blob.as_u64(),
+        private: prepared.ground.private.clone(),
+        dir: claim.dir.clone(),
+        last: prepared.before.clone(),
+    }
 }
 
 /// Ends an attempt that broke, with the reason.

@@ -6,8 +6,8 @@
 //! clone.
 
 use super::{
-    Run, RunnerError, claim::Claim, finish::Finished, follow::Ended, launch::Plan, prepare::Prepared,
-    spool::Spool,
+    Run, RunnerError, checkpoint, claim::Claim, finish::Finished, follow::Ended, launch::Plan,
+    prepare::Prepared, spool::Spool,
 };
 use crate::{
     config::Size,
@@ -62,6 +62,7 @@ pub(super) fn record(
         edit.graft(claimed.path("after"), finished.after.snapshot.tree);
         edit.json(claimed.path("receipt-after.json"), &finished.after.document())?;
         edit.json(claimed.path("effects.json"), &finished.effects)?;
+        checkpoint::record(edit, &claimed.path("checkpoints"), &finished.checkpoints)?;
         edit.file(claimed.path("transcript/0001.jsonl"), transcript.clone());
         if !errors.is_empty() {
             edit.file(claimed.path("stderr.log"), errors.clone());

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     brain::{Event, Record, Role},
     guard::{cleaner::Cleaner, redact::Redactor},
+    task::Position,
 };
 
 /// The line that stands where a stream was cut.
@@ -133,6 +134,14 @@ impl Spool {
     /// How many secrets of which kind were taken out of what is kept.
     pub(super) fn redacted(&self) -> BTreeMap<String, u64> {
         self.redacted.borrow().clone()
+    }
+
+    /// How far the transcript has come.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            events: self.seq,
+            bytes: self.events.written,
+        }
     }
 
     /// Text that is safe to keep and to show.

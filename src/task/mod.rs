@@ -1,6 +1,7 @@
 //! Tasks, attempts, their states and documents: pure values, no input or output.
 
 mod address;
+mod checkpoint;
 mod document;
 mod effects;
 mod explain;
@@ -10,6 +11,7 @@ mod outcome;
 mod status;
 
 pub use address::{AddressError, Who, ZoneAddress};
+pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
 pub use document::{
     Attempt, FORMAT, FormatError, Import, Mode, Owner, Task, Transition, Usage, parse_versioned,
 };

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use git_khlone::{
     refs::{Crew, Zone},
-    task::{Effects, FormatError, Task, Transition, parse_versioned},
+    task::{Checkpoint, Effects, FormatError, Task, Transition, parse_versioned},
     worktree::receipt::ReceiptDocument,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,6 +41,7 @@ fn documents_read_back_to_the_byte_and_newer_ones_are_refused() {
     keeps::<Crew>("crew.json");
     keeps::<Effects>("effects.json");
     keeps::<ReceiptDocument>("receipt.json");
+    keeps::<Checkpoint>("checkpoint.json");
     let line = golden("transition.json");
     let transition: Transition = serde_json::from_str(&line).unwrap();
     assert_eq!(serde_json::to_string_pretty(&transition).unwrap() + "\n", line);

@@ -19,6 +19,7 @@ mod main_job;
 mod model_server;
 mod places;
 mod readme;
+mod recovery;
 mod scratch;
 mod secrets;
 mod stage;

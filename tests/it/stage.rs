@@ -84,6 +84,16 @@ impl Stage {
         (said, self.task(&id))
     }
 
+    /// Lets a shell clone act in the background.
+    pub(crate) fn start(&self, script: &str) -> String {
+        self.run(&["act", "--who", "@shell", "-m", script]).ok()
+    }
+
+    /// The local folder of an attempt.
+    pub(crate) fn attempt(&self, id: &str, n: u32) -> PathBuf {
+        self.work.0.join(format!(".git/khlone/attempts/{id}/{n}"))
+    }
+
     /// A task's document.
     pub(crate) fn task(&self, id: &str) -> Value {
         serde_json::from_str(&self.run(&["--json", "show", id]).ok()).unwrap()

@@ -34,24 +34,26 @@ impl Receipt {
     /// What the ledger keeps of it.
     pub fn document(&self) -> ReceiptDocument {
         let manifest = &self.snapshot.manifest;
-        let refs: Vec<u8> = self
-            .refs
-            .iter()
-            .flat_map(|(name, value)| [value.as_slice(), b" ", name, b"\n"].concat())
-            .collect();
         ReceiptDocument {
             format: 1,
             tree: self.snapshot.tree.to_string(),
             manifest: manifest.digest(),
             entries: manifest.folders().iter().map(|folder| folder.entries.len()).sum(),
-            refs: Kind::Blob
-                .hash(&refs)
-                .map(|oid| oid.to_string())
-                .unwrap_or_default(),
+            refs: self.refs_digest(),
             heads: text(&self.heads),
             config: text(&self.config),
             unknown: serde_json::Map::new(),
         }
+    }
+
+    /// A digest of all refs in it.
+    pub fn refs_digest(&self) -> String {
+        let line = |(name, value): (&BString, &BString)| [value.as_slice(), b" ", name, b"\n"].concat();
+        let refs: Vec<u8> = self.refs.iter().flat_map(line).collect();
+        Kind::Blob
+            .hash(&refs)
+            .map(|oid| oid.to_string())
+            .unwrap_or_default()
     }
 }
 

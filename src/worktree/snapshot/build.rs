@@ -253,7 +253,12 @@ impl<'a> Builder<'a> {
                 }
             }
         };
-        let oid = self.put(Kind::Blob, &bytes).map_err(Reading::Store)?;
+        let oid = Kind::Blob.hash(&bytes)?;
+        let before = self.previous.and_then(|manifest| manifest.folder(&site.path));
+        let before = before.and_then(|folder| folder.entry(&entry.name)?.oid);
+        if before != Some(oid) && pinned.find(self.repo, &entry.name) != Some(oid) {
+            self.put(Kind::Blob, &bytes).map_err(Reading::Store)?;
+        }
         let regular = entry.kind == EntryKind::File;
         // What stands under its own name in the commit can do no more harm in a snapshot.
         entry.encoded = encode::refused(&entry.name, regular)

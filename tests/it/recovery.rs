@@ -1,0 +1,3 @@
+//! What happens to a task when something dies, and the verbs by which a person has a say in it.
+
+mod checkpoints;
