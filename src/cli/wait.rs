@@ -186,7 +186,7 @@ fn next_steps(repo: &Repo, stored: &Stored, branch: &str) -> Result<String, CliE
     let (Some(before), Some(after)) = (side("before"), side("after")) else {
         return Ok(String::new());
     };
-    let stat = diff_stat(&repo.git().diff_tree_to_tree(Some(&before), Some(&after), None)?)?;
+    let stat = diff_stat(repo.git().diff_tree_to_tree(Some(&before), Some(&after), None)?)?;
     if stat.is_empty() {
         return Ok(format!("  branch {branch}"));
     }

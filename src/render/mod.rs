@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use daemon::DaemonView;
-pub use style::{ShortIds, ago, one_line, state_style};
+pub use style::{ShortIds, ago, cut, one_line, state_style, width};
 pub use table::Table;
 
 use crate::task::Explain;

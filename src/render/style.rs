@@ -1,6 +1,7 @@
 //! Colours and short forms, in one place.
 
 use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::task::{Outcome, Status, TaskId};
 
@@ -54,6 +55,24 @@ impl<'a> ShortIds<'a> {
     }
 }
 
+/// How many columns of a terminal a text takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// The text, or as much of it as fits so many columns.
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= columns
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
 /// How long ago, in its largest unit: `3m`.
 pub fn ago(then: i64, now: i64) -> String {
     let seconds = now.saturating_sub(then).max(0);
@@ -88,6 +107,14 @@ pub fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(
+            (cut("修正する", 8), cut("修正する", 7)),
+            ("修正する".into(), "修正す…".into())
+        );
+    }
 
     #[test]
     fn short_ids_are_long_enough() {

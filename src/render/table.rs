@@ -1,5 +1,7 @@
 //! Columns of text that fit 80 characters: the last column is cut, never wrapped.
 
+use super::{cut, width};
+
 const WIDTH: usize = 80;
 
 /// A table without a frame.
@@ -22,15 +24,15 @@ impl Table {
     /// The table as text, each line ended.
     pub fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
+        let widest = |column: usize| {
             self.rows
                 .iter()
                 .filter_map(|row| row.get(column))
-                .map(|(cell, _)| cell.chars().count())
+                .map(|(cell, _)| width(cell))
                 .max()
                 .unwrap_or(0)
         };
-        let widths: Vec<_> = (0..columns).map(width).collect();
+        let widths: Vec<_> = (0..columns).map(widest).collect();
         let mut text = String::new();
         for row in &self.rows {
             let mut used = 0;
@@ -41,11 +43,7 @@ impl Table {
                 } else {
                     cell.clone()
                 };
-                let pad = if last {
-                    0
-                } else {
-                    widths[column] - cell.chars().count() + 2
-                };
+                let pad = if last { 0 } else { widths[column] - width(cell) + 2 };
                 text.push_str(&format!(
                     "{}{shown}{}{:pad$}",
                     style.render(),
@@ -58,11 +56,4 @@ impl Table {
         }
         text
     }
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
 }

@@ -1,10 +1,9 @@
-//! What landed, and diff stats.
+//! What landed.
 
 use serde::Serialize;
 
 use super::super::View;
 use crate::{
-    guard::sanitise::strip,
     task::FORMAT,
     zone::landing::{self, Landed},
 };
@@ -66,29 +65,4 @@ impl View for LandedView {
             self.deletions
         )
     }
-}
-
-/// So many files are named in a diff stat.
-const MOST: usize = 20;
-
-/// The diff stat as git prints it, cut after twenty files; empty if nothing differs.
-///
-/// # Errors
-/// If git cannot compare.
-pub fn diff_stat(diff: &git2::Diff<'_>) -> Result<String, git2::Error> {
-    let stats = diff.stats()?;
-    if stats.files_changed() == 0 {
-        return Ok(String::new());
-    }
-    let text = stats.to_buf(git2::DiffStatsFormat::FULL, 78)?;
-    let text = strip(&text);
-    let lines: Vec<_> = text.lines().collect();
-    let Some((summary, files)) = lines.split_last().filter(|(_, files)| files.len() > MOST) else {
-        return Ok(text);
-    };
-    let more = files.len() - MOST;
-    Ok(format!(
-        "{}\n … {more} more files\n{summary}\n",
-        files[..MOST].join("\n")
-    ))
 }

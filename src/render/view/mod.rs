@@ -2,6 +2,7 @@
 //! not applicable, `null` means unknown, and every document has `"format": 1`.
 
 mod crew;
+mod diffstat;
 mod doctor;
 mod fsck;
 mod landed;
@@ -13,9 +14,10 @@ mod task;
 use serde::Serialize;
 
 pub use crew::{CrewLine, CrewList, SiteList, ZoneLine, ZoneList};
+pub use diffstat::diff_stat;
 pub use doctor::{BrainList, DoctorView, Finding};
 pub use fsck::FsckView;
-pub use landed::{LandedView, diff_stat};
+pub use landed::LandedView;
 pub use log::{LogView, event_line, log_line};
 pub use redacted::RedactedView;
 pub use status::StatusView;
