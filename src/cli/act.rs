@@ -1,17 +1,16 @@
 //! `git khlone act` and `git khlone ask`: queue a task and give the shell back.
 
-use std::{collections::BTreeMap, process::ExitCode, sync::mpsc, time::Duration};
+use std::{process::ExitCode, sync::mpsc, time::Duration};
 
 use clap::Args;
 
 use super::{
-    cx::{self, Cx},
+    cx::Cx,
     error::{CliError, CmdError, printed},
     prompt::PromptArgs,
-    trust, wait,
+    wait,
 };
 use crate::{
-    brain::{self, Preflight},
     config::{Config, Delegation, Sandbox},
     daemon,
     guard::{
@@ -21,9 +20,10 @@ use crate::{
     process::Cmd,
     refs::{Oid, Pack, Repo},
     render::view::DispatchedView,
-    task::{BrainName, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who, ZoneAddress},
+    runner,
+    task::{FORMAT, Mode, Status, TaskId, TaskPrefix, Who, ZoneAddress},
     worktree::snapshot::{self, Source, snapshot},
-    zone::{self, Dispatch, DispatchError, Dispatched, Limits, Pick, Place, ResolveError, sites},
+    zone::{self, Dispatched, Order, Place, Rank, require_trust, sites},
 };
 
 /// How long the look at the user's checkout may take.
@@ -61,7 +61,16 @@ pub(super) struct DispatchArgs {
     /// Run before the tasks that wait
     #[arg(long)]
     prioritize: bool,
-    /// Run only once this task is done
+    /// Wait for the task under way, or stop it and take its place; what was stopped can be resumed
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "enqueue|disrupt",
+        hide_possible_values = true
+    )]
+    when: When,
+    /// Run only once this task is done; if it is not, this one is skipped
     #[arg(long, value_name = "TASK")]
     after: Vec<TaskPrefix>,
     /// Start from the uncommitted files of this checkout, too
@@ -73,6 +82,16 @@ pub(super) struct DispatchArgs {
     /// Wait for the task to end
     #[arg(long = "await")]
     wait: bool,
+}
+
+/// What happens to the clone's task under way.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default)]
+enum When {
+    /// It ends first.
+    #[default]
+    Enqueue,
+    /// It is stopped.
+    Disrupt,
 }
 
 /// Let a clone change its own worktree
@@ -103,7 +122,7 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     let cx = &cx.at(args.zone.as_ref())?;
     let place = place(cx, &args)?;
     let loaded = cx.config(&place)?;
-    trust::require(cx, &place, &loaded)?;
+    require_trust(&cx.repo, &place, (&loaded, &cx.paths))?;
     let config = loaded.config;
     refuse_delegation(&config)?;
     let uncommitted = (!args.with_changes && place.inside.is_none())
@@ -127,6 +146,7 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
         tracing::warn!(%error, "the site is not in the registry");
     }
     cx.out.done(&queued_where(&dispatched));
+    tell_of_others(cx, &dispatched)?;
     if uncommitted.is_some_and(Uncommitted::found) {
         cx.out.note(
             "note: your checkout has uncommitted changes, which the clone does not see (--with-changes)",
@@ -148,6 +168,24 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     } else {
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What becomes of the task under way that this one disrupts, and of this one if what it waits for was not done.
+fn tell_of_others(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
+    let ledger = cx.ledger();
+    let task = &dispatched.stored.task;
+    for id in runner::disrupted_by(&ledger, task, "cli")? {
+        cx.out
+            .note(&format!("note: {id} is stopped for it; git khlone resume {id}"));
+    }
+    for id in &task.after {
+        let before = ledger.task(id)?.task;
+        if before.status.is_over() && before.status != Status::Done {
+            cx.out
+                .note(&format!("note: {id} was not done, so this one is skipped"));
+        }
+    }
+    Ok(())
 }
 
 fn queued_where(dispatched: &Dispatched) -> String {
@@ -178,68 +216,26 @@ fn dispatch(
     place: &Place,
     config: &Config,
 ) -> Result<Dispatched, CmdError> {
-    let ledger = cx.ledger();
-    let after: Result<Vec<_>, _> = args.after.iter().map(|prefix| ledger.resolve(prefix)).collect();
-    let foreman = cx::foreman()?;
-    let vars = |name: &str| std::env::var_os(name);
-    let program = |name: &str| cx::program(config, name);
-    let cache = cx.paths.khlone_home.join("cache");
-    let preflight = Preflight {
-        vars: &vars,
-        cache: &cache,
-        program: &program,
-    };
-    let hero = cx::hero(config, || preflight.default_brain().map(brain::Brain::name))?;
-    let mut roles: BTreeMap<_, _> = config
-        .roles
-        .iter()
-        .map(|(name, role)| (name.clone(), role.brain.clone()))
-        .collect();
-    roles.entry(foreman.clone()).or_default();
-    let brains: Result<Vec<_>, _> = brain::all().map(|brain| brain.name().parse()).collect();
-    let branches = branches(&cx.repo)?;
     let changes = args.with_changes.then(|| own_changes(cx)).transpose()?;
     let prompt = args.prompt.read()?;
     warn_of_secrets(cx, &prompt);
-    let request = Dispatch {
-        place,
-        pick: Pick {
-            who: args.who.as_ref(),
-            hero: hero.as_ref(),
-            default_role: &foreman,
-            roles: &roles,
-            brains: &brains?,
-            branches: &branches,
-            most: config.limits.clones.get() as usize,
-        },
+    let rank = match args.when {
+        When::Disrupt => Rank::Disrupt,
+        When::Enqueue if args.prioritize => Rank::First,
+        When::Enqueue => Rank::Arrival,
+    };
+    let order = Order {
+        id: new_id()?,
         mode,
         prompt,
+        who: args.who.as_ref(),
         model: args.model,
-        skill: None,
-        prioritize: args.prioritize,
-        after: after?,
+        rank,
+        after: &args.after,
         with_changes: changes.as_ref().map(|(tree, _)| *tree),
         new_session: args.new_session,
-        id: new_id()?,
-        settings: config,
-        config: serde_json::to_value(config).map_err(|error| CliError::Io {
-            what: "khlone.yml".to_owned(),
-            source: error.into(),
-        })?,
     };
-    let limits = Limits {
-        queue: config.limits.queue.get() as usize,
-        branch_prefix: config.branch.prefix.as_str(),
-    };
-    let ready = |name: &BrainName| {
-        let refuse = |error: brain::BrainError| DispatchError::Brain {
-            message: error.to_string(),
-            hint: error.hint(),
-        };
-        let brain = brain::find(name).map_err(refuse)?;
-        preflight.require(brain).map(drop).map_err(refuse)
-    };
-    Ok(zone::dispatch(&ledger, request, limits, ready)?)
+    Ok(zone::order(&cx.ledger(), place, (config, &cx.paths), order)?)
 }
 
 /// The prompt is kept as it was written, since a brain needs it so.
@@ -350,16 +346,6 @@ fn refuse_delegation(config: &Config) -> Result<(), CliError> {
         "a task may not dispatch tasks (KHLONE_TASK is set)",
         "set delegation: allow in your own config.yml",
     ))
-}
-
-fn branches(repo: &Repo) -> Result<Vec<String>, ResolveError> {
-    let found = repo
-        .git()
-        .branches(Some(git2::BranchType::Local))
-        .map_err(crate::refs::RepoError::from)?;
-    Ok(found
-        .filter_map(|found| found.ok()?.0.name().ok().flatten().map(ToString::to_string))
-        .collect())
 }
 
 fn new_id() -> Result<TaskId, CliError> {

@@ -4,16 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{
-    cx::Cx,
-    error::{CliError, CmdError},
-    target,
-};
-use crate::{
-    refs::{LedgerError, Update},
-    runner,
-    task::{Event, Outcome, Status},
-};
+use super::{cx::Cx, error::CmdError, target};
+use crate::{daemon, runner, task::Status};
 
 /// Cancel a task
 #[derive(Args, Debug)]
@@ -25,35 +17,16 @@ pub(super) struct CancelArgs {
 
 /// Cancels the task.
 pub(super) fn run(cx: &Cx, args: &CancelArgs) -> Result<ExitCode, CmdError> {
-    let stored = target::task(cx, Some(&args.task), None)?;
-    let id = &stored.task.id;
-    if stored.task.status == Status::Running {
-        let n = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-        let dir = cx.site.attempt_dir(id, n);
-        let heard = runner::cancel(&dir).map_err(|source| CliError::Io {
-            what: id.to_string(),
-            source,
-        })?;
-        if !heard {
-            return Err(CliError::refused(
-                format!("the runner of {id} does not listen yet, or has just ended"),
-                format!("git khlone cancel {id}"),
-            )
-            .into());
-        }
-        cx.out.done(&format!("{id} is being stopped"));
+    let id = target::task(cx, Some(&args.task), None)?.task.id;
+    let stored = runner::stop(&cx.ledger(), &id, ("cli", "cancelled"))?;
+    if stored.task.status == Status::Cancelled {
+        cx.out.done(&format!("{id} cancelled"));
         return Ok(ExitCode::SUCCESS);
     }
-    cx.ledger().update(id, "cli", |update: &mut Update<'_>| {
-        update.task.outcome = Some(Outcome::Cancelled);
-        let illegal = |source| LedgerError::Illegal {
-            id: id.clone(),
-            source,
-        };
-        update
-            .transition(Event::Cancel, "cancelled before it ran")
-            .map_err(illegal)
-    })?;
-    cx.out.done(&format!("{id} cancelled"));
+    cx.out.done(&format!("{id} is being stopped"));
+    // Should its runner not listen yet, or be dead, a daemon sees to it.
+    if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
+        cx.out.note(&format!("warning: no daemon sees to it: {error}"));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,13 +5,14 @@ use std::{path::Path, process::ExitCode};
 use serde::Serialize;
 
 use super::{
-    cx::{self, Cx},
+    cx::Cx,
     error::{CmdError, printed},
 };
 use crate::{
     config::{Config, Loaded, Paths, json_schema},
     render::{Out, View},
     task::FORMAT,
+    zone::user_settings,
 };
 
 /// Print the settings that count here
@@ -70,5 +71,5 @@ fn here(dir: &Path, out: Out, paths: &Paths) -> Result<Loaded, CmdError> {
     {
         return cx.config(&place);
     }
-    cx::user_config(paths)
+    Ok(user_settings(paths)?)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::{
-    cx::{self, Cx},
+    cx::Cx,
     error::{CliError, CmdError, printed},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList},
     },
     task::{FORMAT, ZoneAddress},
-    zone::{advance::standing, sites},
+    zone::{advance::standing, program, sites},
 };
 
 /// List tasks, crew, zones, sites or brains
@@ -109,7 +109,7 @@ pub(super) fn brains(cx: &Cx) -> Result<Vec<Readiness>, CmdError> {
         Err(_) => Config::default(),
     };
     let vars = |name: &str| std::env::var_os(name);
-    let program = |name: &str| cx::program(&config, name);
+    let program = |name: &str| program(&config, name);
     let cache = cx.paths.khlone_home.join("cache");
     Ok(Preflight {
         vars: &vars,

@@ -16,7 +16,7 @@ use crate::{
     guard::{credentials, redact::Redactor},
     render::view::RedactedView,
     task::Class,
-    zone::redaction::redact,
+    zone::{redaction::redact, user_settings},
 };
 
 /// Take a secret out of a task, for good
@@ -44,7 +44,7 @@ pub(super) fn run(cx: &Cx, args: &RedactArgs) -> Result<ExitCode, CmdError> {
         Redactor::only(&values(args.stdin)?, args.pattern.as_deref())?
     } else {
         let known = credentials::in_files(&cx::home(&cx.paths), &|name| std::env::var_os(name));
-        let allow = cx::user_config(&cx.paths)?.config.redact.allow;
+        let allow = user_settings(&cx.paths)?.config.redact.allow;
         Redactor::new(&Vec::from_iter(known), &allow)?
     };
     let done = redact(&cx.ledger(), &stored.task.id, &redactor)?;

@@ -12,11 +12,11 @@ use super::{
     error::{CliError, CmdError, printed},
 };
 use crate::{
-    config::{self, Loaded},
-    guard::trust::{Request, TrustStore, Verdict, in_shell, scripts_of},
+    config,
+    guard::trust::{Verdict, in_shell},
     render::view::TrustView,
     task::FORMAT,
-    zone::Place,
+    zone::{trust_request, trust_store},
 };
 
 /// Agree to what this repository's khlone.yml runs
@@ -35,7 +35,7 @@ pub(super) struct TrustArgs {
 
 /// Lists, revokes or grants trust.
 pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
-    let store = store(cx);
+    let store = trust_store(&cx.paths);
     if args.list {
         printed(cx.out.answer(&TrustView {
             format: FORMAT,
@@ -54,7 +54,7 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
     }
     let place = cx.place(None)?;
     let loaded = cx.config(&place)?;
-    let request = request(cx, &place, &loaded)?;
+    let request = trust_request(&cx.repo, &place, &loaded)?;
     if let Verdict::Untrusted { commands, changed } = store.check(&request)? {
         let what = if changed {
             "khlone.yml has changed and now asks for:"
@@ -72,34 +72,6 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
     }
     cx.out.done("trusted, exactly as it stands");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Passes if everything that the configuration asks for is trusted.
-pub(super) fn require(cx: &Cx, place: &Place, loaded: &Loaded) -> Result<(), CmdError> {
-    if loaded.asks.is_empty() {
-        return Ok(());
-    }
-    Ok(store(cx).check(&request(cx, place, loaded)?)?.require()?)
-}
-
-fn store(cx: &Cx) -> TrustStore {
-    TrustStore::at(cx.paths.khlone_home.join("trust"))
-}
-
-fn request(cx: &Cx, place: &Place, loaded: &Loaded) -> Result<Request, CmdError> {
-    let commands: Vec<_> = loaded.asks.iter().map(|ask| vec![ask.clone()]).collect();
-    let scripts = cx
-        .repo
-        .work_dir()
-        .map(|top| scripts_of(top, &commands))
-        .unwrap_or_default();
-    let config = cx.repo_config(place)?.unwrap_or_default();
-    Ok(Request {
-        repository: cx.repo.common_dir().to_owned(),
-        config,
-        commands,
-        scripts,
-    })
 }
 
 fn agreed(cx: &Cx) -> Result<bool, CliError> {

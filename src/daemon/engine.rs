@@ -184,6 +184,12 @@ impl Engine {
                     let reason = format!("{because}, which it waits for, was not done");
                     self.apply(task, Step::of(Event::Skip, &reason)).await
                 }
+                Decision::Urge(task) => {
+                    let id = task.clone();
+                    let told = self.shared.keeper.with(move |store| store.urge(&id)).await;
+                    tracing::debug!(%task, ?told, "is being stopped");
+                    false
+                }
                 Decision::GiveUp(task) => {
                     let most = self.shared.limits.get().plan.attempts;
                     let reason = format!("died in {most} attempts, the limit (limits.attempts)");
@@ -206,6 +212,11 @@ impl Engine {
         if self.is_attempt_held(known).await {
             self.runners.adopt(task);
             return false;
+        }
+        if known.status == Status::Cancelling {
+            let stopped = Step::of(Event::Stopped, "cancelled; its runner died");
+            let outcome = Some(Outcome::Cancelled);
+            return self.apply(task, Step { outcome, ..stopped }).await;
         }
         self.apply(task, Step::of(Event::Die, "its runner died")).await
     }

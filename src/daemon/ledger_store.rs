@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Code, RpcError,
+    enqueue::{EnqueueParams, enqueue},
     plan::Known,
     settings::{InForce, Settings},
     store::{Step, Store},
@@ -21,7 +22,7 @@ use crate::{
     process::machine_id,
     refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
     runner,
-    task::{BrainName, Event, Explain, FORMAT, Outcome, Status, Task, TaskId},
+    task::{BrainName, Event, Explain, FORMAT, Status, Task, TaskId},
 };
 
 /// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is
@@ -36,6 +37,7 @@ const BY: &str = "daemon";
 pub(crate) struct LedgerStore {
     repo: Repo,
     site: Site,
+    paths: Paths,
     settings: Settings,
     /// The accounts that brains use, as found at this look: finding out reads files.
     accounts: HashMap<(BrainName, Option<String>), Option<Provider>>,
@@ -84,6 +86,7 @@ impl LedgerStore {
         Ok(Self {
             repo,
             site,
+            paths: paths.clone(),
             settings,
             accounts: HashMap::new(),
         })
@@ -202,33 +205,22 @@ impl Store for LedgerStore {
         Ok(self.know_task(&stored.task))
     }
 
+    fn enqueue(&mut self, params: &EnqueueParams) -> Result<Value, RpcError> {
+        enqueue(&self.ledger(), &self.paths, params)
+    }
+
     fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError> {
-        let known = self.find(id)?;
-        if known.status == Status::Cancelling {
-            return Ok(());
+        runner::stop(&self.ledger(), id, (BY, "cancelled"))?;
+        Ok(())
+    }
+
+    fn urge(&mut self, id: &TaskId) -> Result<(), RpcError> {
+        let ledger = self.ledger();
+        let task = ledger.task(id)?.task;
+        if task.status == Status::Cancelling {
+            runner::urge(&ledger, &task);
         }
-        if !known.status.is_active() {
-            let step = Step::of(Event::Cancel, "cancelled before it ran");
-            return self.apply(
-                id,
-                Step {
-                    outcome: Some(Outcome::Cancelled),
-                    ..step
-                },
-            );
-        }
-        // The runner stops its brain with grace, and writes what became of the task.
-        match runner::cancel(&self.site.attempt_dir(id, known.attempts)) {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let message = format!("the runner of {id} does not listen yet, or has just ended");
-                Err(RpcError::new(Code::CloneBusy, message))
-            }
-            Err(error) => Err(RpcError::new(
-                Code::Failed,
-                format!("the runner of {id} does not answer: {error}"),
-            )),
-        }
+        Ok(())
     }
 
     fn apply(&mut self, id: &TaskId, step: Step) -> Result<(), RpcError> {
@@ -243,6 +235,9 @@ impl Store for LedgerStore {
                     .map_err(illegal)?;
                 if let Some(outcome) = step.outcome {
                     update.task.outcome = Some(outcome);
+                    update.task.reasons = vec![step.reason.clone()];
+                }
+                if step.event == Event::Skip {
                     update.task.reasons = vec![step.reason.clone()];
                 }
                 if step.event == Event::Unpark {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     Code, RpcError,
+    enqueue::EnqueueParams,
     plan::Known,
     protocol::{Call, Hello, PROTOCOL},
     shared::{DaemonStatus, Shared},
@@ -147,6 +148,9 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
         "show" => long(call.params, move |params: TaskParams| {
             whole(brief(show(shared, params.task)))
         }),
+        "enqueue" => later(call.params, move |params: EnqueueParams| {
+            whole(brief(place_order(shared, params)))
+        }),
         "cancel" => later(call.params, move |params: TaskParams| {
             whole(brief(cancel(shared, params.task)))
         }),
@@ -277,6 +281,15 @@ async fn list(shared: Rc<Shared>, most: usize) -> Answer {
 
 async fn show(shared: Rc<Shared>, task: TaskId) -> Answer {
     shared.keeper.with(move |store| store.show(&task)).await?
+}
+
+async fn place_order(shared: Rc<Shared>, params: EnqueueParams) -> Answer {
+    if shared.is_stopping() {
+        return Err(RpcError::new(Code::Stopping, "the daemon is on its way out"));
+    }
+    let queued = shared.keeper.with(move |store| store.enqueue(&params)).await?;
+    shared.wake.notify_one();
+    queued
 }
 
 async fn cancel(shared: Rc<Shared>, task: TaskId) -> Answer {

@@ -10,6 +10,7 @@ mod ask;
 mod client;
 mod codes;
 mod engine;
+mod enqueue;
 mod error;
 mod events;
 mod frames;

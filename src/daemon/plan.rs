@@ -64,6 +64,8 @@ pub(crate) enum Decision {
     Park { task: TaskId, until: i64 },
     /// It ran into a limit of which nobody said when it ends.
     BackOff(TaskId),
+    /// It is to be stopped, and its runner may not have heard.
+    Urge(TaskId),
     /// It died too often.
     GiveUp(TaskId),
 }
@@ -89,7 +91,7 @@ pub(crate) struct Plan {
     pub(crate) next: Option<i64>,
     /// Whether any task of ours is not over: the daemon stays.
     pub(crate) pending: bool,
-    /// Whether a task waits for a place that nobody tells of when it is free.
+    /// Whether something is waited for that nobody tells of.
     pub(crate) crowded: bool,
 }
 
@@ -113,6 +115,10 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
         let line = (&task.zone, &task.clone);
         if situation.held.contains(&task.id) {
             busy.insert(line);
+            if task.status == Status::Cancelling {
+                plan.decisions.push(Decision::Urge(task.id.clone()));
+                plan.crowded = true;
+            }
             continue;
         }
         match task.status {

@@ -4,7 +4,7 @@ use crate::task::{Event, Outcome, TaskId};
 
 use serde_json::Value;
 
-use super::{RpcError, plan::Known, settings::InForce};
+use super::{RpcError, enqueue::EnqueueParams, plan::Known, settings::InForce};
 
 /// The ledger as the daemon sees it. The real one is [`super::ledger_store`]; tests have one in memory.
 pub(crate) trait Store {
@@ -23,8 +23,14 @@ pub(crate) trait Store {
     /// One task.
     fn find(&mut self, id: &TaskId) -> Result<Known, RpcError>;
 
+    /// Queues a task, unless it is there; gives the first result either way.
+    fn enqueue(&mut self, params: &EnqueueParams) -> Result<Value, RpcError>;
+
     /// Stops a task: one that waits is cancelled at once, one that runs is told to stop.
     fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError>;
+
+    /// Tells the runner of a task that is being stopped once more.
+    fn urge(&mut self, id: &TaskId) -> Result<(), RpcError>;
 
     /// Moves a task by one event of its state machine, for a reason. A task that has moved on meanwhile is an
     /// [`super::Code::IllegalMove`], and no harm.

@@ -18,6 +18,8 @@ use crate::task::TaskId;
 
 /// How long one caller may hold up the runner.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// How long the runner may take to answer; what it is told stands in the ledger besides.
+const ANSWER: Duration = Duration::from_secs(1);
 /// The longest request.
 const LINE: u64 = 4096;
 
@@ -90,7 +92,7 @@ fn serve(stream: UnixStream) -> io::Result<bool> {
 ///
 /// # Errors
 /// If the runner does not answer in time.
-pub fn cancel(dir: &Path) -> io::Result<bool> {
+pub(super) fn cancel(dir: &Path) -> io::Result<bool> {
     let Ok(record) = fs::read(dir.join("control.json")) else {
         return Ok(false);
     };
@@ -101,7 +103,8 @@ pub fn cancel(dir: &Path) -> io::Result<bool> {
     let Ok(mut stream) = UnixStream::connect(socket) else {
         return Ok(false);
     };
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(ANSWER))?;
     stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"cancel\"}\n")?;
     let mut answer = String::new();
     BufReader::new(stream.take(LINE)).read_line(&mut answer)?;

@@ -19,12 +19,13 @@ mod prepare;
 mod settle;
 mod setup;
 mod spool;
+mod stop;
 
 use std::path::{Path, PathBuf};
 
 pub use claim::is_free;
-pub use control::cancel;
 pub use error::RunnerError;
+pub use stop::{disrupted_by, stop, urge};
 
 use checkpoint::{Checkpoints, Subject};
 use claim::Claim;

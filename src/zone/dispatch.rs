@@ -1,8 +1,9 @@
 //! From a prompt to a queued task: enrol the clone, respect the queue's limit, write the task. Nothing here
 //! depends on the size of the repository.
 
-use super::{CrewError, Pick, Place, crew::pick};
+use super::{CrewError, Pick, Place, Rank, crew::pick};
 use crate::{
+    brain::BrainError,
     config::Config,
     guard::redact::Redactor,
     refs::{Crew, Ledger, LedgerError, NewTask, Oid, Stored, StoredZone, Zone, clone_branch, now},
@@ -24,8 +25,8 @@ pub struct Dispatch<'a> {
     pub model: Option<String>,
     /// A skill to do it by.
     pub skill: Option<String>,
-    /// Ahead of the waiting.
-    pub prioritize: bool,
+    /// Where in the queue it stands.
+    pub rank: Rank,
     /// Tasks that must be done before.
     pub after: Vec<TaskId>,
     /// The tree of the user's uncommitted files to start from.
@@ -67,13 +68,8 @@ pub enum DispatchError {
     #[error(transparent)]
     Crew(#[from] CrewError),
     /// The clone cannot start.
-    #[error("{message}")]
-    Brain {
-        /// Why.
-        message: String,
-        /// The command that helps.
-        hint: Option<String>,
-    },
+    #[error(transparent)]
+    Brain(#[from] BrainError),
     /// Too many wait.
     #[error("{clone} has {most} tasks waiting, the limit (limits.queue)")]
     QueueFull {
@@ -94,7 +90,7 @@ impl Explain for DispatchError {
     fn class(&self) -> Class {
         match self {
             Self::Crew(error) => error.class(),
-            Self::Brain { .. } => Class::Brain,
+            Self::Brain(error) => error.class(),
             Self::QueueFull { .. } => Class::Refused,
             Self::Empty => Class::Usage,
             Self::Ledger(error) => error.class(),
@@ -104,7 +100,7 @@ impl Explain for DispatchError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Crew(error) => error.hint(),
-            Self::Brain { hint, .. } => hint.clone(),
+            Self::Brain(error) => error.hint(),
             Self::QueueFull { clone, .. } => Some(format!(
                 "--who {}++ enrols another clone, or raise limits.queue in khlone.yml",
                 clone.role
@@ -227,7 +223,7 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         prompt_sha: String::new(),
         title: title(&request.prompt),
         skill: request.skill.clone(),
-        priority: i32::from(request.prioritize),
+        priority: request.rank.priority(),
         seq: 0,
         after: request.after.clone(),
         with_changes: request.with_changes.map(|tree| tree.to_string()),

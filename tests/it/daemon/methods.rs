@@ -64,17 +64,54 @@ fn waiting_and_running_tasks_are_cancelled_and_what_waits_for_them_is_skipped() 
     assert_eq!(answer["result"]["status"], "cancelled", "{answer}");
     let again = talk.ask("cancel", &json!({ "task": waiting }));
     assert_eq!(again["error"]["code"], -32026, "{again}");
-    let answer = until("the runner's ear", || {
-        let answer = talk.ask("cancel", &json!({ "task": running }));
-        answer["result"].is_object().then_some(answer)
-    });
-    assert_eq!(answer["result"]["task"], json!(running));
+    // Whether or not its runner listens yet.
+    let answer = talk.ask("cancel", &json!({ "task": running }));
+    assert_eq!(answer["result"]["task"], json!(running), "{answer}");
+    let again = talk.ask("cancel", &json!({ "task": running }));
+    assert!(
+        again["error"].is_null() || again["error"]["code"] == -32026,
+        "{again}"
+    );
     let over = talk.ask(
         "await",
         &json!({ "tasks": [running, after], "timeout": BOUND.as_secs() }),
     );
     assert_eq!(over["result"][0]["status"], "cancelled", "{over}");
     assert_eq!(over["result"][1]["status"], "skipped", "{over}");
+    let told = site.finish(&["await", &after]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        told.contains("skipped") && told.contains(waiting.as_str()),
+        "{told}"
+    );
+    let late = site.finish(&[
+        "act",
+        "--who",
+        "@shell",
+        "--after",
+        waiting.as_str(),
+        "echo never",
+    ]);
+    let told = String::from_utf8(late.stderr).unwrap();
+    assert!(told.contains("was not done, so this one is skipped"), "{told}");
+}
+
+#[test]
+fn a_cancel_holds_even_if_the_runner_dies_of_it() {
+    let site = Site::new();
+    let task = site.act("@shell", "sleep 600");
+    let pid = until("the start", || site.task(&task).attempts.first()?.pid);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    site.run(&["cancel", task.as_str()]);
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end", || site.task(&task).status.is_over().then_some(()));
+    let task = site.task(&task);
+    assert_eq!(
+        (task.status.as_str(), task.attempts.len()),
+        ("cancelled", 1),
+        "{task:?}"
+    );
 }
 
 #[test]
@@ -95,10 +132,117 @@ fn await_answers_for_any_or_all_or_when_its_time_is_over() {
         (&late["error"]["code"], &late["error"]["data"]["exit"]),
         (&json!(-32041), &json!(7))
     );
-    until("the runner's ear", || {
-        talk.ask("cancel", &json!({ "task": slow }))["result"]
-            .is_object()
-            .then_some(())
-    });
+    talk.ask("cancel", &json!({ "task": slow }));
     talk.ask("await", &json!({ "tasks": [slow] }));
+}
+
+#[test]
+fn enqueue_repeated_gives_the_first_result_and_queues_nothing() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let order = json!({ "task": "t-0000000001", "prompt": "echo x >> x.txt", "who": "@shell" });
+    // Answers that nobody waits for, and callers at once.
+    for _ in 0..3 {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "enqueue", "params": order });
+        site.greeted().say(format!("{call}\n").as_bytes());
+    }
+    let answers: Vec<Value> = std::thread::scope(|scope| {
+        let ask = || site.greeted().ask("enqueue", &order);
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let first = &answers[0]["result"];
+    assert_eq!(
+        (&first["task"], &first["clone"]),
+        (&json!("t-0000000001"), &json!("foreman.1")),
+        "{first}"
+    );
+    assert!(
+        answers.iter().all(|answer| answer["result"] == *first),
+        "{answers:?}"
+    );
+    site.run(&["await", "t-0000000001"]);
+    site.kill();
+    site.run(&["daemon", "start"]);
+    let mut talk = site.greeted();
+    assert_eq!(talk.ask("enqueue", &order)["result"], *first);
+    assert_eq!(site.work.git(&["show", "khlone/main/foreman.1:x.txt"]), "x");
+    assert_eq!(
+        talk.ask("list", &json!({}))["result"]["tasks"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn orders_that_cannot_be_taken_say_why_and_leave_nothing() {
+    let site = Site::new();
+    site.work.write("khlone.yml", "limits: {queue: 1, clones: 1}\n");
+    let busy = site.act("@shell", "sleep 600");
+    let mut talk = site.greeted();
+    let mut refused = |change: Value, code: i32| {
+        let mut order = json!({ "task": "t-0000000001", "prompt": "echo x", "who": "@shell" });
+        order
+            .as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        let answer = talk.ask("enqueue", &order);
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+        answer["error"]["message"].as_str().unwrap().to_owned()
+    };
+    let full = refused(json!({}), -32022);
+    assert!(full.contains('1') && full.contains("limits.queue"), "{full}");
+    let most = refused(json!({ "who": "@shell++" }), -32023);
+    assert!(most.contains('1') && most.contains("limits.clones"), "{most}");
+    refused(json!({ "zone": "nowhere" }), -32011);
+    refused(json!({ "who": "foreman.7" }), -32012);
+    refused(json!({ "after": ["t-zzzzzzzzzz"] }), -32010);
+    refused(json!({ "after": ["t-0000000001"] }), -32602);
+    refused(json!({ "task": busy.as_str() }), -32602);
+    refused(json!({ "prompt": " " }), -32602);
+    refused(json!({ "promt": "x" }), -32602);
+    site.work.write("khlone.yml", "worktree: {setup: [make]}\n");
+    let untrusted = refused(json!({}), -32025);
+    assert!(untrusted.contains("make"), "{untrusted}");
+    site.work.write("khlone.yml", "");
+    refused(json!({ "who": "@codex" }), -32030);
+    assert_eq!(
+        talk.ask("list", &json!({}))["result"]["tasks"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    site.run(&["cancel", busy.as_str()]);
+}
+
+#[test]
+fn the_prioritized_go_first_and_a_disrupting_task_before_all() {
+    let site = Site::new();
+    let running = site.act("@shell", "sleep 600");
+    until("the start", || {
+        site.task(&running).status.is_active().then_some(())
+    });
+    let gate = |word: &str| format!("echo {word} > {word}.txt");
+    let plain = site.act("@shell", &gate("plain"));
+    let first = site.run(&["act", "--who", "@shell", "--prioritize", &gate("first")]);
+    let disrupt = site.cmd(&["act", "--who", "@shell", "--when", "disrupt", &gate("disrupt")]);
+    let said = disrupt.patience(BOUND).finish().unwrap();
+    let told = String::from_utf8(said.stderr).unwrap();
+    assert!(told.contains(&format!("{running} is stopped for it")), "{told}");
+    let disrupt = String::from_utf8(said.stdout).unwrap().trim().to_owned();
+    site.run(&["await", plain.as_str(), &first, &disrupt]);
+    let task = site.task(&running);
+    assert_eq!(task.status.as_str(), "cancelled", "{task:?}");
+    let names = site.work.git(&[
+        "log",
+        "--format=",
+        "--name-only",
+        "--reverse",
+        "main..khlone/main/foreman.1",
+    ]);
+    let names: Vec<&str> = names.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(names, ["disrupt.txt", "first.txt", "plain.txt"]);
 }

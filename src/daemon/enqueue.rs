@@ -1,0 +1,168 @@
+//! The method `enqueue`: an order over RPC, as `act` and `ask` give it themselves.
+//!
+//! The caller makes the task's id. Asking again with the same id gives the first result and queues nothing, so a
+//! caller that lost the answer, or the daemon, just asks again. The settings are those of the main checkout.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Code, RpcError};
+use crate::{
+    brain::BrainError,
+    config::Paths,
+    refs::{Ledger, LedgerError, RefError, Stored},
+    runner,
+    task::{Class, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who},
+    zone::{
+        self, CrewError, DispatchError, Order, OrderError, Rank, ResolveError, SettingsError, require_trust,
+        settings,
+    },
+};
+
+/// The parameters of `enqueue`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnqueueParams {
+    /// Made by the caller.
+    pub(crate) task: TaskId,
+    pub(crate) prompt: String,
+    #[serde(default = "act")]
+    pub(crate) mode: Mode,
+    #[serde(default)]
+    pub(crate) who: Option<String>,
+    /// The zone's branch, else the one that the main checkout is on.
+    #[serde(default)]
+    pub(crate) zone: Option<String>,
+    #[serde(default)]
+    pub(crate) model: Option<String>,
+    #[serde(default)]
+    pub(crate) prioritize: bool,
+    #[serde(default)]
+    pub(crate) when: When,
+    #[serde(default)]
+    pub(crate) after: Vec<String>,
+    #[serde(default)]
+    pub(crate) new_session: bool,
+}
+
+/// What happens to the clone's task under way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum When {
+    #[default]
+    Enqueue,
+    Disrupt,
+}
+
+fn act() -> Mode {
+    Mode::Act
+}
+
+/// Queues the task, unless it is there.
+pub(crate) fn enqueue(ledger: &Ledger<'_>, paths: &Paths, params: &EnqueueParams) -> Result<Value, RpcError> {
+    if let Some(first) = first_result(ledger, params)? {
+        return Ok(first);
+    }
+    let place = match &params.zone {
+        Some(branch) => zone::zone_named(ledger.repo(), branch),
+        None => zone::here(ledger),
+    }
+    .map_err(|error| of_place(&error))?;
+    let loaded = settings(ledger.repo(), &place, paths).map_err(|error| of_settings(&error))?;
+    require_trust(ledger.repo(), &place, (&loaded, paths)).map_err(|error| of_settings(&error))?;
+    let wrong = |what: &dyn std::fmt::Display| RpcError::new(Code::Params, what.to_string());
+    let who: Option<Who> = params
+        .who
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| wrong(&error))?;
+    let after: Result<Vec<TaskPrefix>, _> = params.after.iter().map(|prefix| prefix.parse()).collect();
+    let order = Order {
+        id: params.task.clone(),
+        mode: params.mode,
+        prompt: params.prompt.clone(),
+        who: who.as_ref(),
+        model: params.model.clone(),
+        rank: rank(params),
+        after: &after.map_err(|error| wrong(&error))?,
+        with_changes: None,
+        new_session: params.new_session,
+    };
+    match zone::order(ledger, &place, (&loaded.config, paths), order) {
+        Ok(dispatched) => {
+            let task = &dispatched.stored.task;
+            runner::disrupted_by(ledger, task, "daemon")?;
+            Ok(answer(&dispatched.stored))
+        }
+        // Someone has just queued it.
+        Err(OrderError::Dispatch(DispatchError::Ledger(LedgerError::Ref(RefError::Moved { .. })))) => {
+            first_result(ledger, params)?.ok_or_else(|| RpcError::new(Code::Refused, "try again"))
+        }
+        Err(error) => Err(of_order(&error)),
+    }
+}
+
+fn rank(params: &EnqueueParams) -> Rank {
+    match params.when {
+        When::Disrupt => Rank::Disrupt,
+        When::Enqueue if params.prioritize => Rank::First,
+        When::Enqueue => Rank::Arrival,
+    }
+}
+
+/// What the first call with this id gave, if there was one. Another order may not have the same id.
+fn first_result(ledger: &Ledger<'_>, params: &EnqueueParams) -> Result<Option<Value>, RpcError> {
+    let stored = match ledger.task(&params.task) {
+        Err(LedgerError::NoTask(_)) => return Ok(None),
+        other => other?,
+    };
+    let prompt = ledger.file(&stored, "prompt.md")?.unwrap_or_default();
+    if prompt != params.prompt.as_bytes() || stored.task.mode != params.mode {
+        let message = format!("{} is another task already; make a new id", params.task);
+        return Err(RpcError::new(Code::Params, message));
+    }
+    Ok(Some(answer(&stored)))
+}
+
+/// Only what does not change any more.
+fn answer(stored: &Stored) -> Value {
+    let task = &stored.task;
+    json!({
+        "format": FORMAT, "task": task.id, "zone": task.zone, "branch": task.branch, "clone": task.clone,
+        "brain": task.brain, "mode": task.mode, "seq": task.seq,
+    })
+}
+
+fn coded(error: &impl Explain, code: Code) -> RpcError {
+    let mut rpc = RpcError::new(code, error.to_string());
+    rpc.data.hint = error.hint();
+    rpc
+}
+
+fn of_place(error: &ResolveError) -> RpcError {
+    match error {
+        ResolveError::NoBranch { .. } => coded(error, Code::ZoneNotFound),
+        ResolveError::NoClone { .. } => coded(error, Code::CloneNotFound),
+        other => RpcError::of(other),
+    }
+}
+
+fn of_settings(error: &SettingsError) -> RpcError {
+    match error {
+        SettingsError::Trust(trust) if trust.class() == Class::Refused => coded(error, Code::Untrusted),
+        other => RpcError::of(other),
+    }
+}
+
+fn of_order(error: &OrderError) -> RpcError {
+    let code = match error {
+        OrderError::Dispatch(DispatchError::QueueFull { .. }) => Code::QueueFull,
+        OrderError::Dispatch(DispatchError::Brain(BrainError::SignedOut { .. })) => Code::BrainAuth,
+        OrderError::Dispatch(DispatchError::Crew(CrewError::Full { .. })) => Code::MaxClones,
+        OrderError::Dispatch(DispatchError::Crew(CrewError::NoNumber(_))) => Code::CloneNotFound,
+        OrderError::Ledger(LedgerError::NoTask(_)) => Code::TaskNotFound,
+        other => Code::of_class(other.class()),
+    };
+    coded(error, code)
+}

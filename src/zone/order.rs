@@ -1,0 +1,218 @@
+//! An order: from what a caller says to a queued task, under the settings that count there.
+//!
+//! The command line and the daemon's `enqueue` both come through here. The caller makes the task's id, so that an
+//! order whose answer was lost can be given again.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch};
+use crate::{
+    brain::{self, Brain, Preflight},
+    config::{self, Config, Paths},
+    refs::{Ledger, LedgerError, Oid, Repo, RepoError},
+    task::{BrainName, Class, Explain, Mode, NameError, RoleName, TaskId, TaskPrefix, Who},
+};
+
+/// The role of the hero when nobody configured one.
+const FOREMAN: &str = "foreman";
+
+/// What a caller wants.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The task's id.
+    pub id: TaskId,
+    /// What it may do.
+    pub mode: Mode,
+    /// The whole prompt.
+    pub prompt: String,
+    /// Who does it; the hero if nobody is named.
+    pub who: Option<&'a Who>,
+    /// The brain's model.
+    pub model: Option<String>,
+    /// Where in the queue it stands.
+    pub rank: Rank,
+    /// Tasks that must be done before.
+    pub after: &'a [TaskPrefix],
+    /// The tree of uncommitted files to start from.
+    pub with_changes: Option<Oid>,
+    /// A new session of the brain.
+    pub new_session: bool,
+}
+
+/// Where in its clone's queue a task stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rank {
+    /// In the order of arrival.
+    #[default]
+    Arrival,
+    /// Before all that wait.
+    First,
+    /// Before even those: it takes the place of the one under way.
+    Disrupt,
+}
+
+/// The `priority` of a task that takes the place of the one under way.
+pub const DISRUPTS: i32 = 2;
+
+impl Rank {
+    /// The task's `priority`.
+    pub(super) fn priority(self) -> i32 {
+        match self {
+            Self::Arrival => 0,
+            Self::First => 1,
+            Self::Disrupt => DISRUPTS,
+        }
+    }
+}
+
+/// An order that was not taken; nothing is in the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The clone, its queue or its brain refuses.
+    #[error(transparent)]
+    Dispatch(#[from] DispatchError),
+    /// A task that it waits for is not there.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A task that waits for itself.
+    #[error("{0} cannot wait for itself")]
+    Cycle(TaskId),
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// A name of ours is none, which is a bug.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The settings cannot be written down, which is a bug.
+    #[error("the settings cannot be written down: {0}")]
+    Settings(#[from] serde_json::Error),
+}
+
+impl Explain for OrderError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Dispatch(error) => error.class(),
+            Self::Ledger(error) => error.class(),
+            Self::Cycle(_) => Class::Usage,
+            Self::Repo(error) => error.class(),
+            Self::Name(_) | Self::Settings(_) => Class::Bug,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Dispatch(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
+            Self::Cycle(_) => Some("leave --after out, or name another task".to_owned()),
+            Self::Repo(error) => error.hint(),
+            Self::Name(_) | Self::Settings(_) => None,
+        }
+    }
+}
+
+/// Queues a task, enrolling its clone if need be.
+///
+/// # Errors
+/// [`OrderError`]; no task exists then.
+pub fn order(
+    ledger: &Ledger<'_>,
+    place: &Place,
+    (config, paths): (&Config, &Paths),
+    order: Order<'_>,
+) -> Result<Dispatched, OrderError> {
+    let foreman: RoleName = FOREMAN.parse()?;
+    let vars = |name: &str| std::env::var_os(name);
+    let program = |name: &str| program(config, name);
+    let cache = paths.khlone_home.join("cache");
+    let preflight = Preflight {
+        vars: &vars,
+        cache: &cache,
+        program: &program,
+    };
+    let hero = hero(config, || preflight.default_brain().map(Brain::name))?;
+    let own = config
+        .roles
+        .iter()
+        .map(|(name, role)| (name.clone(), role.brain.clone()));
+    let mut roles: BTreeMap<_, _> = own.collect();
+    roles.entry(foreman.clone()).or_default();
+    let brains: Result<Vec<_>, _> = brain::all().map(|brain| brain.name().parse()).collect();
+    let branches = branches(ledger.repo())?;
+    let request = Dispatch {
+        place,
+        pick: Pick {
+            who: order.who,
+            hero: hero.as_ref(),
+            default_role: &foreman,
+            roles: &roles,
+            brains: &brains?,
+            branches: &branches,
+            most: config.limits.clones.get() as usize,
+        },
+        after: before(ledger, &order)?,
+        mode: order.mode,
+        prompt: order.prompt,
+        model: order.model,
+        skill: None,
+        rank: order.rank,
+        with_changes: order.with_changes,
+        new_session: order.new_session,
+        id: order.id,
+        settings: config,
+        config: serde_json::to_value(config)?,
+    };
+    let limits = Limits {
+        queue: config.limits.queue.get() as usize,
+        branch_prefix: config.branch.prefix.as_str(),
+    };
+    let ready = |name: &BrainName| {
+        preflight.require(brain::find(name)?)?;
+        Ok(())
+    };
+    Ok(dispatch(ledger, request, limits, ready)?)
+}
+
+/// The tasks that an order waits for. They are there before it is, so that no circle can come about.
+fn before(ledger: &Ledger<'_>, order: &Order<'_>) -> Result<Vec<TaskId>, OrderError> {
+    let mut ids = Vec::new();
+    for prefix in order.after {
+        if order.id.as_str().starts_with(&prefix.to_string()) {
+            return Err(OrderError::Cycle(order.id.clone()));
+        }
+        ids.push(ledger.resolve(prefix)?);
+    }
+    Ok(ids)
+}
+
+/// The program that the configuration gives a brain.
+pub fn program(config: &Config, brain: &str) -> Option<PathBuf> {
+    let name: BrainName = brain.parse().ok()?;
+    config.brains.get(&name)?.path.clone()
+}
+
+/// Who gets a task that names nobody: `hero` of the configuration, else a foreman on the brain that `default`
+/// finds; nobody if it finds none.
+fn hero(config: &Config, default: impl FnOnce() -> Option<&'static str>) -> Result<Option<Hero>, NameError> {
+    let who = config.hero.as_ref().map(config::Hero::who);
+    let role = match who.and_then(|who| who.role.clone()) {
+        Some(role) => role,
+        None => FOREMAN.parse()?,
+    };
+    let of_role = config.roles.get(&role).and_then(|role| role.brain.clone());
+    let brain = match who.and_then(|who| who.brain.clone()).or(of_role) {
+        Some(brain) => Some(brain),
+        None => default().map(str::parse).transpose()?,
+    };
+    Ok(brain.map(|brain| Hero {
+        role,
+        number: who.and_then(|who| who.number),
+        brain,
+    }))
+}
+
+fn branches(repo: &Repo) -> Result<Vec<String>, RepoError> {
+    let found = repo.git().branches(Some(git2::BranchType::Local))?;
+    Ok(found
+        .filter_map(|found| found.ok()?.0.name().ok().flatten().map(ToString::to_string))
+        .collect())
+}
