@@ -123,15 +123,33 @@ impl PrivateGit {
         self.write_refs(&private, &refs, host)?;
         private.remove("objects/info")?;
         private.write("objects/info/alternates", &alternates(host.common)?)?;
-        let info = self.git_dir().join("info");
-        private.write("config", settings.private(&info).as_bytes())?;
-        write_info(&private, host, &settings)?;
+        self.write_settings(&private, host, &settings)?;
         for name in std::iter::once("index".to_owned()).chain(shared_indexes(host.admin)) {
             private.copy(&host.admin.join(&name), &name)?;
         }
         let dot_git = format!("gitdir: {}\n", self.git_dir().display());
         Beneath::open(&self.folder)?.write("dot-git", dot_git.as_bytes())?;
         Ok(())
+    }
+
+    /// Writes settings, excludes and attributes anew, whatever a brain made of them: what is committed for it is what
+    /// stands in its files, as the user's filters have it.
+    ///
+    /// # Errors
+    /// [`GitdirError`], as [`prepare`](Self::prepare).
+    pub fn mend_settings(&self, host: HostGit<'_>) -> Result<(), GitdirError> {
+        let private = Beneath::open(&self.git_dir())?;
+        for name in ["config", "config.worktree", "info"] {
+            private.remove(name)?;
+        }
+        self.write_settings(&private, host, &Settings::read(host.admin)?)?;
+        Ok(())
+    }
+
+    fn write_settings(&self, private: &Beneath, host: HostGit<'_>, settings: &Settings) -> io::Result<()> {
+        let info = self.git_dir().join("info");
+        private.write("config", settings.private(&info).as_bytes())?;
+        write_info(private, host, settings)
     }
 
     /// What was written by the last [`prepare`](Self::prepare): the packed refs.

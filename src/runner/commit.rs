@@ -63,6 +63,7 @@ pub(super) fn auto_commit(
         message: message(claim.task(), summary),
         author: author(run.ledger.repo()),
     };
+    ground.mend(run, checkout)?;
     if commit(confinement, &ground.git_dir, &claim.dir, &plan)? == Committed::Conflicted {
         left.push("left uncommitted: files in conflict".to_owned());
     }

@@ -54,16 +54,19 @@ impl Ground {
             .join(format!("{}.{}", task.zone, task.clone));
         super::spool::make_dir(&folder)?;
         let private = PrivateGit::at(folder);
-        let common = run.ledger.repo().common_dir();
-        private.prepare(HostGit {
-            common,
-            admin: &checkout.git_dir,
-            home: &run.home,
-        })?;
+        private.prepare(host(run, checkout))?;
         Ok(Self {
             git_dir: private.git_dir(),
             private: Some(private),
         })
+    }
+
+    /// Makes the settings the host's again, before anything is committed by them.
+    pub(super) fn mend(&self, run: &Run<'_>, checkout: &Checkout) -> Result<(), RunnerError> {
+        match &self.private {
+            Some(private) => Ok(private.mend_settings(host(run, checkout))?),
+            None => Ok(()),
+        }
     }
 
     /// The operation that stands half done, in git's words.
@@ -131,6 +134,14 @@ impl Ground {
             refused: found.refused,
             pack: found.pack,
         })
+    }
+}
+
+fn host<'a>(run: &'a Run<'_>, checkout: &'a Checkout) -> HostGit<'a> {
+    HostGit {
+        common: run.ledger.repo().common_dir(),
+        admin: &checkout.git_dir,
+        home: &run.home,
     }
 }
 

@@ -266,6 +266,22 @@ fn the_commit_takes_only_what_is_the_brains() {
 }
 
 #[test]
+fn what_is_committed_stands_in_the_files_whatever_the_brains_git_says() {
+    let stage = Stage::new();
+    let (said, task) = stage.act(
+        "git config filter.x.clean 'echo planted' && echo '* filter=x' > .gitattributes && touch a.txt\n\
+         echo mine >> .git/info/exclude 2>/dev/null || echo mine >> \"$(git rev-parse --git-path info/exclude)\"\n\
+         echo m > mine && echo n > new.txt",
+    );
+    assert_eq!(task["outcome"], "done", "{}", said.err);
+    let branch = "khlone/main/foreman.1";
+    let files = stage.work.git(&["show", "--name-status", "--format=", branch]);
+    assert_eq!(files, "A\t.gitattributes\nA\tnew.txt");
+    assert_eq!(stage.work.git(&["show", &format!("{branch}:new.txt")]), "n");
+    assert_eq!(stage.clone().status(), "?? mine");
+}
+
+#[test]
 fn limits_and_cancelling_leave_the_brain_its_grace() {
     let stage = Stage::new();
     stage.work.write("khlone.yml", "limits: {task: 1s}\n");
