@@ -244,9 +244,14 @@ impl Dialect for Conversation {
                 if let Some(info) = line.rate_limit_info {
                     // It also tells when a limit that is far away will be reset.
                     let in_force = !info.status.as_str().starts_with("allowed");
-                    events.push(Event::RateLimit {
-                        message: info.status.0.into_owned(),
-                        until: info.resets_at.filter(|_| in_force),
+                    let message = info.status.0.into_owned();
+                    events.push(if in_force {
+                        Event::RateLimit {
+                            message,
+                            until: info.resets_at,
+                        }
+                    } else {
+                        Event::error(Trouble::Warning, message)
                     });
                 }
             }

@@ -208,6 +208,8 @@ pub struct Verdict {
     pub auth_failed: bool,
     /// It ended on a limit.
     pub limited: bool,
+    /// It has come to a limit and done nothing since: it waits for that to pass.
+    pub at_limit: bool,
     /// When the limit ends, seconds since the epoch.
     pub limited_until: Option<i64>,
     /// The session that it worked in.

@@ -248,13 +248,18 @@ impl Tally {
                 if !(*delta && self.open_message) {
                     v.answer.clear();
                 }
+                v.at_limit = false;
                 let room = ANSWER.saturating_sub(v.answer.len());
                 v.answer.push_str(&text::clip(text, room.max(1)));
                 open_message = *delta;
             }
             Event::Message { .. } | Event::Thinking { .. } | Event::Unknown { .. } => {}
-            Event::ToolCall { .. } => v.last_denied = false,
+            Event::ToolCall { .. } => {
+                v.at_limit = false;
+                v.last_denied = false;
+            }
             Event::ToolResult { ok, .. } => {
+                v.at_limit = false;
                 if *ok {
                     v.last_denied = false;
                 }
@@ -282,7 +287,10 @@ impl Tally {
                 v.cost = sum(v.cost, *cost);
                 v.total.cost = sum(v.total.cost, *cost);
             }
-            Event::RateLimit { until, .. } => v.limited_until = until.or(v.limited_until),
+            Event::RateLimit { until, .. } => {
+                v.at_limit = true;
+                v.limited_until = until.or(v.limited_until);
+            }
             Event::Error {
                 kind,
                 message,

@@ -239,12 +239,14 @@ fn new_commits(repo: &Repo, old: Oid, new: Oid) -> Result<Vec<String>, RunnerErr
 
 fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
     let verdict = &ended.verdict;
+    // Silence while it waits for a limit to pass is the limit's.
+    let waits = ended.stop == Some(Stop::Silent) && verdict.at_limit;
     Evidence {
         act: task.mode == Mode::Act,
         cancelled: ended.stop == Some(Stop::Cancelled),
-        timed_out: matches!(ended.stop, Some(Stop::TimedOut | Stop::Silent)),
+        timed_out: matches!(ended.stop, Some(Stop::TimedOut | Stop::Silent)) && !waits,
         auth_failed: verdict.auth_failed,
-        limited: verdict.limited,
+        limited: verdict.limited || waits,
         wrong_session: verdict.wrong_session && matches!(plan.session, Session::Resume { .. }),
         result: verdict.result,
         exit_ok: ended.status.success(),

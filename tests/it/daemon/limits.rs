@@ -149,3 +149,17 @@ fn a_providers_places_are_shared_and_tasks_of_no_provider_pass() {
     }
     assert_eq!(desk.log(), "in\nout\n".repeat(6));
 }
+
+#[test]
+fn silence_while_a_brain_waits_for_a_limit_is_the_limits() {
+    let waits = r#"echo '{"type":"thread.started","thread_id":"s"}
+{"type":"error","message":"Reconnecting... 1/5 (exceeded retry limit, last status: 429 Too Many Requests)"}'
+exec sleep 600"#;
+    let desk = Desk::new(waits, "limits: {silence: 1s}");
+    let id = desk.run(&["ask", "--who", "@codex", "wait"]).parse().unwrap();
+    let task = until("the limit", || {
+        let task = desk.site.task(&id);
+        task.outcome.is_some().then_some(task)
+    });
+    assert_eq!(task.outcome.unwrap().as_str(), "limited", "{task:?}");
+}
