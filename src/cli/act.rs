@@ -15,7 +15,7 @@ use crate::{
     daemon,
     guard::{
         redact::Redactor,
-        tier::{Probe, Tier},
+        tier::{NoSandbox, Probe},
     },
     process::Cmd,
     refs::{Oid, Pack, Repo},
@@ -125,6 +125,7 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     require_trust(&cx.repo, &place, (&loaded, &cx.paths))?;
     let config = loaded.config;
     refuse_delegation(&config)?;
+    let unconfined = unconfined(cx, &config)?;
     let uncommitted = (!args.with_changes && place.inside.is_none())
         .then(|| Uncommitted::look(&cx.repo))
         .flatten();
@@ -152,7 +153,7 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
             "note: your checkout has uncommitted changes, which the clone does not see (--with-changes)",
         );
     }
-    if let Some(reason) = unconfined(cx, &config) {
+    if let Some(reason) = unconfined {
         cx.out.note(&format!(
             "note: runs without a sandbox (T0): {reason}; git khlone doctor"
         ));
@@ -283,13 +284,16 @@ fn own_changes(cx: &Cx) -> Result<(Oid, Pack), CmdError> {
 }
 
 /// Why the task will run without a sandbox, if it will.
-fn unconfined(cx: &Cx, config: &Config) -> Option<String> {
-    if config.sandbox == Sandbox::Off {
-        return Some("sandbox is off in your configuration".to_owned());
-    }
+fn unconfined(cx: &Cx, config: &Config) -> Result<Option<String>, NoSandbox> {
     let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
-    let reason = || probe.reasons.first().cloned().unwrap_or_default();
-    (probe.tier() == Tier::T0).then(reason)
+    if probe.choose(config.sandbox, config.network)?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(if config.sandbox == Sandbox::Off {
+        "sandbox is off in your configuration".to_owned()
+    } else {
+        probe.reasons.first().cloned().unwrap_or_default()
+    }))
 }
 
 /// A look at the user's checkout, meanwhile: its time depends on the repository's size, the command's must not.

@@ -10,8 +10,9 @@ use super::{
     list,
 };
 use crate::{
+    config::Sandbox,
     daemon,
-    guard::tier::Probe,
+    guard::{confine::has_scope, tier::Probe},
     render::view::{DoctorView, Finding},
     task::FORMAT,
 };
@@ -22,11 +23,25 @@ pub(super) struct DoctorArgs {}
 
 /// Checks, and says what is wrong.
 pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
-    let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
+    let mut probe = Probe::run(&cx.paths.khlone_home.join("cache"));
+    let config = cx.config(&cx.place(None)?)?.config;
+    if probe.bwrap.is_some() && !has_scope() {
+        let what =
+            "this kernel cannot close abstract sockets (Linux 6.12 can): an open network includes them";
+        probe.reasons.push(what.to_owned());
+    }
+    if config.sandbox == Sandbox::Off {
+        probe.bwrap = None;
+        probe
+            .reasons
+            .insert(0, "sandbox is off in your configuration".to_owned());
+    }
     let place = daemon::Place::new(cx.site.common_dir())?;
     let view = DoctorView {
         format: FORMAT,
         tier: probe.tier().as_str().to_owned(),
+        sandbox: config.sandbox,
+        network: config.network,
         tier_notes: probe.reasons.clone(),
         daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
         site: cx.site.owner().site_uuid.clone(),

@@ -5,6 +5,7 @@ mod cancel;
 mod complete;
 mod completions;
 mod config;
+mod confine;
 mod cx;
 mod daemon;
 mod diff;
@@ -123,6 +124,9 @@ enum Verb {
     Complete(complete::CompleteArgs),
     /// Start, stop or look at the daemon of this repository
     Daemon(daemon::DaemonArgs),
+    /// Become a program that the kernel restricts from within (for the runner)
+    #[command(hide = true)]
+    Confine(confine::ConfineArgs),
     /// Run one attempt of a task (for the daemon)
     #[command(hide = true)]
     Runner(runner::RunnerArgs),
@@ -184,6 +188,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Man(args) => man::run(out, &command(), &args),
         Verb::Complete(args) => complete::run(out, command(), &args),
         Verb::Daemon(args) => daemon::run(&dir, out, &args),
+        Verb::Confine(args) => confine::run(&args),
         Verb::Runner(args) => runner::run(&args),
     }
 }

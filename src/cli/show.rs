@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    error::{CmdError, printed},
+    error::{CliError, CmdError, printed},
     target, wait,
 };
+use crate::render::view::EnvView;
 
 /// Show a task
 #[derive(Args, Debug)]
@@ -16,11 +17,22 @@ pub(super) struct ShowArgs {
     /// Task to show, else the newest of the zone
     #[arg(value_name = "TASK")]
     task: Option<String>,
+    /// List the variables that its brain got, and those of yours that it did not, by name
+    #[arg(long)]
+    env: bool,
 }
 
 /// Shows a task.
 pub(super) fn run(cx: &Cx, args: &ShowArgs) -> Result<ExitCode, CmdError> {
     let stored = target::task(cx, args.task.as_deref(), None)?;
+    if args.env {
+        let view = EnvView::of(&stored.task).ok_or_else(|| {
+            let id = &stored.task.id;
+            CliError::nothing(format!("{id} has not run yet"), format!("git khlone await {id}"))
+        })?;
+        printed(cx.out.answer(&view))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let detail = wait::detail(cx, &stored)?;
     printed(cx.out.answer(&detail))?;
     Ok(ExitCode::SUCCESS)

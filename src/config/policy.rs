@@ -29,6 +29,38 @@ pub enum Sandbox {
     Off,
 }
 
+/// What brains reach of the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// All that the machine reaches.
+    #[default]
+    Open,
+    /// A loopback of their own; where that cannot be enforced, nothing runs.
+    None,
+}
+
+impl Network {
+    /// The word for it, as in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Sandbox {
+    /// The word for it, as in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Require => "require",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// What happens to changes that a brain leaves uncommitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::words::{by_word, maybe_word};
-use super::{AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Permissions, Sandbox, Size, Span};
+use super::{
+    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Permissions, Sandbox, Size, Span,
+};
 use crate::task::{BrainName, RoleName};
 
 /// Settings of git-khlone: `khlone.yml` at the top of a repository, or the user's own `config.yml`.
@@ -28,6 +30,12 @@ pub struct Config {
     pub permissions: Permissions,
     /// Whether brains run in a sandbox. The user's word counts over the repository's.
     pub sandbox: Sandbox,
+    /// What brains reach of the network. `none` in either file counts. Most brains need their provider.
+    pub network: Network,
+    /// Further files and folders that brains in a sandbox may read; `~/` is your home. Only in the user's config.
+    pub readable: Vec<PathBuf>,
+    /// Further files and folders that brains in a sandbox may change. Only in the user's config.
+    pub writable: Vec<PathBuf>,
     /// Variables that brains and setup commands get besides the usual ones.
     pub env: Vec<EnvName>,
     /// Whether a brain may dispatch tasks itself.

@@ -154,9 +154,9 @@ impl LedgerStore {
         self.accounts.entry(key).or_insert_with(look).clone()
     }
 
-    fn lock_paths(&self, known: &Known) -> impl Iterator<Item = PathBuf> {
+    fn lock_paths(&self, known: &Known) -> [PathBuf; 2] {
         let dir = self.site.attempt_dir(&known.id, known.attempts);
-        LOCKS.iter().map(move |lock| dir.join(lock))
+        LOCKS.map(|lock| dir.join(lock))
     }
 }
 
@@ -262,7 +262,13 @@ impl Store for LedgerStore {
     }
 
     fn is_attempt_held(&mut self, known: &Known) -> bool {
-        self.lock_paths(known).any(|path| is_held(&path))
+        let [runner, attempt] = self.lock_paths(known).map(|path| is_held(&path));
+        if runner || !attempt {
+            return runner;
+        }
+        // Its runner is dead, and something that it started is not: that is ended there, if it does not end by itself.
+        let free = runner::is_free(&self.ledger(), &known.id, known.attempts);
+        !free.is_ok_and(|free| free)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod beneath;
 pub mod caches;
 pub mod cleaner;
 pub mod commit;
+pub mod confine;
 pub mod credentials;
 pub mod environment;
 pub mod gitconfig;

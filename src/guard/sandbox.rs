@@ -5,8 +5,9 @@
 //! outlives the sandbox's init, which dies with us; no capability is held, also not by root; with
 //! [`Network::None`] there is a loopback of its own and nothing else.
 //!
-//! Not promised: reading what every user of the machine can read; with an open network, abstract sockets and what
-//! listens on loopback. Root without capabilities still owns root's files, so it reads what root may read.
+//! With an open network its abstract sockets are closed by the kernel where it can ([`super::confine`]).
+//!
+//! Not promised: reading what every user of the machine can read; with an open network, what listens on loopback. Root without capabilities still owns root's files, so it reads what root may read.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -17,21 +18,12 @@ use std::{
 
 use rustix::io::FdFlags;
 
-use super::{homes, mounts::Mounts, running::Running};
+use super::{homes, mounts::Mounts, running::Running, survivors::MARK};
+pub use crate::config::Network;
 use crate::{
     process::{Cmd, ProcessError},
     task::{Class, Explain},
 };
-
-/// What a brain can reach besides its own processes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Network {
-    /// The host's network.
-    #[default]
-    Open,
-    /// A loopback of its own.
-    None,
-}
 
 /// How a clone's git looks from inside.
 #[derive(Debug, Clone)]
@@ -69,6 +61,8 @@ pub struct Confinement {
     pub env: Vec<(OsString, OsString)>,
     /// What the process can reach.
     pub network: Network,
+    /// This program, where it can be run: it closes the abstract sockets of an open network from within.
+    pub own_program: Option<PathBuf>,
 }
 
 /// The standard streams of a start, and the lock that lives as long as what was started.
@@ -104,9 +98,6 @@ impl Explain for SandboxError {
         Some("git khlone doctor".to_owned())
     }
 }
-
-/// The variable that only a task's own processes carry.
-const MARK: &str = "KHLONE_TASK";
 
 /// Namespaces and rights. The user namespace is there for root too: real root with real capabilities could undo
 /// every mount.
@@ -232,12 +223,16 @@ impl Confinement {
                 cmd = cmd.arg("--ro-bind").arg(&path).arg(&path);
             }
         }
-        cmd.args(self.mounts(argv).into_args())
+        cmd = cmd
+            .args(self.mounts(argv).into_args())
             .arg("--chdir")
             .arg(&self.work_dir)
-            .arg("--")
-            .args(argv)
-            .only_env(self.env.iter().cloned())
+            .arg("--");
+        // Without a network of the machine's there are no sockets of the machine's.
+        if let (Network::Open, Some(own)) = (self.network, &self.own_program) {
+            cmd = cmd.arg(own).args(["confine", "--"]);
+        }
+        cmd.args(argv).only_env(self.env.iter().cloned())
     }
 
     fn mounts(&self, argv: &[OsString]) -> Mounts {
@@ -253,7 +248,7 @@ impl Confinement {
             mounts.hide(path);
         }
         homes::uncover(&mut mounts, &self.home, &self.env, argv.first());
-        for path in &self.read_only {
+        for path in self.read_only.iter().chain(&self.own_program) {
             mounts.read_only(path);
         }
         for path in &self.writable {

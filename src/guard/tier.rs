@@ -7,12 +7,14 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
-use super::sandbox::{Confinement, GitView, Network};
-use crate::task::{Class, Explain};
+use super::sandbox::{Confinement, GitView};
+use crate::{
+    config::{Network, Sandbox},
+    task::{Class, Explain},
+};
 
 /// How a brain is kept in its worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,34 +41,6 @@ impl fmt::Display for Tier {
     }
 }
 
-/// What `sandbox:` of a configuration asks for.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// The best that the machine can give.
-    #[default]
-    Auto,
-    /// T2 or nothing runs.
-    Require,
-    /// T0, on purpose.
-    Off,
-}
-
-impl FromStr for Policy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "require" => Ok(Self::Require),
-            "off" => Ok(Self::Off),
-            _ => Err(format!("`{text}` is none of auto, require, off")),
-        }
-    }
-}
-
 /// What the machine can give, and why not more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
@@ -78,10 +52,12 @@ pub struct Probe {
 
 /// Protection that was required and cannot be given.
 #[derive(Debug, thiserror::Error)]
-#[error("the sandbox is required and does not work here: {reason}")]
+#[error("{wanted} needs the sandbox, which does not work here: {reason}")]
 pub struct NoSandbox {
-    /// Why.
+    /// Why it does not work.
     pub reason: String,
+    /// The setting that needs it.
+    pub wanted: &'static str,
 }
 
 impl Explain for NoSandbox {
@@ -139,21 +115,26 @@ impl Probe {
         if self.bwrap.is_some() { Tier::T2 } else { Tier::T0 }
     }
 
-    /// The bubblewrap to use under the policies of the user and of the project, the user's before the project's;
-    /// `None` is T0.
+    /// The bubblewrap to use as configured; `None` is T0. Without a sandbox nobody can be kept from the network.
     ///
     /// # Errors
-    /// [`NoSandbox`] where it is required and does not work.
-    pub fn choose(&self, user: Option<Policy>, project: Option<Policy>) -> Result<Option<&Path>, NoSandbox> {
-        match user.or(project).unwrap_or_default() {
-            Policy::Off => Ok(None),
-            Policy::Auto => Ok(self.bwrap.as_deref()),
-            Policy::Require => match self.bwrap.as_deref() {
-                Some(bwrap) => Ok(Some(bwrap)),
-                None => Err(NoSandbox {
-                    reason: self.reasons.first().cloned().unwrap_or_default(),
-                }),
+    /// [`NoSandbox`] where it is required, or `network: none` is, and it does not work or is off.
+    pub fn choose(&self, wanted: Sandbox, network: Network) -> Result<Option<&Path>, NoSandbox> {
+        let no_network = network == Network::None;
+        let refused = |reason: Option<String>| NoSandbox {
+            reason: reason.unwrap_or_default(),
+            wanted: if no_network {
+                "`network: none`"
+            } else {
+                "`sandbox: require`"
             },
+        };
+        match (wanted, self.bwrap.as_deref()) {
+            (Sandbox::Off, _) if no_network => Err(refused(Some("it is off".to_owned()))),
+            (Sandbox::Off, _) => Ok(None),
+            (Sandbox::Auto | Sandbox::Require, Some(bwrap)) => Ok(Some(bwrap)),
+            (Sandbox::Auto, None) if !no_network => Ok(None),
+            (Sandbox::Auto | Sandbox::Require, None) => Err(refused(self.reasons.first().cloned())),
         }
     }
 }
@@ -223,6 +204,7 @@ fn trial(bwrap: &Path) -> Result<(), String> {
         hidden: Vec::new(),
         env: env.into_iter().collect(),
         network: Network::Open,
+        own_program: None,
     };
     // Writes where it may, cannot where it may not, and sees only itself.
     let script = "touch here && ! touch .git 2>/dev/null && ! test -w /proc/sys/kernel/core_pattern \
@@ -269,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_word_counts_before_the_projects() {
+    fn what_is_required_is_given_or_refused() {
         let none = Probe {
             bwrap: None,
             reasons: vec!["no bwrap".into()],
@@ -278,21 +260,28 @@ mod tests {
             bwrap: Some("/usr/bin/bwrap".into()),
             reasons: Vec::new(),
         };
-        assert_eq!(none.choose(None, None).unwrap(), None);
-        assert_eq!(
-            some.choose(Some(Policy::Off), Some(Policy::Require)).unwrap(),
-            None
-        );
+        for (policy, no_network, without, with) in [
+            (Sandbox::Auto, false, Ok(false), Ok(true)),
+            (Sandbox::Auto, true, Err(()), Ok(true)),
+            (Sandbox::Require, false, Err(()), Ok(true)),
+            (Sandbox::Require, true, Err(()), Ok(true)),
+            (Sandbox::Off, false, Ok(false), Ok(false)),
+            (Sandbox::Off, true, Err(()), Err(())),
+        ] {
+            let network = if no_network { Network::None } else { Network::Open };
+            for (probe, wanted) in [(&none, without), (&some, with)] {
+                let chosen = probe.choose(policy, network);
+                assert_eq!(
+                    chosen.map(|bwrap| bwrap.is_some()).map_err(drop),
+                    wanted,
+                    "{policy:?} {no_network}"
+                );
+            }
+        }
+        let refused = none.choose(Sandbox::Auto, Network::None).unwrap_err().to_string();
         assert!(
-            none.choose(None, Some(Policy::Require))
-                .unwrap_err()
-                .to_string()
-                .contains("no bwrap")
-        );
-        assert!(
-            some.choose(Some(Policy::Require), Some(Policy::Off))
-                .unwrap()
-                .is_some()
+            refused.contains("network: none") && refused.contains("no bwrap"),
+            "{refused}"
         );
     }
 

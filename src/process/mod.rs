@@ -95,6 +95,15 @@ impl Explain for ProcessError {
     }
 }
 
+/// Becomes `argv`, with the environment, group and streams of this process. Returns only if that failed.
+#[expect(clippy::disallowed_methods, reason = "this is the gate")]
+pub fn replace(argv: &[OsString]) -> io::Error {
+    match argv.split_first() {
+        Some((program, words)) => Command::new(program).args(words).exec(),
+        None => io::Error::new(io::ErrorKind::InvalidInput, "nothing to run"),
+    }
+}
+
 impl Cmd {
     /// Prepares `program`, found on `PATH`, with the environment of this process less `GIT_*`.
     #[expect(clippy::disallowed_methods, reason = "this is the gate")]

@@ -9,6 +9,7 @@ use std::{fs::File, io, path::PathBuf};
 
 use super::{RunnerError, spool};
 use crate::{
+    guard::survivors,
     refs::{Ledger, LedgerError, Stored, Update},
     task::{Attempt, Event, Task, TaskId},
 };
@@ -162,7 +163,8 @@ pub(super) fn check(id: &TaskId, current: u64, ours: u64) -> Result<(), LedgerEr
     })
 }
 
-/// Whether nothing of attempt `n` lives any more: neither its runner nor its brain.
+/// Whether nothing of attempt `n` lives any more: neither its runner nor its brain. What a brain has left behind a
+/// dead runner is ended.
 ///
 /// # Errors
 /// If the locks cannot be opened.
@@ -171,8 +173,16 @@ pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
     if !dir.exists() {
         return Ok(true);
     }
-    let runner = try_lock(&dir.join("runner.lock"))?;
-    Ok(runner.is_some() && try_lock(&dir.join("attempt.lock"))?.is_some())
+    let Some(_runner_is_dead) = try_lock(&dir.join("runner.lock"))? else {
+        return Ok(false);
+    };
+    let lock = dir.join("attempt.lock");
+    if try_lock(&lock)?.is_none() {
+        // In a sandbox it dies with its runner; without one it has to be ended.
+        let ended = survivors::end_attempt(id.as_str(), &lock);
+        tracing::info!(%id, ended, "left by a dead runner");
+    }
+    Ok(try_lock(&lock)?.is_some())
 }
 
 fn try_lock(path: &std::path::Path) -> io::Result<Option<File>> {

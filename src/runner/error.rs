@@ -6,7 +6,7 @@ use crate::{
     brain::BrainError,
     guard::{
         commit::CommitError, gitdir::GitdirError, import::ImportError, redact::BadPattern,
-        sandbox::SandboxError, tier::NoSandbox,
+        sandbox::SandboxError,
     },
     process::{ProcessError, RunDirError},
     refs::{LedgerError, RepoError, SiteError},
@@ -74,9 +74,6 @@ pub enum RunnerError {
     /// No sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A sandbox is required and does not work here.
-    #[error(transparent)]
-    NoSandbox(#[from] NoSandbox),
     /// The clone's own git folder cannot be prepared.
     #[error(transparent)]
     Gitdir(#[from] GitdirError),
@@ -132,7 +129,6 @@ impl Explain for RunnerError {
             Self::RunDir(error) => error.class(),
             Self::Setup(error) => error.class(),
             Self::Redact(error) => error.class(),
-            Self::NoSandbox(error) => error.class(),
             Self::Gitdir(error) => error.class(),
             Self::Commit(error) => error.class(),
             Self::Import(error) => error.class(),
@@ -159,7 +155,6 @@ impl Explain for RunnerError {
             Self::RunDir(error) => error.hint(),
             Self::Setup(error) => error.hint(),
             Self::Redact(error) => error.hint(),
-            Self::NoSandbox(error) => error.hint(),
             Self::Gitdir(error) => error.hint(),
             Self::Commit(error) => error.hint(),
             Self::Import(error) => error.hint(),

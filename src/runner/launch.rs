@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -16,7 +16,8 @@ use crate::{
         caches, credentials,
         environment::{Environment, Wanted},
         running::Running,
-        sandbox::{Confinement, Network, Streams},
+        sandbox::{Confinement, Streams},
+        survivors,
     },
     process::run_dir,
     refs::Crew,
@@ -186,11 +187,22 @@ fn new_uuid() -> Result<String, RunnerError> {
     ))
 }
 
+/// A path of the user's configuration.
+fn in_home(path: &Path, home: &Path) -> PathBuf {
+    path.strip_prefix("~")
+        .map_or_else(|_| path.to_owned(), |rest| home.join(rest))
+}
+
 /// The variables that configuration names, for all brains and for this one.
 fn asked_for(run: &Run<'_>, task: &Task) -> Vec<String> {
     let own = run.config.brains.get(&task.brain).map(|settings| &settings.env);
     let names = run.config.env.iter().chain(own.into_iter().flatten());
     names.map(ToString::to_string).collect()
+}
+
+/// This program, unless it was replaced on disk since it was started.
+fn own_program() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|own| own.is_file())
 }
 
 /// Everything that the brain, its setup and its commit may see and change.
@@ -216,7 +228,7 @@ fn confine(
     let (id, clone) = (task.id.to_string(), task.clone.to_string());
     let port = prepared.port.map(|port| port.to_string());
     let mut set: Vec<(&str, &OsStr)> = vec![
-        ("KHLONE_TASK", id.as_ref()),
+        (survivors::MARK, id.as_ref()),
         ("KHLONE_CLONE", clone.as_ref()),
         ("KHLONE_ZONE", task.branch.as_ref()),
     ];
@@ -242,6 +254,14 @@ fn confine(
         }
     }
     read_only.push(claim.dir.join(PROMPT));
+    let named = |paths: &[PathBuf]| {
+        paths
+            .iter()
+            .map(|path| in_home(path, &run.home))
+            .collect::<Vec<_>>()
+    };
+    read_only.extend(named(&run.config.readable));
+    writable.extend(named(&run.config.writable));
     let tmp = claim.dir.join(TMP);
     super::spool::make_dir(&tmp)?;
     let confinement = Confinement {
@@ -259,7 +279,8 @@ fn confine(
         read_only,
         hidden: vec![site.dir().to_owned(), run.paths.khlone_home.clone(), run_dir()?],
         env: environment.vars.clone(),
-        network: Network::Open,
+        network: run.config.network,
+        own_program: own_program(),
     };
     Ok((confinement, environment))
 }

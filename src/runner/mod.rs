@@ -35,10 +35,11 @@ use prepare::Prepared;
 use spool::Spool;
 
 use crate::{
-    config::{self, Config, Paths},
+    config::{Config, Paths},
     guard::{
         redact::Redactor,
-        tier::{Policy, Probe, Tier},
+        survivors,
+        tier::{Probe, Tier},
     },
     process::run_dir,
     refs::{Ledger, LedgerError, Update},
@@ -84,9 +85,8 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Ou
         .unwrap_or_else(|| b"{}".to_vec());
     let config: Config = serde_json::from_slice(&config).map_err(RunnerError::Config)?;
     let probe = Probe::run(&around.paths.khlone_home.join("cache"));
-    let bwrap = probe
-        .choose(Some(policy(config.sandbox)), None)?
-        .map(Path::to_owned);
+    let chosen = probe.choose(config.sandbox, config.network);
+    let bwrap = chosen.as_ref().ok().copied().flatten().map(Path::to_owned);
     let run = Run {
         ledger,
         paths: &around.paths,
@@ -95,6 +95,10 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Ou
         bwrap,
     };
     let mut claim = Claim::take(ledger, id)?;
+    if let Err(refused) = chosen {
+        give_up(&run, &mut claim, Outcome::Setup, &refused)?;
+        return Ok(Outcome::Setup);
+    }
     match attempt(&run, &mut claim) {
         Ok(outcome) => Ok(outcome),
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
@@ -102,14 +106,6 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Ou
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
             Ok(Outcome::Crashed)
         }
-    }
-}
-
-fn policy(configured: config::Sandbox) -> Policy {
-    match configured {
-        config::Sandbox::Auto => Policy::Auto,
-        config::Sandbox::Require => Policy::Require,
-        config::Sandbox::Off => Policy::Off,
     }
 }
 
@@ -137,6 +133,9 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         task: run.config.limits.task.duration(),
         silence: run.config.limits.silence.duration(),
     };
+    if run.bwrap.is_none() {
+        survivors::adopt();
+    }
     let running = plan.start(claim)?;
     // The thread of the checkpoints begins only now: what starts processes has one thread.
     let least = run.config.limits.checkpoint.duration();
@@ -149,6 +148,10 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
     };
     let ended = follow(running, ears, patience)?;
     drop(control);
+    if run.bwrap.is_none() {
+        // Nothing else of ours runs now, and nothing of the brain may.
+        survivors::end_children();
+    }
     let seen = checkpoints.end();
     let outcome = finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))?;
     if let Err(error) = std::fs::remove_dir_all(claim.dir.join(launch::TMP)) {

@@ -172,6 +172,10 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
     let claimed = &*claim;
     let stored = run.ledger.update_with(&mut pack, &id, "runner", |update| {
         claimed.check(update.task)?;
+        if let Some(attempt) = update.task.attempts.last_mut() {
+            attempt.tier = Some(run.tier().as_str().to_owned());
+            attempt.network = Some(run.config.network.as_str().to_owned());
+        }
         update.edit.graft(claimed.path("before"), before.snapshot.tree);
         update
             .edit

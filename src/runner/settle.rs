@@ -51,7 +51,7 @@ pub(super) fn record(
             .limited_until
             .filter(|_| finished.outcome == Outcome::Limited);
         if let Some(attempt) = update.task.attempts.last_mut() {
-            describe_attempt(attempt, run, (plan, spool), ended);
+            describe_attempt(attempt, (plan, spool), ended);
         }
         let verdict = &ended.verdict;
         update.task.usage = add_usage(update.task.usage.take(), verdict.usage.as_ref());
@@ -107,12 +107,11 @@ fn describe(task: &mut Task, run: &Run<'_>, prepared: &Prepared, finished: &Fini
     }
 }
 
-fn describe_attempt(attempt: &mut Attempt, run: &Run<'_>, (plan, spool): (&Plan, &Spool), ended: &Ended) {
+fn describe_attempt(attempt: &mut Attempt, (plan, spool): (&Plan, &Spool), ended: &Ended) {
     let verdict = &ended.verdict;
     attempt.session.clone_from(&verdict.session);
     attempt.ended = Some(crate::refs::now());
     attempt.exit = Some(exit_word(ended.status));
-    attempt.tier = Some(run.tier().as_str().to_owned());
     plan.describe(attempt);
     attempt.redacted = spool.redacted();
     attempt.usage.clone_from(&verdict.usage);

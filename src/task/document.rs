@@ -85,7 +85,7 @@ pub struct Attempt {
     /// Names of the user's variables that it did not get.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_dropped: Vec<String>,
-    /// What it could reach of the network: `open` or `none`; absent where that was not looked after.
+    /// What it could reach of the network: `open` or `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// How many secrets of which kind were taken out of what is kept of it.

@@ -8,6 +8,7 @@
 
 mod brains;
 mod completions;
+mod confinement;
 mod daemon;
 mod docs;
 mod documents;

@@ -27,7 +27,13 @@ fn the_defaults_are_those_of_the_design() {
     let yaml = Config::default().to_yaml();
     insta::assert_snapshot!(yaml);
     assert_eq!(
-        repo(&yaml.replace("redact:\n  allow: []\n", "")).unwrap().config,
+        repo(
+            &yaml
+                .replace("redact:\n  allow: []\n", "")
+                .replace("readable: []\nwritable: []\n", "")
+        )
+        .unwrap()
+        .config,
         Config::default()
     );
 }

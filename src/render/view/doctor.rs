@@ -6,7 +6,10 @@ use super::{
     super::{Table, View},
     indent_by,
 };
-use crate::brain::{Readiness, State};
+use crate::{
+    brain::{Readiness, State},
+    config::{Network, Sandbox},
+};
 
 /// Brains.
 #[derive(Debug, Serialize)]
@@ -51,6 +54,10 @@ pub struct DoctorView {
     pub format: u32,
     /// The best sandbox tier here.
     pub tier: String,
+    /// Whether it is wanted: `auto`, `require` or `off`.
+    pub sandbox: Sandbox,
+    /// What brains reach of the network: `open` or `none`.
+    pub network: Network,
     /// Why not a better one, and what to know of this one.
     pub tier_notes: Vec<String>,
     /// The daemon's pid; `null` if none runs.
@@ -74,7 +81,11 @@ pub struct Finding {
 
 impl View for DoctorView {
     fn plain(&self) -> String {
-        let mut text = format!("sandbox  {}\n", self.tier);
+        let (sandbox, network) = (self.sandbox.as_str(), self.network.as_str());
+        let mut text = format!(
+            "sandbox  {} (sandbox: {sandbox}, network: {network})\n",
+            self.tier
+        );
         for note in &self.tier_notes {
             text.push_str(&format!("         {note}\n"));
         }

@@ -4,6 +4,7 @@
 mod crew;
 mod diffstat;
 mod doctor;
+mod env;
 mod fsck;
 mod landed;
 mod log;
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub use crew::{CrewLine, CrewList, SiteList, ZoneLine, ZoneList};
 pub use diffstat::diff_stat;
 pub use doctor::{BrainList, DoctorView, Finding};
+pub use env::EnvView;
 pub use fsck::FsckView;
 pub use landed::LandedView;
 pub use log::{LogView, event_line, log_line};

@@ -115,10 +115,12 @@ impl View for TaskDetail {
         }
         if let Some(attempt) = task.last_attempt() {
             let tier = attempt.tier.as_deref().unwrap_or("-");
+            let cut_off = attempt.network.as_deref() == Some("none");
+            let network = if cut_off { " · no network" } else { "" };
             let exit = attempt.exit.as_deref().unwrap_or("-");
             line(
                 "attempt",
-                &format!("{} · exit {exit} · sandbox {tier}", attempt.n),
+                &format!("{} · exit {exit} · sandbox {tier}{network}", attempt.n),
             );
             let counts = attempt.redacted.iter();
             let counts: Vec<_> = counts.map(|(name, count)| format!("{count} {name}")).collect();

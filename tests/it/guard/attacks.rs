@@ -7,7 +7,14 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            fs::PermissionsExt,
+            net::{SocketAddr, UnixListener},
+        },
+    },
     path::{Path, PathBuf},
 };
 
@@ -52,7 +59,7 @@ struct Siege {
     stage: Stage,
     root: PathBuf,
     owned: tempfile::TempDir,
-    _socket: UnixListener,
+    _sockets: [UnixListener; 2],
     _in_tmp: tempfile::NamedTempFile,
 }
 
@@ -87,6 +94,7 @@ impl Siege {
         )
         .unwrap();
         fs::create_dir_all(stage.common().join("khlone/attempts/t/1")).unwrap();
+        let hidden = SocketAddr::from_abstract_name(root.as_os_str().as_bytes()).unwrap();
         let socket = UnixListener::bind(root.join("run/daemon.sock")).unwrap();
         for (name, value) in [
             ("MAIN", stage.main.0.clone()),
@@ -103,7 +111,7 @@ impl Siege {
             stage,
             root,
             owned,
-            _socket: socket,
+            _sockets: [socket, UnixListener::bind_addr(&hidden).unwrap()],
             _in_tmp: tempfile::NamedTempFile::with_prefix("canary").unwrap(),
         })
     }
@@ -333,7 +341,11 @@ const PLANTED: [(&str, &str); 24] = [
     ),
 ];
 
-const ESCAPES: [(&str, &str); 14] = [
+const ESCAPES: [(&str, &str); 15] = [
+    (
+        "abstract sockets of the host",
+        "python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect(\"\\0\" + os.environ[\"SIEGE\"]); print(\"ESCAPED\")'; true",
+    ),
     (
         "kernel switches",
         "for f in kernel/core_pattern kernel/modprobe vm/drop_caches kernel/hostname; do test -w /proc/sys/$f && echo ESCAPED $f; done; test -w /proc/sysrq-trigger && echo ESCAPED; echo b 2>/dev/null >/proc/sys/kernel/hotplug",

@@ -1,0 +1,26 @@
+//! `git-khlone confine`: the last step of a brain into its sandbox. The runner starts it; a person has no use for it.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Args;
+
+use super::error::{CliError, CmdError};
+use crate::guard::confine;
+
+/// Become a program that the kernel restricts from within
+#[derive(Args, Debug)]
+pub(super) struct ConfineArgs {
+    /// The program and its words
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    argv: Vec<OsString>,
+}
+
+/// Becomes it.
+pub(super) fn run(args: &ConfineArgs) -> Result<ExitCode, CmdError> {
+    let source = confine::exec(&args.argv);
+    let what = args
+        .argv
+        .first()
+        .map_or_else(String::new, |program| program.to_string_lossy().into_owned());
+    Err(CliError::Io { what, source }.into())
+}

@@ -1,0 +1,230 @@
+//! What a user may say about the sandbox, and what is told of it, through the real binary; and that no process outlives
+//! its task, with a sandbox and without.
+
+use std::fs;
+
+use git_khlone::guard::survivors::marked;
+
+use crate::stage::{BOUND, Stage, said};
+
+/// Styles in which a process leaves its parent, its group, its session, its environment.
+const STYLES: [&str; 7] = [
+    "sleep 300 &",
+    "nohup sleep 300 >/dev/null 2>&1 &",
+    "(setsid sleep 300 >/dev/null 2>&1 </dev/null &)",
+    "sh -c '(setsid sh -c \"trap : TERM HUP INT; sleep 300 & sleep 300\" >/dev/null 2>&1 </dev/null &)'",
+    "setsid -f env -i \"$(command -v sleep)\" 300 >/dev/null 2>&1 </dev/null",
+    "(exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; setsid -f sleep 300 >/dev/null 2>&1 </dev/null)",
+    "sh -c 'kill -STOP $$; sleep 300' >/dev/null 2>&1 &",
+];
+
+fn user_config(stage: &Stage, text: &str) {
+    let folder = stage.path().join("home/.config/khlone");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.yml"), text).unwrap();
+}
+
+/// Processes that run `sleep 300` and stand in the clone's worktree, whatever became of their environment.
+fn sleepers(stage: &Stage) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+        let is_sleep = read("cmdline").windows(4).any(|word| word == b"\x00300");
+        let inside = fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(stage.path()));
+        if is_sleep && inside {
+            found.push(String::from_utf8_lossy(&read("cmdline")).into_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_outlives_its_task_at_its_end_at_cancel_and_at_time_out() {
+    for sandbox in ["auto", "off"] {
+        let stage = Stage::new();
+        let daemons = STYLES.join("\n");
+        user_config(&stage, &format!("sandbox: {sandbox}\n"));
+        let (done, task) = stage.act(&daemons);
+        assert_eq!(done.code, 0, "{sandbox} {}", done.err);
+        assert_eq!(sleepers(&stage), Vec::<String>::new(), "{sandbox}: after its end");
+        let id = stage
+            .run(&[
+                "act",
+                "--who",
+                "@shell",
+                "-m",
+                &format!("{daemons}\ntouch up; exec sleep 300"),
+            ])
+            .ok();
+        let clone = stage.clone();
+        stage.until("the brain runs", || clone.read("up"));
+        stage.run(&["cancel", &id]).ok();
+        assert_eq!(stage.run(&["await", &id]).code, 6);
+        assert_eq!(sleepers(&stage), Vec::<String>::new(), "{sandbox}: after cancel");
+        user_config(&stage, &format!("sandbox: {sandbox}\nlimits: {{task: 1s}}\n"));
+        let late = stage.run(&[
+            "act",
+            "--who",
+            "@shell",
+            "--await",
+            "-m",
+            &format!("{daemons}\nexec sleep 300"),
+        ]);
+        assert_eq!(late.code, 7, "{}", late.err);
+        assert_eq!(
+            sleepers(&stage),
+            Vec::<String>::new(),
+            "{sandbox}: after time-out"
+        );
+        assert_eq!(marked("KHLONE_TASK", task["id"].as_str().unwrap()), []);
+    }
+}
+
+#[test]
+fn nothing_outlives_a_killed_runner() {
+    for sandbox in ["auto", "off"] {
+        let stage = Stage::new();
+        user_config(&stage, &format!("sandbox: {sandbox}\nlimits: {{attempts: 1}}\n"));
+        let script = "setsid -f sleep 300 >/dev/null 2>&1 </dev/null; touch up; exec sleep 300";
+        let id = stage.run(&["act", "--who", "@shell", "-m", script]).ok();
+        let pid = stage.until("the brain runs", || {
+            let up = stage.run(&["path"]).out;
+            fs::metadata(format!("{}/up", up.trim())).ok()?;
+            stage.task(&id)["attempts"][0]["pid"].as_i64()
+        });
+        assert!(!sleepers(&stage).is_empty());
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        stage.until("the rest is gone", || sleepers(&stage).is_empty().then_some(()));
+    }
+}
+
+#[test]
+fn the_users_word_on_the_sandbox_counts_and_is_told() {
+    let stage = Stage::new();
+    stage.work.write("khlone.yml", "sandbox: off\n");
+    user_config(&stage, "sandbox: require\n");
+    let doctor = stage.run(&["doctor"]).ok();
+    if doctor.starts_with("sandbox  T0") {
+        return;
+    }
+    assert!(
+        doctor.starts_with("sandbox  T2 (sandbox: require, network: open)"),
+        "{doctor}"
+    );
+    stage.run(&["trust", "--yes"]).ok();
+    let (_, task) = stage.act("true");
+    assert_eq!(task["attempts"][0]["tier"], "T2");
+    user_config(&stage, "sandbox: off\n");
+    let (done, task) = stage.act("true");
+    assert_eq!(task["attempts"][0]["tier"], "T0");
+    assert!(done.err.contains("sandbox is off"), "{}", done.err);
+    assert!(
+        stage
+            .run(&["doctor"])
+            .ok()
+            .starts_with("sandbox  T0 (sandbox: off")
+    );
+    // Where there can be none, what needs one is refused before anything is queued.
+    user_config(&stage, "sandbox: require\n");
+    let cmd = stage.cmd(&stage.work.0, &["act", "--who", "@shell", "-m", "true"]);
+    let none = said(cmd.env("PATH", path_without_bwrap(&stage)).patience(BOUND));
+    assert_eq!((none.code, none.out.as_str()), (4, ""), "{}", none.err);
+    assert!(none.err.contains("bubblewrap"), "{}", none.err);
+}
+
+/// A `PATH` with all of the usual one but bubblewrap.
+fn path_without_bwrap(stage: &Stage) -> std::path::PathBuf {
+    let folder = stage.path().join("bin");
+    fs::create_dir_all(&folder).unwrap();
+    for from in std::env::split_paths(&std::env::var_os("PATH").unwrap()) {
+        for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+            if entry.file_name() != "bwrap" {
+                drop(std::os::unix::fs::symlink(
+                    entry.path(),
+                    folder.join(entry.file_name()),
+                ));
+            }
+        }
+    }
+    folder
+}
+
+#[test]
+fn no_network_is_none_and_never_claimed_without_a_sandbox() {
+    let stage = Stage::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let reach =
+        format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}' 2>/dev/null && echo reached || echo cut off");
+    let ask = |stage: &Stage| stage.run(&["ask", "--who", "@shell", "--await", "-m", &reach]);
+    if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+        return;
+    }
+    assert_eq!(ask(&stage).out, "reached\n");
+    // Either side may close it, neither can open it for the other.
+    stage.work.write("khlone.yml", "network: none\n");
+    assert_eq!(ask(&stage).out, "cut off\n");
+    assert!(stage.run(&["show"]).ok().contains("no network"));
+    stage.work.write("khlone.yml", "network: open\n");
+    user_config(&stage, "network: none\n");
+    assert_eq!(ask(&stage).out, "cut off\n");
+    user_config(&stage, "network: none\nsandbox: off\n");
+    let refused = ask(&stage);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("network: none"), "{}", refused.err);
+}
+
+#[test]
+fn the_user_names_what_else_can_be_seen_and_changed() {
+    let stage = Stage::new();
+    for name in ["notes", "data", "private"] {
+        fs::create_dir_all(stage.path().join("home").join(name)).unwrap();
+        fs::write(stage.path().join("home").join(name).join("f"), name).unwrap();
+    }
+    user_config(&stage, "readable: [~/notes]\nwritable: [~/data]\n");
+    let script = "cat ~/notes/f ~/data/f; cat ~/private/f && echo seen; echo x > ~/notes/f || echo kept; echo new > ~/data/f";
+    let (done, task) = stage.act(script);
+    assert_eq!(done.code, 0, "{}", done.err);
+    if task["attempts"][0]["tier"] == "T2" {
+        assert_eq!(task["answer"], "notesdatakept\n\n", "{task:#}");
+    }
+    assert_eq!(
+        fs::read_to_string(stage.path().join("home/data/f")).unwrap(),
+        "new\n"
+    );
+    stage.work.write("khlone.yml", "writable: [~/private]\n");
+    let refused = stage.run(&["act", "--who", "@shell", "-m", "true"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+}
+
+#[test]
+fn the_environment_is_listed_by_name() {
+    let stage = Stage::new();
+    let cmd = stage.cmd(&stage.work.0, &["act", "--who", "@shell", "--await", "-m", "env"]);
+    let mut cmd = cmd.env("HTTPS_PROXY", "http://proxy.example:3128");
+    for n in 0..50 {
+        cmd = cmd.env(format!("CANARY_{n}"), format!("canary-value-{n}"));
+    }
+    let done = said(cmd);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let log = stage.run(&["log"]).ok();
+    assert!(
+        log.contains("HTTPS_PROXY=") && !log.contains("canary-value"),
+        "{log}"
+    );
+    let listed = stage.run(&["show", "--env"]).ok();
+    let dropped = listed
+        .lines()
+        .filter(|line| line.starts_with("dropped  CANARY_"))
+        .count();
+    assert_eq!(dropped, 50, "{listed}");
+    assert!(
+        listed.contains("passed   HTTPS_PROXY\n") && listed.contains("passed   KHLONE_TASK\n"),
+        "{listed}"
+    );
+    assert!(!listed.contains("canary-value"), "{listed}");
+    let json: serde_json::Value =
+        serde_json::from_str(&stage.run(&["--json", "show", "--env"]).ok()).unwrap();
+    assert_eq!(json["format"], 1);
+}
