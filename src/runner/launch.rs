@@ -254,14 +254,14 @@ fn confine(
         }
     }
     read_only.push(claim.dir.join(PROMPT));
-    let named = |paths: &[PathBuf]| {
+    let expanded = |paths: &[PathBuf]| {
         paths
             .iter()
             .map(|path| in_home(path, &run.home))
             .collect::<Vec<_>>()
     };
-    read_only.extend(named(&run.config.readable));
-    writable.extend(named(&run.config.writable));
+    read_only.extend(expanded(&run.config.readable));
+    writable.extend(expanded(&run.config.writable));
     let tmp = claim.dir.join(TMP);
     super::spool::make_dir(&tmp)?;
     let confinement = Confinement {
