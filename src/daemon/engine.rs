@@ -26,6 +26,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(30);
 /// How often to look at what tells nobody: adopted runners, and other sites' places on the machine.
 const POLL: Duration = Duration::from_millis(500);
+/// How often finished tasks are looked through, in idle times.
+const RETENTION: Duration = Duration::from_secs(3600);
 /// A look takes its time; the next one keeps this distance at least.
 const MIN_DISTANCE: Duration = Duration::from_millis(5);
 
@@ -40,6 +42,10 @@ pub(crate) struct Engine {
     pub(crate) idle: Option<Duration>,
     /// Whether a task waits for a place on the machine.
     pub(crate) crowded: bool,
+    /// When all finished tasks had been looked through.
+    pub(crate) retained: Option<Instant>,
+    /// How far that has come.
+    pub(crate) retaining: usize,
     /// What the user lets us ask of providers.
     pub(crate) rates: Rates,
     /// Seconds since the epoch: resets are told by the wall clock.
@@ -64,6 +70,10 @@ impl Engine {
             if self.shared.is_stopping() {
                 return;
             }
+            if !outlook.pending && self.retained.is_none_or(|at| at.elapsed() > RETENTION) {
+                self.retain().await;
+                continue;
+            }
             let idle_at = self.idle_exit(&outlook);
             if idle_at.is_some_and(|at| at <= Instant::now()) {
                 tracing::info!("idle, leaving");
@@ -79,6 +89,24 @@ impl Engine {
             }
             // Many changes in a row are one look; a slow ledger is not looked at without pause.
             tokio::time::sleep(MIN_DISTANCE.max((Instant::now() - began).min(MIN_DISTANCE * 20) / 4)).await;
+        }
+    }
+
+    /// Drops some of what need not be kept any longer.
+    async fn retain(&mut self) {
+        let (keep, now, from) = (self.shared.limits.get().keep, (self.clock)(), self.retaining);
+        let next = self
+            .shared
+            .keeper
+            .with(move |store| store.retain(keep, now, from))
+            .await;
+        let next = next.and_then(|next| next).unwrap_or_else(|error| {
+            tracing::warn!(%error, "finished tasks are not dropped");
+            None
+        });
+        self.retaining = next.unwrap_or(0);
+        if next.is_none() {
+            self.retained = Some(Instant::now());
         }
     }
 

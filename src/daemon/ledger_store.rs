@@ -23,6 +23,7 @@ use crate::{
     refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
     runner,
     task::{BrainName, Event, Explain, FORMAT, Status, Task, TaskId},
+    zone::retention::{Keep, retain},
 };
 
 /// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is
@@ -259,6 +260,19 @@ impl Store for LedgerStore {
                 Ok(())
             })?;
         Ok(())
+    }
+
+    fn retain(&mut self, keep: Keep, now: i64, from: usize) -> Result<Option<usize>, RpcError> {
+        let retained = retain(&self.ledger(), keep, (now, from));
+        let retained = retained.map_err(|error| RpcError::new(Code::Failed, error.to_string()))?;
+        for task in &retained.dropped {
+            tracing::info!(%task, "dropped: it ended long ago, or many have ended since");
+        }
+        tracing::debug!(
+            held = retained.held.len(),
+            "old tasks hold work that has not landed"
+        );
+        Ok(retained.next)
     }
 
     fn is_attempt_held(&mut self, known: &Known) -> bool {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{plan, providers::Rates};
-use crate::config::{Config, FILE_NAME, Paths, Source};
+use crate::{
+    config::{Config, FILE_NAME, Paths, Source},
+    zone::retention::Keep,
+};
 
 /// The limits that the daemon itself keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(crate) struct Limits {
     pub(crate) watchers: usize,
     /// How long the daemon stays without work.
     pub(crate) idle: Duration,
+    /// How much of what is finished is kept.
+    pub(crate) keep: Keep,
 }
 
 /// All limits that count at a time.
@@ -93,6 +98,10 @@ impl Limits {
             },
             watchers: usize_of(limits.watchers.get()),
             idle: limits.idle.duration(),
+            keep: Keep {
+                age: i64::try_from(limits.keep_for.duration().as_secs()).unwrap_or(i64::MAX),
+                tasks: usize_of(limits.keep.get()),
+            },
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What the daemon asks of the ledger.
 
-use crate::task::{Event, Outcome, TaskId};
+use crate::{
+    task::{Event, Outcome, TaskId},
+    zone::retention::Keep,
+};
 
 use serde_json::Value;
 
@@ -38,6 +41,10 @@ pub(crate) trait Store {
 
     /// Says until when a parked task waits.
     fn park_until(&mut self, id: &TaskId, until: i64) -> Result<(), RpcError>;
+
+    /// Drops some finished tasks that need not be kept, from the `from`th that is due on; gives where to go on, if
+    /// there are more.
+    fn retain(&mut self, keep: Keep, now: i64, from: usize) -> Result<Option<usize>, RpcError>;
 
     /// Whether a process still holds one of the locks of the task's last attempt.
     fn is_attempt_held(&mut self, known: &Known) -> bool;

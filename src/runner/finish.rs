@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     brain::Session,
+    config::Limits,
     process::exit_word,
     refs::{Oid, Pack, Repo, give_to_remainder},
     task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, judge},
@@ -82,7 +83,7 @@ pub(super) fn finish(
     let forward = effects.branch.is_some() && run.bwrap.is_some();
     let mut finished = Finished {
         outcome: judge(&evidence),
-        reasons: reasons(ended, prepared, &home, &effects),
+        reasons: reasons((ended, &run.config.limits), prepared, &home, &effects),
         effects,
         after,
         checkpoints,
@@ -257,12 +258,23 @@ fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
     }
 }
 
-fn reasons(ended: &Ended, prepared: &Prepared, home: &Home, effects: &Effects) -> Vec<String> {
+fn reasons(
+    (ended, limits): (&Ended, &Limits),
+    prepared: &Prepared,
+    home: &Home,
+    effects: &Effects,
+) -> Vec<String> {
     let mut reasons = ended.verdict.reasons.clone();
     match ended.stop {
         Some(Stop::Cancelled) => reasons.push("cancelled".to_owned()),
-        Some(Stop::TimedOut) => reasons.push("took longer than limits.task".to_owned()),
-        Some(Stop::Silent) => reasons.push("said nothing for longer than limits.silence".to_owned()),
+        Some(Stop::TimedOut) => reasons.push(format!(
+            "took longer than {}, the limit (limits.task)",
+            limits.task
+        )),
+        Some(Stop::Silent) => reasons.push(format!(
+            "said nothing for {}, the limit (limits.silence)",
+            limits.silence
+        )),
         Some(Stop::Hopeless(_)) => reasons.push("stopped: it would only have gone on trying".to_owned()),
         None if !ended.status.success() => {
             reasons.push(format!("the brain exited with {}", exit_word(ended.status)))

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The line that stands where a stream was cut.
-const CUT: &str = "[git-khlone: the middle of this stream is not kept]";
+const CUT: &str = "[git-khlone: the middle of this stream is not kept (limits.transcript)]";
 
 /// The files of one attempt's spool.
 #[derive(Debug)]

@@ -1,14 +1,24 @@
 //! From a prompt to a queued task: enrol the clone, respect the queue's limit, write the task. Nothing here
 //! depends on the size of the repository.
 
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::DirBuilderExt,
+    time::{Duration, Instant},
+};
+
 use super::{CrewError, Pick, Place, Rank, crew::pick};
 use crate::{
     brain::BrainError,
     config::Config,
     guard::redact::Redactor,
-    refs::{Crew, Ledger, LedgerError, NewTask, Oid, Stored, StoredZone, Zone, clone_branch, now},
+    refs::{Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Zone, clone_branch, now},
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
+
+/// How long others may take to count and add.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is to be done, by whom.
 #[derive(Debug)]
@@ -132,6 +142,7 @@ pub fn dispatch(
     let (_, brain) = pick(&crew, &request.pick)?;
     ready(&brain)?;
     let (member, enrolled) = enrol(ledger, &request, limits)?;
+    let _turn = turn(ledger.site(), request.place, &member.name).map_err(LedgerError::from)?;
     let behind = waiting(ledger, request.place, &member.name)?;
     if behind.len() >= limits.queue {
         return Err(DispatchError::QueueFull {
@@ -194,6 +205,21 @@ fn enrol(
         stored.crew.insert(name, member.clone());
         Ok((member, true))
     })
+}
+
+/// One caller at a time counts a clone's queue and adds to it. A caller that waits in vain goes on: the limit is
+/// there against floods, and is not worth standing still for.
+fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<File> {
+    let dir = site.dir().join("clones");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let file = site.lock_file(&format!("clones/{}.{clone}.queue", place.zone))?;
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(fs4::TryLockError::WouldBlock) = fs4::FileExt::try_lock(&file)
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(file)
 }
 
 fn waiting(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<TaskId>, LedgerError> {

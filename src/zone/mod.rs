@@ -14,6 +14,7 @@ pub mod redaction;
 pub mod removal;
 pub mod repair;
 mod resolve;
+pub mod retention;
 mod settings;
 pub mod sites;
 pub mod undo;

@@ -4,5 +4,6 @@ mod faults;
 mod kills;
 mod limits;
 mod methods;
+mod retention;
 pub(crate) mod site;
 mod starts;

@@ -246,3 +246,18 @@ fn the_prioritized_go_first_and_a_disrupting_task_before_all() {
     let names: Vec<&str> = names.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(names, ["disrupt.txt", "first.txt", "plain.txt"]);
 }
+
+#[test]
+fn callers_at_once_never_fill_a_queue_beyond_its_limit() {
+    let site = Site::new();
+    site.work.write("khlone.yml", "limits: {queue: 3}\n");
+    let busy = site.act("@shell", "sleep 600");
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let act = || site.finish(&["act", "--who", "@shell", "true"]).status.code().unwrap();
+        let acting: Vec<_> = (0..8).map(|_| scope.spawn(act)).collect();
+        acting.into_iter().map(|acted| acted.join().unwrap()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 2, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 4).count(), 6, "{codes:?}");
+    site.run(&["cancel", busy.as_str()]);
+}

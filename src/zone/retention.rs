@@ -1,0 +1,360 @@
+//! Finished tasks do not stay for ever: the old ones go, with their pins, their local folders and their notes.
+//!
+//! A task is due once it is older than `limits.keep_for`, or when `limits.keep` newer ones of its zone have ended.
+//! It stays all the same while it is needed: while an unfinished task waits for it, or while it holds work that
+//! nothing else holds. That is work: a commit among its pins (its clone's tip, a stash, a branch or a detached HEAD
+//! that the brain left) that no branch, tag or remote branch of the user's has, nor its zone has the content of; and
+//! files that it changed and that never became a commit. When in doubt it stays.
+//!
+//! Order: notes, pins, the task's ref, its folder. Killed in between, the task is due again, or the folder of a task
+//! that is no more is swept the next time. What its objects took on the disk is freed as packs are joined.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use git2::Oid;
+
+use super::advance::is_contained;
+use crate::{
+    refs::{Ledger, LedgerError, PINS, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref},
+    task::{Effects, Mode, Outcome, Task, TaskId},
+};
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Seconds that a finished task is kept.
+    pub age: i64,
+    /// Finished tasks of a zone.
+    pub tasks: usize,
+}
+
+/// Most tasks that are looked at in one go: whoever waits for the ledger meanwhile waits for no more.
+const BATCH: usize = 50;
+/// Clocks of committers differ by so much at most, in seconds.
+const SKEW: i64 = 86_400;
+
+/// What went, and what was due and stays for the work that it holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Gone.
+    pub dropped: Vec<TaskId>,
+    /// Holds work that is nowhere else.
+    pub held: Vec<TaskId>,
+    /// Where among the due tasks to go on, if there are more.
+    pub next: Option<usize>,
+}
+
+/// Retention that could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// git cannot read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// A folder cannot be removed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Looks at some of the tasks that are due at `now`, from the `from`th on, and drops those that hold no work.
+///
+/// # Errors
+/// [`RetentionError`]; what was dropped before it stays dropped.
+pub fn retain(
+    ledger: &Ledger<'_>,
+    keep: Keep,
+    (now, from): (i64, usize),
+) -> Result<Retained, RetentionError> {
+    let heads = ledger.heads()?;
+    let needed = waited_for(ledger, &heads)?;
+    let mut due = due(&heads, &ledger.site().owner().site_uuid, keep, now);
+    due.retain(|head| !needed.contains(&head.id));
+    let batch = due.iter().skip(from).take(BATCH);
+    let candidates: Result<Vec<_>, _> = batch.map(|head| Candidate::of(ledger, &head.id)).collect();
+    let candidates = candidates?;
+    let pinned = candidates.iter().flat_map(|candidate| &candidate.pins);
+    let landed = landed(ledger, pinned.map(|(_, commit)| *commit).collect())?;
+    let mut retained = Retained::default();
+    let looked = candidates.len();
+    for candidate in candidates {
+        if candidate.holds_work(ledger, &landed)? {
+            retained.held.push(candidate.task.id);
+        } else {
+            for (name, commit) in &candidate.pins {
+                delete_ref(ledger.repo(), name, *commit).map_err(LedgerError::from)?;
+            }
+            retained.dropped.push(candidate.task.id);
+        }
+    }
+    forget(ledger, &retained.dropped)?;
+    if from + looked < due.len() {
+        retained.next = Some(from + retained.held.len());
+    } else {
+        sweep(
+            ledger,
+            SystemTime::now() - Duration::from_secs(keep.age.unsigned_abs()),
+        )?;
+    }
+    Ok(retained)
+}
+
+/// The tasks of a site that are finished and old, or too many, oldest first.
+fn due<'h>(heads: &'h [TaskHead], site_uuid: &str, keep: Keep, now: i64) -> Vec<&'h TaskHead> {
+    let mut zones: BTreeMap<_, Vec<&TaskHead>> = BTreeMap::new();
+    for head in heads
+        .iter()
+        .filter(|head| head.status.is_over() && head.site_uuid == site_uuid)
+    {
+        zones.entry(&head.zone).or_default().push(head);
+    }
+    let mut due = Vec::new();
+    for mut ended in zones.into_values() {
+        ended.sort_by_key(|head| std::cmp::Reverse((head.updated, head.seq)));
+        let old = |(at, head): &(usize, &TaskHead)| *at >= keep.tasks || now - head.updated > keep.age;
+        due.extend(ended.into_iter().enumerate().filter(old).map(|(_, head)| head));
+    }
+    due.sort_by_key(|head| (head.updated, head.seq));
+    due
+}
+
+/// The tasks that an unfinished one waits for: without them it would be skipped.
+fn waited_for(ledger: &Ledger<'_>, heads: &[TaskHead]) -> Result<BTreeSet<TaskId>, LedgerError> {
+    let mut needed = BTreeSet::new();
+    for head in heads.iter().filter(|head| !head.status.is_over()) {
+        needed.extend(ledger.task(&head.id)?.task.after);
+    }
+    Ok(needed)
+}
+
+/// A task that is due.
+struct Candidate {
+    task: Task,
+    pins: Vec<(String, Oid)>,
+    loose: bool,
+}
+
+impl Candidate {
+    fn of(ledger: &Ledger<'_>, id: &TaskId) -> Result<Self, RetentionError> {
+        let stored = ledger.task(id)?;
+        let loose = match stored.task.last_attempt() {
+            None => false,
+            Some(last) => {
+                let effects = ledger.file(&stored, &format!("attempts/{}/effects.json", last.n))?;
+                let effects = effects.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                has_loose_files(&stored.task, effects.as_ref())
+            }
+        };
+        Ok(Self {
+            pins: pins(ledger, id)?,
+            task: stored.task,
+            loose,
+        })
+    }
+
+    fn holds_work(&self, ledger: &Ledger<'_>, landed: &BTreeSet<Oid>) -> Result<bool, RetentionError> {
+        let repo = ledger.repo();
+        let missing = self.pins.iter().filter(|(_, commit)| !landed.contains(commit));
+        let missing: Vec<_> = missing.map(|(_, commit)| *commit).collect();
+        if self.loose || missing.is_empty() {
+            return Ok(self.loose);
+        }
+        // Squashed or picked, perhaps.
+        let Some(zone_tip) = repo.ref_target(&branch_ref(&self.task.branch))? else {
+            return Ok(true);
+        };
+        Ok(missing
+            .into_iter()
+            .any(|commit| !is_contained(repo, commit, zone_tip).unwrap_or(false)))
+    }
+}
+
+/// Which of `commits` the user's own branches and tags have, or those of a remote. A clone's branch does not count.
+fn landed(ledger: &Ledger<'_>, mut commits: BTreeSet<Oid>) -> Result<BTreeSet<Oid>, RetentionError> {
+    let (git, mut found) = (ledger.repo().git(), BTreeSet::new());
+    let time = |oid: &Oid| git.find_commit(*oid).ok().map(|commit| commit.time().seconds());
+    let Some(oldest) = commits.iter().filter_map(time).min() else {
+        return Ok(found);
+    };
+    let zones = ledger.zones()?;
+    let crew = zones.iter().flat_map(|zone| zone.crew.values());
+    let clones: BTreeSet<String> = crew.map(|member| branch_ref(&member.branch)).collect();
+    let mut walk = git.revwalk()?;
+    walk.set_sorting(git2::Sort::TIME)?;
+    for kind in ["refs/heads/*", "refs/remotes/*", "refs/tags/*"] {
+        for reference in git.references_glob(kind)? {
+            let reference = reference?;
+            if reference.name().is_ok_and(|name| !clones.contains(name))
+                && let Ok(commit) = reference.peel_to_commit()
+            {
+                walk.push(commit.id())?;
+            }
+        }
+    }
+    for oid in walk {
+        let oid = oid?;
+        if commits.remove(&oid) {
+            found.insert(oid);
+        }
+        // Newest first: what is older than all of them, and then some, has none of them behind it.
+        if commits.is_empty() || git.find_commit(oid)?.time().seconds() < oldest - SKEW {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a task changed files that no commit of it has. An attempt that ended without saying what it changed may
+/// have.
+fn has_loose_files(task: &Task, effects: Option<&Effects>) -> bool {
+    let Some(effects) = effects else {
+        return task.outcome == Some(Outcome::Crashed) && task.mode == Mode::Act;
+    };
+    let uncommitted = matches!(task.outcome, Some(Outcome::Partial | Outcome::Cancelled));
+    !effects.files.is_empty() && (effects.commits.is_empty() || uncommitted)
+}
+
+fn pins(ledger: &Ledger<'_>, id: &TaskId) -> Result<Vec<(String, Oid)>, git2::Error> {
+    let mut pins = Vec::new();
+    for reference in ledger.repo().git().references_glob(&format!("{PINS}{id}/*"))? {
+        let reference = reference?;
+        if let (Ok(name), Some(target)) = (reference.name(), reference.target()) {
+            pins.push((name.to_owned(), target));
+        }
+    }
+    Ok(pins)
+}
+
+/// Removes tasks, after the notes that name them.
+fn forget(ledger: &Ledger<'_>, ids: &[TaskId]) -> Result<(), RetentionError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let lines: BTreeSet<String> = ids.iter().map(|id| format!("Khlone-Task: {id}")).collect();
+    let names_one = |text: &[u8]| {
+        String::from_utf8_lossy(text)
+            .lines()
+            .any(|line| lines.contains(line))
+    };
+    let found = notes(ledger.repo())?.into_iter();
+    let paths: Vec<_> = found
+        .filter(|(_, text)| names_one(text))
+        .map(|(path, _)| path)
+        .collect();
+    if !paths.is_empty() {
+        forget_notes(ledger.repo(), ledger.site(), &paths)?;
+    }
+    for id in ids {
+        let stored = ledger.task(id)?;
+        // Resumed or retried meanwhile: it lives on, and its next attempt pins what it needs.
+        if stored.task.status.is_over() {
+            delete_ref(ledger.repo(), &task_ref(id), stored.tag).map_err(LedgerError::from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what lies about of tasks and clones that are no more: folders of attempts, and what brains kept for a
+/// clone that no zone has, if it is older than `before`. Names are listed first: what comes up meanwhile is in use.
+fn sweep(ledger: &Ledger<'_>, before: SystemTime) -> Result<(), RetentionError> {
+    let (attempts, brains) = (
+        ledger.site().dir().join("attempts"),
+        ledger.site().dir().join("brains"),
+    );
+    for name in names_in(&attempts)? {
+        if let Ok(id) = name.parse::<TaskId>()
+            && ledger.repo().ref_target(&task_ref(&id))?.is_none()
+        {
+            remove(&attempts.join(name))?;
+        }
+    }
+    let kept = names_in(&brains)?;
+    let mut clones = BTreeSet::new();
+    for zone in ledger.zones()? {
+        clones.extend(zone.crew.keys().map(|clone| format!("{}.{clone}", zone.zone.id)));
+    }
+    for name in kept.into_iter().filter(|name| !clones.contains(name)) {
+        let path = brains.join(name);
+        if fs::metadata(&path)
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|changed| changed < before)
+        {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => Ok(entries?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect()),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Status;
+
+    fn head(n: u64, zone: &str, status: Status, updated: i64) -> TaskHead {
+        TaskHead {
+            id: TaskId::from_entropy(n),
+            status,
+            outcome: None,
+            mode: Mode::Act,
+            zone: crate::task::ZoneId::of_branch(zone),
+            clone: "foreman.1".parse().unwrap(),
+            seq: n,
+            priority: 0,
+            updated,
+            site_uuid: "here".to_owned(),
+            title: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_old_and_the_many_are_due_oldest_first_and_nothing_unfinished() {
+        let keep = Keep { age: 100, tasks: 2 };
+        let mut heads = vec![
+            head(1, "a", Status::Done, 10),
+            head(2, "a", Status::Failed, 20),
+            head(3, "a", Status::Cancelled, 30),
+            head(4, "b", Status::Skipped, 5),
+            head(5, "b", Status::Running, 0),
+            head(6, "b", Status::Parked, 0),
+            head(7, "b", Status::Interrupted, 0),
+        ];
+        heads.push(TaskHead {
+            site_uuid: "elsewhere".to_owned(),
+            ..head(8, "a", Status::Done, 0)
+        });
+        let at = |now| -> Vec<u64> {
+            due(&heads, "here", keep, now)
+                .iter()
+                .map(|head| head.seq)
+                .collect()
+        };
+        // The clock goes on.
+        assert_eq!(at(30), [1]);
+        assert_eq!(at(105), [1]);
+        assert_eq!(at(106), [4, 1]);
+        assert_eq!(at(121), [4, 1, 2]);
+        assert_eq!(at(131), [4, 1, 2, 3]);
+    }
+}
