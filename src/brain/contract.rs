@@ -45,6 +45,11 @@ pub trait Brain: Sync {
         Cow::Borrowed(prompt)
     }
 
+    /// A prompt with what its reader must know before it.
+    fn remark(&self, remark: &str, prompt: &str) -> String {
+        format!("{remark}\n\nThe task:\n\n{prompt}")
+    }
+
     /// How to start it for a job.
     ///
     /// # Errors

@@ -51,6 +51,11 @@ impl Brain for Shell {
         None
     }
 
+    fn remark(&self, remark: &str, prompt: &str) -> String {
+        let comments: String = remark.lines().map(|line| format!("# {line}\n")).collect();
+        comments + prompt
+    }
+
     fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
         let mut launch = Launch::new::<&str>(job.program.unwrap_or("sh".as_ref()), &[]);
         launch.arg(job.prompt_file);

@@ -41,6 +41,8 @@ pub(super) fn run(args: &RunnerArgs) -> Result<ExitCode, CmdError> {
     let outcome = runner::run(&Ledger::new(&repo, &site), &args.task, &around)?;
     compact(&repo, &site, PACKS)?;
     Ok(ExitCode::from(
-        outcome.class().map_or(0, crate::task::Class::exit_code),
+        outcome
+            .and_then(crate::task::Outcome::class)
+            .map_or(0, crate::task::Class::exit_code),
     ))
 }

@@ -16,7 +16,7 @@ mod words;
 pub use error::{At, ConfigError};
 pub use load::{FILE_NAME, Loaded, Source, json_schema};
 pub use paths::{HomeError, Paths};
-pub use policy::{AutoCommit, Delegation, Network, Permissions, Sandbox};
+pub use policy::{AutoCommit, Delegation, Network, Permissions, Resume, Sandbox};
 pub use shape::{Brain, Branch, Commit, Config, Limits, ProviderLimits, Redact, Role, Worktree};
 pub use units::{Size, Span, UnitError};
 pub use words::{BranchPrefix, EnvName, Hero, InTree, WordError, nearest};

@@ -72,6 +72,19 @@ pub enum AutoCommit {
     Never,
 }
 
+/// Whether a task whose attempt died goes on by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// Where nobody else changed anything meanwhile.
+    #[default]
+    Auto,
+    /// Once a person has said so.
+    Ask,
+    /// It fails; a person may still resume it.
+    Never,
+}
+
 /// Whether a brain may dispatch tasks itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::words::{by_word, maybe_word};
 use super::{
-    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Permissions, Sandbox, Size, Span,
+    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Permissions, Resume, Sandbox, Size,
+    Span,
 };
 use crate::task::{BrainName, RoleName};
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub writable: Vec<PathBuf>,
     /// Variables that brains and setup commands get besides the usual ones.
     pub env: Vec<EnvName>,
+    /// Whether a task whose attempt died goes on by itself.
+    pub resume: Resume,
     /// Whether a brain may dispatch tasks itself.
     pub delegation: Delegation,
     /// How a brain's changes are committed.

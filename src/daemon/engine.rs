@@ -241,11 +241,6 @@ impl Engine {
             self.runners.adopt(task);
             return false;
         }
-        if known.status == Status::Cancelling {
-            let stopped = Step::of(Event::Stopped, "cancelled; its runner died");
-            let outcome = Some(Outcome::Cancelled);
-            return self.apply(task, Step { outcome, ..stopped }).await;
-        }
         self.apply(task, Step::of(Event::Die, "its runner died")).await
     }
 

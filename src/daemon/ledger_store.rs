@@ -117,6 +117,8 @@ impl LedgerStore {
             parked_until: None,
             attempts: 0,
             died: 0,
+            recovered: false,
+            on_hold: false,
             generation: 0,
             ours,
         })
@@ -141,6 +143,8 @@ impl LedgerStore {
                     .filter(|attempt| attempt.ended.is_none())
                     .count(),
             ),
+            recovered: task.is_recovered(),
+            on_hold: task.hold.is_some(),
             generation: task.generation,
             ours: task.owner == *self.site.owner(),
         }

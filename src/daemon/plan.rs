@@ -1,5 +1,7 @@
 //! What to do next: the whole of the scheduling, pure.
 //!
+//! - A task whose attempt died is started even where it has to wait: its runner looks after what was left. After that
+//!   it waits for its pause, or for a person, and keeps its clone meanwhile: what is in doubt is not built upon.
 //! - Only the owner's tasks are touched; a synced or copied repository schedules nothing.
 //! - A clone does one task at a time, in the order of priority, then arrival. A died attempt goes on first. What
 //!   is parked keeps its place; what waits for another task (`after`) lets others pass, or two clones' queues
@@ -34,6 +36,10 @@ pub(crate) struct Known {
     pub(crate) attempts: u32,
     /// How many of them died. A limit or a cancel is no death.
     pub(crate) died: u32,
+    /// Recovery has looked at the last of them, which died.
+    pub(crate) recovered: bool,
+    /// It waits for a person.
+    pub(crate) on_hold: bool,
     /// Grows with each claim.
     pub(crate) generation: u64,
     /// Whether this site on this machine owns it.
@@ -111,7 +117,7 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
     let mut busy: HashSet<Line<'_>> = HashSet::new();
     let mut running = situation.held.len();
     for task in tasks.iter().filter(|task| task.ours && !task.status.is_over()) {
-        plan.pending = true;
+        plan.pending |= !task.on_hold;
         let line = (&task.zone, &task.clone);
         if situation.held.contains(&task.id) {
             busy.insert(line);
@@ -128,7 +134,7 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
                 plan.decisions.push(Decision::Examine(task.id.clone()));
                 continue;
             }
-            Status::Interrupted if task.died >= limits.attempts => {
+            Status::Interrupted if task.recovered && !task.on_hold && task.died >= limits.attempts => {
                 plan.decisions.push(Decision::GiveUp(task.id.clone()));
                 continue;
             }
@@ -143,7 +149,12 @@ pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) ->
                     continue;
                 }
             },
-            Status::Interrupted | Status::Done | Status::Failed | Status::Cancelled | Status::Skipped => {}
+            Status::Interrupted => {
+                if let Some(until) = task.parked_until.filter(|until| *until > situation.now) {
+                    plan.wait_until(until);
+                }
+            }
+            Status::Done | Status::Failed | Status::Cancelled | Status::Skipped => {}
         }
         if task.status == Status::Parked {
             match task.parked_until {
@@ -223,7 +234,15 @@ fn rank(task: &Known) -> (bool, std::cmp::Reverse<i32>, u64, &TaskId) {
 }
 
 fn is_ready(task: &Known, situation: Situation<'_>) -> bool {
-    matches!(task.status, Status::Queued | Status::Interrupted) && !situation.resting.contains(&task.id)
+    let is_due = match task.status {
+        Status::Queued => true,
+        // Its runner looks after what died, whatever then becomes of the task.
+        Status::Interrupted => {
+            !task.recovered || !task.on_hold && task.parked_until.is_none_or(|until| until <= situation.now)
+        }
+        _ => false,
+    };
+    is_due && !situation.resting.contains(&task.id)
 }
 
 enum Wait {

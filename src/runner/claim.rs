@@ -9,9 +9,9 @@ use std::{fs::File, io, path::PathBuf};
 
 use super::{RunnerError, spool};
 use crate::{
-    guard::survivors,
+    guard::{survivors, tier::Tier},
     refs::{Ledger, LedgerError, Stored, Update},
-    task::{Attempt, Event, Task, TaskId},
+    task::{Attempt, Event, How, Status, Task, TaskId},
 };
 
 /// A task that this process runs.
@@ -34,7 +34,7 @@ impl Claim {
     /// # Errors
     /// [`RunnerError::Busy`] if someone else runs it, its clone, or its last attempt still; [`RunnerError::Owner`]
     /// if the task is another site's.
-    pub(super) fn take(ledger: &Ledger<'_>, id: &TaskId) -> Result<Self, RunnerError> {
+    pub(super) fn take(ledger: &Ledger<'_>, id: &TaskId, tier: Tier) -> Result<Self, RunnerError> {
         let (stored, clone_lock) = Self::alone(ledger, id)?;
         let busy = || RunnerError::Busy(id.clone());
         let task = &stored.task;
@@ -47,6 +47,8 @@ impl Claim {
         let runner_lock = try_lock(&dir.join("runner.lock"))?.ok_or_else(busy)?;
         let attempt_lock = try_lock(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = task.generation;
+        let goes_on = task.status == Status::Interrupted && n > 1;
+        let how = task.next.or(goes_on.then_some(How::Resume));
         let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
             if update.task.generation != seen {
                 return Err(busy());
@@ -61,10 +63,14 @@ impl Claim {
             update.task.outcome = None;
             update.task.reasons.clear();
             update.task.parked_until = None;
+            update.task.next = None;
+            update.task.hold = None;
             update.task.attempts.push(Attempt {
                 n,
                 pid: Some(std::process::id()),
                 started: Some(crate::refs::now()),
+                tier: Some(tier.as_str().to_owned()),
+                how,
                 ..Attempt::default()
             });
             Ok(())

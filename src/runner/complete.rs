@@ -56,7 +56,7 @@ pub(super) fn complete(ledger: &Ledger<'_>, id: &TaskId) -> Result<Outcome, Runn
 }
 
 /// Moves the branch as the task says, unless that was done; false if it stands elsewhere.
-fn bring(ledger: &Ledger<'_>, task: &Task, import: &Import) -> Result<bool, RunnerError> {
+pub(super) fn bring(ledger: &Ledger<'_>, task: &Task, import: &Import) -> Result<bool, RunnerError> {
     let repo = ledger.repo();
     let (old, new): (Oid, Oid) = (import.old.parse()?, import.new.parse()?);
     if repo.ref_target(&import.name)? != Some(new) {

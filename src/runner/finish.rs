@@ -19,6 +19,7 @@ use crate::{
     refs::{Oid, Pack, Repo, give_to_remainder},
     task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, judge},
     worktree::{
+        checkout::Checkout,
         effects::{Context, Outside, effects},
         receipt::Receipt,
         restore::restore,
@@ -68,7 +69,7 @@ pub(super) fn finish(
     });
     let previous = last.as_ref().unwrap_or(&prepared.before);
     let previous = Some(&previous.snapshot.manifest);
-    let after = shot(run, &prepared.checkout, home.head, previous, &mut pack)?;
+    let after = shot(run, &prepared.checkout, Some(home.head), previous, &mut pack)?;
     let effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
     if claim.task().mode == Mode::Ask && run.bwrap.is_none() && !effects.files.is_empty() {
         pack.publish()?;
@@ -136,16 +137,8 @@ fn come_home(
         left = ground.bring_home(run, claim, checkout, &plan.confinement)?;
     }
     let head = left.head.unwrap_or(prepared.head);
-    for (what, commit) in left.pins.iter().chain([&("head-after".to_owned(), head)]) {
-        pin(run.ledger, &claim.pin(what), *commit)?;
-    }
-    if let Some(pack) = left.pack.take() {
-        let name = pack.name().map(str::to_owned);
-        pack.release()?;
-        if let Some(name) = name {
-            give_to_remainder(run.ledger.site(), &name)?;
-        }
-    }
+    left.head = Some(head);
+    keep_home(run, claim, &mut left)?;
     let repo = run.ledger.repo().git();
     let moved = head != prepared.head && !repo.graph_descendant_of(head, prepared.head)?;
     Ok(Home {
@@ -154,6 +147,24 @@ fn come_home(
         head,
         moved,
     })
+}
+
+/// Pins what came home, and gives its pack to git.
+pub(super) fn keep_home(run: &Run<'_>, claim: &Claim, left: &mut Left) -> Result<(), RunnerError> {
+    for (what, commit) in &left.pins {
+        pin(run.ledger, &claim.pin(what), *commit)?;
+    }
+    if let Some(head) = left.head {
+        pin(run.ledger, &claim.pin("head-after"), head)?;
+    }
+    if let Some(pack) = left.pack.take() {
+        let name = pack.name().map(str::to_owned);
+        pack.release()?;
+        if let Some(name) = name {
+            give_to_remainder(run.ledger.site(), &name)?;
+        }
+    }
+    Ok(())
 }
 
 /// What changed, with the branch move that is still to come.
@@ -165,7 +176,8 @@ fn weigh_effects(
     after: &Receipt,
 ) -> Result<Effects, RunnerError> {
     let (act, confined) = (task.mode == Mode::Act, run.bwrap.is_some());
-    let mut effects = compare(run, prepared, after, confined);
+    let between = (&prepared.before, after);
+    let mut effects = compare(run, between, (&prepared.branch, &prepared.checkout), confined);
     if act && !home.moved && home.head != prepared.head {
         let (before, after) = (Some(prepared.head.to_string()), Some(home.head.to_string()));
         effects.branch = Some(BranchMove { before, after });
@@ -205,31 +217,31 @@ fn undo_ask(run: &Run<'_>, prepared: &Prepared, after: &Receipt) -> Result<(), R
 }
 
 /// What changed, and whose doing it can be. Branches and worktrees of other clones are their runners' doing.
-fn compare(run: &Run<'_>, prepared: &Prepared, after: &Receipt, confined: bool) -> Effects {
+pub(super) fn compare(
+    run: &Run<'_>,
+    (before, after): (&Receipt, &Receipt),
+    (branch, checkout): (&str, &Checkout),
+    confined: bool,
+) -> Effects {
     let prefix = format!("refs/heads/{}/", run.config.branch.prefix.as_str());
     let explained = |outside: Outside<'_>| match outside {
-        Outside::Ref(name) => name.starts_with(&prefix) && name != prepared.branch,
+        Outside::Ref(name) => name.starts_with(&prefix) && name != branch,
         Outside::Head(id) => id.contains('.'),
         Outside::Config(path) => path.starts_with("worktrees/"),
     };
-    let worktree = prepared
-        .checkout
-        .git_dir
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let worktree = checkout.git_dir.file_name().unwrap_or_default().to_string_lossy();
     let context = Context {
-        branch: &prepared.branch,
+        branch,
         worktree: &worktree,
         own: &|_| false,
         explained: &explained,
         confined,
         died: false,
     };
-    effects(&prepared.before, after, run.ledger.repo(), &context)
+    effects(before, after, run.ledger.repo(), &context)
 }
 
-fn new_commits(repo: &Repo, old: Oid, new: Oid) -> Result<Vec<String>, RunnerError> {
+pub(super) fn new_commits(repo: &Repo, old: Oid, new: Oid) -> Result<Vec<String>, RunnerError> {
     let mut walk = repo.git().revwalk()?;
     walk.push(new)?;
     walk.hide(old)?;

@@ -10,7 +10,7 @@ use crate::{
         privaterefs::HeadState,
         sandbox::Confinement,
     },
-    refs::{Oid, Repo},
+    refs::{Oid, Repo, Site},
     task::Task,
     worktree::checkout::Checkout,
 };
@@ -46,12 +46,7 @@ impl Ground {
                 git_dir: checkout.git_dir.clone(),
             });
         }
-        let folder = run
-            .ledger
-            .site()
-            .dir()
-            .join("gitdirs")
-            .join(format!("{}.{}", task.zone, task.clone));
+        let folder = folder(run.ledger.site(), task);
         super::spool::make_dir(&folder)?;
         let private = PrivateGit::at(folder);
         private.prepare(host(run, checkout))?;
@@ -143,6 +138,13 @@ fn host<'a>(run: &'a Run<'_>, checkout: &'a Checkout) -> HostGit<'a> {
         admin: &checkout.git_dir,
         home: &run.home,
     }
+}
+
+/// Where the private git of a task's clone stands.
+pub(super) fn folder(site: &Site, task: &Task) -> PathBuf {
+    site.dir()
+        .join("gitdirs")
+        .join(format!("{}.{}", task.zone, task.clone))
 }
 
 /// `refs/heads/a/b` as one component of a pin's name.

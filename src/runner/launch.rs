@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use super::{Run, RunnerError, claim::Claim, prepare::Prepared};
+use super::{Run, RunnerError, claim::Claim, prepare::Prepared, recover};
 use crate::{
     brain::{self, Brain, Job, Launch, Session, Stdin, Total, Translator},
     config,
@@ -21,7 +21,7 @@ use crate::{
     },
     process::run_dir,
     refs::Crew,
-    task::{Attempt, Mode, Task},
+    task::{Attempt, How, Mode, Task},
     worktree::{checkout::Checkout, include},
 };
 
@@ -45,19 +45,30 @@ pub(super) struct Plan {
     pub(super) tells: bool,
 }
 
+/// What the brain still knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// Its session, where there is one.
+    Kept,
+    /// Nothing: it has said that its session is gone.
+    Lost,
+}
+
 /// Works out how the brain starts.
 pub(super) fn plan(
     run: &Run<'_>,
     claim: &Claim,
     prepared: &Prepared,
-    member: &Crew,
+    (member, memory): (&Crew, Memory),
 ) -> Result<Plan, RunnerError> {
     let task = claim.task();
     let brain = brain::find(&task.brain)?;
-    let session = session(task, member, brain)?;
-    let text = run.ledger.file(&claim.stored, "prompt.md")?.unwrap_or_default();
+    let session = match memory {
+        Memory::Kept => session(task, member, brain)?,
+        Memory::Lost => Session::New(new_uuid()?),
+    };
     let prompt = claim.dir.join(PROMPT);
-    fs::write(&prompt, text)?;
+    fs::write(&prompt, prompt_text(run, claim, prepared, (brain, &session))?)?;
     let settings = run.config.brains.get(&task.brain);
     let state_dir = run
         .ledger
@@ -117,6 +128,11 @@ impl Plan {
     }
 
     /// The command line for the record.
+    /// Whether it goes on with a session.
+    pub(super) fn resumes(&self) -> bool {
+        matches!(self.session, Session::Resume { .. })
+    }
+
     fn recorded_argv(&self) -> Vec<String> {
         self.argv
             .iter()
@@ -144,16 +160,52 @@ impl Plan {
     }
 }
 
-/// The session to open or to go on with. A clone continues its session from task to task.
+/// The prompt as the brain gets it: what was asked, and before it, where it goes on, what happened.
+fn prompt_text(
+    run: &Run<'_>,
+    claim: &Claim,
+    prepared: &Prepared,
+    (brain, session): (&dyn Brain, &Session),
+) -> Result<Vec<u8>, RunnerError> {
+    let text = run.ledger.file(&claim.stored, "prompt.md")?.unwrap_or_default();
+    let how = claim.task().last_attempt().and_then(|attempt| attempt.how);
+    if how != Some(How::Resume) {
+        return Ok(text);
+    }
+    let mut told = recover::told(run, claim, prepared)?;
+    if matches!(session, Session::New(_)) {
+        let history = recover::history(run, claim)?;
+        if !history.is_empty() {
+            told.push_str(&format!("\n\nWhat happened before, shortened:\n{history}"));
+        }
+    }
+    let prompt = String::from_utf8_lossy(&text);
+    Ok(brain.remark(&told, &prompt).into_bytes())
+}
+
+/// The session to open or to go on with. A clone continues its session from task to task; an attempt that resumes,
+/// that of the attempt before.
 fn session(task: &Task, member: &Crew, brain: &dyn Brain) -> Result<Session, RunnerError> {
-    let last = member
-        .session
-        .clone()
-        .filter(|_| !task.new_session && brain.capabilities().resume);
-    match last {
+    let how = task.last_attempt().and_then(|attempt| attempt.how);
+    let last = match how {
+        Some(How::Resume) => {
+            let before = task
+                .attempts
+                .iter()
+                .rev()
+                .skip(1)
+                .find_map(|attempt| attempt.session.clone());
+            before.or_else(|| member.session.clone().filter(|_| !task.new_session))
+        }
+        Some(How::Retry) => None,
+        None => member.session.clone().filter(|_| !task.new_session),
+    };
+    match last.filter(|_| brain.capabilities().resume) {
         Some(id) => {
             let before = member.unknown.get("session_total").cloned();
+            let known = member.session.as_ref() == Some(&id);
             let before = before
+                .filter(|_| known)
                 .and_then(|total| serde_json::from_value::<Total>(total).ok())
                 .unwrap_or_default();
             Ok(Session::Resume { id, before })
@@ -227,9 +279,11 @@ fn confine(
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (id, clone) = (task.id.to_string(), task.clone.to_string());
     let port = prepared.port.map(|port| port.to_string());
+    let attempt = claim.n.to_string();
     let mut set: Vec<(&str, &OsStr)> = vec![
         (survivors::MARK, id.as_ref()),
         ("KHLONE_CLONE", clone.as_ref()),
+        ("KHLONE_ATTEMPT", attempt.as_ref()),
         ("KHLONE_ZONE", task.branch.as_ref()),
     ];
     set.extend(port.as_ref().map(|port| ("KHLONE_PORT", port.as_ref())));

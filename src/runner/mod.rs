@@ -16,6 +16,7 @@ mod follow;
 mod ground;
 mod launch;
 mod prepare;
+mod recover;
 mod settle;
 mod setup;
 mod spool;
@@ -30,8 +31,10 @@ pub use stop::{disrupted_by, stop, urge};
 use checkpoint::{Checkpoints, Subject};
 use claim::Claim;
 use control::Control;
-use follow::{Ears, Patience, follow};
+use follow::{Ears, Ended, Patience, follow};
+use launch::{Memory, Plan};
 use prepare::Prepared;
+use recover::Verdict;
 use spool::Spool;
 
 use crate::{
@@ -43,7 +46,8 @@ use crate::{
     },
     process::run_dir,
     refs::{Ledger, LedgerError, Update},
-    task::{Event, Outcome, TaskId},
+    task::{Event, Outcome, Status, TaskId},
+    worktree::receipt::Receipt,
 };
 
 /// What a runner needs of its surroundings.
@@ -70,15 +74,15 @@ impl Run<'_> {
     }
 }
 
-/// Runs the next attempt of a task to its end.
+/// Runs the next attempt of a task to its end; none where a task whose attempt died has to wait.
 ///
 /// # Errors
 /// [`RunnerError`] if the attempt could not be claimed, or the ledger could not be written any more. What goes
 /// wrong in between is the attempt's outcome.
-pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Outcome, RunnerError> {
+pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Option<Outcome>, RunnerError> {
     let stored = ledger.task(id)?;
     if complete::is_due(&stored.task) {
-        return complete::complete(ledger, id);
+        return complete::complete(ledger, id).map(Some);
     }
     let config = ledger
         .file(&stored, "config.json")?
@@ -94,17 +98,24 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Ou
         config,
         bwrap,
     };
-    let mut claim = Claim::take(ledger, id)?;
+    if stored.task.status == Status::Interrupted {
+        match recover::recover(&run, id)? {
+            Verdict::GoOn => {}
+            Verdict::Over(outcome) => return Ok(Some(outcome)),
+            Verdict::Waits => return Ok(None),
+        }
+    }
+    let mut claim = Claim::take(ledger, id, run.tier())?;
     if let Err(refused) = chosen {
         give_up(&run, &mut claim, Outcome::Setup, &refused)?;
-        return Ok(Outcome::Setup);
+        return Ok(Some(Outcome::Setup));
     }
     match attempt(&run, &mut claim) {
-        Ok(outcome) => Ok(outcome),
+        Ok(outcome) => Ok(Some(outcome)),
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
         Err(error) => {
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
-            Ok(Outcome::Crashed)
+            Ok(Some(Outcome::Crashed))
         }
     }
 }
@@ -121,43 +132,59 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         .ok_or_else(|| RunnerError::NoClone(task.clone.clone()))?;
     let made = prepare::worktree(run, &task, member)?;
     let prepared = prepare::receipt(run, claim, made)?;
-    let mut plan = launch::plan(run, claim, &prepared, member)?;
+    let mut plan = launch::plan(run, claim, &prepared, (member, Memory::Kept))?;
     let redactor = Redactor::new(&plan.secrets(run, &prepared.checkout), &run.config.redact.allow)?;
     let mut spool = Spool::open(&claim.dir, run.config.limits.transcript.as_u64(), redactor)?;
     if let Some(failed) = setup::run(run, &prepared, &plan, &mut spool)? {
         give_up(run, claim, Outcome::Setup, &failed)?;
         return Ok(Outcome::Setup);
     }
-    let control = Control::listen(&run_dir()?, spool.dir(), &task.id, claim.n)?;
+    let (mut ended, mut seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
+    if ended.verdict.lost_session && plan.resumes() && ended.stop != Some(follow::Stop::Cancelled) {
+        spool.event(setup::say("the session is lost; a new one begins".to_owned()))?;
+        plan = launch::plan(run, claim, &prepared, (member, Memory::Lost))?;
+        (ended, seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
+    }
+    let outcome = finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))?;
+    if let Err(error) = std::fs::remove_dir_all(claim.dir.join(launch::TMP)) {
+        tracing::debug!(%error, "the brain's temporary folder stays until retention");
+    }
+    Ok(outcome)
+}
+
+/// Runs the brain to its end; gives what came of it, and the receipt of the last checkpoint.
+fn drive(
+    run: &Run<'_>,
+    claim: &Claim,
+    prepared: &Prepared,
+    plan: &mut Plan,
+    spool: &mut Spool,
+) -> Result<(Ended, Option<Receipt>), RunnerError> {
+    let control = Control::listen(&run_dir()?, spool.dir(), &claim.task().id, claim.n)?;
     let patience = Patience {
         task: run.config.limits.task.duration(),
         silence: run.config.limits.silence.duration(),
     };
+    spool::begin(&claim.dir, run.tier().as_str())?;
     if run.bwrap.is_none() {
         survivors::adopt();
     }
     let running = plan.start(claim)?;
     // The thread of the checkpoints begins only now: what starts processes has one thread.
     let least = run.config.limits.checkpoint.duration();
-    let mut checkpoints = Checkpoints::begin(subject(run, claim, &prepared), least)?;
+    let mut checkpoints = Checkpoints::begin(subject(run, claim, prepared), least)?;
     let ears = Ears {
         translator: &mut plan.translator,
-        spool: &mut spool,
+        spool,
         control: &control,
         checkpoints: &mut checkpoints,
     };
     let ended = follow(running, ears, patience)?;
-    drop(control);
     if run.bwrap.is_none() {
         // Nothing else of ours runs now, and nothing of the brain may.
         survivors::end_children();
     }
-    let seen = checkpoints.end();
-    let outcome = finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))?;
-    if let Err(error) = std::fs::remove_dir_all(claim.dir.join(launch::TMP)) {
-        tracing::debug!(%error, "the brain's temporary folder stays until retention");
-    }
-    Ok(outcome)
+    Ok((ended, checkpoints.end()))
 }
 
 /// What checkpoints of this attempt are taken of.
@@ -187,6 +214,7 @@ fn give_up(
     run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
         claimed.check(update.task)?;
         update.task.outcome = Some(outcome);
+        update.task.cancel = false;
         update.task.reasons = vec![why.to_string()];
         if let Some(attempt) = update.task.attempts.last_mut() {
             attempt.ended = Some(crate::refs::now());

@@ -1,10 +1,8 @@
 //! Before the brain: the clone's worktree, its base, and the receipt of how everything stood.
 
-use std::fs;
-
-use super::{Run, RunnerError, claim::Claim, ground::Ground};
+use super::{Run, RunnerError, checkpoint::replace, claim::Claim, ground::Ground};
 use crate::{
-    refs::{Crew, Ledger, MemorySink, Oid, Pack, branch_ref, pin_ref, update_ref},
+    refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
     worktree::{
         checkout::{Checkout, Locked},
@@ -83,7 +81,12 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         .iter()
         .map(|(path, why)| format!("submodule {}: {why}", path.display()))
         .collect();
-    match advance(repo, Some(&ready.checkout), &member.branch, tip)? {
+    // What was tried before goes on where it stands.
+    let standing = match task.attempts.len() {
+        0 | 1 => advance(repo, Some(&ready.checkout), &member.branch, tip)?,
+        _ => Advance::Current,
+    };
+    match standing {
         Advance::Current | Advance::Moved { .. } => {}
         Advance::Unlanded(standing) => {
             at_tip = false;
@@ -114,7 +117,12 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
 }
 
 /// Lays the user's uncommitted files into the worktree.
-fn bring_changes(run: &Run<'_>, checkout: &Checkout, tip: Oid, tree: Oid) -> Result<(), RunnerError> {
+pub(super) fn bring_changes(
+    run: &Run<'_>,
+    checkout: &Checkout,
+    tip: Oid,
+    tree: Oid,
+) -> Result<(), RunnerError> {
     let index = checkout.git_dir.join("index");
     let repo = run.ledger.repo();
     let source = Source {
@@ -167,8 +175,8 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
     let id = claim.task().id.clone();
     pin(run.ledger, &claim.pin("head-before"), head)?;
     let mut pack = Pack::begin(run.ledger.site())?;
-    let before = shot(run, &checkout, head, None, &mut pack)?;
-    fs::write(claim.dir.join("receipt-before"), before.to_bytes())?;
+    let before = shot(run, &checkout, Some(head), None, &mut pack)?;
+    replace(&claim.dir.join("receipt-before"), &before.to_bytes())?;
     let claimed = &*claim;
     let stored = run.ledger.update_with(&mut pack, &id, "runner", |update| {
         claimed.check(update.task)?;
@@ -200,21 +208,21 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
 pub(super) fn shot(
     run: &Run<'_>,
     checkout: &Checkout,
-    pinned: Oid,
+    pinned: Option<Oid>,
     previous: Option<&Manifest>,
-    pack: &mut Pack,
+    sink: &mut dyn ObjectSink,
 ) -> Result<Receipt, RunnerError> {
     let source = Source {
         work_dir: &checkout.path,
         index: &checkout.git_dir.join("index"),
         repo: run.ledger.repo(),
-        pinned: Some(pinned),
+        pinned,
     };
     let limits = Limits {
         max_blob: run.config.limits.blob.as_u64(),
         ..Limits::default()
     };
-    Ok(take_receipt(&source, &limits, previous, pack)?)
+    Ok(take_receipt(&source, &limits, previous, sink)?)
 }
 
 /// Keeps a commit that the task needs.

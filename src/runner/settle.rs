@@ -30,7 +30,7 @@ pub(super) fn record(
         *reason = spool.clean(reason.as_bytes());
     }
     let finished = &*finished;
-    std::fs::write(spool.dir().join("receipt-after"), finished.after.to_bytes())?;
+    checkpoint::replace(&spool.dir().join("receipt-after"), &finished.after.to_bytes())?;
     let transcript = spool.transcript()?;
     let errors = spool.errors()?;
     let answer = capped(
@@ -95,6 +95,7 @@ fn capped(mut text: String, limit: Size) -> String {
 
 fn describe(task: &mut Task, run: &Run<'_>, prepared: &Prepared, finished: &Finished) {
     task.outcome = Some(finished.outcome);
+    task.cancel = false;
     task.reasons.clone_from(&finished.reasons);
     task.import = finished.import.map(|(old, new)| Import {
         name: prepared.branch.clone(),

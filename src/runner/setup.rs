@@ -48,7 +48,7 @@ pub(super) fn run(
     }
 }
 
-fn say(text: String) -> Event {
+pub(super) fn say(text: String) -> Event {
     Event::Message {
         role: Role::System,
         text,

@@ -200,6 +200,43 @@ impl Spool {
     }
 }
 
+/// The file by which a brain's start is told; it holds the tier.
+const BEGUN: &str = "begun";
+
+/// Writes down, durably, that a brain is about to be started.
+pub(super) fn begin(dir: &Path, tier: &str) -> io::Result<()> {
+    super::checkpoint::replace(&dir.join(BEGUN), tier.as_bytes())
+}
+
+/// The tier in which an attempt's brain was started, if it was.
+pub(super) fn begun(dir: &Path) -> Option<String> {
+    let tier = fs::read_to_string(dir.join(BEGUN)).ok()?;
+    Some(tier).filter(|tier| !tier.is_empty())
+}
+
+/// The transcript that a dead runner left; a line that was not finished is left out.
+pub(super) fn transcript_of(dir: &Path) -> io::Result<Vec<u8>> {
+    let path = dir.join("events.jsonl");
+    let mut tails = Vec::new();
+    for turn in 0..2 {
+        let tail = path.with_extension(format!("tail{turn}"));
+        if let Ok(data) = fs::metadata(&tail) {
+            tails.push((data.modified()?, tail));
+        }
+    }
+    tails.sort();
+    let mut all = Vec::new();
+    for path in std::iter::once(path).chain(tails.into_iter().map(|(_, path)| path)) {
+        match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => all.extend(other?),
+        }
+        let end = all.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        all.truncate(end);
+    }
+    Ok(all)
+}
+
 /// Makes an attempt's folder, private to the user.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)

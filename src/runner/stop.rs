@@ -19,12 +19,19 @@ pub fn stop(ledger: &Ledger<'_>, id: &TaskId, (by, reason): (&str, &str)) -> Res
         if update.task.status == Status::Cancelling {
             return Ok(());
         }
+        // What a dead attempt left is looked after first; recovery cancels it then.
+        update.task.cancel = true;
+        if update.task.status == Status::Interrupted && !update.task.is_recovered() {
+            return Ok(());
+        }
         let illegal = |source| LedgerError::Illegal {
             id: id.clone(),
             source,
         };
         update.transition(Event::Cancel, reason).map_err(illegal)?;
         if update.task.status == Status::Cancelled {
+            update.task.cancel = false;
+            update.task.hold = None;
             update.task.outcome = Some(Outcome::Cancelled);
             update.task.reasons = vec![reason.to_owned()];
         }

@@ -100,9 +100,37 @@ pub struct Attempt {
     /// Tool calls that were refused.
     #[serde(default)]
     pub denials: u32,
+    /// How it went about a task that was tried before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<How>,
+    /// It died, and this was found of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died: Option<Death>,
     /// Fields of later minor versions.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+/// How an attempt goes about a task that was tried before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// In the same session, told what happened.
+    Resume,
+    /// In a new session, with the work tree as it stands.
+    Retry,
+}
+
+/// What recovery found of an attempt that died.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Death {
+    /// Its brain had been started.
+    pub began: bool,
+    /// It left commits or files that were not there before it.
+    pub fresh: bool,
+    /// Its last tool call: the tool and a hash of its input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_call: Option<String>,
 }
 
 /// A branch that must follow the task's end; recovery redoes it.
@@ -176,7 +204,16 @@ pub struct Task {
     /// The branch move that finishing must complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<Import>,
-    /// When a parked task may go on, seconds since the epoch.
+    /// How the next attempt shall go about it, where a person said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<How>,
+    /// Why an interrupted task waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Someone asked to stop it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel: bool,
+    /// When a parked or interrupted task may go on, seconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked_until: Option<i64>,
     /// Every run so far.
@@ -274,5 +311,23 @@ impl Task {
     /// The attempt under way, or the last one.
     pub fn last_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// Whether recovery has looked at the last attempt, which died.
+    pub fn is_recovered(&self) -> bool {
+        self.last_attempt().is_some_and(|last| last.died.is_some())
+    }
+
+    /// The first of the attempts that the last one goes on with: those that died and were resumed.
+    pub fn first_of_last(&self) -> u32 {
+        let resumed = self
+            .attempts
+            .iter()
+            .rev()
+            .take_while(|it| it.how == Some(How::Resume));
+        let last = self.last_attempt().map_or(1, |last| last.n);
+        resumed
+            .last()
+            .map_or(last, |first| first.n.saturating_sub(1).max(1))
     }
 }

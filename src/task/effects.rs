@@ -31,6 +31,12 @@ pub struct Effects {
     /// Files that a dead attempt may have left half-written.
     #[serde(default)]
     pub in_doubt: Vec<String>,
+    /// Commits that a dead attempt made after its last checkpoint, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_commits: Vec<String>,
+    /// Tools that may have been running when an attempt died.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<String>,
     /// What changed meanwhile and cannot be the brain's doing.
     #[serde(default)]
     pub external: Vec<String>,

@@ -13,7 +13,7 @@ mod status;
 pub use address::{AddressError, Who, ZoneAddress};
 pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
 pub use document::{
-    Attempt, FORMAT, FormatError, Import, Mode, Owner, Task, Transition, Usage, parse_versioned,
+    Attempt, Death, FORMAT, FormatError, How, Import, Mode, Owner, Task, Transition, Usage, parse_versioned,
 };
 pub use effects::{BranchMove, Change, Effects, FileChange, RefChange};
 pub use explain::{Class, Explain};

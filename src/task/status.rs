@@ -60,6 +60,8 @@ pub enum Event {
     Stopped,
     /// The runner died.
     Die,
+    /// A person wants it tried once more.
+    Again,
 }
 
 /// A move that the state machine does not have.
@@ -95,7 +97,7 @@ impl Status {
                 S::Running
             }
             (S::Queued | S::Running | S::Finishing, E::Park) => S::Parked,
-            (S::Parked, E::Unpark) => S::Queued,
+            (S::Parked, E::Unpark) | (S::Interrupted | S::Cancelled | S::Failed, E::Again) => S::Queued,
             (S::Queued | S::Parked, E::Skip) => S::Skipped,
             (S::Queued | S::Parked | S::Interrupted, E::Cancel)
             | (S::Cancelling | S::Finishing, E::Stopped) => S::Cancelled,
@@ -180,6 +182,7 @@ impl fmt::Display for Event {
             Self::Fail => "fail",
             Self::Stopped => "be stopped",
             Self::Die => "die",
+            Self::Again => "be tried again",
         })
     }
 }

@@ -1,3 +1,4 @@
 //! What happens to a task when something dies, and the verbs by which a person has a say in it.
 
 mod checkpoints;
+mod deaths;

@@ -25,6 +25,8 @@ fn task(n: u64, clone: &str) -> Known {
         parked_until: None,
         attempts: 0,
         died: 0,
+        recovered: false,
+        on_hold: false,
         generation: 0,
         ours: true,
     }
@@ -186,10 +188,56 @@ fn the_interrupted_go_on_first_and_not_for_ever() {
         ..task(1, "a.1")
     };
     assert_eq!(decide(&[urgent.clone(), died.clone()]), starts(&[9]));
+    // Once what it left has been looked after; before, that comes first.
     let often = Known { died: 3, ..died };
+    assert_eq!(decide(&[urgent.clone(), often.clone()]), starts(&[9]));
+    let often = Known {
+        recovered: true,
+        ..often
+    };
     let mut expected = vec![Decision::GiveUp(id(9))];
     expected.extend(starts(&[1]));
     assert_eq!(decide(&[often, urgent]), expected);
+}
+
+#[test]
+fn what_is_on_hold_keeps_its_clone_and_no_daemon() {
+    let held = Known {
+        status: Status::Interrupted,
+        attempts: 1,
+        died: 1,
+        recovered: true,
+        on_hold: true,
+        ..task(1, "a.1")
+    };
+    assert_eq!(
+        decide(&[held.clone(), task(2, "a.1"), task(3, "b.1")]),
+        starts(&[3])
+    );
+    let plan = |parked_until, on_hold| {
+        let task = Known {
+            parked_until,
+            on_hold,
+            ..held.clone()
+        };
+        plan(
+            &[task],
+            LIMITS,
+            Situation {
+                held: &HashSet::new(),
+                resting: &HashSet::new(),
+                rooms: &BTreeMap::new(),
+                now: 1000,
+            },
+        )
+    };
+    assert!(!plan(None, true).pending);
+    let resting = plan(Some(1005), false);
+    assert_eq!(
+        (resting.decisions.len(), resting.next, resting.pending),
+        (0, Some(1005), true)
+    );
+    assert_eq!(plan(Some(1000), false).decisions, starts(&[1]));
 }
 
 #[test]

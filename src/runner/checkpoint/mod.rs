@@ -13,7 +13,7 @@ mod worker;
 use std::time::{Duration, Instant};
 
 pub(super) use progress::Progress;
-pub(super) use store::Store;
+pub(super) use store::{Store, replace};
 pub(super) use worker::Subject;
 
 use worker::{Report, Worker};
@@ -58,13 +58,13 @@ impl Checkpoints {
     /// Begins; nothing is taken before the first pause is over.
     pub(super) fn begin(subject: Subject, least: Duration) -> Result<Self, RunnerError> {
         Ok(Self {
+            taken: Store::at(&subject.dir).all()?.last().map_or(0, |last| last.k),
             worker: Worker::start(subject)?,
             progress: Progress::default(),
             boundary: false,
             least,
             pause: least,
             last: Instant::now(),
-            taken: 0,
             busy: false,
         })
     }

@@ -78,6 +78,11 @@ impl Store {
         Ok(all)
     }
 
+    /// The whole receipt of the last checkpoint, if there is one.
+    pub(in crate::runner) fn last(&self) -> Option<Receipt> {
+        Receipt::from_bytes(&fs::read(self.dir.join(LAST)).ok()?).ok()
+    }
+
     /// Puts the objects of all checkpoints into `pack`, and gives the checkpoints.
     pub(in crate::runner) fn give(&self, pack: &mut Pack) -> io::Result<Vec<Checkpoint>> {
         let all = self.all()?;
@@ -109,7 +114,7 @@ fn trees(all: &[Checkpoint]) -> Vec<Oid> {
 }
 
 /// Replaces a file, whole and durably.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(in crate::runner) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)

@@ -65,6 +65,7 @@ impl Lab {
                 .unwrap();
         }
         git(&main, &["init", "-q", "-b", "main"]);
+        git(&main, &["config", "gc.auto", "0"]);
         git(&main, &["add", "-A"]);
         git(&main, &["commit", "-q", "-m", "all"]);
         git(&main, &["worktree", "add", "-q", "-b", "work", "../work"]);

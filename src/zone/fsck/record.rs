@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every event of the state machine.
-const EVENTS: [Event; 12] = [
+const EVENTS: [Event; 13] = [
     Event::Start,
     Event::Park,
     Event::Unpark,
@@ -22,6 +22,7 @@ const EVENTS: [Event; 12] = [
     Event::Fail,
     Event::Stopped,
     Event::Die,
+    Event::Again,
 ];
 
 /// What an attempt has left in its task's tree.

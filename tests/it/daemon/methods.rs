@@ -253,7 +253,12 @@ fn callers_at_once_never_fill_a_queue_beyond_its_limit() {
     site.work.write("khlone.yml", "limits: {queue: 3}\n");
     let busy = site.act("@shell", "sleep 600");
     let codes: Vec<_> = std::thread::scope(|scope| {
-        let act = || site.finish(&["act", "--who", "@shell", "true"]).status.code().unwrap();
+        let act = || {
+            site.finish(&["act", "--who", "@shell", "true"])
+                .status
+                .code()
+                .unwrap()
+        };
         let acting: Vec<_> = (0..8).map(|_| scope.spawn(act)).collect();
         acting.into_iter().map(|acted| acted.join().unwrap()).collect()
     });

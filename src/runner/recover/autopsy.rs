@@ -1,0 +1,334 @@
+//! What an attempt that died had done: everything that is known of it, written to its task.
+
+use std::fs;
+
+use super::{checkout_of, doubt};
+use crate::{
+    brain::Record,
+    guard::{gitdir::PrivateGit, sandbox::Confinement, sandbox::Network},
+    process::run_dir,
+    refs::{LedgerError, Oid, Pack, Update},
+    runner::{
+        Run, RunnerError,
+        checkpoint::{self, Progress, Store},
+        claim::Claim,
+        finish::keep_home,
+        ground::{Ground, Left, host_head},
+        prepare::{bring_changes, shot},
+        spool,
+    },
+    task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Task},
+    worktree::{
+        checkout::Checkout,
+        create::{self, Want},
+        receipt::Receipt,
+        snapshot::Source,
+    },
+};
+
+/// What is known of a dead attempt.
+struct Found {
+    effects: Effects,
+    after: Receipt,
+    import: Option<Import>,
+    checkpoints: Vec<Checkpoint>,
+    session: Option<String>,
+    death: Death,
+    transcript: Vec<u8>,
+}
+
+/// Finds out, and writes it down.
+pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError> {
+    let Some(tier) = spool::begun(&claim.dir) else {
+        return write_unborn(run, claim);
+    };
+    let mut pack = Pack::begin(run.ledger.site())?;
+    let found = examine(run, claim, &tier, &mut pack)?;
+    checkpoint::replace(&claim.dir.join("receipt-after"), &found.after.to_bytes())?;
+    let claimed = &*claim;
+    let id = claimed.task().id.clone();
+    let stored = run
+        .ledger
+        .update_with(&mut pack, &id, "runner", |update: &mut Update<'_>| {
+            claimed.check(update.task)?;
+            update.task.import.clone_from(&found.import);
+            if let Some(attempt) = update.task.attempts.last_mut() {
+                attempt.session.clone_from(&found.session);
+                attempt.tier = Some(tier.clone());
+                attempt.died = Some(found.death.clone());
+            }
+            let edit = &mut *update.edit;
+            edit.graft(claimed.path("after"), found.after.snapshot.tree);
+            edit.json(claimed.path("receipt-after.json"), &found.after.document())?;
+            edit.json(claimed.path("effects.json"), &found.effects)?;
+            edit.file(claimed.path("transcript/0001.jsonl"), found.transcript.clone());
+            checkpoint::record(edit, &claimed.path("checkpoints"), &found.checkpoints)?;
+            Ok::<_, RunnerError>(())
+        })?;
+    claim.stored = stored;
+    Store::at(&claim.dir).clear();
+    take_back(run, claim, &tier, &found)
+}
+
+/// It died before its brain was started: there is nothing to be found.
+fn write_unborn(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError> {
+    let claimed = &*claim;
+    let id = claimed.task().id.clone();
+    let stored = run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
+        claimed.check(update.task)?;
+        if let Some(attempt) = update.task.attempts.last_mut() {
+            attempt.died = Some(Death::default());
+        }
+        Ok::<_, RunnerError>(())
+    })?;
+    claim.stored = stored;
+    Ok(())
+}
+
+fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<Found, RunnerError> {
+    let task = claim.task();
+    let store = Store::at(&claim.dir);
+    let checkpoints = checkpoint::give(&store, pack);
+    // Read back below: a cut-off file is known by what it was.
+    pack.publish()?;
+    let (checkout, mut external) = worktree(run, task, &checkpoints, claim)?;
+    let before = fs::read(claim.dir.join("receipt-before"))?;
+    let before = Receipt::from_bytes(&before).map_err(|error| std::io::Error::other(error.to_string()))?;
+    let start = run
+        .ledger
+        .repo()
+        .ref_target(&claim.pin("head-before"))?
+        .ok_or_else(|| LedgerError::NoTask(task.id.to_string()))?;
+    let left = come_home(run, claim, &checkout, tier)?;
+    let head = left.head.unwrap_or(start);
+    let last = store.last().filter(|last| {
+        let tree = last.snapshot.tree.to_string();
+        checkpoints.iter().any(|checkpoint| checkpoint.tree == tree)
+    });
+    let base = last.as_ref().unwrap_or(&before);
+    let after = shot(run, &checkout, Some(start), Some(&base.snapshot.manifest), pack)?;
+    pack.publish()?;
+    let compared = doubt::Compared {
+        before: &before,
+        base,
+        after: &after,
+        confined: tier == "T2",
+        ask: task.mode == Mode::Ask,
+    };
+    let mut effects = doubt::effects(run, &checkout, &compared);
+    let host = run
+        .ledger
+        .repo()
+        .ref_target(&checkout.head_ref().unwrap_or_default())?;
+    let import = homecoming(run, &checkout, (start, head, host), &left, &mut effects)?;
+    external.append(&mut effects.external);
+    effects.external = external;
+    let transcript = spool::transcript_of(&claim.dir)?;
+    let progress = replay(&transcript);
+    effects.late_commits = late(run, &checkpoints, start, head)?;
+    effects.running = progress.open.iter().map(doubt::tool).collect();
+    let death = Death {
+        began: true,
+        fresh: !effects.files.is_empty() || !effects.commits.is_empty(),
+        last_call: progress.last_call,
+    };
+    let session = checkpoints.iter().rev().find_map(|it| it.session.clone());
+    Ok(Found {
+        effects,
+        after,
+        import,
+        session: progress.session.or(session),
+        checkpoints,
+        death,
+        transcript,
+    })
+}
+
+/// The clone's worktree. One that was taken away is made again, with the files that the attempt last had.
+fn worktree(
+    run: &Run<'_>,
+    task: &Task,
+    checkpoints: &[Checkpoint],
+    claim: &Claim,
+) -> Result<(Checkout, Vec<String>), RunnerError> {
+    let repo = run.ledger.repo();
+    if let Some(checkout) = checkout_of(run, task)? {
+        return Ok((checkout, Vec::new()));
+    }
+    let gone = || RunnerError::NoClone(task.clone.clone());
+    let zone = run.ledger.zone(&task.zone)?.ok_or_else(gone)?;
+    let member = zone.crew.get(&task.clone).ok_or_else(gone)?;
+    let start = repo
+        .ref_target(&claim.pin("head-before"))?
+        .ok_or_else(|| RunnerError::NoZoneBranch(task.branch.clone()))?;
+    let folders: Vec<String> = run.config.worktree.copy.iter().map(ToString::to_string).collect();
+    let want = Want {
+        place: member.path.as_deref().ok_or_else(gone)?.as_ref(),
+        branch: &member.branch,
+        start,
+        folders: &folders,
+    };
+    let ready = create::ensure(repo, &want)?;
+    let mut words = vec![format!(
+        "the worktree {} was not in its place",
+        want.place.display()
+    )];
+    if ready.made.is_fresh() {
+        let last = checkpoints.last().and_then(|it| it.tree.parse().ok());
+        let tree = match last {
+            Some(tree) => Some(tree),
+            None => run.ledger.folder(&claim.stored, &claim.path("before"))?,
+        };
+        if let Some(tree) = tree {
+            bring_changes(run, &ready.checkout, start, tree)?;
+            words.push("it has been made again with the files of the last checkpoint".to_owned());
+        }
+    }
+    Ok((ready.checkout, words))
+}
+
+/// What the dead brain's git holds comes home and is pinned.
+fn come_home(run: &Run<'_>, claim: &Claim, checkout: &Checkout, tier: &str) -> Result<Left, RunnerError> {
+    let task = claim.task();
+    if task.mode == Mode::Ask {
+        return Ok(Left::default());
+    }
+    let site = run.ledger.site();
+    let private = (tier == "T2").then(|| PrivateGit::at(super::super::ground::folder(site, task)));
+    if private.is_some() && run.bwrap.is_none() {
+        return Err(std::io::Error::other(
+            "its commits can only be taken home in a sandbox, and none works here now",
+        )
+        .into());
+    }
+    let ground = Ground {
+        git_dir: private
+            .as_ref()
+            .map_or_else(|| checkout.git_dir.clone(), PrivateGit::git_dir),
+        private,
+    };
+    let confinement = confinement(run, checkout, &ground)?;
+    let mut left = ground.bring_home(run, claim, checkout, &confinement)?;
+    keep_home(run, claim, &mut left)?;
+    Ok(left)
+}
+
+/// Enough for git to pack what is new; nothing can be written.
+fn confinement(run: &Run<'_>, checkout: &Checkout, ground: &Ground) -> Result<Confinement, RunnerError> {
+    let common = run.ledger.repo().common_dir();
+    let vars = ["PATH", "HOME", "LANG"].into_iter();
+    Ok(Confinement {
+        bwrap: run.bwrap.clone(),
+        work_dir: checkout.path.clone(),
+        writes: false,
+        git: ground.private.as_ref().map(|private| private.view(common)),
+        home: run.home.clone(),
+        tmp: None,
+        writable: Vec::new(),
+        read_only: Vec::new(),
+        hidden: vec![
+            run.ledger.site().dir().to_owned(),
+            run.paths.khlone_home.clone(),
+            run_dir()?,
+        ],
+        env: vars
+            .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+            .collect(),
+        network: Network::None,
+        own_program: None,
+    })
+}
+
+/// The branch follows the dead brain's commits where it can; else they stay pinned, and that is said.
+fn homecoming(
+    run: &Run<'_>,
+    checkout: &Checkout,
+    (start, head, host): (Oid, Oid, Option<Oid>),
+    left: &Left,
+    effects: &mut Effects,
+) -> Result<Option<Import>, RunnerError> {
+    effects.in_doubt.extend(
+        left.sequencer
+            .map(|what| format!("a {what} was under way and is not any more; its commits are pinned")),
+    );
+    effects.in_doubt.extend(left.refused.iter().cloned());
+    let repo = run.ledger.repo();
+    let branch = checkout.head_ref().unwrap_or_default();
+    if host != Some(start) && host != Some(head) {
+        let at = host.map_or("no commit".to_owned(), |oid| oid.to_string());
+        effects
+            .external
+            .push(format!("{branch} was moved on the host, from {start} to {at}"));
+    }
+    if head == start {
+        return Ok(None);
+    }
+    effects.commits = super::super::finish::new_commits(repo, start, head)?;
+    let follows = repo.git().graph_descendant_of(head, start)?;
+    if !follows || host != Some(start) && host != Some(head) {
+        effects.in_doubt.push(format!(
+            "the commits up to {head} are pinned, {branch} does not have them"
+        ));
+        return Ok(None);
+    }
+    effects.branch = Some(BranchMove {
+        before: Some(start.to_string()),
+        after: Some(head.to_string()),
+    });
+    Ok(Some(Import {
+        name: branch,
+        old: start.to_string(),
+        new: head.to_string(),
+    }))
+}
+
+/// The commits since the last checkpoint.
+fn late(
+    run: &Run<'_>,
+    checkpoints: &[Checkpoint],
+    start: Oid,
+    head: Oid,
+) -> Result<Vec<String>, RunnerError> {
+    let seen = checkpoints
+        .iter()
+        .rev()
+        .find_map(|it| it.head.as_ref()?.parse().ok());
+    let seen: Oid = seen.unwrap_or(start);
+    if seen == head || !run.ledger.repo().git().odb()?.exists(seen) {
+        return Ok(Vec::new());
+    }
+    super::super::finish::new_commits(run.ledger.repo(), seen, head)
+}
+
+/// How far the dead run had come, by its transcript.
+fn replay(transcript: &[u8]) -> Progress {
+    let mut progress = Progress::default();
+    for line in transcript.split(|byte| *byte == b'\n') {
+        if let Ok(record) = serde_json::from_slice::<Record>(line) {
+            progress.note(&record.event, &str::to_owned);
+        }
+    }
+    progress
+}
+
+/// Without a sandbox an ask can write after all; what it wrote is in the ledger now, and is taken back.
+fn take_back(run: &Run<'_>, claim: &Claim, tier: &str, found: &Found) -> Result<(), RunnerError> {
+    if claim.task().mode != Mode::Ask || tier == "T2" || found.effects.files.is_empty() {
+        return Ok(());
+    }
+    let Some(checkout) = checkout_of(run, claim.task())? else {
+        return Ok(());
+    };
+    let Some(before) = run.ledger.folder(&claim.stored, &claim.path("before"))? else {
+        return Ok(());
+    };
+    let head = host_head(run.ledger.repo(), &checkout)?;
+    let source = Source {
+        work_dir: &checkout.path,
+        index: &checkout.git_dir.join("index"),
+        repo: run.ledger.repo(),
+        pinned: head,
+    };
+    crate::worktree::restore::restore(&source, before, &found.after.snapshot.manifest)?;
+    Ok(())
+}

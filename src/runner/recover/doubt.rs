@@ -1,0 +1,120 @@
+//! In doubt or external: what differs from the last checkpoint, and whose doing it can be.
+
+use bstr::ByteSlice;
+
+use crate::{
+    refs::Repo,
+    runner::{Run, finish::compare},
+    task::{Change, Effects, FileChange, OpenTool},
+    worktree::{checkout::Checkout, effects::path_bytes, receipt::Receipt},
+};
+
+/// Files up to this size are looked into.
+const LOOK: usize = 1 << 20;
+
+/// The receipts of a dead attempt.
+pub(super) struct Compared<'a> {
+    /// Before it began.
+    pub(super) before: &'a Receipt,
+    /// Its last checkpoint, or the one before.
+    pub(super) base: &'a Receipt,
+    /// Now.
+    pub(super) after: &'a Receipt,
+    /// It ran in a sandbox.
+    pub(super) confined: bool,
+    /// It could write no file there.
+    pub(super) ask: bool,
+}
+
+/// What the attempt changed, what of it is in doubt, and what cannot be its doing.
+pub(super) fn effects(run: &Run<'_>, checkout: &Checkout, compared: &Compared<'_>) -> Effects {
+    let &Compared {
+        before,
+        base,
+        after,
+        confined,
+        ask,
+    } = compared;
+    let branch = checkout.head_ref().unwrap_or_default();
+    let mut effects = compare(run, (before, after), (&branch, checkout), confined);
+    let late = compare(run, (base, after), (&branch, checkout), confined);
+    effects.branch = None;
+    if ask && confined {
+        // Its work tree could not be written.
+        let changed = effects.files.drain(..);
+        effects
+            .external
+            .extend(changed.map(|file| format!("{}: changed meanwhile", file.path)));
+    } else {
+        let repo = run.ledger.repo();
+        effects.in_doubt = late
+            .files
+            .iter()
+            .map(|file| in_doubt(repo, file, base, after))
+            .collect();
+    }
+    effects
+}
+
+/// What somebody else changed between two receipts while no brain of ours ran.
+pub(super) fn external(run: &Run<'_>, checkout: &Checkout, then: &Receipt, today: &Receipt) -> Vec<String> {
+    let branch = checkout.head_ref().unwrap_or_default();
+    let found = compare(run, (then, today), (&branch, checkout), true);
+    let mut words: Vec<String> = found
+        .files
+        .iter()
+        .map(|file| format!("{}: {}", file.path, word(file.change)))
+        .collect();
+    words.extend(found.branch.map(|moved| {
+        let side = |side: Option<String>| side.unwrap_or_else(|| "none".to_owned());
+        format!("{branch}: {} → {}", side(moved.before), side(moved.after))
+    }));
+    words.extend(found.external);
+    words
+}
+
+/// A file that the brain may have been writing, with what speaks for it.
+fn in_doubt(repo: &Repo, file: &FileChange, base: &Receipt, after: &Receipt) -> String {
+    let mut marks = vec![word(file.change)];
+    if file.truncated {
+        marks.push("cut off or empty");
+    } else if is_ragged(repo, file, base, after) {
+        marks.push("ends in the middle of a line");
+    }
+    format!("{} ({})", file.path, marks.join(", "))
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Added => "added",
+        Change::Modified => "modified",
+        Change::Deleted => "deleted",
+        Change::Renamed => "renamed",
+        Change::Mode => "mode changed",
+        Change::Type => "type changed",
+    }
+}
+
+/// Whether a text that used to end in a line end, or is new, does not.
+fn is_ragged(repo: &Repo, file: &FileChange, base: &Receipt, after: &Receipt) -> bool {
+    let path = path_bytes(&file.path);
+    let text = |receipt: &Receipt| {
+        let entry = receipt.snapshot.manifest.entry(&path)?;
+        let size = usize::try_from(entry.stat.size).ok()?;
+        let blob = repo.git().find_blob(entry.oid.filter(|_| size <= LOOK)?).ok()?;
+        Some(blob.content().to_vec())
+    };
+    let whole = |text: &[u8]| text.ends_with(b"\n") || text.find_byte(0).is_some();
+    match text(after) {
+        Some(now) if !whole(&now) => text(base).is_none_or(|old| whole(&old)),
+        _ => false,
+    }
+}
+
+/// A tool that may have been running.
+pub(super) fn tool(open: &OpenTool) -> String {
+    if open.paths.is_empty() {
+        return open.tool.clone();
+    }
+    format!("{} ({})", open.tool, open.paths.join(", "))
+}

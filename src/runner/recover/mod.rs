@@ -1,0 +1,198 @@
+//! After a death: what a runner left when it, its brain's machine or its daemon was killed.
+//!
+//! With both locks of the attempt free, and held by us from here on: what it daemonised is ended, what its private
+//! git holds comes home and is pinned, its files are compared with the last checkpoint, all of that is written to
+//! the task, its branch follows, and then the policy decides. Killed anywhere in between, the next one does it
+//! again. Nothing is replayed, and no brain runs here.
+
+mod autopsy;
+mod decide;
+mod doubt;
+mod words;
+
+use super::{Run, RunnerError, claim::Claim, complete::bring, prepare::shot};
+use crate::{
+    guard::survivors::end_marked,
+    refs::{LedgerError, MemorySink, Update, now},
+    task::{Effects, Event, Outcome, Status, Task, TaskId},
+    worktree::{checkout::Checkout, receipt::Receipt},
+};
+use decide::{Decision, Facts, deaths, decide};
+
+pub(super) use words::{history, told};
+
+/// The variable that everything of a task carries.
+const MARK: &str = "KHLONE_TASK";
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The next attempt.
+    GoOn,
+    /// Nothing: it is over.
+    Over(Outcome),
+    /// Nothing, until a time has come or a person has spoken.
+    Waits,
+}
+
+/// Looks after the last attempt of an interrupted task.
+pub(super) fn recover(run: &Run<'_>, id: &TaskId) -> Result<Verdict, RunnerError> {
+    let mut claim = Claim::take_over(run.ledger, id)?;
+    if claim.task().status != Status::Interrupted {
+        return Err(RunnerError::Busy(id.clone()));
+    }
+    end_marked(MARK, id.as_str());
+    let mut facts = Facts {
+        cancel: claim.task().cancel,
+        asked: claim.task().next.is_some(),
+        policy: run.config.resume,
+        limit: run.config.limits.attempts.get(),
+        rested: claim.task().parked_until.is_some_and(|until| until <= now()),
+        ..Facts::default()
+    };
+    match look(run, &mut claim) {
+        Ok(external) => facts.external = external,
+        Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => return Err(error.into()),
+        Err(error) => facts.broken = Some(format!("what it left cannot be looked after: {error}")),
+    }
+    facts.deaths = deaths(claim.task());
+    write(run, &mut claim, &decide(&facts))
+}
+
+/// Whether somebody else changed something since the last checkpoint.
+fn look(run: &Run<'_>, claim: &mut Claim) -> Result<bool, RunnerError> {
+    let known = claim.task().is_recovered();
+    if !known {
+        autopsy::write(run, claim)?;
+    }
+    if let Some(import) = claim.task().import.clone()
+        && !bring(run.ledger, claim.task(), &import)?
+    {
+        note_external(
+            run,
+            claim,
+            vec![format!(
+                "{} moved on the host; the clone's {} is pinned",
+                import.name, import.new
+            )],
+        )?;
+    }
+    if known {
+        let since = since(run, claim)?;
+        if !since.is_empty() {
+            note_external(run, claim, since)?;
+        }
+    }
+    let effects = effects_of(run, claim)?;
+    super::settle::note_commits(run.ledger, claim.task(), &effects.commits)?;
+    Ok(!effects.external.is_empty() || !effects.foreign.is_empty())
+}
+
+/// What changed since recovery last looked: no brain of ours ran, so it is somebody else's doing.
+fn since(run: &Run<'_>, claim: &Claim) -> Result<Vec<String>, RunnerError> {
+    let Some(checkout) = checkout_of(run, claim.task())? else {
+        return Ok(vec!["the clone's worktree is gone".to_owned()]);
+    };
+    let Some(then) = last_seen(&claim.dir) else {
+        return Ok(Vec::new());
+    };
+    let head = super::ground::host_head(run.ledger.repo(), &checkout)?;
+    let mut unkept = MemorySink::default();
+    let today = shot(run, &checkout, head, Some(&then.snapshot.manifest), &mut unkept)?;
+    Ok(doubt::external(run, &checkout, &then, &today))
+}
+
+/// The clone's worktree, as git knows it and if it is there.
+fn checkout_of(run: &Run<'_>, task: &Task) -> Result<Option<Checkout>, RunnerError> {
+    let zone = run.ledger.zone(&task.zone)?;
+    let path = zone.and_then(|zone| zone.crew.get(&task.clone).and_then(|member| member.path.clone()));
+    let found = path.and_then(|path| Checkout::linked_at(run.ledger.repo().common_dir(), path.as_ref()));
+    Ok(found.filter(|checkout| checkout.path.join(".git").exists()))
+}
+
+/// The receipt that was last taken of an attempt's end.
+fn last_seen(dir: &std::path::Path) -> Option<Receipt> {
+    Receipt::from_bytes(&std::fs::read(dir.join("receipt-after")).ok()?).ok()
+}
+
+fn effects_of(run: &Run<'_>, claim: &Claim) -> Result<Effects, RunnerError> {
+    let bytes = run.ledger.file(&claim.stored, &claim.path("effects.json"))?;
+    Ok(bytes
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default())
+}
+
+fn note_external(run: &Run<'_>, claim: &mut Claim, words: Vec<String>) -> Result<(), RunnerError> {
+    let mut effects = effects_of(run, claim)?;
+    for word in words {
+        if !effects.external.contains(&word) {
+            effects.external.push(word);
+        }
+    }
+    let claimed = &*claim;
+    let id = claimed.task().id.clone();
+    let stored = run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
+        claimed.check(update.task)?;
+        update.edit.json(claimed.path("effects.json"), &effects)?;
+        Ok::<_, RunnerError>(())
+    })?;
+    claim.stored = stored;
+    Ok(())
+}
+
+/// Writes the decision, and gives what comes of it.
+fn write(run: &Run<'_>, claim: &mut Claim, decision: &Decision) -> Result<Verdict, RunnerError> {
+    let claimed = &*claim;
+    let id = claimed.task().id.clone();
+    let changed = claimed
+        .task()
+        .last_attempt()
+        .and_then(|last| last.died.as_ref())
+        .is_some_and(|died| died.fresh);
+    let outcome = if changed {
+        Outcome::Partial
+    } else {
+        Outcome::Crashed
+    };
+    let illegal = |source| RunnerError::illegal(&id, source);
+    let stored = run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
+        claimed.check(update.task)?;
+        update.task.import = None;
+        update.task.hold = None;
+        update.task.parked_until = None;
+        match decision {
+            Decision::GoOn => update.task.reasons.clear(),
+            Decision::Later(pause) => {
+                let seconds = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
+                update.task.parked_until = Some(now().saturating_add(seconds));
+                update.task.reasons = vec![format!("its attempt died; it goes on in {seconds} s")];
+            }
+            Decision::Hold(why) => {
+                update.task.hold = Some(why.clone());
+                update.task.next = None;
+                update.task.reasons = vec![why.clone()];
+            }
+            Decision::GiveUp(why) => {
+                update.task.outcome = Some(outcome);
+                update.task.reasons = vec![why.clone()];
+                update.transition(Event::Fail, why.clone()).map_err(illegal)?;
+            }
+            Decision::Cancel => {
+                update.task.outcome = Some(Outcome::Cancelled);
+                update.task.cancel = false;
+                update.task.reasons = vec!["cancelled; its runner died meanwhile".to_owned()];
+                update
+                    .transition(Event::Cancel, "cancelled; its runner died meanwhile")
+                    .map_err(illegal)?;
+            }
+        }
+        Ok::<_, RunnerError>(())
+    })?;
+    claim.stored = stored;
+    Ok(match decision {
+        Decision::GoOn => Verdict::GoOn,
+        Decision::Later(_) | Decision::Hold(_) => Verdict::Waits,
+        Decision::GiveUp(_) => Verdict::Over(outcome),
+        Decision::Cancel => Verdict::Over(Outcome::Cancelled),
+    })
+}

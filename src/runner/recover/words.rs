@@ -1,0 +1,178 @@
+//! What a brain is told when it goes on with a task: what is done, what is in doubt, what others changed; and, for
+//! one that has lost its session, what happened so far, within a budget.
+
+use std::fmt::Write;
+
+use super::{doubt, last_seen};
+use crate::{
+    brain::{Event, Record, Role},
+    runner::{Run, RunnerError, claim::Claim, prepare::Prepared},
+    task::{Effects, Task},
+};
+
+/// So many lines of one kind are told.
+const LINES: usize = 40;
+/// How much of a lost session is told, in bytes.
+const BUDGET: usize = 24 << 10;
+/// How much of one event.
+const EVENT: usize = 1200;
+
+/// What an attempt that resumes is told before the prompt.
+pub(in crate::runner) fn told(
+    run: &Run<'_>,
+    claim: &Claim,
+    prepared: &Prepared,
+) -> Result<String, RunnerError> {
+    let task = claim.task();
+    let before = claim.n.saturating_sub(1);
+    let mut text = format!("{}\n", opening(task, claim.n));
+    let (mut files, mut commits) = (Vec::new(), Vec::new());
+    let mut last = Effects::default();
+    for n in task.first_of_last()..=before {
+        let bytes = run
+            .ledger
+            .file(&claim.stored, &format!("attempts/{n}/effects.json"))?;
+        last = bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        let subject = |oid: &String| {
+            let commit = run.ledger.repo().git().find_commit(oid.parse().ok()?).ok()?;
+            let subject = commit.summary().ok().flatten().unwrap_or_default().to_owned();
+            Some(format!("{} {subject}", &oid[..10.min(oid.len())]))
+        };
+        commits.extend(last.commits.iter().rev().filter_map(subject));
+        files.extend(last.files.iter().map(|file| file.path.clone()));
+    }
+    list(&mut text, "Commits that are made:", &commits);
+    list(&mut text, "Files that were changed:", &files);
+    list(
+        &mut text,
+        "In doubt: these may be half done. Look at each before you rely on it:",
+        &last.in_doubt,
+    );
+    list(
+        &mut text,
+        "Commits since the last checkpoint, to be looked at too:",
+        &last.late_commits,
+    );
+    list(
+        &mut text,
+        "Tools that may have been running when it stopped; do not take them for done, nor run them again unseen:",
+        &last.running,
+    );
+    let mut others = last.external.clone();
+    let dir = run.ledger.site().attempt_dir(&task.id, before);
+    if let Some(then) = last_seen(&dir) {
+        let since = doubt::external(run, &prepared.checkout, &then, &prepared.before);
+        others.extend(since.into_iter().filter(|word| !last.external.contains(word)));
+    }
+    list(&mut text, "Changed by somebody else meanwhile:", &others);
+    text.push_str("\nGo on from here and do not repeat what is done.");
+    Ok(text)
+}
+
+fn opening(task: &Task, n: u32) -> String {
+    let before = task.attempts.iter().rev().nth(1);
+    let how = match before.and_then(|attempt| attempt.died.as_ref()) {
+        Some(_) => "was interrupted: its process was killed before it had ended".to_owned(),
+        None => {
+            let exit = before
+                .and_then(|attempt| attempt.exit.clone())
+                .unwrap_or_default();
+            format!("ended without success (exit {exit})")
+        }
+    };
+    format!(
+        "Attempt {} of this task {how}. This is attempt {n}, in the same worktree.",
+        n.saturating_sub(1)
+    )
+}
+
+fn list(text: &mut String, head: &str, items: &[String]) {
+    if items.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{head}");
+    for item in items.iter().take(LINES) {
+        let _ = writeln!(text, "- {item}");
+    }
+    if items.len() > LINES {
+        let _ = writeln!(text, "- … and {} more", items.len() - LINES);
+    }
+}
+
+/// What happened in the attempt before, the newest within the budget.
+pub(in crate::runner) fn history(run: &Run<'_>, claim: &Claim) -> Result<String, RunnerError> {
+    let before = claim.n.saturating_sub(1);
+    let path = format!("attempts/{before}/transcript/0001.jsonl");
+    let transcript = run.ledger.file(&claim.stored, &path)?.unwrap_or_default();
+    Ok(shortened(&transcript, BUDGET))
+}
+
+fn shortened(transcript: &[u8], budget: usize) -> String {
+    let records = transcript
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Record>(line).ok());
+    let lines: Vec<String> = records.filter_map(|record| line(&record.event)).collect();
+    let mut room = budget;
+    let mut kept = 0;
+    for line in lines.iter().rev() {
+        match room.checked_sub(line.len()) {
+            Some(rest) => room = rest,
+            None => break,
+        }
+        kept += 1;
+    }
+    let cut = lines.len() - kept;
+    let mut text = if cut > 0 {
+        format!("(the first {cut} steps are left out)\n")
+    } else {
+        String::new()
+    };
+    text.extend(lines.into_iter().skip(cut));
+    text
+}
+
+fn line(event: &Event) -> Option<String> {
+    let short = |text: &str| text.chars().take(EVENT).collect::<String>();
+    Some(match event {
+        Event::Message {
+            role: Role::Assistant,
+            text,
+            delta,
+        } => format!("{}{}", short(text), if *delta { "" } else { "\n" }),
+        Event::ToolCall { tool, input, .. } => format!("[tool {tool}: {}]\n", short(input)),
+        Event::ToolResult { tool, ok, output, .. } => {
+            let word = if *ok { "ended well" } else { "failed" };
+            format!("[{tool} {word}: {}]\n", short(output))
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_steps_are_kept_within_the_budget() {
+        let step = |n: u32| {
+            let event = Event::Message {
+                role: Role::Assistant,
+                text: format!("step {n}"),
+                delta: false,
+            };
+            serde_json::to_string(&Record {
+                seq: Some(1),
+                time: 0,
+                event,
+            })
+            .unwrap()
+                + "\n"
+        };
+        let transcript: String = (0..100).map(step).collect();
+        let text = shortened(transcript.as_bytes(), 80);
+        assert_eq!(text.lines().next(), Some("(the first 90 steps are left out)"));
+        assert!(text.ends_with("step 98\nstep 99\n") && text.len() < 160, "{text}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Runners killed in the middle: what is reported, and how the task goes on.
+
+use std::{fs, path::Path};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::stage::Stage;
+
+/// Settings under which checkpoints come as fast as they can.
+pub(super) const QUICK: &str = "limits: {checkpoint: 0s}\n";
+
+pub(super) fn stage(config: &str) -> Stage {
+    Stage::with(&[
+        ("a.txt", "one\ntwo\nthree\n"),
+        ("b.txt", "b\n"),
+        ("khlone.yml", config),
+    ])
+}
+
+/// A script that waits in its first attempt for ever, once `mark` says so.
+pub(super) fn script(first: &str, then: &str) -> String {
+    format!("if [ $KHLONE_ATTEMPT = 1 ]; then {first}; touch mark; sleep 600; fi; {then}")
+}
+
+pub(super) fn runner(stage: &Stage, id: &str) -> Pid {
+    let pid = stage.until("a runner", || {
+        stage.task(id)["attempts"].as_array()?.last()?["pid"].as_i64()
+    });
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
+
+/// Waits until the clone's worktree has `mark`, and kills the runner.
+pub(super) fn kill_at_mark(stage: &Stage, id: &str) {
+    until_mark(stage, id);
+    kill_process(runner(stage, id), Signal::KILL).unwrap();
+}
+
+pub(super) fn until_mark(stage: &Stage, id: &str) {
+    stage.until("the mark", || {
+        let path = stage.run(&["path", id]);
+        Path::new(path.out.trim()).join("mark").exists().then_some(())
+    });
+}
+
+/// The settings of all the tests that hold a dead task, to look at it.
+pub(super) fn until_held(stage: &Stage, id: &str) -> Value {
+    stage.until("a hold", || {
+        let task = stage.task(id);
+        task["hold"].is_string().then_some(task)
+    })
+}
+
+pub(super) fn effects(stage: &Stage, id: &str, n: u32) -> Value {
+    let text = stage.work.git(&[
+        "show",
+        &format!("refs/khlone/tasks/{id}:attempts/{n}/effects.json"),
+    ]);
+    serde_json::from_str(&text).unwrap()
+}
+
+pub(super) fn words(value: &Value) -> Vec<String> {
+    let list = value.as_array().cloned().unwrap_or_default();
+    list.iter()
+        .map(|word| word.as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn what_was_done_is_kept_and_what_is_in_doubt_is_named() {
+    let stage = stage(&format!("{QUICK}resume: ask\n"));
+    let first = "echo done > done.txt; git add done.txt; git commit -qm 'a step'; until [ -e go ]; do sleep 0.05; done; \
+                 printf 'one\\ntw' > a.txt; : > b.txt; printf half > new.txt; rm -f go; \
+                 git add new.txt; git commit -qm 'a late step'";
+    let id = stage.start(&script(first, "test -e done.txt"));
+    let lines = stage.attempt(&id, 1).join("checkpoints.jsonl");
+    stage.until("a checkpoint with the commit", || {
+        fs::read_to_string(&lines)
+            .unwrap_or_default()
+            .lines()
+            .any(|line| line.contains("\"k\""))
+            .then_some(())?;
+        stage.run(&["path", &id]).out.contains('/').then_some(())
+    });
+    stage.clone().write("go", "");
+    kill_at_mark(&stage, &id);
+    let task = until_held(&stage, &id);
+    assert_eq!(
+        (&task["status"], &task["attempts"][0]["died"]["began"]),
+        (&"interrupted".into(), &true.into()),
+        "{task:#}"
+    );
+    let effects = effects(&stage, &id, 1);
+    let doubt = words(&effects["in_doubt"]);
+    // How much of it the last checkpoint had seen is chance; that all of it is somewhere is not.
+    let all = effects.to_string();
+    for file in ["a.txt", "b.txt", "new.txt", "done.txt"] {
+        assert!(all.contains(file), "{effects:#}");
+    }
+    assert!(doubt.iter().all(|word| word.contains('(')), "{doubt:?}");
+    assert_eq!(words(&effects["external"]), Vec::<String>::new(), "{effects:#}");
+    assert_eq!(effects["commits"].as_array().unwrap().len(), 2, "{effects:#}");
+    // The branch has followed what the dead brain committed in its own git.
+    let log = stage
+        .work
+        .git(&["log", "--format=%s", "-2", "khlone/main/foreman.1"]);
+    assert_eq!(log, "a late step\na step");
+    stage.work.git(&["fsck", "--strict"]);
+    assert!(stage.run(&["fsck"]).code == 0, "{}", stage.run(&["fsck"]).out);
+}
