@@ -20,6 +20,8 @@ pub(super) enum Kind {
     ReadOnly(PathBuf),
     /// An empty folder in memory.
     Empty,
+    /// An empty folder in memory in which only what is mounted there can be written.
+    Sealed,
     /// An empty file that swallows what is written.
     Void,
 }
@@ -62,6 +64,19 @@ impl Mounts {
         self.list.push((real, kind));
     }
 
+    /// Covers `path` with nothing that can be written: what a process leaves there must not seem to have arrived.
+    pub(super) fn seal(&mut self, path: &Path) {
+        match path.canonicalize() {
+            Ok(real) if real.is_dir() && real != Path::new("/") => self.list.push((real, Kind::Sealed)),
+            _ => self.hide(path),
+        }
+    }
+
+    /// True if `path` is a mount itself.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.list.iter().any(|(place, _)| place == path)
+    }
+
     /// True if `path` lies in something covered and is not shown by a mount of its own or above it.
     pub(super) fn covers(&self, path: &Path) -> bool {
         let deepest = self
@@ -70,7 +85,7 @@ impl Mounts {
             .filter(|(place, _)| path.starts_with(place))
             .max_by(|a, b| order(a).cmp(&order(b)));
         deepest.is_some_and(|(place, kind)| match kind {
-            Kind::Empty | Kind::Void => true,
+            Kind::Empty | Kind::Sealed | Kind::Void => true,
             // Another folder stands in for it.
             Kind::Writable(source) | Kind::ReadOnly(source) => source != place,
             Kind::Link(_) => false,
@@ -81,6 +96,7 @@ impl Mounts {
     pub(super) fn into_args(mut self) -> Vec<OsString> {
         self.list.sort_by(|a, b| order(a).cmp(&order(b)));
         let mut args: Vec<OsString> = Vec::with_capacity(self.list.len() * 3);
+        let mut sealed = Vec::new();
         let count = self.list.len();
         for at in 0..count {
             let (place, kind) = &self.list[at];
@@ -92,13 +108,18 @@ impl Mounts {
                 Kind::Link(target) => ("--symlink", Some(target.as_path())),
                 Kind::Writable(source) => ("--bind", Some(source.as_path())),
                 Kind::ReadOnly(source) => ("--ro-bind", Some(source.as_path())),
-                Kind::Empty => ("--tmpfs", None),
+                Kind::Empty | Kind::Sealed => ("--tmpfs", None),
                 Kind::Void => ("--dev-bind", Some(Path::new("/dev/null"))),
             };
             args.push(option.into());
             args.extend(source.map(|source| source.as_os_str().to_owned()));
             args.push(place.as_os_str().to_owned());
+            if *kind == Kind::Sealed {
+                sealed.extend(["--remount-ro".into(), place.as_os_str().to_owned()]);
+            }
         }
+        // Only now: what is mounted in them needs its mount points made.
+        args.extend(sealed);
         args
     }
 
@@ -143,6 +164,23 @@ mod tests {
         assert_eq!(
             words(mounts),
             "--tmpfs /h --ro-bind /x /x --bind /h/u/.b /h/u/.b --ro-bind /h/u/.b/settings /h/u/.b/settings"
+        );
+    }
+
+    #[test]
+    fn what_is_sealed_closes_when_all_is_in_place() {
+        let mut mounts = Mounts::default();
+        mounts.list.push(("/h/repo".into(), Kind::Sealed));
+        mounts.place(
+            Path::new("/h/repo/.git/objects"),
+            Path::new("/h/repo/.git/objects"),
+            false,
+        );
+        mounts.list.push(("/h".into(), Kind::Empty));
+        assert!(mounts.covers(Path::new("/h/repo/a")));
+        assert_eq!(
+            words(mounts),
+            "--tmpfs /h --tmpfs /h/repo --ro-bind /h/repo/.git/objects /h/repo/.git/objects --remount-ro /h/repo"
         );
     }
 

@@ -235,6 +235,15 @@ impl Confinement {
         cmd.args(argv).only_env(self.env.iter().cloned())
     }
 
+    /// The main checkout and the folder of the clones' worktrees.
+    fn neighbours(&self) -> impl Iterator<Item = &Path> {
+        let common = self.git.as_ref().map(|git| git.common.as_path());
+        let main = common.filter(|common| common.file_name() == Some(OsStr::new(".git")));
+        [main.and_then(Path::parent), self.work_dir.parent()]
+            .into_iter()
+            .flatten()
+    }
+
     fn mounts(&self, argv: &[OsString]) -> Mounts {
         let mut mounts = Mounts::default();
         homes::cover(&mut mounts, &self.home);
@@ -245,7 +254,13 @@ impl Confinement {
             }
         }
         for path in &self.hidden {
-            mounts.hide(path);
+            mounts.seal(path);
+        }
+        // Where they lie in a covered place, whoever writes there is told so; elsewhere all is read-only anyway.
+        for path in self.neighbours() {
+            if mounts.covers(path) && !mounts.has(path) {
+                mounts.seal(path);
+            }
         }
         homes::uncover(&mut mounts, &self.home, &self.env, argv.first());
         for path in self.read_only.iter().chain(&self.own_program) {
@@ -257,7 +272,7 @@ impl Confinement {
         mounts.place(&self.work_dir, &self.work_dir, self.writes);
         if let Some(git) = &self.git {
             // Of the repository only what git needs to read: its config may hold tokens.
-            mounts.hide(&git.common);
+            mounts.seal(&git.common);
             for shown in ["objects", "modules", "lfs"] {
                 mounts.read_only(&git.common.join(shown));
             }

@@ -282,6 +282,32 @@ fn what_is_committed_stands_in_the_files_whatever_the_brains_git_says() {
 }
 
 #[test]
+fn whoever_writes_elsewhere_is_told() {
+    let stage = Stage::new();
+    let main = stage.work.0.display().to_string();
+    let script = format!(
+        "for place in '{main}' '{main}/.git' .. \"$HOME/.khlone\"; do echo x > \"$place/planted\"; done; \
+         mkdir -p ~/.cache/tool && echo ok > ~/.cache/tool/it && echo mine > mine"
+    );
+    let (said, task) = stage.act(&script);
+    assert_eq!(task["outcome"], "done", "{}", said.err);
+    let id = task["id"].as_str().unwrap();
+    let stderr = stage
+        .work
+        .git(&["show", &format!("refs/khlone/tasks/{id}:attempts/1/stderr.log")]);
+    let refused = stderr.lines().filter(|line| {
+        let line = line.to_lowercase();
+        line.contains("read-only file system") || line.contains("nonexistent")
+    });
+    assert_eq!(refused.count(), 4, "{stderr}");
+    assert!(
+        stderr.to_lowercase().matches("read-only").count() >= 3,
+        "{stderr}"
+    );
+    assert_eq!(stage.work.status(), "");
+}
+
+#[test]
 fn limits_and_cancelling_leave_the_brain_its_grace() {
     let stage = Stage::new();
     stage.work.write("khlone.yml", "limits: {task: 1s}\n");
