@@ -7,6 +7,7 @@ mod claude;
 mod codex;
 mod contract;
 mod event;
+mod figures;
 mod gemini;
 mod opencode;
 mod preflight;
@@ -23,6 +24,7 @@ pub use contract::{
     Verdict,
 };
 pub use event::{Event, Record, Role, Trouble, schema};
+pub use figures::Figures;
 pub use preflight::{Preflight, Readiness, SignedIn, State};
 pub use provider::Provider;
 pub use translate::{LINE, Translator};

@@ -8,7 +8,7 @@ use super::{
     cx::Cx,
     error::{CliError, CmdError, printed},
     prompt::PromptArgs,
-    wait,
+    wait, watch,
 };
 use crate::{
     config::{Config, Delegation, Sandbox},
@@ -80,8 +80,11 @@ pub(super) struct DispatchArgs {
     #[arg(long)]
     new_session: bool,
     /// Wait for the task to end
-    #[arg(long = "await")]
+    #[arg(long = "await", conflicts_with = "watch")]
     wait: bool,
+    /// Watch it to its end: what it does goes to stderr
+    #[arg(long)]
+    watch: bool,
 }
 
 /// What happens to the clone's task under way.
@@ -129,10 +132,10 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     let uncommitted = (!args.with_changes && place.inside.is_none())
         .then(|| Uncommitted::look(&cx.repo))
         .flatten();
-    let wait_for_it = args.wait;
+    let (wait_for_it, watch_it) = (args.wait, args.watch);
     let dispatched = dispatch(cx, args, mode, &place, &config)?;
     let task = &dispatched.stored.task;
-    let quiet_answer = wait_for_it && mode == Mode::Ask;
+    let quiet_answer = (wait_for_it || watch_it) && mode == Mode::Ask;
     if !quiet_answer {
         printed(cx.out.answer(&DispatchedView {
             format: FORMAT,
@@ -164,7 +167,9 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
         ));
         cx.out.note("  next: git khlone daemon start");
     }
-    if wait_for_it {
+    if watch_it {
+        watch::dispatched(cx, &dispatched.stored)
+    } else if wait_for_it {
         wait::for_one(cx, &task.id)
     } else {
         Ok(ExitCode::SUCCESS)

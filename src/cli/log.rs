@@ -9,7 +9,10 @@ use super::{
     error::{CmdError, printed},
     target,
 };
-use crate::render::view::{LogView, log_line};
+use crate::{
+    daemon,
+    render::view::{LogView, log_line},
+};
 
 /// Show what happened in a task
 #[derive(Args, Debug)]
@@ -24,16 +27,17 @@ pub(super) fn run(cx: &Cx, args: &LogArgs) -> Result<ExitCode, CmdError> {
     let stored = target::task(cx, args.task.as_deref(), None)?;
     let ledger = cx.ledger();
     let n = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-    let transcript = match ledger.file(&stored, &format!("attempts/{n}/transcript/0001.jsonl"))? {
+    let transcript = match ledger.transcript(&stored, n)? {
         Some(bytes) => bytes,
-        // Still under way: what the spool has so far.
+        // Still under way, or died: what the spool has.
         None => {
-            std::fs::read(cx.site.attempt_dir(&stored.task.id, n).join("events.jsonl")).unwrap_or_default()
+            let path = daemon::events_path(&cx.site.attempt_dir(&stored.task.id, n));
+            std::fs::read(path).unwrap_or_default()
         }
     };
     let history = ledger.file(&stored, "history.jsonl")?.unwrap_or_default();
     printed(cx.out.answer(&LogView::new(
-        &stored.task.id,
+        &stored.task,
         &history,
         transcript.split(|byte| *byte == b'\n').filter_map(log_line),
     )))?;

@@ -13,6 +13,7 @@ mod doctor;
 mod error;
 mod fsck;
 mod install;
+mod interrupt;
 mod land;
 mod list;
 mod log;
@@ -28,6 +29,7 @@ mod trust;
 mod undo;
 mod update;
 mod wait;
+mod watch;
 mod zone;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -81,6 +83,8 @@ enum Verb {
     Ask(act::AskArgs),
     /// Wait for tasks to end
     Await(wait::AwaitArgs),
+    /// Watch what clones do, as they do it
+    Watch(watch::WatchArgs),
     /// Show what needs you and what is under way
     Status(status::StatusArgs),
     /// List tasks, crew, zones, sites or brains
@@ -168,6 +172,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Act(args) => act::act(cx()?, args),
         Verb::Ask(args) => act::ask(cx()?, args),
         Verb::Await(args) => wait::run(&cx()?, &args),
+        Verb::Watch(args) => watch::run(&cx()?.at(args.address())?, &args),
         Verb::Status(args) => status::run(&cx()?, &args),
         Verb::List(args) => list::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Show(args) => show::run(&cx()?, &args),

@@ -1,9 +1,12 @@
 //! `git khlone await`: wait for tasks to end; the exit code says how.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 
 use super::{
     cx::Cx,
@@ -11,18 +14,24 @@ use super::{
     target,
 };
 use crate::{
+    daemon::{self, Line},
     refs::{Repo, Stored},
     render::{
-        one_line,
-        view::{TaskDetail, diff_stat},
+        Pulse, one_line,
+        view::{EndedList, TaskDetail, diff_stat},
     },
-    task::{Mode, Outcome, Status, TaskId},
+    task::{Class, Mode, Outcome, Status, TaskId},
 };
 
-/// How often the ledger is looked at.
-const TICK: Duration = Duration::from_millis(30);
+/// How often the ledger is looked at without a daemon.
+const TICK: Duration = Duration::from_millis(100);
+/// Longest wait for one answer of the daemon.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Wait for tasks to end
+///
+/// Of one task, an ask's answer goes to stdout. The exit code is the outcome's; of several, the first one's that
+/// did not end well.
 #[derive(Args, Debug)]
 pub(super) struct AwaitArgs {
     /// Tasks to wait for, else the newest of the zone
@@ -31,6 +40,9 @@ pub(super) struct AwaitArgs {
     /// Return as soon as one of them has ended
     #[arg(long)]
     any: bool,
+    /// Return when all of them have ended, as without it
+    #[arg(long, conflicts_with = "any")]
+    all: bool,
     /// Give up after so many seconds (exit code 7)
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -40,98 +52,138 @@ pub(super) struct AwaitArgs {
 pub(super) fn run(cx: &Cx, args: &AwaitArgs) -> Result<ExitCode, CmdError> {
     let mut ids = Vec::new();
     for word in &args.tasks {
-        ids.push(target::task(cx, Some(word), None)?.task.id);
+        let id = target::task(cx, Some(word), None)?.task.id;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
     }
     if ids.is_empty() {
         ids.push(target::task(cx, None, None)?.task.id);
     }
     let deadline = args
         .timeout
-        .map(|seconds| std::time::Instant::now() + Duration::from_secs(seconds));
-    let mut ended = Vec::new();
-    let mut open = ids.clone();
-    let progress = progress(cx, &open);
-    let enough = |ended: &[Stored]| args.any && !ended.is_empty();
-    while !open.is_empty() && !enough(&ended) {
-        if deadline.is_some_and(|deadline| std::time::Instant::now() > deadline) {
-            cx.out.note("still under way");
-            return Ok(ExitCode::from(crate::task::Class::Timeout.exit_code()));
-        }
-        let mut rest = Vec::new();
-        for id in open {
-            let stored = cx.ledger().task(&id)?;
-            if is_settled(&stored) {
-                ended.push(stored)
-            } else {
-                rest.push(id)
-            }
-        }
-        open = rest;
-        std::thread::sleep(TICK);
-    }
-    drop(progress);
-    let [one] = ended.as_slice() else {
-        return Ok(worst(&ended));
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let wait = Wait {
+        any: args.any,
+        deadline,
     };
-    tell(cx, one)
+    let ended = wait.run(cx, &ids)?;
+    if ended.is_empty() || ended.len() < ids.len() && !args.any {
+        cx.out.note("still under way");
+        return Ok(ExitCode::from(Class::Timeout.exit_code()));
+    }
+    match ended.as_slice() {
+        [one] if ids.len() == 1 || !cx.out.is_json() => tell(cx, one, Answer::Wanted),
+        many => {
+            if cx.out.is_json() {
+                printed(
+                    cx.out
+                        .answer(&EndedList::of(many.iter().map(|stored| &stored.task))),
+                )?;
+            }
+            for stored in many {
+                verdict(cx, stored);
+            }
+            Ok(worst(many))
+        }
+    }
 }
 
 /// Waits for one task that was just queued, and tells how it ended.
 pub(super) fn for_one(cx: &Cx, id: &TaskId) -> Result<ExitCode, CmdError> {
-    let progress = progress(cx, std::slice::from_ref(id));
-    let stored = loop {
-        let stored = cx.ledger().task(id)?;
-        if is_settled(&stored) {
-            break stored;
-        }
-        std::thread::sleep(TICK);
+    let wait = Wait {
+        any: false,
+        deadline: None,
     };
-    drop(progress);
-    tell(cx, &stored)
-}
-
-fn is_settled(stored: &Stored) -> bool {
-    stored.task.status.is_over() || stored.task.status == Status::Interrupted
-}
-
-/// A line that moves while someone watches.
-fn progress(cx: &Cx, ids: &[TaskId]) -> Option<Cleared> {
-    if !cx.out.is_watched() {
-        return None;
+    match wait.run(cx, std::slice::from_ref(id))?.as_slice() {
+        [ended, ..] => tell(cx, ended, Answer::Wanted),
+        [] => Ok(ExitCode::from(Class::Timeout.exit_code())),
     }
-    let bar = ProgressBar::new_spinner().with_message(match ids {
+}
+
+/// How to wait.
+struct Wait {
+    any: bool,
+    deadline: Option<Instant>,
+}
+
+impl Wait {
+    /// Waits until enough tasks are over, and gives those that are. A daemon that is gone is started again: without
+    /// one nothing would end.
+    fn run(&self, cx: &Cx, ids: &[TaskId]) -> Result<Vec<Stored>, CmdError> {
+        let mut line = Line::new(daemon::Place::new(cx.site.common_dir())?, true);
+        let (mut ended, mut open) = (Vec::new(), ids.to_vec());
+        let pulse = Pulse::new(cx.out, awaited(ids));
+        loop {
+            let mut rest = Vec::new();
+            for id in open {
+                let stored = cx.ledger().task(&id)?;
+                if stored.task.status.is_over() {
+                    ended.push(stored);
+                } else {
+                    rest.push(id);
+                }
+            }
+            open = rest;
+            let left = self
+                .deadline
+                .map_or(PATIENCE, |end| end.saturating_duration_since(Instant::now()));
+            if open.is_empty() || self.any && !ended.is_empty() || left.is_zero() {
+                return Ok(ended);
+            }
+            pulse.say(awaited(&open));
+            let wait = left.min(PATIENCE);
+            let params = json!({ "tasks": open, "any": true, "timeout": wait.as_secs_f64() });
+            // Whatever it says, the ledger tells what has become of them.
+            if !matches!(line.call::<Value>("await", &params, wait), Some(Ok(_))) {
+                std::thread::sleep(TICK.min(wait));
+            }
+        }
+    }
+}
+
+fn awaited(ids: &[TaskId]) -> String {
+    match ids {
         [id] => id.to_string(),
         many => format!("{} tasks", many.len()),
-    });
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        bar.set_style(style);
     }
-    bar.enable_steady_tick(Duration::from_millis(120));
-    Some(Cleared(bar))
 }
 
-struct Cleared(ProgressBar);
-
-impl Drop for Cleared {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
+/// Whether a task's answer is still to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It goes to stdout.
+    Wanted,
+    /// It was told already.
+    Told,
 }
 
 /// Says how a task ended: the answer of an ask to stdout, all else to stderr.
-fn tell(cx: &Cx, stored: &Stored) -> Result<ExitCode, CmdError> {
+pub(super) fn tell(cx: &Cx, stored: &Stored, answer: Answer) -> Result<ExitCode, CmdError> {
     let task = &stored.task;
     let detail = detail(cx, stored)?;
-    if task.mode == Mode::Ask {
+    if task.mode == Mode::Ask && answer == Answer::Wanted {
         if cx.out.is_json() {
             printed(cx.out.answer(&detail))?;
         } else if let Some(answer) = &detail.answer {
             printed(cx.out.text(&format!("{}\n", answer.trim_end())))?;
         }
     }
+    verdict(cx, stored);
+    if task.mode == Mode::Act {
+        let next = next_steps(&cx.repo, stored, &detail.clone_branch)?;
+        if !next.is_empty() {
+            cx.out.note(&next);
+        }
+    }
+    Ok(exit_code(stored))
+}
+
+/// One word of how it ended, and why.
+fn verdict(cx: &Cx, stored: &Stored) {
+    let task = &stored.task;
     let word = task.outcome.map_or(task.status.as_str(), Outcome::as_str);
-    let code = exit_code(stored);
-    if code == ExitCode::SUCCESS {
+    if exit_code(stored) == ExitCode::SUCCESS {
         cx.out.done(&format!("{} {word}", task.id));
     } else {
         cx.out.note(&format!("✗ {} {word}", task.id));
@@ -139,10 +191,6 @@ fn tell(cx: &Cx, stored: &Stored) -> Result<ExitCode, CmdError> {
     for reason in &task.reasons {
         cx.out.note(&format!("  {}", one_line(reason)));
     }
-    if task.mode == Mode::Act {
-        cx.out.note(&next_steps(&cx.repo, stored, &detail.clone_branch)?);
-    }
-    Ok(code)
 }
 
 /// What a task is, whole.
@@ -201,10 +249,10 @@ fn exit_code(stored: &Stored) -> ExitCode {
     let class = match task.outcome {
         Some(outcome) => outcome.class(),
         None if task.status == Status::Done => None,
-        None if task.status == Status::Cancelled => Some(crate::task::Class::Cancelled),
-        None => Some(crate::task::Class::Failed),
+        None if task.status == Status::Cancelled => Some(Class::Cancelled),
+        None => Some(Class::Failed),
     };
-    ExitCode::from(class.map_or(0, crate::task::Class::exit_code))
+    ExitCode::from(class.map_or(0, Class::exit_code))
 }
 
 fn worst(ended: &[Stored]) -> ExitCode {

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::Value;
+
 /// The file of an attempt's events in its folder.
 const EVENTS: &str = "events.jsonl";
 
@@ -22,6 +24,18 @@ pub struct Stretch {
     pub lines: Vec<u8>,
     /// Where the next stretch begins.
     pub next: u64,
+}
+
+impl Stretch {
+    /// The events in it, each with the offset right after it. A line that is no event is passed over.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (Value, u64)> {
+        let mut end = self.next - self.lines.len() as u64;
+        let lines = self.lines.split_inclusive(|byte| *byte == b'\n');
+        lines.filter_map(move |line| {
+            end += line.len() as u64;
+            Some((serde_json::from_slice(line).ok()?, end))
+        })
+    }
 }
 
 /// The events of attempt `n` of a task, below the site's attempts folder.
@@ -101,6 +115,16 @@ mod tests {
                 next: 99
             }
         );
+    }
+
+    #[test]
+    fn each_event_knows_where_the_next_begins() {
+        let stretch = Stretch {
+            lines: b"torn\n{\"a\":1}\n{\"b\":2}\n".to_vec(),
+            next: 121,
+        };
+        let ends: Vec<_> = stretch.events().map(|(_, end)| end).collect();
+        assert_eq!(ends, [113, 121]);
     }
 
     #[test]

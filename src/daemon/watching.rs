@@ -130,17 +130,11 @@ fn path(shared: &Shared, params: &WatchParams, attempt: u32) -> PathBuf {
 fn stretch(shared: &Shared, params: &WatchParams, known: &Known, attempt: u32) -> Answer {
     let stretch = read_events(&path(shared, params, attempt), params.offset, STRETCH)
         .map_err(|error| RpcError::new(Code::Failed, format!("the events cannot be read: {error}")))?;
-    let lines = stretch
-        .lines
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
     // An offset in the middle of a line: that line is no event.
-    let events: Vec<Value> = lines
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect();
+    let (events, ends): (Vec<Value>, Vec<u64>) = stretch.events().unzip();
     let ended = events.is_empty() && is_over(known, attempt);
     Ok(json!({
         "task": params.task, "attempt": attempt, "attempts": known.attempts, "offset": params.offset,
-        "next": stretch.next, "events": events, "status": known.status, "outcome": known.outcome, "ended": ended,
+        "next": stretch.next, "events": events, "ends": ends, "status": known.status, "outcome": known.outcome, "ended": ended,
     }))
 }

@@ -257,6 +257,22 @@ impl<'a> Ledger<'a> {
         Ok(self.file_at(tree, path)?)
     }
 
+    /// The transcript of attempt `n`, its segments joined; `None` if it has none yet.
+    ///
+    /// # Errors
+    /// If git cannot read.
+    pub fn transcript(&self, stored: &Stored, n: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+        let Some(folder) = self.folder(stored, &format!("attempts/{n}/transcript"))? else {
+            return Ok(None);
+        };
+        let mut all = Vec::new();
+        // Segments are numbered with leading zeros, so git's order is theirs.
+        for segment in &self.repo.git().find_tree(folder)? {
+            all.extend_from_slice(self.repo.git().find_blob(segment.id())?.content());
+        }
+        Ok(Some(all))
+    }
+
     pub(super) fn file_at(&self, tree: Oid, path: &str) -> Result<Option<Vec<u8>>, git2::Error> {
         let tree = self.repo.git().find_tree(tree)?;
         match tree.get_path(std::path::Path::new(path)) {

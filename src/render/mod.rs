@@ -2,8 +2,12 @@
 //! stderr; colour only on a terminal.
 
 mod daemon;
+mod pulse;
+mod report;
+mod story;
 mod style;
 mod table;
+mod terminal;
 pub mod view;
 pub mod zones;
 
@@ -12,8 +16,12 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use daemon::DaemonView;
-pub use style::{ShortIds, ago, cut, one_line, state_style, width};
+pub use pulse::Pulse;
+pub use report::{Form, Reporter, waits};
+pub use story::Story;
+pub use style::{ShortIds, ago, bytes, clock, cut, elapsed, money, one_line, state_style, tokens, width};
 pub use table::Table;
+pub use terminal::Stream;
 
 use crate::task::Explain;
 
@@ -61,6 +69,21 @@ impl Out {
         let mut out = anstream::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()
+    }
+
+    /// Prints lines as they come.
+    ///
+    /// # Errors
+    /// If the stream is closed.
+    pub fn lines(self, stream: Stream, text: &str) -> io::Result<()> {
+        match stream {
+            Stream::Stdout => self.text(text),
+            Stream::Stderr => {
+                let mut err = anstream::stderr().lock();
+                err.write_all(text.as_bytes())?;
+                err.flush()
+            }
+        }
     }
 
     /// Tells the reader something that is not the answer.

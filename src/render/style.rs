@@ -1,6 +1,7 @@
 //! Colours and short forms, in one place.
 
 use anstyle::{AnsiColor, Style};
+use jiff::{Timestamp, tz::TimeZone};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::task::{Outcome, Status, TaskId};
@@ -9,8 +10,12 @@ use crate::task::{Outcome, Status, TaskId};
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// Failure.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-const BUSY: Style = AnsiColor::Cyan.on_default();
-const WAITS: Style = AnsiColor::Yellow.on_default();
+/// At work.
+pub(super) const BUSY: Style = AnsiColor::Cyan.on_default();
+/// Waiting.
+pub(super) const WAITS: Style = AnsiColor::Yellow.on_default();
+/// Beside the point.
+pub(super) const DIM: Style = Style::new().dimmed();
 
 /// The colour of a state.
 pub fn state_style(status: Status, outcome: Option<Outcome>) -> Style {
@@ -81,6 +86,53 @@ pub fn ago(then: i64, now: i64) -> String {
         60..3600 => format!("{}m", seconds / 60),
         3600..86_400 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// The time of day at `millis` since the epoch: `14:03:22`.
+pub fn clock(millis: i64, zone: &TimeZone) -> String {
+    let time = Timestamp::from_millisecond(millis).map(|time| time.to_zoned(zone.clone()));
+    time.map(|time| time.strftime("%H:%M:%S").to_string())
+        .unwrap_or_default()
+}
+
+/// How long something took or takes: `2m10s`, in its two largest units.
+pub fn elapsed(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// A number of tokens: `12.3k`.
+#[expect(clippy::cast_precision_loss, reason = "for reading")]
+pub fn tokens(count: u64) -> String {
+    match count {
+        0..1000 => count.to_string(),
+        1000..1_000_000 => format!("{:.1}k", count as f64 / 1e3),
+        _ => format!("{:.1}M", count as f64 / 1e6),
+    }
+}
+
+/// US dollars: cents, and of less than one as much as there is.
+pub fn money(dollars: f64) -> String {
+    if dollars == 0.0 || dollars >= 0.01 {
+        format!("${dollars:.2}")
+    } else {
+        format!("${dollars:.4}")
+    }
+}
+
+/// Bytes: `1.4 GiB`.
+#[expect(clippy::cast_precision_loss, reason = "for reading")]
+pub fn bytes(count: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, size)| count >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", count as f64 / *size as f64),
+        None => format!("{count} B"),
     }
 }
 

@@ -23,6 +23,11 @@ impl Table {
 
     /// The table as text, each line ended.
     pub fn render(&self) -> String {
+        self.render_below("")
+    }
+
+    /// The table with `indent` before each line.
+    pub fn render_below(&self, indent: &str) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |column: usize| {
             self.rows
@@ -35,7 +40,8 @@ impl Table {
         let widths: Vec<_> = (0..columns).map(widest).collect();
         let mut text = String::new();
         for row in &self.rows {
-            let mut used = 0;
+            let mut used = width(indent);
+            text.push_str(indent);
             for (column, (cell, style)) in row.iter().enumerate() {
                 let last = column + 1 == row.len();
                 let shown = if last {

@@ -26,5 +26,6 @@ mod secrets;
 mod stage;
 mod terminal;
 mod tools;
+mod watch;
 mod worktree_life;
 mod zone_life;

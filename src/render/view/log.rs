@@ -1,11 +1,12 @@
 //! What happened in a task.
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::super::View;
+use super::super::{Story, Stream, View, one_line};
 use crate::{
-    brain::{self, Record},
-    task::{FORMAT, TaskId, Transition},
+    brain::Record,
+    task::{CloneName, FORMAT, Task, TaskId, Transition},
 };
 
 /// What happened in a task.
@@ -13,6 +14,7 @@ use crate::{
 pub struct LogView {
     format: u32,
     task: TaskId,
+    clone: CloneName,
     history: Vec<Transition>,
     events: Vec<Record>,
 }
@@ -24,14 +26,15 @@ pub fn log_line(line: &[u8]) -> Option<Record> {
 
 impl LogView {
     /// The documented form of a task's log.
-    pub fn new(task: &TaskId, history: &[u8], events: impl Iterator<Item = Record>) -> Self {
+    pub fn new(task: &Task, history: &[u8], events: impl Iterator<Item = Record>) -> Self {
         let lines = history.split(|byte| *byte == b'\n');
         let history = lines
             .filter_map(|line| serde_json::from_slice(line).ok())
             .collect();
         Self {
             format: FORMAT,
-            task: task.clone(),
+            task: task.id.clone(),
+            clone: task.clone.clone(),
             history,
             events: events.collect(),
         }
@@ -42,35 +45,14 @@ impl View for LogView {
     fn plain(&self) -> String {
         let mut text = String::new();
         for step in &self.history {
-            text.push_str(&format!("{:<11} {}\n", step.to, step.reason));
+            text.push_str(&format!("{:<11} {}\n", step.to, one_line(&step.reason)));
         }
         text.push('\n');
+        let mut story = Story::new(self.clone.to_string(), Stream::Stdout.width(), TimeZone::system());
         for record in &self.events {
-            text.push_str(&event_line(&record.event));
+            text.push_str(&story.tell(record));
         }
+        text.push_str(&story.finish());
         text
-    }
-}
-
-/// One event as a person reads it; empty for what only machines need.
-pub fn event_line(event: &brain::Event) -> String {
-    match event {
-        brain::Event::Message { text, delta, .. } => format!("{text}{}", if *delta { "" } else { "\n" }),
-        brain::Event::Thinking { text } => format!("… {text}\n"),
-        brain::Event::ToolCall { tool, input, .. } => format!("→ {tool} {input}\n"),
-        brain::Event::ToolResult { tool, ok, .. } => format!("{} {tool}\n", if *ok { "✓" } else { "✗" }),
-        brain::Event::Permission {
-            tool,
-            granted: false,
-            reason,
-            ..
-        } => format!("✗ {tool} refused: {reason}\n"),
-        brain::Event::RateLimit { message, .. } => format!("… rate limit: {message}\n"),
-        brain::Event::Error { message, .. } => format!("✗ {message}\n"),
-        brain::Event::Result { ok, .. } => format!("{}\n", if *ok { "✓ ended" } else { "✗ ended" }),
-        brain::Event::Session { .. }
-        | brain::Event::Permission { .. }
-        | brain::Event::Usage { .. }
-        | brain::Event::Unknown { .. } => String::new(),
     }
 }

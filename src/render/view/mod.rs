@@ -20,10 +20,10 @@ pub use doctor::{BrainList, DoctorView, Finding};
 pub use env::EnvView;
 pub use fsck::FsckView;
 pub use landed::LandedView;
-pub use log::{LogView, event_line, log_line};
+pub use log::{LogView, log_line};
 pub use redacted::RedactedView;
 pub use status::StatusView;
-pub use task::{TaskDetail, TaskLine, TaskList};
+pub use task::{EndedList, TaskDetail, TaskLine, TaskList};
 
 use super::View;
 use crate::{

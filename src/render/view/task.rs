@@ -6,7 +6,7 @@ use super::super::{ShortIds, Table, View, ago, one_line, state_style};
 use crate::{
     guard::sanitise::strip,
     refs::{TaskHead, now},
-    task::{CloneName, Outcome, Status, Task, TaskId},
+    task::{CloneName, FORMAT, Outcome, Status, Task, TaskId},
 };
 
 /// One line of a list of tasks.
@@ -60,6 +60,47 @@ impl View for TaskList {
             table.styled(row(task));
         }
         table.render()
+    }
+}
+
+/// How tasks ended.
+#[derive(Debug, Serialize)]
+pub struct EndedList {
+    format: u32,
+    tasks: Vec<EndedLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndedLine {
+    task: TaskId,
+    status: Status,
+    outcome: Option<Outcome>,
+    reasons: Vec<String>,
+}
+
+impl EndedList {
+    /// The documented form.
+    pub fn of<'a>(tasks: impl Iterator<Item = &'a Task>) -> Self {
+        let tasks = tasks.map(|task| EndedLine {
+            task: task.id.clone(),
+            status: task.status,
+            outcome: task.outcome,
+            reasons: task.reasons.clone(),
+        });
+        Self {
+            format: FORMAT,
+            tasks: tasks.collect(),
+        }
+    }
+}
+
+impl View for EndedList {
+    fn plain(&self) -> String {
+        let lines = self.tasks.iter().map(|line| {
+            let word = line.outcome.map_or(line.status.as_str(), Outcome::as_str);
+            format!("{} {word}\n", line.task)
+        });
+        lines.collect()
     }
 }
 

@@ -1,0 +1,136 @@
+//! Following all tasks of a zone or of the repository, those that begin meanwhile too, until ctrl-c.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::super::{cx::Cx, error::CmdError};
+use super::Watch;
+use crate::{
+    daemon::Feed,
+    refs::{Stored, TaskHead},
+    render::{Reporter, ShortIds},
+    task::{TaskId, ZoneId},
+};
+
+/// How often the events are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often the tasks are, even if their folder seems unchanged.
+const SCAN: Duration = Duration::from_secs(5);
+
+/// One task that is followed.
+struct Followed {
+    feed: Feed,
+    report: Reporter,
+}
+
+/// Follows everything in the zone `only`, or everywhere.
+pub(super) fn follow(watch: &mut Watch<'_>, only: Option<&ZoneId>) -> Result<ExitCode, CmdError> {
+    let cx = watch.cx;
+    let mut heads = cx.ledger().heads()?;
+    // What was over before is of no interest.
+    let mut done: HashSet<TaskId> = over(&heads);
+    let mut under_way: BTreeMap<TaskId, Followed> = BTreeMap::new();
+    let mut tasks = Tasks::new(cx);
+    loop {
+        let new = |head: &&TaskHead| {
+            let begun = !head.status.is_waiting() && !done.contains(&head.id);
+            begun && !under_way.contains_key(&head.id) && only.is_none_or(|zone| head.zone == *zone)
+        };
+        let begun: Vec<_> = heads.iter().filter(new).map(|head| head.id.clone()).collect();
+        for id in begun {
+            let stored = cx.ledger().task(&id)?;
+            let short = ShortIds::of(heads.iter().map(|head| &head.id)).short(&id);
+            let mut followed = begin(watch, &stored, &short, only.is_none());
+            watch.print(&followed.report.begin(&stored.task.title))?;
+            under_way.insert(id, followed);
+        }
+        let mut ended = Vec::new();
+        for (id, followed) in &mut under_way {
+            if round(watch, followed)? {
+                ended.push(id.clone());
+            }
+        }
+        under_way.retain(|id, _| !ended.contains(id));
+        done.extend(ended);
+        let waiting = heads.iter().filter(|head| head.status.is_waiting()).count();
+        watch
+            .pulse
+            .say(format!("{} under way, {waiting} waiting", under_way.len()));
+        thread::sleep(LOOK);
+        if let Some(new) = tasks.changed()? {
+            heads = new;
+        }
+    }
+}
+
+fn over(heads: &[TaskHead]) -> HashSet<TaskId> {
+    let over = heads.iter().filter(|head| head.status.is_over());
+    over.map(|head| head.id.clone()).collect()
+}
+
+fn begin(watch: &Watch<'_>, stored: &Stored, short: &str, everywhere: bool) -> Followed {
+    let task = &stored.task;
+    let who = if everywhere {
+        format!("{short} {}@{}", task.clone, task.branch)
+    } else {
+        format!("{short} {}", task.clone)
+    };
+    Followed {
+        feed: Feed::of(stored, None),
+        report: Reporter::new(task, who, watch.form, watch.stream.width()),
+    }
+}
+
+/// Shows what one task has done since; true once it is over.
+fn round(watch: &Watch<'_>, followed: &mut Followed) -> Result<bool, CmdError> {
+    let Followed { feed, report } = followed;
+    let attempt = feed.at().attempt;
+    let news = feed.look(&watch.cx.ledger(), Duration::ZERO)?;
+    let mut text = report.events(&news.events);
+    if feed.at().attempt > attempt {
+        text.push_str(&report.attempt(feed.at().attempt));
+    }
+    if news.over {
+        text.push_str(&report.end(news.status, news.outcome));
+    }
+    watch.print(&text)?;
+    Ok(news.over)
+}
+
+/// The tasks' heads, read again when their refs have changed.
+struct Tasks<'a> {
+    cx: &'a Cx,
+    seen: Vec<Option<SystemTime>>,
+    at: Instant,
+}
+
+impl<'a> Tasks<'a> {
+    fn new(cx: &'a Cx) -> Self {
+        Self {
+            cx,
+            seen: Vec::new(),
+            at: Instant::now(),
+        }
+    }
+
+    /// The heads, if they may be others than last time.
+    fn changed(&mut self) -> Result<Option<Vec<TaskHead>>, CmdError> {
+        let common = self.cx.repo.common_dir();
+        let stamp = |name: &str| {
+            fs::metadata(common.join(name))
+                .and_then(|meta| meta.modified())
+                .ok()
+        };
+        let now = vec![stamp("refs/khlone/tasks"), stamp("packed-refs")];
+        if now == self.seen && self.at.elapsed() < SCAN {
+            return Ok(None);
+        }
+        (self.seen, self.at) = (now, Instant::now());
+        Ok(Some(self.cx.ledger().heads()?))
+    }
+}
