@@ -313,7 +313,8 @@ impl Capped {
                 Err(error) => return Err(error),
             }
         }
-        all.extend_from_slice(&tail[ragged(tail.iter())..]);
+        let tail = &tail[ragged(tail.iter())..];
+        all.extend_from_slice(tail.strip_prefix(b"\n").unwrap_or(tail));
         Ok(all)
     }
 }
