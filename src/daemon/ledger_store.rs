@@ -20,7 +20,7 @@ use crate::{
     brain::{self, Provider},
     config::{HomeError, Paths},
     process::machine_id,
-    refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead},
+    refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead, sweep_locks},
     runner,
     task::{BrainName, Event, Explain, FORMAT, Status, Task, TaskId},
     zone::retention::{Keep, retain},
@@ -83,6 +83,9 @@ impl LedgerStore {
     pub(crate) fn open(common: &Path, paths: &Paths) -> Result<Self, OpenError> {
         let repo = Repo::open(common)?;
         let site = Site::open(&repo, &machine_id())?;
+        if let Err(error) = sweep_locks(repo.common_dir()) {
+            tracing::warn!(%error, "locks that the dead left stay");
+        }
         let settings = Settings::new(paths, repo.main_work_dir().as_deref());
         Ok(Self {
             repo,

@@ -4,6 +4,7 @@
 //! variables that would send git to another repository: we may ourselves have been called from a hook.
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group.
 
+pub mod fault;
 mod identity;
 mod run_dir;
 

@@ -6,19 +6,23 @@
 //! a lock; a lock under `refs/khlone/` that outlives the patience is removed once no writer of ours can hold it.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use git2::{ErrorCode, Oid};
 
-use super::{Repo, pack::sync_dir};
-use crate::task::{Class, Explain};
-
-/// How long to wait for another writer of the same ref.
-const PATIENCE: Duration = Duration::from_secs(3);
+use super::{
+    Repo,
+    locks::{About, Lock, PATIENCE, sweep_locks},
+    pack::sync_dir,
+};
+use crate::{
+    process::fault::point,
+    task::{Class, Explain},
+};
 
 /// A ref that did not move.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +103,7 @@ pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result
         io::ErrorKind::AlreadyExists => RefError::Locked { lock: lock.clone() },
         _ => io(error),
     })?;
+    point("ref-locked", name);
     let current = repo.ref_target(name).map_err(|source| RefError::Git {
         name: name.to_owned(),
         source,
@@ -110,8 +115,12 @@ pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result
     }
     held.file.write_all(format!("{new}\n").as_bytes()).map_err(io)?;
     held.file.sync_all().map_err(io)?;
+    point("ref-written", name);
     held.rename_to(&path).map_err(io)?;
-    path.parent().map_or(Ok(()), sync_dir).map_err(io)
+    point("ref-moved", name);
+    path.parent().map_or(Ok(()), sync_dir).map_err(io)?;
+    point("ref-synced", name);
+    Ok(())
 }
 
 /// Deletes a ref that stands at `old`.
@@ -129,7 +138,10 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
             name: name.to_owned(),
         });
     }
-    reference.delete().map_err(git)
+    point("delete", name);
+    reference.delete().map_err(git)?;
+    point("deleted", name);
+    Ok(())
 }
 
 /// Moves a branch (full ref name) from `old` (`None`: it must not exist) to `new`, with a line in its reflog,
@@ -138,7 +150,14 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
 /// # Errors
 /// [`RefError::Moved`] if it stands elsewhere, [`RefError::Blocked`] if another branch's name is in the way.
 pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &str) -> Result<(), RefError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE * 4 / 3;
+    let io = |source| RefError::Io {
+        name: name.to_owned(),
+        source,
+    };
+    let lock = repo.common_dir().join(format!("{name}.lock"));
+    let _about = About::lock(repo.common_dir(), &lock).map_err(io)?;
+    point("branch", name);
     loop {
         let moved = match old {
             Some(old) => repo.git().reference_matching(name, new, true, old, log).map(drop),
@@ -147,11 +166,13 @@ pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &st
         match moved {
             Ok(()) => break,
             Err(error) if error.code() == ErrorCode::Locked && Instant::now() < deadline => {
+                sweep_locks(repo.common_dir()).map_err(io)?;
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(error) => return Err(explain(repo, name, error)),
         }
     }
+    point("branch-moved", name);
     let path = repo.common_dir().join(name);
     let synced = fs::File::open(&path)
         .and_then(|file| file.sync_all())
@@ -159,10 +180,16 @@ pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &st
     match synced {
         // Packed meanwhile by someone's gc, which is as good.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|source| RefError::Io {
-            name: name.to_owned(),
-            source,
-        }),
+        Err(source) => {
+            // Who hears of an error takes the branch to be where it was.
+            let is_back = match old {
+                Some(old) => repo.git().reference_matching(name, old, true, new, log).is_ok(),
+                None => delete_ref(repo, name, new).is_ok(),
+            };
+            tracing::warn!(%name, is_back, "a branch did not reach the disk");
+            Err(io(source))
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -198,74 +225,9 @@ fn blocker(repo: &Repo, name: &str) -> Option<String> {
     })
 }
 
-/// A held `.lock` file, removed when dropped unless it became the ref.
-struct Lock {
-    path: PathBuf,
-    file: fs::File,
-    armed: bool,
-}
-
-impl Lock {
-    fn take(path: &Path) -> io::Result<Self> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match OpenOptions::new().write(true).create_new(true).open(path) {
-                Ok(file) => {
-                    return Ok(Self {
-                        path: path.to_owned(),
-                        file,
-                        armed: true,
-                    });
-                }
-                // git removes folders of refs that it packed; make them again.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if is_stale(path) {
-                        fs::remove_file(path)?;
-                    } else if Instant::now() >= deadline {
-                        return Err(error);
-                    }
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn rename_to(mut self, to: &Path) -> io::Result<()> {
-        if to.is_dir() {
-            // What git leaves when it has packed and removed every ref below.
-            fs::remove_dir(to)?;
-        }
-        fs::rename(&self.path, to)?;
-        self.armed = false;
-        Ok(())
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.armed {
-            drop(fs::remove_file(&self.path));
-        }
-    }
-}
-
-/// A lock that nobody can hold any more: writers of ours finish within milliseconds of taking it, and git holds
-/// one only while it writes 41 bytes.
-fn is_stale(lock: &Path) -> bool {
-    let age = fs::metadata(lock)
-        .and_then(|meta| meta.modified())
-        .ok()
-        .and_then(|at| at.elapsed().ok());
-    age.is_some_and(|age| age > PATIENCE)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::locks::clear_stale, *};
     use crate::refs::{Kind, ObjectSink, Pack, tests::scratch};
 
     #[test]
@@ -308,6 +270,10 @@ mod tests {
         let file = fs::File::create(&lock).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60))
             .unwrap();
+        // However old it is, a lock whose writer lives is its writer's.
+        fs4::FileExt::lock(&file).unwrap();
+        assert!(!clear_stale(&lock).unwrap());
+        drop(file);
         update_ref(&repo, "refs/khlone/tasks/t-x", None, a).unwrap();
         assert!(!lock.exists());
     }

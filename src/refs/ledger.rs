@@ -62,6 +62,9 @@ impl Update<'_> {
     pub fn transition(&mut self, event: Event, reason: impl Into<String>) -> Result<(), IllegalMove> {
         let from = self.task.status;
         self.task.status = from.next(event)?;
+        if self.task.status.is_over() {
+            self.task.import = None;
+        }
         self.moves.push((from, self.task.status, reason.into()));
         Ok(())
     }

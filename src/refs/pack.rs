@@ -19,6 +19,7 @@ use super::{
     Kind, ObjectSink, Site,
     delta::{Bases, distance},
 };
+use crate::process::fault::point;
 
 /// The content of our `.keep` files: how we know our packs from others.
 pub(super) const KEEP: &str = "git-khlone\n";
@@ -106,6 +107,7 @@ impl Pack {
         if self.objects.is_empty() {
             return Ok(None);
         }
+        point("pack", "");
         fs::create_dir_all(&self.pack_dir)?;
         let mut data = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
         let checksum = self.write_data(data.as_file_mut())?;
@@ -119,9 +121,12 @@ impl Pack {
             keep.write_all(KEEP.as_bytes())?;
             keep.sync_all()?;
         }
+        point("pack-kept", &name);
         persist(data, &stem.with_extension("pack"))?;
         persist(index, &stem.with_extension("idx"))?;
+        point("pack-installed", &name);
         sync_dir(&self.pack_dir)?;
+        point("pack-synced", &name);
 
         self.objects.clear();
         self.bases = Bases::default();

@@ -113,6 +113,8 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
     match attempt(&run, &mut claim) {
         Ok(outcome) => Ok(Some(outcome)),
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
+        // All of it is written down: it is completed once the disk allows it, and nothing runs again.
+        Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
         Err(error) => {
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
             Ok(Some(Outcome::Crashed))

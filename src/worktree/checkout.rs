@@ -5,8 +5,9 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    os::unix::ffi::OsStrExt,
+    fs,
+    io::{self, Write},
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -149,7 +150,7 @@ impl Checkout {
         {
             return Ok(());
         }
-        fs::write(self.git_dir.join("locked"), format!("{LOCK_WORDS} {why}\n"))
+        write_whole(&self.git_dir.join("locked"), format!("{LOCK_WORDS} {why}\n"))
     }
 
     /// Locks it for as long as the answer lives. After a kill the lock stays, and the next run takes it over.
@@ -188,9 +189,9 @@ impl Checkout {
             git_dir,
             path: place.to_owned(),
         };
-        fs::write(checkout.git_dir.join("locked"), format!("{MAKING}\n"))?;
-        fs::write(checkout.git_dir.join("commondir"), "../..\n")?;
-        fs::write(checkout.git_dir.join("HEAD"), format!("ref: {head}\n"))?;
+        checkout.mark_half_made()?;
+        write_whole(&checkout.git_dir.join("commondir"), "../..\n")?;
+        write_whole(&checkout.git_dir.join("HEAD"), format!("ref: {head}\n"))?;
         checkout.record_place()?;
         fs::create_dir_all(place)?;
         checkout.write_dot_git()?;
@@ -199,14 +200,14 @@ impl Checkout {
 
     /// Marks it as being made (again).
     pub(super) fn mark_half_made(&self) -> io::Result<()> {
-        fs::write(self.git_dir.join("locked"), format!("{MAKING}\n"))
+        write_whole(&self.git_dir.join("locked"), format!("{MAKING}\n"))
     }
 
     /// Records in the git folder where the work tree stands.
     pub(super) fn record_place(&self) -> io::Result<()> {
         let mut text = self.path.join(".git").into_os_string().as_bytes().to_vec();
         text.push(b'\n');
-        fs::write(self.git_dir.join("gitdir"), text)
+        write_whole(&self.git_dir.join("gitdir"), text)
     }
 
     /// Writes the `.git` file of a linked work tree.
@@ -214,8 +215,19 @@ impl Checkout {
         let mut text = b"gitdir: ".to_vec();
         text.extend_from_slice(self.git_dir.as_os_str().as_bytes());
         text.push(b'\n');
-        fs::write(self.path.join(".git"), text)
+        write_whole(&self.path.join(".git"), text)
     }
+}
+
+/// Writes a small file whole or not at all: half a link would make git forget the worktree.
+fn write_whole(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(dir)?;
+    file.write_all(text.as_ref())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// The git folder that the `.git` file at `place` names, if it is such a file. It need not exist.
@@ -234,6 +246,12 @@ pub(super) fn points_into(place: &Path, common: &Path) -> bool {
     dot_git_target(place).is_some_and(|target| target.starts_with(common.join("worktrees")))
 }
 
+/// Whether a worktree's git folder was given up before it had a place.
+fn is_scrap(git_dir: &Path) -> bool {
+    let locked = fs::read_to_string(git_dir.join("locked")).unwrap_or_default();
+    !git_dir.join("gitdir").exists() && (locked.is_empty() || locked.trim() == MAKING)
+}
+
 /// Makes the git folder of a new linked worktree, named after its place as git does it.
 fn new_git_dir(common: &Path, place: &Path) -> io::Result<PathBuf> {
     let all = common.join("worktrees");
@@ -248,6 +266,10 @@ fn new_git_dir(common: &Path, place: &Path) -> io::Result<PathBuf> {
         };
         match fs::create_dir(all.join(&id)) {
             Ok(()) => return Ok(all.join(id)),
+            // Cut short before it said whose it was to be: nobody else's.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_scrap(&all.join(&id)) => {
+                return Ok(all.join(id));
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => number += 1,
             // `git worktree prune` removes the folder of all worktrees when it is empty.
             Err(error) if error.kind() == io::ErrorKind::NotFound && number < 100 => {

@@ -7,21 +7,17 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::hold::{HoldError, hold};
 use crate::{
-    refs::{Crew, Ledger, LedgerError, StoredZone, branch_ref},
+    refs::{Crew, Ledger, LedgerError, StoredZone, branch_ref, sweep_locks},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::{
         checkout::Checkout,
         create::{CreateError, Made, Want, ensure},
     },
 };
-
-/// A ref lock of ours that is older than this belongs to a writer that is gone.
-const STALE: Duration = Duration::from_mins(1);
 
 /// What was done for a clone, or could not be.
 #[derive(Debug)]
@@ -160,6 +156,16 @@ fn mend(
 /// If a folder cannot be read.
 pub fn locks(ledger: &Ledger<'_>) -> io::Result<Vec<Lock>> {
     let common = ledger.repo().common_dir();
+    let before = all_locks(common)?;
+    sweep_locks(common)?;
+    let locks = before.into_iter().map(|path| {
+        let cleared = !path.exists();
+        Lock { path, cleared }
+    });
+    Ok(locks.collect())
+}
+
+fn all_locks(common: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for dir in [
         "refs/khlone",
@@ -187,12 +193,7 @@ pub fn locks(ledger: &Ledger<'_>) -> io::Result<Vec<Lock>> {
                 .filter(|path| path.exists()),
         );
     }
-    let ours = common.join("refs/khlone");
-    let locks = found.into_iter().map(|path| {
-        let cleared = path.starts_with(&ours) && is_stale(&path) && fs::remove_file(&path).is_ok();
-        Lock { path, cleared }
-    });
-    Ok(locks.collect())
+    Ok(found)
 }
 
 fn lock_files(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -213,10 +214,4 @@ fn lock_files(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_stale(lock: &Path) -> bool {
-    let age = fs::metadata(lock).and_then(|meta| meta.modified()).ok();
-    age.and_then(|at| at.elapsed().ok())
-        .is_some_and(|age| age > STALE)
 }

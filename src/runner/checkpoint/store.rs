@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    process::fault::point,
     refs::{Oid, Pack, Quarantine},
     task::{Checkpoint, parse_versioned},
     worktree::receipt::Receipt,
@@ -44,6 +45,7 @@ impl Store {
 
     /// Keeps a checkpoint whose objects are durable; its receipt unless that is the one of the last.
     pub(super) fn keep(&self, checkpoint: &Checkpoint, receipt: Option<&Receipt>) -> io::Result<()> {
+        point("checkpoint", "");
         if let Some(receipt) = receipt {
             replace(&self.dir.join(LAST), &receipt.to_bytes())?;
         }
@@ -58,6 +60,7 @@ impl Store {
         line.push(b'\n');
         lines.write_all(&line)?;
         lines.sync_data()?;
+        point("checkpointed", "");
         if self.quarantine.len() > PACKS {
             self.thin()?;
         }

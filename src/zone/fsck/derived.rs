@@ -106,13 +106,12 @@ fn is_of_a_task(ledger: &Ledger<'_>, text: &[u8]) -> bool {
 
 /// The commits that a task's end has notes for.
 fn noted(known: &Known) -> impl Iterator<Item = &String> {
-    let is_over = known.task.status.is_over();
     let effects = known
         .attempts
         .iter()
         .filter_map(|attempt| attempt.effects.as_ref());
     effects
-        .filter(move |_| is_over)
+        .filter(|_| known.by_runner)
         .flat_map(|effects: &Effects| &effects.commits)
 }
 

@@ -123,6 +123,8 @@ pub struct Report {
 struct Known {
     task: Task,
     attempts: Vec<record::AttemptFiles>,
+    /// Its runner brought it to its end, notes before the last word; nobody else writes notes.
+    by_runner: bool,
 }
 
 /// Looks at all of the ledger.

@@ -68,14 +68,18 @@ pub(super) fn read(
     let task: Task = docs.versioned("task.json")?;
     docs.identity(&id, oid, &task);
     docs.inputs(&task);
-    docs.history(&task);
+    let by_runner = docs.history(&task) && task.status.is_over();
     docs.state(&task);
     let attempts = task
         .attempts
         .iter()
         .map(|attempt| docs.attempt(attempt.n))
         .collect();
-    Some(Known { task, attempts })
+    Some(Known {
+        task,
+        attempts,
+        by_runner,
+    })
 }
 
 struct Docs<'a, 'b> {
@@ -155,10 +159,15 @@ impl Docs<'_, '_> {
         }
     }
 
-    fn history(&mut self, task: &Task) {
+    /// True if a runner wrote its last line.
+    fn history(&mut self, task: &Task) -> bool {
         let bytes = self.file("history.jsonl").unwrap_or_default();
-        if let Err(what) = follow(&bytes, task) {
-            self.say(Kind::History, what, "history.jsonl");
+        match follow(&bytes, task) {
+            Ok(by) => by == "runner",
+            Err(what) => {
+                self.say(Kind::History, what, "history.jsonl");
+                false
+            }
         }
     }
 
@@ -200,9 +209,10 @@ impl Docs<'_, '_> {
     }
 }
 
-/// Follows a history along the state graph to where the task stands.
-fn follow(history: &[u8], task: &Task) -> Result<(), String> {
+/// Follows a history along the state graph to where the task stands; gives who wrote the last line.
+fn follow(history: &[u8], task: &Task) -> Result<String, String> {
     let mut last: Option<(Status, u64)> = None;
+    let mut by = String::new();
     for (at, line) in history.split(|byte| *byte == b'\n').enumerate() {
         if line.is_empty() {
             continue;
@@ -230,10 +240,11 @@ fn follow(history: &[u8], task: &Task) -> Result<(), String> {
             ));
         }
         last = Some((step.to, step.generation));
+        by = step.by;
     }
     match last {
         None => Err("it has no history".to_owned()),
-        Some(end) if end == (task.status, task.generation) => Ok(()),
+        Some(end) if end == (task.status, task.generation) => Ok(by),
         Some((status, generation)) => Err(format!(
             "its history ends {status} in generation {generation}, but the task is {} in generation {}",
             task.status, task.generation

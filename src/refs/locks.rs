@@ -1,0 +1,243 @@
+//! git's lock files: held by us, left by the dead.
+//!
+//! A lock below `refs/khlone/` is written by us with a flock on it, which goes with the process, or by git, which
+//! holds one for milliseconds: old and without a flock, it is nobody's. A branch's lock may be anybody's, an editor's
+//! that stays open among them; so a note in the site's folder says which lock we are about to take, and only a lock
+//! that a dead process of ours had just announced is removed. Every other one is somebody's, and reported.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::MetadataExt,
+    },
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How long to wait for another writer of the same ref.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Where announcements stand, below the common folder.
+const ABOUT: &str = "khlone/locks";
+
+/// A held `.lock` file, removed when dropped unless it became the ref.
+pub(super) struct Lock {
+    path: PathBuf,
+    pub(super) file: fs::File,
+    armed: bool,
+}
+
+impl Lock {
+    pub(super) fn take(path: &Path) -> io::Result<Self> {
+        // Long enough to see a lock of the dead grow old.
+        let deadline = Instant::now() + PATIENCE * 4 / 3;
+        loop {
+            match OpenOptions::new().write(true).create_new(true).open(path) {
+                Ok(file) => {
+                    // Tells the living from the dead, see `clear_stale`. Nobody else wants it so soon.
+                    fs4::FileExt::try_lock(&file).map_err(io::Error::from)?;
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        file,
+                        armed: true,
+                    });
+                }
+                // git removes folders of refs that it packed; make them again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if !clear_stale(path)? && Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn rename_to(mut self, to: &Path) -> io::Result<()> {
+        if to.is_dir() {
+            // What git leaves when it has packed and removed every ref below.
+            fs::remove_dir(to)?;
+        }
+        fs::rename(&self.path, to)?;
+        self.armed = false;
+        Ok(())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.armed {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Removes a lock that nobody holds any more; true if it is gone.
+///
+/// A writer of ours holds its lock file with a flock too, which goes with the process: however long it takes, its
+/// lock stays. git holds one only while it writes 41 bytes. Of several that clear at once, one removes the file that
+/// it looked at; the others find that it is not the one at the path.
+pub(super) fn clear_stale(lock: &Path) -> io::Result<bool> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let file = match fs::File::open(lock) {
+        Err(error) if gone(&error) => return Ok(true),
+        other => other?,
+    };
+    let meta = file.metadata()?;
+    let age = meta.modified()?.elapsed().unwrap_or_default();
+    if age <= PATIENCE || fs4::FileExt::try_lock(&file).is_err() {
+        return Ok(false);
+    }
+    match fs::metadata(lock) {
+        Ok(now) if (now.dev(), now.ino()) == (meta.dev(), meta.ino()) => {}
+        Ok(_) => return Ok(false),
+        Err(error) if gone(&error) => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    fs::remove_file(lock).map(|()| true)
+}
+
+/// An announcement that this process is about to take a lock; gone when dropped.
+#[must_use = "the announcement is gone when this is dropped"]
+pub(super) struct About {
+    _note: tempfile::NamedTempFile,
+}
+
+impl About {
+    pub(super) fn lock(common: &Path, lock: &Path) -> io::Result<Self> {
+        let dir = common.join(ABOUT);
+        fs::create_dir_all(&dir)?;
+        let mut note = tempfile::NamedTempFile::new_in(dir)?;
+        fs4::FileExt::try_lock(note.as_file()).map_err(io::Error::from)?;
+        note.write_all(lock.as_os_str().as_bytes())?;
+        Ok(Self { _note: note })
+    }
+}
+
+/// Clears every lock that is provably ours and nobody's any more.
+///
+/// # Errors
+/// If a folder cannot be read, or a lock not removed.
+pub fn sweep_locks(common: &Path) -> io::Result<()> {
+    let mut ours = Vec::new();
+    below(&common.join("refs/khlone"), &mut ours)?;
+    ours.push(common.join("refs/notes/khlone.lock"));
+    for lock in ours {
+        clear_stale(&lock)?;
+    }
+    let mut notes = Vec::new();
+    files(&common.join(ABOUT), &mut notes)?;
+    for note in notes {
+        // Whoever wrote it may have removed it meanwhile.
+        let Ok(file) = fs::File::open(&note) else { continue };
+        if fs4::FileExt::try_lock(&file).is_err() {
+            continue;
+        }
+        let lock = PathBuf::from(std::ffi::OsString::from_vec(fs::read(&note)?));
+        if lock.starts_with(common) && is_announced(&lock, &file)? && !clear_stale(&lock)? {
+            // Too young to be sure; the next sweep.
+            continue;
+        }
+        fs::remove_file(&note)?;
+    }
+    Ok(())
+}
+
+/// Whether a lock was made right after its announcement.
+fn is_announced(lock: &Path, note: &fs::File) -> io::Result<bool> {
+    let made = match fs::metadata(lock) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?.modified()?,
+    };
+    let after = made.duration_since(note.metadata()?.modified()?);
+    // Clocks of files tick coarsely.
+    Ok(after.map_or_else(
+        |early| early.duration() < Duration::from_millis(20),
+        |after| after < PATIENCE,
+    ))
+}
+
+fn below(dir: &Path, locks: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut found = Vec::new();
+    files(dir, &mut found)?;
+    for path in found {
+        if path.is_dir() {
+            below(&path, locks)?;
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            locks.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(entries) => {
+            for entry in entries {
+                found.push(entry?.path());
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_announced_locks_of_the_dead_are_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let common = dir.path();
+        fs::create_dir_all(common.join("refs/heads")).unwrap();
+        let lock = |name: &str, age: u64| {
+            let path = common.join("refs/heads").join(name);
+            let file = fs::File::create(&path).unwrap();
+            let then = std::time::SystemTime::now() - Duration::from_secs(age);
+            file.set_modified(then).unwrap();
+            path
+        };
+        let notes = || {
+            fs::read_dir(common.join(ABOUT))
+                .unwrap()
+                .map(|note| note.unwrap().path())
+        };
+        let age = || {
+            let then = std::time::SystemTime::now() - Duration::from_secs(11);
+            for note in notes() {
+                fs::File::options()
+                    .write(true)
+                    .open(note)
+                    .unwrap()
+                    .set_modified(then)
+                    .unwrap();
+            }
+        };
+        let (dead, living, earlier, others) = (
+            lock("dead.lock", 10),
+            lock("living.lock", 10),
+            lock("earlier.lock", 100),
+            lock("others.lock", 100),
+        );
+        for path in [&dead, &earlier] {
+            // What a kill leaves: the note without its flock.
+            let _about = About::lock(common, path).unwrap();
+            let note = notes().find(|note| note.extension().is_none()).unwrap();
+            fs::copy(&note, note.with_extension(path.file_stem().unwrap())).unwrap();
+        }
+        let held = About::lock(common, &living).unwrap();
+        age();
+        sweep_locks(common).unwrap();
+        let there = [&dead, &living, &earlier, &others].map(|path| path.exists());
+        assert_eq!(there, [false, true, true, true]);
+        drop(held);
+        assert_eq!(notes().count(), 0);
+    }
+}

@@ -1,0 +1,209 @@
+//! One command under one fault.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::Stdio,
+    sync::mpsc,
+};
+
+use git_khlone::process::Cmd;
+
+use crate::rig::{BOUND, Rig, kill};
+
+/// The system calls that change what is on the disk, and the locks around them.
+const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,\
+                     linkat,symlink,symlinkat,ftruncate,fchmod,fchmodat,flock";
+/// In whichever process: beyond this, only the program itself comes so far.
+const OTHERS: u64 = 12;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// Killed at a named point.
+    Point,
+    /// Killed at a system call.
+    Kill,
+    /// Whichever process comes to a system call first is killed: git's and the sandbox's too.
+    KillAny,
+    /// The system call finds the disk full.
+    Full,
+    /// The system call finds the disk broken.
+    Broken,
+}
+
+/// Where it goes wrong: at the n-th `call`, or the n-th named point.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) fault: Fault,
+    pub(crate) call: String,
+    pub(crate) n: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.fault, self.call, self.n)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Point => "point",
+            Self::Kill => "kill",
+            Self::KillAny => "kill-any",
+            Self::Full => "ENOSPC",
+            Self::Broken => "EIO",
+        })
+    }
+}
+
+/// What became of the command.
+pub(crate) struct Struck {
+    /// Whether the fault came about.
+    pub(crate) hit: bool,
+    /// The first line of its stdout, whole.
+    pub(crate) answer: Option<String>,
+    /// The named points that were passed before the fault struck.
+    pub(crate) passed: Vec<String>,
+    /// What strace saw.
+    trace: String,
+}
+
+/// Runs the program with `args` and lets the fault strike at its place; without one, only watches. The moment it
+/// has answered with a line, `then` is called with its pid.
+pub(crate) fn strike(rig: &Rig, args: &[&str], place: Option<&Place>, then: impl FnOnce(i32)) -> Struck {
+    let log = rig.path().join("strace");
+    let cmd = match place {
+        Some(place) if place.fault == Fault::Point => rig.cmd(args).env("KHLONE_FAULT", place.n.to_string()),
+        _ => strace(rig, &log, place, args).env("KHLONE_FAULT", "all"),
+    };
+    let mut command = cmd.into_inner();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        drop(stderr.read_to_end(&mut text));
+        drop(tell.send(String::from_utf8_lossy(&text).into_owned()));
+    });
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    drop(stdout.read_line(&mut line));
+    let answer = line.strip_suffix('\n').map(str::to_owned);
+    if answer.is_some() {
+        then(pid);
+    }
+    let status = child.wait().unwrap();
+    // A process that it has started may hold its stderr a little longer.
+    let told = told.recv_timeout(BOUND / 30).unwrap_or_default();
+    let trace = std::fs::read_to_string(&log).unwrap_or_default();
+    drop(std::fs::remove_file(log));
+    let hit = match place.map(|place| place.fault) {
+        None => false,
+        Some(Fault::Point) => {
+            std::os::unix::process::ExitStatusExt::signal(&status) == Some(9) && answer.is_none()
+        }
+        Some(Fault::Kill | Fault::KillAny) => trace.contains("killed by SIGKILL") && answer.is_none(),
+        Some(Fault::Full | Fault::Broken) => trace.contains("(INJECTED)"),
+    };
+    let passed = match place.map(|place| place.fault) {
+        None | Some(Fault::Point) => points(&told),
+        Some(_) => points(trace.split("(INJECTED)").next().unwrap_or_default()),
+    };
+    Struck {
+        hit,
+        answer,
+        passed,
+        trace,
+    }
+}
+
+fn strace(rig: &Rig, log: &Path, place: Option<&Place>, args: &[&str]) -> Cmd {
+    let mut cmd = Cmd::new("strace").args(["-q", "-s", "120", "-o"]).arg(log);
+    if place.is_none_or(|place| place.fault == Fault::KillAny) {
+        cmd = cmd.arg("-f");
+    }
+    cmd = cmd.args(["-e", &format!("trace={CALLS}")]);
+    if let Some(place) = place {
+        let what = match place.fault {
+            Fault::Full => "error=ENOSPC",
+            Fault::Broken => "error=EIO",
+            Fault::Point | Fault::Kill | Fault::KillAny => "signal=KILL",
+        };
+        cmd = cmd.args(["-e", &format!("inject={}:{what}:when={}", place.call, place.n)]);
+    }
+    cmd.arg("--")
+        .arg(env!("CARGO_BIN_EXE_git-khlone"))
+        .args(args)
+        .only_env(rig.env())
+        .dir(&rig.work.0)
+}
+
+/// What follows `fault: ` in the program's stderr, or in strace's record of it.
+fn points(text: &str) -> Vec<String> {
+    let lines = text.split("fault: ").skip(1);
+    lines
+        .filter_map(|rest| rest.split(['\n', '\\', '"']).next().map(str::to_owned))
+        .collect()
+}
+
+/// Every place for a fault that a run without one has shown.
+pub(crate) fn places(calm: &Struck, faults: &[Fault]) -> Vec<Place> {
+    let (mut own, mut others) = (BTreeMap::<&str, u64>::new(), BTreeMap::<(&str, &str), u64>::new());
+    let main = calm.trace.split(' ').next().unwrap_or_default();
+    for line in calm.trace.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some((name, _)) = rest.trim_start().split_once('(') else {
+            continue;
+        };
+        if !CALLS.split(',').any(|known| known == name) {
+            continue;
+        }
+        if pid == main {
+            *own.entry(name).or_default() += 1;
+        } else {
+            *others.entry((pid, name)).or_default() += 1;
+        }
+    }
+    let mut most = BTreeMap::<&str, u64>::new();
+    for ((_, call), count) in others {
+        let most = most.entry(call).or_default();
+        *most = (*most).max(count.min(OTHERS));
+    }
+    let points = calm.passed.len() as u64;
+    let mut places = Vec::new();
+    for fault in faults.iter().copied() {
+        let counts = match fault {
+            Fault::Point => BTreeMap::from([("point", points)]),
+            Fault::KillAny => most.clone(),
+            Fault::Kill | Fault::Full | Fault::Broken => own.clone(),
+        };
+        for (call, count) in counts {
+            places.extend((1..=count).map(|n| Place {
+                fault,
+                call: call.to_owned(),
+                n,
+            }));
+        }
+    }
+    places
+}
+
+/// Ends a program that is traced, and its tracer.
+pub(crate) fn end(pid: i32) {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for child in children.split_whitespace() {
+        kill(child.parse().unwrap());
+    }
+    kill(pid);
+}
