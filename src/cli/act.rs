@@ -14,6 +14,7 @@ use crate::{
     config::{Config, Delegation, Sandbox},
     daemon,
     guard::{
+        gitdir::fits,
         redact::Redactor,
         tier::{NoSandbox, Probe},
     },
@@ -129,6 +130,9 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     let config = loaded.config;
     refuse_delegation(&config)?;
     let unconfined = unconfined(cx, &config)?;
+    if unconfined.is_none() {
+        fits(&cx.repo)?;
+    }
     let uncommitted = (!args.with_changes && place.inside.is_none())
         .then(|| Uncommitted::look(&cx.repo))
         .flatten();

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     process::ProcessError,
+    refs::Repo,
     task::{Class, Explain},
 };
 
@@ -206,6 +207,35 @@ pub(super) fn unblock(git_dir: &Beneath) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether clones of the repository can work in a sandbox, before a task of one is queued: without a process.
+///
+/// # Errors
+/// [`GitdirError::PartialClone`].
+pub fn fits(repo: &Repo) -> Result<(), GitdirError> {
+    let Ok(config) = repo.git().config() else {
+        return Ok(());
+    };
+    if let Ok(remote) = config.get_string("extensions.partialclone") {
+        return Err(GitdirError::PartialClone(remote));
+    }
+    let mut partial = None;
+    let note = |entry: &git2::ConfigEntry<'_>| {
+        let name = entry
+            .name()
+            .ok()
+            .and_then(|name| name.strip_prefix("remote.")?.strip_suffix(".promisor"));
+        if let Some(name) = name.filter(|_| entry.value().is_ok_and(|value| value != "false")) {
+            partial = Some(name.to_owned());
+        }
+    };
+    drop(
+        config
+            .entries(Some(r"remote\..*\.promisor"))
+            .and_then(|found| found.for_each(note)),
+    );
+    partial.map_or(Ok(()), |remote| Err(GitdirError::PartialClone(remote)))
 }
 
 fn supported(settings: &Settings) -> Result<(), GitdirError> {

@@ -21,8 +21,10 @@ use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
 
 /// How long a pack stays once its objects are in another.
 const GRACE: Duration = Duration::from_secs(60);
-/// What doomed packs have in their `.keep` files instead of our own word.
-pub(super) const DOOMED: &str = "git-khlone: doomed\n";
+/// What doomed packs have in their `.keep` files instead of our own word. As long as that: a `git clone` that links
+/// the file at the same time checks its size.
+pub(super) const DOOMED: &str = "git-doomed\n";
+const _: () = assert!(DOOMED.len() == KEEP.len(), "one word is written over the other");
 
 /// Packs longer than this are not joined with others.
 const LARGE: u64 = 16 << 20;
@@ -77,7 +79,15 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
     for idx in &old {
         let stem = idx.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if !fresh.iter().any(|fresh| fresh == stem) {
-            fs::write(idx.with_extension("keep"), DOOMED)?;
+            let keep = fs::File::options().write(true).open(idx.with_extension("keep"));
+            // One of the remainder has no `.keep` yet.
+            match keep {
+                Ok(mut keep) => keep.write_all(DOOMED.as_bytes())?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::write(idx.with_extension("keep"), DOOMED)?
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(true)

@@ -117,9 +117,7 @@ impl Pack {
         let name = format!("pack-{}", checksum.to_hex());
         let stem = self.pack_dir.join(&name);
         if kept {
-            let mut keep = File::create(stem.with_extension("keep"))?;
-            keep.write_all(KEEP.as_bytes())?;
-            keep.sync_all()?;
+            self.keep(&stem.with_extension("keep"))?;
         }
         point("pack-kept", &name);
         persist(data, &stem.with_extension("pack"))?;
@@ -133,6 +131,21 @@ impl Pack {
         self.size = 0;
         self.body = tempfile::SpooledTempFile::new_in(IN_MEMORY, &self.temp_dir);
         Ok(Some(name))
+    }
+
+    /// In one step, as everything in that folder: a `git clone` that links it checks that it stays as it was.
+    fn keep(&self, path: &Path) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        if fs::read(path).is_ok_and(|word| word == KEEP.as_bytes()) {
+            return Ok(());
+        }
+        let mut file = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o644))
+            .tempfile_in(&self.temp_dir)?;
+        file.write_all(KEEP.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
     }
 
     fn write_data(&mut self, file: &mut File) -> io::Result<gix::ObjectId> {

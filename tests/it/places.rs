@@ -162,3 +162,33 @@ fn sites_are_told_apart_and_found_by_name() {
     // A copied repository is another site: it runs nothing of the original's.
     drop(one.run_in(&other, &["daemon", "stop"]));
 }
+
+#[test]
+fn a_partial_clone_is_refused_before_anything_is_queued() {
+    let stage = Stage::new();
+    stage.work.git(&["config", "uploadpack.allowFilter", "true"]);
+    let url = format!("file://{}", stage.work.0.display());
+    let partial = stage.path().join("partial");
+    let name = partial.to_str().unwrap();
+    stage.work.git(&["clone", "-q", "--filter=blob:none", &url, name]);
+    let said = stage.run_in(&partial, &["act", "--who", "@shell", "true"]);
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(
+        said.err.contains("partial clone of `origin`") && said.err.contains("--refetch"),
+        "{}",
+        said.err
+    );
+    assert_eq!(stage.run_in(&partial, &["list", "tasks"]).ok(), "");
+    // What it says helps.
+    for step in [
+        ["config", "--unset", "remote.origin.partialclonefilter"].as_slice(),
+        &["config", "--unset", "remote.origin.promisor"],
+        &["fetch", "-q", "--refetch", "origin"],
+    ] {
+        let whole = crate::scratch::Work(partial.clone());
+        whole.git(step);
+    }
+    let said = stage.run_in(&partial, &["act", "--who", "@shell", "--await", "echo b > b"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    stage.run_in(&partial, &["daemon", "stop"]).ok();
+}
