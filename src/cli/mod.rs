@@ -21,6 +21,9 @@ mod man;
 mod path;
 mod prompt;
 mod redact;
+mod resume;
+mod retry;
+mod rollback;
 mod runner;
 mod show;
 mod status;
@@ -109,6 +112,12 @@ enum Verb {
     Undo(undo::UndoArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
+    /// Go on with a task that died, failed or was cancelled
+    Resume(resume::ResumeArgs),
+    /// Try a task anew that died, failed or was cancelled
+    Retry(retry::RetryArgs),
+    /// Take back what a task did
+    Rollback(rollback::RollbackArgs),
     /// Prove the ledger whole, and name what is not
     Fsck(fsck::FsckArgs),
     /// Take a secret out of a task, for good
@@ -184,6 +193,9 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Zone(args) => zone::run(&cx()?, &args),
         Verb::Undo(args) => undo::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
+        Verb::Resume(args) => resume::run(&cx()?, &args),
+        Verb::Retry(args) => retry::run(&cx()?, &args),
+        Verb::Rollback(args) => rollback::run(&cx()?, &args),
         Verb::Fsck(args) => fsck::run(&cx()?, &args),
         Verb::Redact(args) => redact::run(&cx()?, &args),
         Verb::Doctor(args) => doctor::run(&cx()?, &args),

@@ -38,6 +38,9 @@ pub struct KeptClone {
     /// Where its branch stood, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<String>,
+    /// Where the verb left its branch, if it did not take it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
     /// The work tree's snapshot, in `<clone>/work` of the state's tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<String>,

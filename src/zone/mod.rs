@@ -1,6 +1,7 @@
 //! Zones and their crew: who works where, how a task gets to them, and how their work comes back.
 
 pub mod advance;
+pub mod again;
 mod crew;
 mod dispatch;
 pub mod fsck;
@@ -15,6 +16,8 @@ pub mod removal;
 pub mod repair;
 mod resolve;
 pub mod retention;
+pub mod rollback;
+mod saving;
 mod settings;
 pub mod sites;
 pub mod undo;

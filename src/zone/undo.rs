@@ -4,21 +4,28 @@
 //! Nothing that is there now is overwritten: a branch that stands elsewhere, or a clone of the same name that was
 //! enrolled meanwhile, refuses the whole before anything is changed. Killed half way, it can be run again; the
 //! saved state is forgotten last.
+//!
+//! A clone that is there still, because the verb took back a part of it only, is brought back in its place; what
+//! that replaces is saved as the undoing of `undo`.
 
 use std::{io, path::PathBuf};
 
 use git2::Oid;
 
+use super::{
+    hold::{HoldError, hold},
+    rollback::lay_out,
+    saving::{SaveError, save_clone, worktree_of},
+};
 use crate::{
     process::ProcessError,
-    refs::{KeptClone, Ledger, LedgerError, MemorySink, StoredZone, Undo, branch_ref},
+    refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::{
-        checkout::Checkout,
         create::{CreateError, Want, ensure},
         keep::put_back,
-        restore::{RestoreError, Restored, restore},
-        snapshot::{Limits, SnapshotError, Source, snapshot},
+        restore::{RestoreError, Restored},
+        snapshot::SnapshotError,
     },
 };
 
@@ -55,6 +62,12 @@ pub enum UndoError {
     /// A worktree cannot be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The clone is at work.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
+    /// What stands there now cannot be saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
     /// Files cannot be put back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -79,6 +92,8 @@ impl Explain for UndoError {
             Self::Ledger(error) => error.class(),
             Self::Create(error) => error.class(),
             Self::Snapshot(error) => error.class(),
+            Self::Hold(error) => error.class(),
+            Self::Save(error) => error.class(),
             Self::Restore(error) => error.class(),
             Self::Process(error) => error.class(),
             Self::Io { .. } => Class::Failed,
@@ -92,6 +107,8 @@ impl Explain for UndoError {
             Self::Ledger(error) => error.hint(),
             Self::Create(error) => error.hint(),
             Self::Snapshot(error) => error.hint(),
+            Self::Hold(error) => error.hint(),
+            Self::Save(error) => error.hint(),
             Self::Restore(error) => error.hint(),
         }
     }
@@ -106,6 +123,9 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
     let saved = saved.into_iter().find(|undo| n.is_none_or(|n| undo.n == n));
     let saved = saved.ok_or(UndoError::Nothing(n))?;
     check(ledger, &saved)?;
+    let there = saved.clones.iter().filter(|kept| kept.left.is_some());
+    let held = there.map(|kept| hold(ledger.site(), &saved.zone.id, &kept.crew.name));
+    let _held: Vec<_> = held.collect::<Result<_, _>>()?;
     ledger.update_zone(&saved.zone.id, Some(&saved.zone), |stored: &mut StoredZone| {
         for kept in &saved.clones {
             stored
@@ -124,7 +144,10 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
     };
     for kept in &saved.clones {
         let name = &kept.crew.name;
-        let restored = bring_back(ledger, kept)?;
+        let restored = match kept.left {
+            Some(_) => replace(ledger, &saved, kept)?,
+            None => bring_back(ledger, kept)?,
+        };
         undone.kept.extend(
             restored
                 .kept
@@ -146,7 +169,8 @@ fn check(ledger: &Ledger<'_>, saved: &Undo) -> Result<(), UndoError> {
     for kept in &saved.clones {
         let branch = branch_ref(&kept.crew.branch);
         let tip = ledger.repo().ref_target(&branch).map_err(LedgerError::from)?;
-        if tip.is_some() && tip.map(|tip| tip.to_string()) != kept.tip {
+        let tip = tip.map(|tip| tip.to_string());
+        if tip.is_some() && tip != kept.tip && tip != kept.left {
             return Err(UndoError::Taken(format!("branch {}", kept.crew.branch)));
         }
         let now = zone.as_ref().and_then(|zone| zone.crew.get(&kept.crew.name));
@@ -155,6 +179,30 @@ fn check(ledger: &Ledger<'_>, saved: &Undo) -> Result<(), UndoError> {
         }
     }
     Ok(())
+}
+
+/// A clone that is there, as it was. What this replaces is saved first.
+fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restored, UndoError> {
+    let repo = ledger.repo();
+    let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
+    let mut files = TreeEdit::default();
+    let mut now = save_clone(ledger, &kept.crew, &mut pack, &mut files)?;
+    now.left.clone_from(&kept.tip);
+    let verb = format!("undo of {}", saved.verb);
+    ledger.save_undo(&mut pack, &verb, &saved.zone, vec![now], &mut files)?;
+    let name = branch_ref(&kept.crew.branch);
+    let oid = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Oid>().ok());
+    let at = repo.ref_target(&name).map_err(LedgerError::from)?;
+    if let (Some(at), Some(tip)) = (at, oid(&kept.tip).filter(|tip| Some(*tip) != at)) {
+        move_branch(repo, &name, Some(at), tip, "khlone undo").map_err(LedgerError::from)?;
+        if let Some(checkout) = worktree_of(ledger, &kept.crew) {
+            checkout
+                .git()
+                .args(["read-tree", "--reset", &tip.to_string()])
+                .output()?;
+        }
+    }
+    bring_back(ledger, kept)
 }
 
 /// Branch, worktree and files of one clone.
@@ -181,7 +229,7 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
     let Some(work) = oid(&kept.work) else {
         return Ok(Restored::default());
     };
-    let restored = files_back(ledger, &checkout, tip, work)?;
+    let restored = lay_out(ledger, &checkout, tip, work)?;
     if let Some(index) = &kept.index {
         checkout.git().args(["read-tree", index]).output()?;
     }
@@ -195,15 +243,4 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
         source,
     })?;
     Ok(restored)
-}
-
-fn files_back(ledger: &Ledger<'_>, checkout: &Checkout, tip: Oid, work: Oid) -> Result<Restored, UndoError> {
-    let source = Source {
-        work_dir: &checkout.path,
-        index: &checkout.git_dir.join("index"),
-        repo: ledger.repo(),
-        pinned: Some(tip),
-    };
-    let now = snapshot(&source, &Limits::default(), None, &mut MemorySink::default())?;
-    Ok(restore(&source, work, &now.manifest)?)
 }

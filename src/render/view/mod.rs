@@ -9,6 +9,7 @@ mod fsck;
 mod landed;
 mod log;
 mod redacted;
+mod rolled;
 mod status;
 mod task;
 
@@ -22,6 +23,7 @@ pub use fsck::FsckView;
 pub use landed::LandedView;
 pub use log::{LogView, log_line};
 pub use redacted::RedactedView;
+pub use rolled::RolledBackView;
 pub use status::StatusView;
 pub use task::{EndedList, TaskDetail, TaskLine, TaskList};
 

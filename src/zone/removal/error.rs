@@ -7,8 +7,7 @@ use crate::{
     process::ProcessError,
     refs::LedgerError,
     task::{Class, Explain, Status, TaskId},
-    worktree::snapshot::SnapshotError,
-    zone::{advance::AdvanceError, hold::HoldError},
+    zone::{advance::AdvanceError, hold::HoldError, saving::SaveError},
 };
 
 /// A zone that was not removed.
@@ -28,7 +27,7 @@ pub enum RemovalError {
     Standing(#[from] AdvanceError),
     /// The state could not be saved.
     #[error(transparent)]
-    Save(#[from] SnapshotError),
+    Save(#[from] SaveError),
     /// The ledger refuses.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -14,14 +14,14 @@ use git2::Oid;
 pub use error::RemovalError;
 pub use stake::{Stake, stakes};
 
-use super::hold::hold;
+use super::{
+    hold::hold,
+    saving::{save_clone, worktree_of},
+};
 use crate::{
-    refs::{
-        Crew, KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref,
-        delete_ref,
-    },
+    refs::{Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
     task::{CloneName, Event, Status, TaskId, ZoneId},
-    worktree::{checkout::Checkout, keep::keep, remove, submodule},
+    worktree::remove,
 };
 
 /// What went.
@@ -104,47 +104,6 @@ fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> 
     Ok(ledger.save_undo(&mut pack, "zone remove", &stored.zone, clones, &mut files)?)
 }
 
-fn save_clone(
-    ledger: &Ledger<'_>,
-    crew: &Crew,
-    pack: &mut Pack,
-    files: &mut TreeEdit,
-) -> Result<KeptClone, RemovalError> {
-    let repo = ledger.repo();
-    let tip = repo.ref_target(&branch_ref(&crew.branch))?;
-    let mut saved = KeptClone {
-        crew: crew.clone(),
-        tip: tip.map(|tip| tip.to_string()),
-        work: None,
-        index: None,
-        ignored: Vec::new(),
-        lost: Vec::new(),
-    };
-    let present = worktree_of(ledger, crew).filter(|checkout| checkout.path.is_dir());
-    if let Some(checkout) = present {
-        let kept = keep(repo, &checkout, tip, pack)?;
-        let name = &crew.name;
-        files.graft(format!("{name}/work"), kept.work);
-        let grafts = [("index", kept.index), ("ignored", kept.ignored_tree)];
-        for (folder, tree) in grafts {
-            if let Some(tree) = tree {
-                files.graft(format!("{name}/{folder}"), tree);
-            }
-        }
-        saved.work = Some(kept.work.to_string());
-        saved.index = kept.index.map(|tree| tree.to_string());
-        saved.ignored = kept.ignored;
-        saved.lost = kept.lost;
-        let moved = submodule::moved(&checkout)?;
-        saved.lost.extend(
-            moved
-                .iter()
-                .map(|path| format!("{} (commits of the submodule)", path.display())),
-        );
-    }
-    Ok(saved)
-}
-
 /// Worktrees, branches, private git folders; then the zone; last the bytes on the disk.
 fn take_away(
     ledger: &Ledger<'_>,
@@ -184,10 +143,4 @@ fn take_away(
         }
     }
     Ok(())
-}
-
-/// The worktree that git knows at a clone's place.
-pub(super) fn worktree_of(ledger: &Ledger<'_>, crew: &Crew) -> Option<Checkout> {
-    let path = crew.path.as_ref()?;
-    Checkout::linked_at(ledger.repo().common_dir(), path.as_ref())
 }

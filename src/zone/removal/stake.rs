@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use bstr::BString;
 use git2::Oid;
 
-use super::{RemovalError, worktree_of};
+use super::RemovalError;
 use crate::{
     refs::{Crew, Ledger, Repo, StoredZone, branch_ref},
     task::CloneName,
@@ -14,7 +14,7 @@ use crate::{
         checkout::LOCK_WORDS,
         submodule,
     },
-    zone::advance::is_contained,
+    zone::{advance::is_contained, saving::worktree_of},
 };
 
 /// What is at stake in a clone.

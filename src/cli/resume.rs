@@ -1,0 +1,28 @@
+//! `git khlone resume`: a task that died, failed or was cancelled goes on where it stood.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{cx::Cx, error::CmdError, retry, target};
+use crate::{task::How, zone::again::again};
+
+/// Go on with a task that died, failed or was cancelled
+///
+/// The brain's session goes on, or is rebuilt from the transcript where the brain has lost it. The brain is told
+/// what is done, what is in doubt, and what others changed meanwhile.
+#[derive(Args, Debug)]
+pub(super) struct ResumeArgs {
+    /// Task to go on with, else the newest of the zone
+    #[arg(value_name = "TASK")]
+    task: Option<String>,
+}
+
+/// Resumes the task.
+pub(super) fn run(cx: &Cx, args: &ResumeArgs) -> Result<ExitCode, CmdError> {
+    let id = target::task(cx, args.task.as_deref(), None)?.task.id;
+    again(&cx.ledger(), &id, How::Resume, "resumed")?;
+    cx.out.done(&format!("{id} goes on"));
+    retry::wake(cx);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,47 @@
+//! `git khlone rollback`: a clone's files and branch are as they were before a task.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CmdError, printed},
+    target,
+};
+use crate::{
+    refs::Stored,
+    render::view::RolledBackView,
+    zone::rollback::{RollbackError, RolledBack, rollback},
+};
+
+/// Take back what a task did
+///
+/// The clone's files and branch become what they were before the task. What this replaces is saved: git khlone undo
+/// brings it back, and the task keeps it as `attempts/N/discarded`.
+#[derive(Args, Debug)]
+pub(super) struct RollbackArgs {
+    /// Task to take back, else the newest of the zone
+    #[arg(value_name = "TASK")]
+    task: Option<String>,
+}
+
+/// Rolls the task back.
+pub(super) fn run(cx: &Cx, args: &RollbackArgs) -> Result<ExitCode, CmdError> {
+    let stored = target::task(cx, args.task.as_deref(), None)?;
+    let rolled = roll_back(cx, &stored, "rollback")?;
+    printed(cx.out.answer(&RolledBackView::from(rolled)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rolls a task back, and says what is not kept.
+pub(super) fn roll_back(cx: &Cx, stored: &Stored, verb: &str) -> Result<RolledBack, RollbackError> {
+    let rolled = rollback(&cx.ledger(), stored, verb)?;
+    for path in &rolled.lost {
+        cx.out
+            .note(&format!("not saved, being ignored and large: {path}"));
+    }
+    cx.out
+        .note(&format!("git khlone undo {} brings it back", rolled.undo));
+    Ok(rolled)
+}

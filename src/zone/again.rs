@@ -1,0 +1,89 @@
+//! `resume` and `retry`: a task that ended without success, or waits for a person, is tried once more.
+//!
+//! It stands in its clone's queue again. What a dead attempt left and nobody has looked after yet is looked after
+//! first; the person's word then counts over the policy.
+
+use crate::{
+    refs::{Ledger, LedgerError, Stored, Update},
+    task::{Class, Event, Explain, How, Status, TaskId},
+};
+
+/// A task that is not tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum AgainError {
+    /// Another site's or machine's.
+    #[error("{0} belongs to another copy of this repository and is not run here")]
+    Owner(TaskId),
+    /// It went well.
+    #[error("{0} is done")]
+    Done(TaskId),
+    /// It is on its way.
+    #[error("{0} is {1} already")]
+    UnderWay(TaskId, Status),
+    /// It waited for a task that was not done.
+    #[error("{0} was skipped: a task that it waits for was not done")]
+    Skipped(TaskId),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Explain for AgainError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Owner(_) | Self::Done(_) | Self::UnderWay(..) | Self::Skipped(_) => Class::Refused,
+            Self::Ledger(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Owner(id) | Self::Skipped(id) => Some(format!("git khlone show {id}")),
+            Self::Done(id) => Some(format!("git khlone rollback {id}    takes back what it did")),
+            Self::UnderWay(id, _) => Some(format!("git khlone await {id}")),
+            Self::Ledger(error) => error.hint(),
+        }
+    }
+}
+
+/// Has a task tried once more.
+///
+/// # Errors
+/// [`AgainError`]; nothing has changed then.
+pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<Stored, AgainError> {
+    ledger.update(id, "cli", |update: &mut Update<'_>| {
+        let task = &mut *update.task;
+        if task.owner != *ledger.site().owner() {
+            return Err(AgainError::Owner(id.clone()));
+        }
+        match task.status {
+            Status::Done => return Err(AgainError::Done(id.clone())),
+            Status::Skipped => return Err(AgainError::Skipped(id.clone())),
+            Status::Queued
+            | Status::Parked
+            | Status::Running
+            | Status::Finishing
+            | Status::Paused
+            | Status::Cancelling => {
+                return Err(AgainError::UnderWay(id.clone(), task.status));
+            }
+            Status::Interrupted | Status::Failed | Status::Cancelled => {}
+        }
+        task.next = (!task.attempts.is_empty()).then_some(how);
+        task.hold = None;
+        task.cancel = false;
+        task.parked_until = None;
+        if task.status == Status::Interrupted && !task.is_recovered() {
+            return Ok(());
+        }
+        task.outcome = None;
+        task.reasons.clear();
+        update.transition(Event::Again, words).map_err(|source| {
+            LedgerError::Illegal {
+                id: id.clone(),
+                source,
+            }
+            .into()
+        })
+    })
+}

@@ -1,0 +1,261 @@
+//! `rollback`: a clone's files and branch are as they were before a task began.
+//!
+//! Everything that this replaces is saved first (see [`crate::refs::Undo`]), and stands in the task as
+//! `attempts/<n>/discarded`. A branch that has gone on since, with later tasks or somebody's own commits, is not
+//! taken back. The files go first, then the branch, then the index: killed in between, the same command finishes
+//! it, and `undo` brings back what was there.
+
+use git2::Oid;
+
+use super::{
+    clone_named,
+    hold::{HoldError, hold},
+    resolve::{Place, ResolveError},
+    saving::{SaveError, save_clone, worktree_of},
+};
+use crate::{
+    process::ProcessError,
+    refs::{
+        Crew, Ledger, LedgerError, MemorySink, Pack, Stored, TreeEdit, Undo, Update, branch_ref, move_branch,
+        pin_ref,
+    },
+    task::{Class, Explain, Status, Task, TaskId},
+    worktree::{
+        checkout::Checkout,
+        create::{CreateError, Want, ensure},
+        restore::{RestoreError, Restored, restore},
+        snapshot::{Limits, SnapshotError, Source, snapshot},
+    },
+};
+
+/// What a rollback did.
+#[derive(Debug)]
+pub struct RolledBack {
+    /// The task.
+    pub task: TaskId,
+    /// The number under which the replaced state is saved.
+    pub undo: u64,
+    /// What happened to the files.
+    pub files: Restored,
+    /// Where the branch was and is, if it was taken back.
+    pub branch: Option<(String, Oid, Oid)>,
+    /// Ignored files and folders that are not saved.
+    pub lost: Vec<String>,
+}
+
+/// A task that was not rolled back; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// It runs, or waits for its first attempt.
+    #[error("{0} is {1}")]
+    NotOver(TaskId, Status),
+    /// It has changed nothing that is known.
+    #[error("{0} has no snapshot of before: it never began")]
+    NeverBegan(TaskId),
+    /// Something else was built on it.
+    #[error("{branch} has gone on since {task}: what came later would go too")]
+    GoneOn {
+        /// The task.
+        task: TaskId,
+        /// The clone's branch.
+        branch: String,
+    },
+    /// HEAD of the worktree stands elsewhere.
+    #[error("{} is not on {branch}", .path.display())]
+    Elsewhere {
+        /// The worktree.
+        path: std::path::PathBuf,
+        /// The clone's branch.
+        branch: String,
+    },
+    /// The clone is gone.
+    #[error(transparent)]
+    Clone(#[from] ResolveError),
+    /// The clone is at work.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
+    /// Its state cannot be saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// Its worktree cannot be made again.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// Its files cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Its files cannot be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// git failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// git cannot be read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+}
+
+impl Explain for RollbackError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotOver(..) | Self::GoneOn { .. } | Self::Elsewhere { .. } => Class::Refused,
+            Self::NeverBegan(_) => Class::NotFound,
+            Self::Clone(error) => error.class(),
+            Self::Hold(error) => error.class(),
+            Self::Save(error) => error.class(),
+            Self::Create(error) => error.class(),
+            Self::Snapshot(error) => error.class(),
+            Self::Restore(error) => error.class(),
+            Self::Ledger(error) => error.class(),
+            Self::Process(error) => error.class(),
+            Self::Git(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotOver(id, _) => Some(format!("git khlone cancel {id}")),
+            Self::NeverBegan(id) => Some(format!("git khlone show {id}")),
+            Self::GoneOn { branch, .. } => Some(format!("git log {branch}    shows what came later")),
+            Self::Elsewhere { path, branch } => Some(format!("git -C {} switch {branch}", path.display())),
+            Self::Clone(error) => error.hint(),
+            Self::Hold(error) => error.hint(),
+            Self::Save(error) => error.hint(),
+            Self::Create(error) => error.hint(),
+            Self::Snapshot(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+            Self::Git(_) => None,
+        }
+    }
+}
+
+/// Rolls a task back; `verb` is what the command line calls it.
+///
+/// # Errors
+/// [`RollbackError`].
+pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<RolledBack, RollbackError> {
+    let task = &stored.task;
+    let is_still = task.status.is_over() || task.status == Status::Interrupted && task.is_recovered();
+    if !is_still {
+        return Err(RollbackError::NotOver(task.id.clone(), task.status));
+    }
+    let place = Place {
+        zone: task.zone.clone(),
+        branch: task.branch.clone(),
+        inside: None,
+    };
+    let (zone, crew) = clone_named(ledger, &place, &task.clone)?;
+    let _held = hold(ledger.site(), &task.zone, &task.clone)?;
+    let never = || RollbackError::NeverBegan(task.id.clone());
+    let before = ledger.folder(stored, "attempts/1/before")?.ok_or_else(never)?;
+    let start = ledger
+        .repo()
+        .ref_target(&pin_ref(&task.id, 1, "head-before"))?
+        .ok_or_else(never)?;
+    let checkout = worktree(ledger, &crew, start)?;
+    let tip = own_tip(ledger, task, &crew)?;
+    let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
+    let mut files = TreeEdit::default();
+    let mut kept = save_clone(ledger, &crew, &mut pack, &mut files)?;
+    kept.left = Some(start.to_string());
+    let verb = format!("{verb} {}", task.id);
+    let undo = ledger.save_undo(&mut pack, &verb, &zone.zone, vec![kept], &mut files)?;
+    note_discarded(ledger, task, &undo)?;
+    let restored = lay_out(ledger, &checkout, tip, before)?;
+    let name = branch_ref(&crew.branch);
+    if tip != start {
+        move_branch(ledger.repo(), &name, Some(tip), start, &format!("khlone: {verb}"))
+            .map_err(LedgerError::from)?;
+    }
+    checkout
+        .git()
+        .args(["read-tree", "--reset", &start.to_string()])
+        .output()?;
+    let lost = undo.clones.iter().flat_map(|kept| kept.lost.clone());
+    Ok(RolledBack {
+        task: task.id.clone(),
+        undo: undo.n,
+        files: restored,
+        branch: (tip != start).then(|| (crew.branch.clone(), tip, start)),
+        lost: lost.collect(),
+    })
+}
+
+/// The clone's worktree, on its branch; made again if it is gone.
+fn worktree(ledger: &Ledger<'_>, crew: &Crew, start: Oid) -> Result<Checkout, RollbackError> {
+    let known = worktree_of(ledger, crew).filter(|checkout| checkout.path.join(".git").exists());
+    let checkout = match (known, &crew.path) {
+        (Some(checkout), _) => checkout,
+        (None, Some(path)) => {
+            let want = Want {
+                place: path.as_ref(),
+                branch: &crew.branch,
+                start,
+                folders: &[],
+            };
+            ensure(ledger.repo(), &want)?.checkout
+        }
+        (None, None) => return Err(LedgerError::NoTask(crew.name.to_string()).into()),
+    };
+    if checkout.head_ref() != Some(branch_ref(&crew.branch)) {
+        return Err(RollbackError::Elsewhere {
+            path: checkout.path,
+            branch: crew.branch.clone(),
+        });
+    }
+    Ok(checkout)
+}
+
+/// The branch's tip, which must be one that an attempt of this task began or ended on.
+fn own_tip(ledger: &Ledger<'_>, task: &Task, crew: &Crew) -> Result<Oid, RollbackError> {
+    let repo = ledger.repo();
+    let gone_on = || RollbackError::GoneOn {
+        task: task.id.clone(),
+        branch: crew.branch.clone(),
+    };
+    let tip = repo.ref_target(&branch_ref(&crew.branch))?.ok_or_else(gone_on)?;
+    for attempt in &task.attempts {
+        for what in ["head-before", "head-after"] {
+            if repo.ref_target(&pin_ref(&task.id, attempt.n, what))? == Some(tip) {
+                return Ok(tip);
+            }
+        }
+    }
+    Err(gone_on())
+}
+
+/// What is replaced stands in the task, too.
+fn note_discarded(ledger: &Ledger<'_>, task: &Task, undo: &Undo) -> Result<(), LedgerError> {
+    let work = undo
+        .clones
+        .first()
+        .and_then(|kept| kept.work.as_ref()?.parse().ok());
+    let Some(work) = work else { return Ok(()) };
+    let n = task.last_attempt().map_or(1, |last| last.n);
+    ledger.update(&task.id, "cli", |update: &mut Update<'_>| {
+        update.edit.graft(format!("attempts/{n}/discarded"), work);
+        Ok::<_, LedgerError>(())
+    })?;
+    Ok(())
+}
+
+/// Lays the files of a snapshot out.
+pub(super) fn lay_out(
+    ledger: &Ledger<'_>,
+    checkout: &Checkout,
+    tip: Oid,
+    tree: Oid,
+) -> Result<Restored, RestoreError> {
+    let source = Source {
+        work_dir: &checkout.path,
+        index: &checkout.git_dir.join("index"),
+        repo: ledger.repo(),
+        pinned: Some(tip),
+    };
+    let now = snapshot(&source, &Limits::default(), None, &mut MemorySink::default())?;
+    restore(&source, tree, &now.manifest)
+}
