@@ -10,7 +10,7 @@ use super::{
     list,
 };
 use crate::{
-    refs::{TaskHead, branch_ref},
+    refs::{Repo, RepoError, TaskHead, branch_ref},
     render::{
         Out, ShortIds,
         view::{CrewLine, StatusView, TaskLine},
@@ -77,9 +77,9 @@ fn is_unlanded(cx: &Cx, head: &TaskHead, clone: &CrewLine) -> Result<bool, CliEr
 
 /// `git khlone` without a verb: the status inside a repository, short help outside.
 pub(super) fn bare(dir: &Path, out: Out) -> Result<ExitCode, CmdError> {
-    if let Ok(cx) = Cx::open(dir, out) {
-        return run(&cx, &StatusArgs {});
+    if let Err(RepoError::None(_)) = Repo::discover(dir) {
+        printed(out.text(&super::command().render_help().to_string()))?;
+        return Ok(ExitCode::from(Class::Usage.exit_code()));
     }
-    printed(out.text(&super::command().render_help().to_string()))?;
-    Ok(ExitCode::from(Class::Usage.exit_code()))
+    run(&Cx::open(dir, out)?, &StatusArgs {})
 }

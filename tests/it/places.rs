@@ -192,3 +192,30 @@ fn a_partial_clone_is_refused_before_anything_is_queued() {
     assert_eq!(said.code, 0, "{}", said.err);
     stage.run_in(&partial, &["daemon", "stop"]).ok();
 }
+
+#[test]
+fn storage_that_cannot_be_read_is_told_by_every_verb() {
+    let stage = Stage::new();
+    for (name, option, hint) in [
+        ("sha", "--object-format=sha256", ""),
+        ("reftable", "--ref-format=reftable", "git refs migrate"),
+    ] {
+        let place = stage.path().join(name);
+        if let Err(error) = stage
+            .work
+            .try_git(&["init", "-q", option, place.to_str().unwrap()])
+        {
+            eprintln!("skipped: this git knows no {option}: {error}");
+            continue;
+        }
+        for verb in [[].as_slice(), &["status"], &["act", "--who", "@shell", "true"]] {
+            let said = stage.run_in(&place, verb);
+            assert_eq!((said.code, said.out.as_str()), (4, ""), "{verb:?} {}", said.err);
+            assert!(
+                said.err.contains("cannot read yet") && said.err.contains(hint),
+                "{}",
+                said.err
+            );
+        }
+    }
+}
