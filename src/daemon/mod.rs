@@ -46,7 +46,9 @@ pub use line::Line;
 pub use log::tail;
 pub use methods::Standing;
 pub use place::Place;
-pub use protocol::{Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL};
+pub use protocol::{
+    Call, Frame, Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal, parse as parse_frame,
+};
 pub use run::{RunOptions, run};
 pub use shared::DaemonStatus;
 pub use start::{START, Woken, wake};

@@ -19,15 +19,18 @@ pub const MAX_BATCH: usize = 64;
 
 /// One call: a request, or with no id a notification, which gets no answer.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Call {
-    pub(crate) id: Option<Value>,
-    pub(crate) method: String,
-    pub(crate) params: Value,
+pub struct Call {
+    /// What the answer names; none for a notification.
+    pub id: Option<Value>,
+    /// What is to be done.
+    pub method: String,
+    /// Its parameters.
+    pub params: Value,
 }
 
 /// What a frame holds.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Frame {
+pub enum Frame {
     /// One call, or what is wrong with it.
     One(Result<Call, Box<Refusal>>),
     /// Several, answered together.
@@ -36,9 +39,11 @@ pub(crate) enum Frame {
 
 /// A message that is no call, and the id to answer it with: `null` where it had no legible one.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Refusal {
-    pub(crate) id: Value,
-    pub(crate) error: RpcError,
+pub struct Refusal {
+    /// The message's own.
+    pub id: Value,
+    /// What is wrong with it.
+    pub error: RpcError,
 }
 
 /// The parameters of `hello`, which must come first on every connection.
@@ -62,7 +67,7 @@ pub struct Greeting {
 }
 
 /// Reads one frame, its newline taken off.
-pub(crate) fn parse(frame: &[u8]) -> Frame {
+pub fn parse(frame: &[u8]) -> Frame {
     let refuse = |code, message: &str| {
         Box::new(Refusal {
             id: Value::Null,

@@ -54,11 +54,11 @@ impl Beneath {
         Self::open(folder)
     }
 
-    /// The content of a regular file; `None` where there is none.
+    /// A regular file, open for reading; `None` where there is none.
     ///
     /// # Errors
-    /// When it is longer than `cap`, or reading fails.
-    pub fn read(&self, path: &str, cap: usize) -> io::Result<Option<Vec<u8>>> {
+    /// When it cannot be opened.
+    pub fn file(&self, path: &str) -> io::Result<Option<File>> {
         let Some((folder, name)) = self.parent(path)? else {
             return Ok(None);
         };
@@ -68,9 +68,17 @@ impl Beneath {
             Err(error) if is_absence(error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if !file.metadata()?.is_file() {
+        Ok(file.metadata()?.is_file().then_some(file))
+    }
+
+    /// The content of a regular file; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is longer than `cap`, or reading fails.
+    pub fn read(&self, path: &str, cap: usize) -> io::Result<Option<Vec<u8>>> {
+        let Some(file) = self.file(path)? else {
             return Ok(None);
-        }
+        };
         let mut bytes = Vec::new();
         file.take(cap as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > cap {

@@ -42,7 +42,8 @@ const SECTIONS: [&str; 24] = [
 ];
 
 /// Of those, keys that run or name something outside.
-const NOT_THESE: [&str; 6] = [
+const NOT_THESE: [&str; 7] = [
+    "lfs.storage",
     "diff.external",
     "merge.tool",
     "diff.tool",

@@ -197,12 +197,25 @@ impl PrivateGit {
     }
 }
 
-/// Removes pipes and links that stand where git reads a file: it would wait on one for ever.
+/// Removes pipes and links that stand where git reads a file: it would wait on one for ever. Folders deeper than git
+/// makes any, or with more entries, are left to the patience of whoever runs git.
 pub(super) fn unblock(git_dir: &Beneath) -> io::Result<()> {
-    for folder in ["", "info", "objects/info"] {
-        for (name, entry) in git_dir.list(folder, 10_000)? {
-            if entry == Entry::Other {
-                git_dir.remove(&format!("{folder}/{name}"))?;
+    const DEEPEST: usize = 16;
+    const MOST: usize = 200_000;
+    let mut folders = vec![(String::new(), 0)];
+    let mut seen = 0;
+    while let Some((folder, depth)) = folders.pop() {
+        for (name, entry) in git_dir.list(&folder, MOST)? {
+            let path = if folder.is_empty() {
+                name
+            } else {
+                format!("{folder}/{name}")
+            };
+            seen += 1;
+            match entry {
+                Entry::Other => git_dir.remove(&path)?,
+                Entry::Folder if depth < DEEPEST && seen < MOST => folders.push((path, depth + 1)),
+                Entry::Folder | Entry::File => {}
             }
         }
     }

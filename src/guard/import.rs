@@ -132,9 +132,14 @@ pub fn import(
 ) -> Result<Imported, ImportError> {
     let baseline = private.baseline()?;
     let mut found = look(private, &baseline).map_err(ImportError::Unreadable)?;
-    let tips = found.tips();
+    let mut tips = found.tips();
     if tips.is_empty() {
-        return Ok(found);
+        // Where no ref moved in the end, what was committed and reset away may still be new.
+        tips = missing(common, &found.passed)?;
+        found.passed.retain(|oid| tips.contains(oid));
+        if tips.is_empty() {
+            return Ok(found);
+        }
     }
     super::gitdir::unblock(&Beneath::open(&private.git_dir())?)?;
     private.mend_alternates(common)?;
@@ -221,16 +226,7 @@ impl Imported {
 
     /// Takes out what the repository has not got after all.
     fn drop_missing(&mut self, common: &Path, tips: &[Oid]) -> Result<(), ImportError> {
-        let list: String = tips.iter().map(|oid| format!("{oid}\n")).collect();
-        let said = Cmd::git(common)
-            .args(["cat-file", "--batch-check"])
-            .input(list)
-            .output()?;
-        let said = String::from_utf8_lossy(&said);
-        let missing: Vec<Oid> = said
-            .lines()
-            .filter_map(|line| super::refnames::parse_oid(line.strip_suffix(" missing")?))
-            .collect();
+        let missing = missing(common, tips)?;
         if let Some(oid) = self.head.oid().filter(|oid| missing.contains(oid)) {
             return Err(ImportError::Missing(oid));
         }
@@ -246,6 +242,23 @@ impl Imported {
         });
         Ok(())
     }
+}
+
+/// Those of `ids` that the repository has not got.
+fn missing(common: &Path, ids: &[Oid]) -> Result<Vec<Oid>, ImportError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: String = ids.iter().map(|oid| format!("{oid}\n")).collect();
+    let said = Cmd::git(common)
+        .args(["cat-file", "--batch-check"])
+        .input(list)
+        .output()?;
+    let said = String::from_utf8_lossy(&said);
+    let missing = said
+        .lines()
+        .filter_map(|line| super::refnames::parse_oid(line.strip_suffix(" missing")?));
+    Ok(missing.collect())
 }
 
 /// Packs inside, indexes outside.

@@ -15,6 +15,7 @@ pub mod gitconfig;
 pub mod gitdir;
 mod homes;
 pub mod import;
+pub mod lfs;
 mod mainrefs;
 mod mounts;
 pub mod privaterefs;

@@ -2,9 +2,8 @@
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
-use super::sandbox::Confinement;
+use super::{beneath::Beneath, commit::CommitError, sandbox::Confinement};
 use crate::{
-    process::ProcessError,
     task::{Change, FileChange},
     worktree::effects::path_text,
 };
@@ -17,7 +16,10 @@ const PATIENCE: Duration = Duration::from_mins(10);
 ///
 /// # Errors
 /// If git fails.
-pub fn uncommitted(confinement: &Confinement, git_dir: &Path) -> Result<Vec<FileChange>, ProcessError> {
+pub fn uncommitted(confinement: &Confinement, git_dir: &Path) -> Result<Vec<FileChange>, CommitError> {
+    if confinement.bwrap.is_some() {
+        super::gitdir::unblock(&Beneath::open(git_dir)?)?;
+    }
     let mut inside = confinement.for_git(true);
     for (name, value) in [("GIT_DIR", git_dir), ("GIT_WORK_TREE", &confinement.work_dir)] {
         inside.env.push((name.into(), value.into()));

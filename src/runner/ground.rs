@@ -7,6 +7,7 @@ use crate::{
     guard::{
         gitdir::{HostGit, PrivateGit},
         import::{self, KeptPack},
+        lfs,
         privaterefs::HeadState,
         sandbox::Confinement,
     },
@@ -90,7 +91,10 @@ impl Ground {
             });
         };
         let lock = Some(std::os::fd::AsFd::as_fd(&claim.attempt_lock));
-        let found = import::import(private, repo.common_dir(), confinement, lock)?;
+        let mut found = import::import(private, repo.common_dir(), confinement, lock)?;
+        // Before any ref names them.
+        let lfs = lfs::bring_home(&private.git_dir(), &lfs_store(repo))?;
+        found.refused.extend(lfs);
         let branch = checkout.head_ref();
         let on_its_branch =
             matches!(&found.head, HeadState::Branch(name, _) if Some(name) == branch.as_ref());
@@ -145,6 +149,16 @@ pub(super) fn folder(site: &Site, task: &Task) -> PathBuf {
     site.dir()
         .join("gitdirs")
         .join(format!("{}.{}", task.zone, task.clone))
+}
+
+/// Where the repository keeps files under Git LFS; a relative `lfs.storage` counts from the git folder.
+fn lfs_store(repo: &Repo) -> PathBuf {
+    let configured = repo
+        .git()
+        .config()
+        .and_then(|config| config.get_path("lfs.storage"));
+    let store = configured.unwrap_or_else(|_| "lfs".into());
+    repo.common_dir().join(store).join("objects")
 }
 
 /// `refs/heads/a/b` as one component of a pin's name.

@@ -20,7 +20,7 @@ use git_khlone::{
 
 use crate::scratch::{Scratch, Work};
 
-mod attacks;
+pub(crate) mod attacks;
 
 /// A repository, a worktree of it, and all that confines a brain in it.
 pub(crate) struct Stage {
@@ -422,7 +422,7 @@ fn without_a_sandbox_daemons_are_found_by_the_tasks_mark() {
 }
 
 /// What builds of the usual kinds do when they meet a dependency for the first time, with nothing but local files.
-const BUILDS: [(&str, &str); 3] = [
+const BUILDS: [(&str, &str); 4] = [
     (
         "cargo",
         "cargo init -q --lib --name dep dep; git init -q dep; git -C dep add -A; git -C dep -c user.name=x -c user.email=x commit -qm dep
@@ -434,6 +434,13 @@ const BUILDS: [(&str, &str); 3] = [
         "mkdir p q; printf '{\"name\":\"p\",\"version\":\"1.0.0\"}' > p/package.json; printf '{\"name\":\"q\",\"version\":\"1.0.0\"}' > q/package.json
          (cd p; npm pack --silent >/dev/null); cd q; npm install --silent --no-audit --no-fund --offline ../p/p-1.0.0.tgz; rm -rf node_modules
          npm ci --silent --no-audit --no-fund --offline; test -d node_modules/p; test -d \"$npm_config_cache/_cacache\"",
+    ),
+    (
+        "env -- go version >/dev/null; python3",
+        "mkdir -p proxy/example.com/dep/@v app; cd proxy/example.com/dep/@v; echo v1.0.0 > list; echo '{\"Version\":\"v1.0.0\"}' > v1.0.0.info
+         printf 'module example.com/dep\n' > v1.0.0.mod; (python3 -c 'import zipfile; z = zipfile.ZipFile(\"v1.0.0.zip\", \"w\"); p = \"example.com/dep@v1.0.0/\"; z.writestr(p + \"go.mod\", \"module example.com/dep\\n\"); z.writestr(p + \"d.go\", \"package dep\\nfunc A() int { return 1 }\\n\"); z.close()')
+         cd ../../../..; export GOPROXY=$(echo file://$PWD/proxy | sed 's/ /%20/g') GOSUMDB=off; cd app; printf 'module app\n' > go.mod; printf 'package main\nimport \"example.com/dep\"\nfunc main() { println(dep.A()) }\n' > main.go
+         go get example.com/dep@v1.0.0; go build -o out .; test -x out; test -d \"$GOMODCACHE/example.com\"; go clean -modcache",
     ),
     (
         "python3 -m pip",
@@ -463,7 +470,11 @@ fn toolchains_build_with_new_dependencies() {
     }
     stage.confinement.env = Environment::build(host, &wanted).vars;
     for (tool, script) in BUILDS {
-        if stage.inside(&format!("{tool} --version")).status.success() {
+        if stage
+            .inside(&format!("set -e; {tool} --version"))
+            .status
+            .success()
+        {
             stage.brain(&format!("set -e\n{script}"));
         } else {
             eprintln!("skipped: there is no {tool} here");

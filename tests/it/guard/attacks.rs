@@ -242,7 +242,7 @@ const WRITES: [(&str, &str); 14] = [
     ),
 ];
 
-const PLANTED: [(&str, &str); 24] = [
+pub(crate) const PLANTED: [(&str, &str); 24] = [
     (
         "the .git file written",
         "echo 'gitdir: '$PWD/evil > .git; git init -q evil; git -C evil config core.fsmonitor \"touch $OWNED/x\"",
