@@ -12,6 +12,7 @@ mod diff;
 mod doctor;
 mod error;
 mod fsck;
+mod gc;
 mod install;
 mod interrupt;
 mod land;
@@ -118,6 +119,8 @@ enum Verb {
     Retry(retry::RetryArgs),
     /// Take back what a task did
     Rollback(rollback::RollbackArgs),
+    /// Drop what nobody needs any more, and pack the rest
+    Gc(gc::GcArgs),
     /// Prove the ledger whole, and name what is not
     Fsck(fsck::FsckArgs),
     /// Take a secret out of a task, for good
@@ -196,6 +199,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Resume(args) => resume::run(&cx()?, &args),
         Verb::Retry(args) => retry::run(&cx()?, &args),
         Verb::Rollback(args) => rollback::run(&cx()?, &args),
+        Verb::Gc(args) => gc::run(&cx()?, &args),
         Verb::Fsck(args) => fsck::run(&cx()?, &args),
         Verb::Redact(args) => redact::run(&cx()?, &args),
         Verb::Doctor(args) => doctor::run(&cx()?, &args),

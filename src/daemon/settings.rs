@@ -98,10 +98,7 @@ impl Limits {
             },
             watchers: usize_of(limits.watchers.get()),
             idle: limits.idle.duration(),
-            keep: Keep {
-                age: i64::try_from(limits.keep_for.duration().as_secs()).unwrap_or(i64::MAX),
-                tasks: usize_of(limits.keep.get()),
-            },
+            keep: Keep::of(config),
         }
     }
 }

@@ -37,10 +37,6 @@ pub(super) const REMAINDER: &str = "remainder";
 /// If a pack or ref cannot be read, or a new pack cannot be written; the old packs stand then.
 pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerError> {
     let pack_dir = repo.common_dir().join("objects/pack");
-    sweep(&pack_dir)?;
-    if kept_packs(&pack_dir, KEEP)?.len() <= most {
-        return Ok(false);
-    }
     let lock = site.lock_file("packs.lock")?;
     match fs4::FileExt::try_lock(&lock) {
         Ok(()) => {}
@@ -48,8 +44,12 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
         Err(fs4::TryLockError::WouldBlock) => return Ok(false),
         Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
     }
-    // Listed again under the lock: a writer may have added one, another compaction may have taken all.
+    // Under the lock: a writer may be bringing the very same pack back.
+    sweep(&pack_dir)?;
     let mut old = kept_packs(&pack_dir, KEEP)?;
+    if old.len() <= most {
+        return Ok(false);
+    }
     let record = site.dir().join(REMAINDER);
     let given = fs::read_to_string(&record).unwrap_or_default();
     let unkept = given
@@ -115,6 +115,19 @@ pub fn give_to_remainder(site: &Site, stem: &str) -> io::Result<()> {
         .open(site.dir().join(REMAINDER))?;
     // Its own line, whatever the last one ended in.
     record.write_all(format!("\n{stem}\n").as_bytes())
+}
+
+/// How many packs are ours, and their bytes.
+///
+/// # Errors
+/// If the folder of packs cannot be read.
+pub fn kept_size(repo: &Repo) -> io::Result<(usize, u64)> {
+    let packs = kept_packs(&repo.common_dir().join("objects/pack"), KEEP)?;
+    let size = |idx: &PathBuf| {
+        let of = |extension: &str| fs::metadata(idx.with_extension(extension)).map_or(0, |meta| meta.len());
+        of("pack") + of("idx")
+    };
+    Ok((packs.len(), packs.iter().map(size).sum()))
 }
 
 /// Removes the packs that have been doomed for long enough.

@@ -24,7 +24,7 @@ mod undo;
 mod zones;
 
 pub use cas::{RefError, delete_ref, move_branch, update_ref};
-pub use compact::{compact, give_to_remainder};
+pub use compact::{compact, give_to_remainder, kept_size};
 pub use git2::Oid;
 pub use ledger::{Ledger, LedgerError, NewTask, Stored, Update, now};
 pub use locks::sweep_locks;

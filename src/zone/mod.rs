@@ -5,6 +5,7 @@ pub mod again;
 mod crew;
 mod dispatch;
 pub mod fsck;
+pub mod gc;
 pub mod hold;
 pub mod landing;
 pub mod merge;

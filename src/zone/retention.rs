@@ -20,6 +20,7 @@ use git2::Oid;
 
 use super::advance::is_contained;
 use crate::{
+    config::Config,
     refs::{Ledger, LedgerError, PINS, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref},
     task::{Effects, Mode, Outcome, Task, TaskId},
 };
@@ -31,6 +32,17 @@ pub struct Keep {
     pub age: i64,
     /// Finished tasks of a zone.
     pub tasks: usize,
+}
+
+impl Keep {
+    /// What the configuration asks for.
+    pub fn of(config: &Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            age: i64::try_from(limits.keep_for.duration().as_secs()).unwrap_or(i64::MAX),
+            tasks: usize::try_from(limits.keep.get()).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 /// Most tasks that are looked at in one go: whoever waits for the ledger meanwhile waits for no more.
@@ -72,6 +84,47 @@ pub fn retain(
     keep: Keep,
     (now, from): (i64, usize),
 ) -> Result<Retained, RetentionError> {
+    let (going, mut retained) = weigh(ledger, keep, (now, from))?;
+    for candidate in going {
+        for (name, commit) in &candidate.pins {
+            delete_ref(ledger.repo(), name, *commit).map_err(LedgerError::from)?;
+        }
+        retained.dropped.push(candidate.task.id);
+    }
+    forget(ledger, &retained.dropped)?;
+    match retained.next {
+        // Those that went are not in the way any more.
+        Some(_) => retained.next = Some(from + retained.held.len()),
+        None => sweep(
+            ledger,
+            SystemTime::now() - Duration::from_secs(keep.age.unsigned_abs()),
+        )?,
+    }
+    Ok(retained)
+}
+
+/// What [`retain`] would do at `now`, all of it.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn would_retain(ledger: &Ledger<'_>, keep: Keep, now: i64) -> Result<Retained, RetentionError> {
+    let (mut all, mut from) = (Retained::default(), Some(0));
+    while let Some(at) = from {
+        let (going, some) = weigh(ledger, keep, (now, at))?;
+        all.dropped
+            .extend(going.into_iter().map(|candidate| candidate.task.id));
+        all.held.extend(some.held);
+        from = some.next;
+    }
+    Ok(all)
+}
+
+/// The tasks of one batch that may go, and beside them those that hold work and where the next batch begins.
+fn weigh(
+    ledger: &Ledger<'_>,
+    keep: Keep,
+    (now, from): (i64, usize),
+) -> Result<(Vec<Candidate>, Retained), RetentionError> {
     let heads = ledger.heads()?;
     let needed = waited_for(ledger, &heads)?;
     let mut due = due(&heads, &ledger.site().owner().site_uuid, keep, now);
@@ -82,27 +135,17 @@ pub fn retain(
     let pinned = candidates.iter().flat_map(|candidate| &candidate.pins);
     let landed = landed(ledger, pinned.map(|(_, commit)| *commit).collect())?;
     let mut retained = Retained::default();
-    let looked = candidates.len();
+    let looked = from + candidates.len();
+    let mut going = Vec::new();
     for candidate in candidates {
         if candidate.holds_work(ledger, &landed)? {
             retained.held.push(candidate.task.id);
         } else {
-            for (name, commit) in &candidate.pins {
-                delete_ref(ledger.repo(), name, *commit).map_err(LedgerError::from)?;
-            }
-            retained.dropped.push(candidate.task.id);
+            going.push(candidate);
         }
     }
-    forget(ledger, &retained.dropped)?;
-    if from + looked < due.len() {
-        retained.next = Some(from + retained.held.len());
-    } else {
-        sweep(
-            ledger,
-            SystemTime::now() - Duration::from_secs(keep.age.unsigned_abs()),
-        )?;
-    }
-    Ok(retained)
+    retained.next = (looked < due.len()).then_some(looked);
+    Ok((going, retained))
 }
 
 /// The tasks of a site that are finished and old, or too many, oldest first.
@@ -176,7 +219,10 @@ impl Candidate {
 }
 
 /// Which of `commits` the user's own branches and tags have, or those of a remote. A clone's branch does not count.
-fn landed(ledger: &Ledger<'_>, mut commits: BTreeSet<Oid>) -> Result<BTreeSet<Oid>, RetentionError> {
+pub(super) fn landed(
+    ledger: &Ledger<'_>,
+    mut commits: BTreeSet<Oid>,
+) -> Result<BTreeSet<Oid>, RetentionError> {
     let (git, mut found) = (ledger.repo().git(), BTreeSet::new());
     let time = |oid: &Oid| git.find_commit(*oid).ok().map(|commit| commit.time().seconds());
     let Some(oldest) = commits.iter().filter_map(time).min() else {

@@ -11,7 +11,7 @@ use std::{
 
 use git_khlone::process::Cmd;
 
-use crate::rig::{BOUND, Rig, kill};
+use crate::rig::{BOUND, Rig, kill, program};
 
 /// The system calls that change what is on the disk, and the locks around them.
 const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,\
@@ -141,7 +141,7 @@ fn strace(rig: &Rig, log: &Path, place: Option<&Place>, args: &[&str]) -> Cmd {
         cmd = cmd.args(["-e", &format!("inject={}:{what}:when={}", place.call, place.n)]);
     }
     cmd.arg("--")
-        .arg(env!("CARGO_BIN_EXE_git-khlone"))
+        .arg(program())
         .args(args)
         .only_env(rig.env())
         .dir(&rig.work.0)

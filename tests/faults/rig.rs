@@ -98,7 +98,7 @@ impl Rig {
     }
 
     pub(crate) fn cmd(&self, args: &[&str]) -> Cmd {
-        Cmd::new(env!("CARGO_BIN_EXE_git-khlone"))
+        Cmd::new(program())
             .only_env(self.env())
             .dir(&self.work.0)
             .args(args)
@@ -244,6 +244,11 @@ impl Drop for Rig {
             kill(pid);
         }
     }
+}
+
+/// The program: the one built with the tests, or the one named for a long run beside which others build.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("KHLONE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_git-khlone").into(), PathBuf::from)
 }
 
 /// A brain's script with a key by which its task can be told from others.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     inject::{Fault, Place, places},
-    oracle::{Journal, gather, judge},
+    oracle::{Journal, Untouched, gather, judge},
     rig::Rig,
     tools::has,
     verbs::{Scene, Verb},
@@ -194,6 +194,44 @@ fn nothing_is_lost_doubled_or_left_wherever_the_fault_strikes() {
         "seed {}:\n{}",
         seed(),
         tally.wrong.join("\n")
+    );
+}
+
+/// A lost task, a task that is there twice, and one that ran twice, made by hand: the oracle must see each.
+#[test]
+fn the_oracle_sees_a_lost_and_a_doubled_task() {
+    let rig = Rig::new();
+    let mut journal = Journal::default();
+    let id = rig.queue("kept", "echo kept > kept.txt");
+    journal.ack(id.clone(), "kept");
+    rig.recover();
+    let untouched = Untouched::of(&rig);
+    let judged = |journal: &Journal| judge(journal, &gather(&rig, Some(&untouched))).join("\n");
+    assert_eq!(judged(&journal), "");
+    rig.save();
+
+    rig.work
+        .git(&["update-ref", "-d", &format!("refs/khlone/tasks/{id}")]);
+    assert!(judged(&journal).contains(&format!("{id} (kept) was acknowledged and is lost")));
+    rig.restore();
+
+    rig.queue("kept", "echo again > again.txt");
+    rig.recover();
+    assert!(judged(&journal).contains("kept was asked for once and is there 2 times"));
+    rig.restore();
+
+    let runs = rig.clone_tree("main").join("runs.txt");
+    let twice = std::fs::read_to_string(&runs).unwrap() + &format!("{id} 1\n");
+    std::fs::write(&runs, twice).unwrap();
+    assert!(judged(&journal).contains(&format!("{id} ran 2 times in 1 attempts")));
+    rig.restore();
+
+    std::fs::write(rig.clone_tree("other").join("own.txt"), "touched\n").unwrap();
+    std::fs::write(rig.common().join("index.lock"), "").unwrap();
+    let seen = judged(&journal);
+    assert!(
+        seen.contains("own.txt is another") && seen.contains("a lock is left"),
+        "{seen}"
     );
 }
 

@@ -24,10 +24,11 @@ pub(crate) enum Verb {
     Undo,
     Mend,
     Fsck,
+    Gc,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Enqueue,
         Self::Run,
         Self::Cancel,
@@ -37,6 +38,7 @@ impl Verb {
         Self::Undo,
         Self::Mend,
         Self::Fsck,
+        Self::Gc,
     ];
 
     /// The faults that make sense for it.
@@ -89,7 +91,7 @@ impl Scene {
                     "echo half > half.txt; trap 'exit 3' INT TERM; while :; do sleep 0.02; done",
                 );
             }
-            Verb::Land | Verb::Remove | Verb::Undo | Verb::Mend | Verb::Fsck => {
+            Verb::Land | Verb::Remove | Verb::Undo | Verb::Mend | Verb::Fsck | Verb::Gc => {
                 scene.queue(rig, "echo work > work.txt");
                 rig.recover();
             }
@@ -102,6 +104,12 @@ impl Scene {
                 rig.ok(&["zone", "remove", "main", "--force"]);
             }
             Verb::Mend => fs::remove_dir_all(tree).unwrap(),
+            // The first task has landed, and is one too many.
+            Verb::Gc => fs::write(
+                rig.work.0.join("khlone.yml"),
+                "limits: {checkpoint: 0s, keep: 1}\n",
+            )
+            .unwrap(),
             Verb::Fsck => {
                 rig.work.git(&["update-ref", "-d", "refs/notes/khlone"]);
                 let pin = format!("refs/khlone/pins/{}/1-head-after", scene.task.as_ref().unwrap());
@@ -152,6 +160,7 @@ impl Scene {
             Verb::Undo => vec!["undo"],
             Verb::Mend => vec!["zone", "repair"],
             Verb::Fsck => vec!["fsck", "--repair"],
+            Verb::Gc => vec!["gc"],
         };
         let mut struck = match self.verb {
             Verb::CancelRunning => self.cancelled_meanwhile(rig, &args, place),
@@ -198,6 +207,7 @@ impl Scene {
             Verb::Undo => "undo",
             Verb::Mend => "repair",
             Verb::Fsck => "fsck",
+            Verb::Gc => "gc",
             Verb::Run | Verb::CancelRunning => self.phase(struck),
         }
     }
@@ -297,6 +307,10 @@ impl Scene {
                     rig.clone_tree("main").join("work.txt").exists(),
                     &format!("not mended: {}", said(&told)),
                 );
+            }
+            Verb::Gc => {
+                let told = rig.finish(&["gc"]);
+                must(rig.tasks().len() == 2, &format!("not collected: {}", said(&told)));
             }
             Verb::Fsck => {
                 let told = rig.finish(&["fsck", "--repair"]);

@@ -13,6 +13,7 @@ mod daemon;
 mod docs;
 mod documents;
 mod fsck;
+mod gc;
 mod guard;
 mod landing;
 mod layers;

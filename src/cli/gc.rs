@@ -1,0 +1,34 @@
+//! `git khlone gc`: what nobody needs any more goes.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CmdError, printed},
+};
+use crate::{
+    refs::now,
+    render::view::GcView,
+    zone::{gc::gc, retention::Keep},
+};
+
+/// Drop what nobody needs any more, and pack the rest
+///
+/// Finished tasks older than `limits.keep_for` or beyond `limits.keep` of their zone, saved states as old, folders of
+/// clones that are gone, locks of the dead. What has not landed or is not committed stays, and is named.
+#[derive(Args, Debug)]
+pub(super) struct GcArgs {
+    /// Only say what would go, and what the zones take on the disk
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Collects.
+pub(super) fn run(cx: &Cx, args: &GcArgs) -> Result<ExitCode, CmdError> {
+    let config = cx.config(&cx.place(None)?)?.config;
+    let collected = gc(&cx.ledger(), Keep::of(&config), now(), args.dry_run)?;
+    printed(cx.out.answer(&GcView::of(collected, args.dry_run)))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,112 @@
+//! What `gc` has dropped, and what there is.
+
+use serde::Serialize;
+
+use super::super::{View, bytes, one_line};
+use crate::{
+    task::{FORMAT, TaskId, ZoneId},
+    zone::gc::Collected,
+};
+
+/// A collection.
+#[derive(Debug, Serialize)]
+pub struct GcView {
+    format: u32,
+    dry_run: bool,
+    dropped: Dropped,
+    held: Dropped,
+    /// Locks of others.
+    locks: Vec<String>,
+    packs_before: Size,
+    packs: Size,
+    zones: Vec<ZoneSize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dropped {
+    tasks: Vec<TaskId>,
+    undos: Vec<u64>,
+    folders: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Size {
+    count: usize,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ZoneSize {
+    zone: ZoneId,
+    bytes: u64,
+}
+
+impl GcView {
+    /// The documented form.
+    pub fn of(collected: Collected, dry_run: bool) -> Self {
+        let text =
+            |paths: Vec<std::path::PathBuf>| paths.iter().map(|path| path.display().to_string()).collect();
+        let size = |(count, bytes)| Size { count, bytes };
+        let others = collected.locks.iter().filter(|lock| !lock.cleared);
+        Self {
+            format: FORMAT,
+            dry_run,
+            locks: others.map(|lock| lock.path.display().to_string()).collect(),
+            dropped: Dropped {
+                tasks: collected.tasks.dropped,
+                undos: collected.undos,
+                folders: text(collected.folders),
+            },
+            held: Dropped {
+                tasks: collected.tasks.held,
+                undos: collected.held_undos,
+                folders: text(collected.held_folders),
+            },
+            packs_before: size(collected.before),
+            packs: size(collected.after),
+            zones: collected
+                .zones
+                .into_iter()
+                .map(|(zone, bytes)| ZoneSize { zone, bytes })
+                .collect(),
+        }
+    }
+}
+
+impl View for GcView {
+    fn plain(&self) -> String {
+        let mut text = String::new();
+        let verb = if self.dry_run { "would drop" } else { "dropped" };
+        for (word, what) in [(verb, &self.dropped), ("kept, holds work:", &self.held)] {
+            for task in &what.tasks {
+                text.push_str(&format!("{word} task {task}\n"));
+            }
+            for n in &what.undos {
+                text.push_str(&format!("{word} saved state {n}\n"));
+            }
+            for folder in &what.folders {
+                text.push_str(&format!("{word} {}\n", one_line(folder)));
+            }
+        }
+        for lock in &self.locks {
+            text.push_str(&format!(
+                "left alone: {}\n  next: if no git runs there, rm it\n",
+                one_line(lock)
+            ));
+        }
+        for zone in &self.zones {
+            text.push_str(&format!("{:>9}  zone {}\n", bytes(zone.bytes), zone.zone));
+        }
+        let packs = &self.packs;
+        text.push_str(&format!(
+            "{:>9}  ledger, packs: {}",
+            bytes(packs.bytes),
+            packs.count
+        ));
+        if packs.count != self.packs_before.count {
+            text.push_str(&format!(" instead of {}", self.packs_before.count));
+        }
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,162 @@
+//! Saved states that are old, private git folders without a clone, and what killed programs left behind.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use git2::Oid;
+
+use super::{super::retention::landed, Collected, GcError};
+use crate::{
+    refs::{Ledger, Undo},
+    worktree::remove::sweep,
+};
+
+/// A temporary file that is older belongs to a program that is gone.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// Saved states from before `before`.
+pub(super) fn undos(
+    ledger: &Ledger<'_>,
+    before: i64,
+    dry_run: bool,
+    collected: &mut Collected,
+) -> Result<(), GcError> {
+    for (undo, _) in ledger.undos()?.into_iter().filter(|(undo, _)| undo.at < before) {
+        if holds_work(ledger, &undo)? {
+            collected.held_undos.push(undo.n);
+            continue;
+        }
+        collected.undos.push(undo.n);
+        if !dry_run {
+            ledger.forget_undo(&undo)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a saved state has a commit or a file that nothing else has. A work tree that is not the one of its
+/// commit, to the byte, may.
+fn holds_work(ledger: &Ledger<'_>, undo: &Undo) -> Result<bool, GcError> {
+    let git = ledger.repo().git();
+    let mut tips = BTreeSet::new();
+    for kept in &undo.clones {
+        let Some(tip) = kept.tip.as_ref().and_then(|tip| tip.parse::<Oid>().ok()) else {
+            return Ok(true);
+        };
+        let tree = git.find_commit(tip)?.tree_id().to_string();
+        let differs = |saved: &Option<String>| saved.as_ref().is_some_and(|saved| *saved != tree);
+        if differs(&kept.work) || differs(&kept.index) || !kept.ignored.is_empty() {
+            return Ok(true);
+        }
+        tips.insert(tip);
+    }
+    let found = landed(ledger, tips.clone()).map_err(GcError::from)?;
+    Ok(found != tips)
+}
+
+/// Folders that belong to no clone, and are older than `before`.
+pub(super) fn folders(
+    ledger: &Ledger<'_>,
+    before: SystemTime,
+    dry_run: bool,
+    collected: &mut Collected,
+) -> Result<(), GcError> {
+    let (mut clones, mut holders) = (BTreeSet::new(), BTreeSet::new());
+    // Listed before the clones: what comes up meanwhile is in use.
+    let private = entries(&ledger.site().dir().join("gitdirs"))?;
+    for zone in ledger.zones()? {
+        for (name, crew) in &zone.crew {
+            clones.insert(format!("{}.{name}", zone.zone.id));
+            holders.extend(
+                crew.path
+                    .as_ref()
+                    .and_then(|path| Path::new(path).parent().map(Path::to_owned)),
+            );
+        }
+    }
+    let is_without = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !clones.contains(name.as_ref()) && is_older(path, before)
+    };
+    for folder in private.into_iter().filter(is_without) {
+        if has_own_commits(ledger, &folder.join("git"))? {
+            collected.held_folders.push(folder);
+            continue;
+        }
+        if !dry_run {
+            remove(&folder)?;
+        }
+        collected.folders.push(folder);
+    }
+    let since = SystemTime::now() - ABANDONED;
+    for file in entries(&ledger.site().dir().join("tmp"))?
+        .into_iter()
+        .filter(|path| is_older(path, since))
+    {
+        if !dry_run {
+            remove(&file)?;
+        }
+        collected.folders.push(file);
+    }
+    if !dry_run {
+        for holder in &holders {
+            sweep(holder);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a private git folder has a ref on a commit that the repository does not have, or that cannot be read.
+fn has_own_commits(ledger: &Ledger<'_>, git_dir: &Path) -> io::Result<bool> {
+    let mut values = Vec::new();
+    for file in ["HEAD", "ORIG_HEAD", "packed-refs"] {
+        values.extend(fs::read_to_string(git_dir.join(file)));
+    }
+    let mut folders = vec![git_dir.join("refs")];
+    while let Some(folder) = folders.pop() {
+        for entry in entries(&folder)? {
+            match fs::symlink_metadata(&entry)? {
+                meta if meta.is_dir() => folders.push(entry),
+                meta if meta.is_file() => values.push(fs::read_to_string(&entry).unwrap_or_default()),
+                _ => return Ok(true),
+            }
+        }
+    }
+    let words = values.iter().flat_map(|text| text.split_whitespace());
+    let mut commits = words.filter_map(|word| {
+        word.trim_start_matches('^')
+            .parse::<Oid>()
+            .ok()
+            .filter(|_| word.len() >= 40)
+    });
+    Ok(commits.any(|commit| ledger.repo().git().find_object(commit, None).is_err()))
+}
+
+fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
+fn is_older(path: &Path, than: SystemTime) -> bool {
+    fs::symlink_metadata(path)
+        .and_then(|meta| meta.modified())
+        .is_ok_and(|at| at < than)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,112 @@
+//! `gc`: what nobody needs any more goes, and what is left takes less room.
+//!
+//! Finished tasks by the same rule as when the daemon is idle ([`super::retention`]), saved states that are old,
+//! folders of clones that are gone, locks of the dead; then our packs become one. Whatever holds a commit that no
+//! branch, tag or remote has, or files that are in no commit, stays and is named. Killed anywhere, the next one goes
+//! on.
+
+mod leftovers;
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    prune::disk_use,
+    repair::{Lock, locks},
+    retention::{Keep, Retained, RetentionError, retain, would_retain},
+};
+use crate::{
+    refs::{Ledger, LedgerError, compact, kept_size},
+    task::{Class, Explain, ZoneId},
+};
+
+/// What went, or would go; what stays though it is old; and what there is.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Finished tasks.
+    pub tasks: Retained,
+    /// The numbers of saved states that went.
+    pub undos: Vec<u64>,
+    /// Old saved states that hold work which is nowhere else.
+    pub held_undos: Vec<u64>,
+    /// Folders of clones that are no more, and what killed programs left.
+    pub folders: Vec<PathBuf>,
+    /// Old folders that hold commits which are nowhere else.
+    pub held_folders: Vec<PathBuf>,
+    /// Lock files that were found.
+    pub locks: Vec<Lock>,
+    /// Packs of ours with their bytes, before.
+    pub before: (usize, u64),
+    /// And now.
+    pub after: (usize, u64),
+    /// What the worktrees of each zone take on the disk.
+    pub zones: Vec<(ZoneId, u64)>,
+}
+
+/// A collection that broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum GcError {
+    /// Tasks could not be dropped.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// git cannot read.
+    #[error("git: {0}")]
+    Git(#[from] git2::Error),
+    /// The disk refuses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Explain for GcError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Ledger(error) => error.class(),
+            Self::Retention(_) | Self::Git(_) | Self::Io(_) => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("git khlone fsck".to_owned())
+    }
+}
+
+/// Collects at `now`, or says what would be collected.
+///
+/// # Errors
+/// [`GcError`]; what went before it stays gone.
+pub fn gc(ledger: &Ledger<'_>, keep: Keep, now: i64, dry_run: bool) -> Result<Collected, GcError> {
+    let mut collected = Collected {
+        before: kept_size(ledger.repo())?,
+        ..Collected::default()
+    };
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs((now - keep.age).unsigned_abs());
+    if dry_run {
+        collected.tasks = would_retain(ledger, keep, now)?;
+    } else {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let some = retain(ledger, keep, (now, at))?;
+            collected.tasks.dropped.extend(some.dropped);
+            collected.tasks.held.extend(some.held);
+            from = some.next;
+        }
+    }
+    leftovers::undos(ledger, now - keep.age, dry_run, &mut collected)?;
+    leftovers::folders(ledger, old, dry_run, &mut collected)?;
+    if !dry_run {
+        collected.locks = locks(ledger)?;
+        compact(ledger.repo(), ledger.site(), 1)?;
+    }
+    collected.after = kept_size(ledger.repo())?;
+    for zone in ledger.zones()? {
+        let size = zone.crew.values().filter_map(disk_use).sum();
+        collected.zones.push((zone.zone.id, size));
+    }
+    Ok(collected)
+}

@@ -1,0 +1,111 @@
+//! What nobody needs goes; what has not landed or is not committed stays, however old it is.
+
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use crate::daemon::site::Site;
+
+fn gc(site: &Site, args: &[&str]) -> Value {
+    serde_json::from_str(&site.run(&[&["--json", "gc"], args].concat())).unwrap()
+}
+
+#[test]
+fn landed_and_old_goes_while_unlanded_and_uncommitted_stays() {
+    let site = Site::new();
+    fs::write(
+        site.work.0.join("khlone.yml"),
+        "limits: {keep: 1, keep_for: 30d}\n",
+    )
+    .unwrap();
+    let done = |script: &str| {
+        let id = site.act("@shell", script);
+        site.run(&["await", id.as_str()]);
+        id
+    };
+    let landed = done("echo 1 > 1.txt");
+    site.run(&["land", landed.as_str()]);
+    let unlanded = done("echo 2 > 2.txt");
+    let newest = done("echo 3 > 3.txt");
+    site.run(&["daemon", "stop"]);
+    // What a removal of the user's has left, and what nobody knows: a clone's git folder with a commit of its own.
+    let folder = |name: &str, head: &str| {
+        let git = site.common().join("khlone/gitdirs").join(name).join("git");
+        fs::create_dir_all(&git).unwrap();
+        fs::write(git.join("HEAD"), format!("{head}\n")).unwrap();
+        let folder = git.parent().unwrap().to_owned();
+        let old = SystemTime::now() - Duration::from_secs(40 * 86_400);
+        fs::File::open(&folder).unwrap().set_modified(old).unwrap();
+        folder
+    };
+    let spent = folder("gone.foreman.1", &site.work.git(&["rev-parse", "HEAD"]));
+    let precious = folder("gone.foreman.2", "1234567890123456789012345678901234567890");
+
+    let refs = || site.work.git(&["for-each-ref"]);
+    let before = refs();
+    let would = gc(&site, &["--dry-run"]);
+    assert_eq!(
+        (would["dropped"]["tasks"].clone(), refs()),
+        (json!([landed]), before),
+        "{would:#}"
+    );
+    assert!(would["zones"][0]["bytes"].as_u64().unwrap() > 0);
+    assert!(spent.exists());
+
+    let did = gc(&site, &[]);
+    assert_eq!(did["dropped"], would["dropped"], "{did:#}");
+    assert_eq!(did["held"]["tasks"], json!([unlanded]));
+    assert_eq!(did["held"]["folders"], json!([precious.display().to_string()]));
+    assert_eq!((spent.exists(), precious.exists()), (false, true));
+    assert_eq!(did["packs"]["count"], 1, "{did:#}");
+    assert!(
+        !site
+            .common()
+            .join("khlone/attempts")
+            .join(landed.as_str())
+            .exists()
+    );
+    for id in [&unlanded, &newest] {
+        assert_eq!(site.task(id).id, *id);
+    }
+    site.run(&["fsck"]);
+    site.work.git(&["fsck", "--strict"]);
+    // Nothing is left to do.
+    let again = gc(&site, &[]);
+    assert_eq!(
+        again["dropped"],
+        json!({ "tasks": [], "undos": [], "folders": [] })
+    );
+}
+
+#[test]
+fn saved_states_stay_for_the_work_that_is_in_them() {
+    let site = Site::new();
+    let id = site.act("@shell", "echo 1 > 1.txt");
+    site.run(&["await", id.as_str()]);
+    site.run(&["land"]);
+    site.run(&["zone", "remove", "main"]);
+    let id = site.act("@shell", "echo 2 > 2.txt");
+    site.run(&["await", id.as_str()]);
+    site.run(&["zone", "remove", "main", "--force"]);
+    site.run(&["daemon", "stop"]);
+    fs::write(site.work.0.join("khlone.yml"), "limits: {keep_for: 1s}\n").unwrap();
+    crate::daemon::site::until("a second", || {
+        let did = gc(&site, &["--dry-run"]);
+        (did["dropped"]["undos"] == json!([1]) && did["held"]["undos"] == json!([2])).then_some(())
+    });
+    gc(&site, &[]);
+    let left = site
+        .work
+        .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/undo"]);
+    assert!(
+        left.contains("undo/2/state") && !left.contains("undo/1/"),
+        "{left}"
+    );
+    site.run(&["undo"]);
+    let path = site.run(&["path", "foreman.1"]);
+    assert_eq!(fs::read_to_string(format!("{path}/2.txt")).unwrap(), "2\n");
+}
