@@ -41,7 +41,11 @@ pub fn stop(place: &Place) -> Result<bool, DaemonError> {
         .is_none()
     {
         if Instant::now() > deadline {
-            return Err(DaemonError::Silent { pid, patience: LEAVE });
+            return Err(DaemonError::Silent {
+                pid,
+                patience: LEAVE,
+                beat: place.last_beat(),
+            });
         }
         thread::sleep(Duration::from_millis(5));
     }

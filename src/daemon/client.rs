@@ -27,6 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<UnixStream>,
+    place: Place,
     pid: u32,
     next: u64,
 }
@@ -52,9 +53,10 @@ impl Client {
 
     fn connect_within(place: &Place, patience: Duration) -> Result<Self, DaemonError> {
         let record = place.record()?.ok_or(DaemonError::NotRunning)?;
-        let stream = reach(&record)?;
+        let stream = reach(place, &record)?;
         let mut client = Self {
             stream: BufReader::new(stream),
+            place: place.clone(),
             pid: record.process.pid,
             next: 0,
         };
@@ -117,6 +119,7 @@ impl Client {
             Err(error) if is_timeout(&error) => Err(DaemonError::Silent {
                 pid: self.pid,
                 patience,
+                beat: self.place.last_beat(),
             }),
             Ok(_) | Err(_) => Err(DaemonError::HungUp),
         }
@@ -139,7 +142,7 @@ fn hello(record: &Record) -> Value {
 }
 
 /// Connects to the socket of `record` and checks who is at the other end.
-fn reach(record: &Record) -> Result<UnixStream, DaemonError> {
+fn reach(place: &Place, record: &Record) -> Result<UnixStream, DaemonError> {
     let path = &record.socket;
     let io = |errno: rustix::io::Errno| DaemonError::io(path, errno.into());
     check_socket(path)?;
@@ -158,6 +161,7 @@ fn reach(record: &Record) -> Result<UnixStream, DaemonError> {
         rustix::io::Errno::AGAIN => DaemonError::Silent {
             pid: record.process.pid,
             patience: REACH,
+            beat: place.last_beat(),
         },
         errno => io(errno),
     })?;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Code, RpcError,
+    Code, Place, RpcError,
     machine::{Bounds, Machine},
     plan::{Decision, Known, Plan, Situation, plan},
     providers::{Rates, Room},
@@ -26,6 +26,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(30);
 /// How often to look at what tells nobody: adopted runners, and other sites' places on the machine.
 const POLL: Duration = Duration::from_millis(500);
+/// How often a sign of life is left, at most; at least with each look.
+const BEAT: Duration = Duration::from_secs(5);
 /// How often finished tasks are looked through, in idle times.
 const RETENTION: Duration = Duration::from_secs(3600);
 /// A look takes its time; the next one keeps this distance at least.
@@ -42,6 +44,9 @@ pub(crate) struct Engine {
     pub(crate) idle: Option<Duration>,
     /// Whether a task waits for a place on the machine.
     pub(crate) crowded: bool,
+    pub(crate) place: Place,
+    /// When the last sign of life was left.
+    pub(crate) beaten: Option<Instant>,
     /// When all finished tasks had been looked through.
     pub(crate) retained: Option<Instant>,
     /// How far that has come.
@@ -66,6 +71,7 @@ impl Engine {
         let mut stopping = self.shared.stopping.subscribe();
         loop {
             let began = Instant::now();
+            self.beat(began);
             let outlook = self.round().await;
             if self.shared.is_stopping() {
                 return;
@@ -89,6 +95,17 @@ impl Engine {
             }
             // Many changes in a row are one look; a slow ledger is not looked at without pause.
             tokio::time::sleep(MIN_DISTANCE.max((Instant::now() - began).min(MIN_DISTANCE * 20) / 4)).await;
+        }
+    }
+
+    /// Leaves a sign of life now and then; whoever gets no answer says how old the last one is.
+    fn beat(&mut self, now: Instant) {
+        if self.beaten.is_some_and(|at| now - at < BEAT) {
+            return;
+        }
+        self.beaten = Some(now);
+        if let Err(error) = self.place.beat() {
+            tracing::debug!(%error, "no sign of life");
         }
     }
 

@@ -60,12 +60,14 @@ pub enum DaemonError {
         log: String,
     },
     /// It does not answer.
-    #[error("the daemon (pid {pid}) did not answer within {} s", .patience.as_secs())]
+    #[error("the daemon (pid {pid}) did not answer within {} s{}", .patience.as_secs(), last_sign(.beat.as_ref()))]
     Silent {
         /// Its pid.
         pid: u32,
         /// How long we waited.
         patience: Duration,
+        /// How long ago it left a sign of life.
+        beat: Option<Duration>,
     },
     /// The connection ended before the answer.
     #[error("the daemon hung up before it answered")]
@@ -85,6 +87,12 @@ impl DaemonError {
             source,
         }
     }
+}
+
+fn last_sign(beat: Option<&Duration>) -> String {
+    beat.map_or_else(String::new, |beat| {
+        format!("; its last sign of life was {} s ago", beat.as_secs())
+    })
 }
 
 impl Explain for DaemonError {

@@ -284,8 +284,12 @@ impl Store for LedgerStore {
 
     fn is_attempt_held(&mut self, known: &Known) -> bool {
         let [runner, attempt] = self.lock_paths(known).map(|path| is_held(&path));
-        if runner || !attempt {
-            return runner;
+        if runner {
+            return true;
+        }
+        runner::bury(&self.site.attempt_dir(&known.id, known.attempts));
+        if !attempt {
+            return false;
         }
         // Its runner is dead, and something that it started is not: that is ended there, if it does not end by itself.
         let free = runner::is_free(&self.ledger(), &known.id, known.attempts);

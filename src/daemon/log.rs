@@ -1,7 +1,7 @@
 //! The daemon's own log: bounded, rotated once.
 //!
-//! `daemon.log` grows to [`MAX_LOG`] and becomes `daemon.log.1`. What libraries or panics write to stderr goes
-//! there too. Lines carry ids, never prompts, environment or secrets.
+//! `daemon.log` grows to [`MAX_LOG`] and becomes `daemon.log.1`. What runners, libraries or panics write to stderr
+//! goes there too, and counts. Lines carry ids, never prompts, environment or secrets.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -55,35 +55,36 @@ pub(crate) struct Log(Arc<Mutex<Inner>>);
 struct Inner {
     path: PathBuf,
     file: File,
-    size: u64,
+    /// This process's stderr goes there too.
+    is_stderr: bool,
 }
 
 impl Log {
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
-        let size = file.metadata()?.len();
         Ok(Self(Arc::new(Mutex::new(Inner {
             path: path.to_owned(),
             file,
-            size,
+            is_stderr: false,
         }))))
     }
 
     /// Sends this process's stderr into the log as well.
     pub(crate) fn take_stderr(&self) -> io::Result<()> {
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(rustix::stdio::dup2_stderr(&inner.file)?)
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rustix::stdio::dup2_stderr(&inner.file)?;
+        inner.is_stderr = true;
+        Ok(())
     }
 }
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.size + bytes.len() as u64 > MAX_LOG {
+        if inner.file.metadata()?.len() + bytes.len() as u64 > MAX_LOG {
             inner.rotate()?;
         }
         inner.file.write_all(bytes)?;
-        inner.size += bytes.len() as u64;
         Ok(bytes.len())
     }
 
@@ -98,8 +99,10 @@ impl Inner {
         old.push(".1");
         fs::rename(&self.path, old)?;
         self.file = open(&self.path)?;
-        self.size = 0;
-        Ok(rustix::stdio::dup2_stderr(&self.file)?)
+        if self.is_stderr {
+            rustix::stdio::dup2_stderr(&self.file)?;
+        }
+        Ok(())
     }
 }
 
@@ -125,5 +128,27 @@ mod tests {
             writeln!(log, "line {n}").unwrap();
         }
         assert_eq!(tail(&path, 2).unwrap(), "line 18\nline 19\n");
+    }
+
+    #[test]
+    fn however_much_is_written_two_bounded_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("daemon.log");
+        let mut log = Log::new(&path).unwrap();
+        let line = "x".repeat(999);
+        for _ in 0..2500 {
+            writeln!(log, "{line}").unwrap();
+            // A runner writes there as well.
+            open(&path).unwrap().write_all(b"runner\n").unwrap();
+        }
+        writeln!(log, "last").unwrap();
+        let mut sizes: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes.len(), 2);
+        assert!(sizes.iter().all(|size| *size <= MAX_LOG + 7), "{sizes:?}");
+        assert!(tail(&path, 1).unwrap().ends_with("last\n"));
     }
 }

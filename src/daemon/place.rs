@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct Place {
     common: PathBuf,
     dir: PathBuf,
 }
+
+/// The file with the last sign of life.
+const BEAT: &str = "daemon.beat";
 
 /// `daemon.json`: the living daemon, or the last one. It holds the token, so only its user may read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +79,17 @@ impl Place {
 
     pub(crate) fn attempts(&self) -> PathBuf {
         self.dir.join("attempts")
+    }
+
+    /// Leaves a sign of life: the boot clock, which goes on while the machine sleeps and is set by nobody.
+    pub(crate) fn beat(&self) -> io::Result<()> {
+        fs::write(self.dir.join(BEAT), boot_clock().as_secs().to_string())
+    }
+
+    /// How long ago the last daemon left a sign of life, if one did in this boot.
+    pub(crate) fn last_beat(&self) -> Option<Duration> {
+        let beat = fs::read_to_string(self.dir.join(BEAT)).ok()?;
+        boot_clock().checked_sub(Duration::from_secs(beat.trim().parse().ok()?))
     }
 
     /// The daemon's log.
@@ -145,6 +160,11 @@ impl Place {
     }
 }
 
+fn boot_clock() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +185,19 @@ mod tests {
         assert_eq!(fs::metadata(place.record_path()).unwrap().mode() & 0o777, 0o600);
         fs::write(place.record_path(), b"{\"format\":1,").unwrap();
         assert_eq!(place.record().unwrap(), None);
+    }
+
+    #[test]
+    fn a_sign_of_life_is_told_by_the_boot_clock() {
+        let (_dir, place) = place();
+        assert_eq!(place.last_beat(), None);
+        place.beat().unwrap();
+        assert!(place.last_beat().unwrap() < Duration::from_secs(60));
+        fs::write(place.dir.join(BEAT), "0").unwrap();
+        assert!(place.last_beat().unwrap().as_secs() >= boot_clock().as_secs() - 1);
+        // Of another boot.
+        fs::write(place.dir.join(BEAT), "99999999999").unwrap();
+        assert_eq!(place.last_beat(), None);
     }
 
     #[test]

@@ -169,6 +169,8 @@ async fn live(
         machine,
         idle: options.idle,
         crowded: false,
+        place: place.clone(),
+        beaten: None,
         retained: None,
         retaining: 0,
         rates: Rates::new(),

@@ -46,7 +46,8 @@ pub(crate) trait Store {
     /// there are more.
     fn retain(&mut self, keep: Keep, now: i64, from: usize) -> Result<Option<usize>, RpcError>;
 
-    /// Whether a process still holds one of the locks of the task's last attempt.
+    /// Whether a process still holds one of the locks of the task's last attempt. What a dead one left in the run
+    /// folder is removed.
     fn is_attempt_held(&mut self, known: &Known) -> bool;
 }
 

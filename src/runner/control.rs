@@ -38,12 +38,13 @@ impl Control {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&socket)?;
-        listener.set_nonblocking(true)?;
+        // Recorded before it is there: whoever buries a killed runner must find it.
         fs::write(
             dir.join("control.json"),
             json!({"format": 1, "socket": socket}).to_string(),
         )?;
+        let listener = UnixListener::bind(&socket)?;
+        listener.set_nonblocking(true)?;
         Ok(Self { listener, socket })
     }
 
@@ -88,16 +89,25 @@ fn serve(stream: UnixStream) -> io::Result<bool> {
     Ok(cancel)
 }
 
+/// Removes the socket that a killed runner left.
+pub fn bury(dir: &Path) {
+    if let Some(socket) = socket_of(dir) {
+        drop(fs::remove_file(socket));
+    }
+}
+
+fn socket_of(dir: &Path) -> Option<PathBuf> {
+    let record = fs::read(dir.join("control.json")).ok()?;
+    let record: Value = serde_json::from_slice(&record).ok()?;
+    record["socket"].as_str().map(PathBuf::from)
+}
+
 /// Asks the runner of an attempt to cancel it. False if no runner listens.
 ///
 /// # Errors
 /// If the runner does not answer in time.
 pub(super) fn cancel(dir: &Path) -> io::Result<bool> {
-    let Ok(record) = fs::read(dir.join("control.json")) else {
-        return Ok(false);
-    };
-    let record: Value = serde_json::from_slice(&record).unwrap_or(Value::Null);
-    let Some(socket) = record["socket"].as_str() else {
+    let Some(socket) = socket_of(dir) else {
         return Ok(false);
     };
     let Ok(mut stream) = UnixStream::connect(socket) else {

@@ -25,6 +25,7 @@ mod stop;
 use std::path::{Path, PathBuf};
 
 pub use claim::is_free;
+pub use control::bury;
 pub use error::RunnerError;
 pub use stop::{disrupted_by, stop, urge};
 

@@ -119,6 +119,16 @@ impl Site {
         stream
     }
 
+    /// A connection that has shaken hands, if there is a daemon and it lives long enough.
+    pub(crate) fn try_greeted(&self) -> Option<Talk> {
+        let record = self.record()?;
+        let stream = UnixStream::connect(record["socket"].as_str()?).ok()?;
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        let mut talk = Talk(BufReader::new(stream));
+        let answer = talk.try_ask("hello", &json!({ "protocol": 1, "token": record["token"] }))?;
+        answer["result"]["pid"].is_number().then_some(talk)
+    }
+
     /// A connection that has shaken hands.
     pub(crate) fn greeted(&self) -> Talk {
         let token = self.record().unwrap()["token"].clone();
@@ -152,6 +162,13 @@ impl Talk {
             Ok(0) | Err(_) => None,
             Ok(_) => Some(serde_json::from_str(&line).unwrap()),
         }
+    }
+
+    /// As [`Talk::ask`]; `None` if the daemon goes away.
+    pub(crate) fn try_ask(&mut self, method: &str, params: &Value) -> Option<Value> {
+        let call = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+        self.0.get_mut().write_all(format!("{call}\n").as_bytes()).ok()?;
+        self.hear()
     }
 
     pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
