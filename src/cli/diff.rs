@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     cx::Cx,
     error::{CliError, CmdError},
-    target::{Target, target},
+    target::{self, Target, target},
 };
 use crate::{
     process::Cmd,
@@ -36,13 +36,7 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
     let range = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
         Target::Task(stored) => {
             let id = &stored.task.id;
-            let n = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-            let sides = ["before", "after"].map(|side| format!("attempts/{n}/{side}"));
-            for side in &sides {
-                if cx.ledger().folder(&stored, side)?.is_none() {
-                    return Err(not_yet(id).into());
-                }
-            }
+            let sides = target::sides(cx, &stored)?.ok_or_else(|| not_yet(id))?;
             sides.map(|side| format!("{}:{side}", stored.tag)).to_vec()
         }
         Target::Clone(place, member) => vec![format!("{}...{}", place.branch, member.branch)],

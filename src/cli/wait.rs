@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     daemon::{self, Line},
-    refs::{Repo, Stored},
+    refs::Stored,
     render::{
         Pulse, one_line,
         view::{EndedList, TaskDetail, diff_stat},
@@ -118,7 +118,8 @@ impl Wait {
             let mut rest = Vec::new();
             for id in open {
                 let stored = cx.ledger().task(&id)?;
-                if stored.task.status.is_over() {
+                // Without a person nothing more happens to what is on hold.
+                if stored.task.status.is_over() || stored.task.hold.is_some() {
                     ended.push(stored);
                 } else {
                     rest.push(id);
@@ -171,7 +172,7 @@ pub(super) fn tell(cx: &Cx, stored: &Stored, answer: Answer) -> Result<ExitCode,
     }
     verdict(cx, stored);
     if task.mode == Mode::Act {
-        let next = next_steps(&cx.repo, stored, &detail.clone_branch)?;
+        let next = next_steps(cx, stored, &detail.clone_branch)?;
         if !next.is_empty() {
             cx.out.note(&next);
         }
@@ -190,6 +191,9 @@ fn verdict(cx: &Cx, stored: &Stored) {
     }
     for reason in &task.reasons {
         cx.out.note(&format!("  {}", one_line(reason)));
+    }
+    if let Some(next) = task.next_step() {
+        cx.out.note(&format!("  {next}"));
     }
 }
 
@@ -219,22 +223,22 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
 }
 
 /// The diff stat, the branch, and what to do with it.
-fn next_steps(repo: &Repo, stored: &Stored, branch: &str) -> Result<String, CliError> {
+fn next_steps(cx: &Cx, stored: &Stored, branch: &str) -> Result<String, CmdError> {
     let task = &stored.task;
-    let Some(n) = task.last_attempt().map(|attempt| attempt.n) else {
+    let Some(sides) = target::sides(cx, stored)? else {
         return Ok(String::new());
     };
-    let tree = repo.git().find_tree(stored.tree)?;
-    let side = |name: &str| {
-        let entry = tree
-            .get_path(std::path::Path::new(&format!("attempts/{n}/{name}")))
-            .ok()?;
+    let repo = &cx.repo;
+    let tree = repo.git().find_tree(stored.tree).map_err(CliError::from)?;
+    let side = |path: &str| {
+        let entry = tree.get_path(std::path::Path::new(path)).ok()?;
         repo.git().find_tree(entry.id()).ok()
     };
-    let (Some(before), Some(after)) = (side("before"), side("after")) else {
+    let [Some(before), Some(after)] = sides.each_ref().map(|path| side(path)) else {
         return Ok(String::new());
     };
-    let stat = diff_stat(repo.git().diff_tree_to_tree(Some(&before), Some(&after), None)?)?;
+    let diff = repo.git().diff_tree_to_tree(Some(&before), Some(&after), None);
+    let stat = diff_stat(diff.map_err(CliError::from)?).map_err(CliError::from)?;
     if stat.is_empty() {
         return Ok(format!("  branch {branch}"));
     }

@@ -1,5 +1,7 @@
 //! After the brain: its changes are committed and brought home, compared with before, and judged.
 
+use rustix::process::Signal;
+
 use super::{
     Run, RunnerError,
     checkpoint::{self, Store},
@@ -9,6 +11,7 @@ use super::{
     ground::Left,
     launch::Plan,
     prepare::{Prepared, pin, remember, shot},
+    recover,
     settle::{record, settle},
     spool::Spool,
 };
@@ -70,13 +73,24 @@ pub(super) fn finish(
     let previous = last.as_ref().unwrap_or(&prepared.before);
     let previous = Some(&previous.snapshot.manifest);
     let after = shot(run, &prepared.checkout, Some(home.head), previous, &mut pack)?;
-    let effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
+    let mut effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
+    if is_killed(ended) && claim.task().mode == Mode::Act {
+        // Read back: a cut-off file is known by what it was.
+        pack.publish()?;
+        let base = last.as_ref().unwrap_or(&prepared.before);
+        effects.in_doubt = recover::in_doubt(run, &prepared.checkout, (base, &after));
+    }
     if claim.task().mode == Mode::Ask && run.bwrap.is_none() && !effects.files.is_empty() {
         pack.publish()?;
         undo_ask(run, prepared, &after)?;
     }
     let mut evidence = evidence(claim.task(), ended, plan);
-    evidence.changed = !effects.files.is_empty() || home.head != prepared.head;
+    // What an attempt that died had done counts for the one that goes on with it.
+    let before = claim.task().attempts.iter().rev().skip(1);
+    let mut before = before.take_while(|attempt| attempt.died.is_some());
+    let inherited =
+        evidence.act && before.any(|attempt| attempt.died.as_ref().is_some_and(|died| died.fresh));
+    evidence.changed = !effects.files.is_empty() || home.head != prepared.head || inherited;
     evidence.sequencer = home.left.sequencer.is_some();
     evidence.left_out = !home.left_out.is_empty();
     evidence.moved = home.moved;
@@ -263,11 +277,27 @@ fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
         wrong_session: verdict.wrong_session && matches!(plan.session, Session::Resume { .. }),
         result: verdict.result,
         exit_ok: ended.status.success(),
-        killed: ended.status.code().is_none() && ended.stop.is_none(),
+        killed: is_killed(ended),
         denials: verdict.denials,
         last_denied: verdict.last_denied,
         ..Evidence::default()
     }
+}
+
+/// Whether the brain was killed, and not by us. A sandbox tells a signal as 128 and its number; of those numbers, the
+/// ones that nobody exits with by himself.
+fn is_killed(ended: &Ended) -> bool {
+    const SIGNALS: [Signal; 7] = [
+        Signal::KILL,
+        Signal::ABORT,
+        Signal::SEGV,
+        Signal::BUS,
+        Signal::ILL,
+        Signal::FPE,
+        Signal::TERM,
+    ];
+    let told = |code: i32| SIGNALS.iter().any(|signal| code == 128 + signal.as_raw());
+    ended.stop.is_none() && ended.status.code().is_none_or(told)
 }
 
 fn reasons(

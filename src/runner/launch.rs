@@ -38,6 +38,7 @@ pub(super) struct Plan {
     prompt: PathBuf,
     pub(super) translator: Translator,
     pub(super) session: Session,
+    own_session: bool,
     environment: Environment,
     /// Variables that configuration names.
     asked: Vec<String>,
@@ -104,6 +105,7 @@ pub(super) fn plan(
         prompt,
         translator,
         session,
+        own_session: brain.capabilities().own_session,
         environment,
         asked: asked_for(run, task),
         tells: brain.capabilities().usage,
@@ -128,6 +130,11 @@ impl Plan {
     }
 
     /// The command line for the record.
+    /// The session's id, where it does not depend on what the brain says.
+    pub(super) fn known_session(&self) -> Option<&str> {
+        (self.resumes() || self.own_session).then(|| self.session.id())
+    }
+
     /// Whether it goes on with a session.
     pub(super) fn resumes(&self) -> bool {
         matches!(self.session, Session::Resume { .. })

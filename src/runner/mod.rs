@@ -168,7 +168,7 @@ fn drive(
         task: run.config.limits.task.duration(),
         silence: run.config.limits.silence.duration(),
     };
-    spool::begin(&claim.dir, run.tier().as_str())?;
+    spool::begin(&claim.dir, run.tier().as_str(), plan.known_session())?;
     if run.bwrap.is_none() {
         survivors::adopt();
     }

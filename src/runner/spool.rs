@@ -200,18 +200,20 @@ impl Spool {
     }
 }
 
-/// The file by which a brain's start is told; it holds the tier.
+/// The file by which a brain's start is told: a line with the tier, and one with the session, where it is known.
 const BEGUN: &str = "begun";
 
 /// Writes down, durably, that a brain is about to be started.
-pub(super) fn begin(dir: &Path, tier: &str) -> io::Result<()> {
-    super::checkpoint::replace(&dir.join(BEGUN), tier.as_bytes())
+pub(super) fn begin(dir: &Path, tier: &str, session: Option<&str>) -> io::Result<()> {
+    let text = format!("{tier}\n{}\n", session.unwrap_or_default());
+    super::checkpoint::replace(&dir.join(BEGUN), text.as_bytes())
 }
 
-/// The tier in which an attempt's brain was started, if it was.
-pub(super) fn begun(dir: &Path) -> Option<String> {
-    let tier = fs::read_to_string(dir.join(BEGUN)).ok()?;
-    Some(tier).filter(|tier| !tier.is_empty())
+/// The tier in which an attempt's brain was started, if it was, and its session, if that was known before.
+pub(super) fn begun(dir: &Path) -> Option<(String, Option<String>)> {
+    let text = fs::read_to_string(dir.join(BEGUN)).ok()?;
+    let mut lines = text.lines().filter(|line| !line.is_empty()).map(str::to_owned);
+    Some((lines.next()?, lines.next()))
 }
 
 /// The transcript that a dead runner left; a line that was not finished is left out.

@@ -313,6 +313,21 @@ impl Task {
         self.attempts.last()
     }
 
+    /// The commands by which a person goes on with it, where it waits for one.
+    pub fn next_step(&self) -> Option<String> {
+        let id = &self.id;
+        let tried = !self.attempts.is_empty();
+        match self.status {
+            Status::Interrupted if self.hold.is_some() => Some(format!(
+                "git khlone resume {id}, or git khlone retry --fresh {id}, or git khlone cancel {id}"
+            )),
+            Status::Failed if tried => Some(format!(
+                "git khlone resume {id}, or git khlone retry {id}, or git khlone rollback {id}"
+            )),
+            _ => None,
+        }
+    }
+
     /// Whether recovery has looked at the last attempt, which died.
     pub fn is_recovered(&self) -> bool {
         self.last_attempt().is_some_and(|last| last.died.is_some())

@@ -5,6 +5,7 @@
 //! cleared, HOME is scratch, every address is loopback.
 
 mod dispatch;
+mod recovery;
 mod rig;
 
 use std::time::Duration;

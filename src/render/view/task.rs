@@ -186,6 +186,19 @@ impl View for TaskDetail {
             let word = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
             line("file", &format!("{} {}", word("change"), one_line(&word("path"))));
         }
+        for (word, name) in [
+            ("doubt", "in_doubt"),
+            ("running", "running"),
+            ("external", "external"),
+        ] {
+            let words = self.effects.iter().filter_map(|effects| effects[name].as_array());
+            for value in words.flatten() {
+                line(word, &one_line(value.as_str().unwrap_or_default()));
+            }
+        }
+        if let Some(next) = task.next_step() {
+            line("next", &next);
+        }
         text.push('\n');
         text.push_str(&indent(&strip(self.prompt.as_bytes())));
         if let Some(answer) = &self.answer {

@@ -39,7 +39,7 @@ struct Found {
 
 /// Finds out, and writes it down.
 pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError> {
-    let Some(tier) = spool::begun(&claim.dir) else {
+    let Some((tier, known)) = spool::begun(&claim.dir) else {
         return write_unborn(run, claim);
     };
     let mut pack = Pack::begin(run.ledger.site())?;
@@ -53,7 +53,7 @@ pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError>
             claimed.check(update.task)?;
             update.task.import.clone_from(&found.import);
             if let Some(attempt) = update.task.attempts.last_mut() {
-                attempt.session.clone_from(&found.session);
+                attempt.session = found.session.clone().or_else(|| known.clone());
                 attempt.tier = Some(tier.clone());
                 attempt.died = Some(found.death.clone());
             }

@@ -37,7 +37,6 @@ pub(super) fn effects(run: &Run<'_>, checkout: &Checkout, compared: &Compared<'_
     } = compared;
     let branch = checkout.head_ref().unwrap_or_default();
     let mut effects = compare(run, (before, after), (&branch, checkout), confined);
-    let late = compare(run, (base, after), (&branch, checkout), confined);
     effects.branch = None;
     if ask && confined {
         // Its work tree could not be written.
@@ -46,14 +45,25 @@ pub(super) fn effects(run: &Run<'_>, checkout: &Checkout, compared: &Compared<'_
             .external
             .extend(changed.map(|file| format!("{}: changed meanwhile", file.path)));
     } else {
-        let repo = run.ledger.repo();
-        effects.in_doubt = late
-            .files
-            .iter()
-            .map(|file| in_doubt(repo, file, base, after))
-            .collect();
+        effects.in_doubt = late_files(run, checkout, (base, after));
     }
     effects
+}
+
+/// The files that differ from the last checkpoint, each with what speaks for it. Both receipts' objects must be
+/// readable.
+pub(in crate::runner) fn late_files(
+    run: &Run<'_>,
+    checkout: &Checkout,
+    (base, after): (&Receipt, &Receipt),
+) -> Vec<String> {
+    let branch = checkout.head_ref().unwrap_or_default();
+    let late = compare(run, (base, after), (&branch, checkout), true);
+    let repo = run.ledger.repo();
+    late.files
+        .iter()
+        .map(|file| in_doubt(repo, file, base, after))
+        .collect()
 }
 
 /// What somebody else changed between two receipts while no brain of ours ran.

@@ -19,6 +19,7 @@ use crate::{
 };
 use decide::{Decision, Facts, deaths, decide};
 
+pub(super) use doubt::late_files as in_doubt;
 pub(super) use words::{history, told};
 
 /// The variable that everything of a task carries.

@@ -11,24 +11,24 @@ use crate::{
 };
 
 /// A user with one CLI, signed in, in a repository.
-struct Desk {
+pub(super) struct Desk {
     name: &'static str,
-    vars: BTreeMap<String, String>,
+    pub(super) vars: BTreeMap<String, String>,
     _server: ModelServer,
     _scratch: Scratch,
-    repo: Work,
+    pub(super) repo: Work,
 }
 
 /// What a command came to.
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
+pub(super) struct Said {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
     err: String,
 }
 
 impl Desk {
-    fn new(name: &'static str) -> Self {
+    pub(super) fn new(name: &'static str) -> Self {
         let (scratch, server) = (Scratch::new(), ModelServer::start());
         let repo = scratch.repo("repo", &[("README.md", "A project.\n")]);
         let home = scratch.path().join("home");
@@ -43,7 +43,7 @@ impl Desk {
         }
     }
 
-    fn khlone(&self, args: &[&str]) -> Said {
+    pub(super) fn khlone(&self, args: &[&str]) -> Said {
         let vars = self.vars.iter().map(|(name, value)| (name.into(), value.into()));
         let done: Finished = Cmd::new(env!("CARGO_BIN_EXE_git-khlone"))
             .only_env(vars)
@@ -59,7 +59,7 @@ impl Desk {
     }
 
     /// The task's document, and what its brain printed.
-    fn story(&self) -> String {
+    pub(super) fn story(&self) -> String {
         let refs = self
             .repo
             .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/tasks"]);

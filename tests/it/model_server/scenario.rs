@@ -117,6 +117,7 @@ pub(super) fn turn(seen: &Seen) -> Turn {
         ),
         ("commit", _) => say("Committed."),
         ("long", 0) => Turn::Run("echo started > marker; sleep 25; echo finished > marker2".to_owned()),
+        ("once", 0) => Turn::Run("test -e marker && exit; echo started > marker; sleep 60".to_owned()),
         ("count", _) => Turn::Say(format!("I have seen {} prompts.", seen.prompts)),
         _ => say("The answer is 42."),
     }

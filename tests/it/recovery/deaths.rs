@@ -108,3 +108,105 @@ fn what_was_done_is_kept_and_what_is_in_doubt_is_named() {
     stage.work.git(&["fsck", "--strict"]);
     assert!(stage.run(&["fsck"]).code == 0, "{}", stage.run(&["fsck"]).out);
 }
+
+#[test]
+fn what_somebody_else_changed_meanwhile_is_named_and_waits_for_a_person() {
+    let stage = stage(QUICK);
+    let id = stage.start(&script("echo mine > mine.txt", "exit 0"));
+    until_mark(&stage, &id);
+    stage.run(&["daemon", "stop"]);
+    kill_at_mark(&stage, &id);
+    // Nothing that its sandbox let it do.
+    stage.work.git(&["branch", "theirs"]);
+    stage.work.git(&["config", "core.abbrev", "12"]);
+    stage.work.commit(&[("b.txt", "theirs\n")], "theirs");
+    stage.run(&["daemon", "start"]).ok();
+    let task = until_held(&stage, &id);
+    let external = words(&effects(&stage, &id, 1)["external"]).join("\n");
+    for wanted in ["refs/heads/theirs", "refs/heads/main", "config"] {
+        assert!(external.contains(wanted), "{external}");
+    }
+    assert!(
+        task["hold"].as_str().unwrap().contains("somebody else"),
+        "{task:#}"
+    );
+    let said = stage.run(&["await", &id]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("git khlone resume"), "{}", said.err);
+    let shown = stage.run(&["show", &id]).ok();
+    assert!(shown.contains("external refs/heads/theirs"), "{shown}");
+    assert_eq!(
+        task["attempts"].as_array().unwrap().len(),
+        1,
+        "it did not go on by itself"
+    );
+}
+
+#[test]
+fn a_runner_given_up_for_dead_that_wakes_up_changes_nothing() {
+    let stage = stage(QUICK);
+    let id = stage.start(&script("echo one > one.txt", "echo two > two.txt"));
+    until_mark(&stage, &id);
+    let old = runner(&stage, &id);
+    kill_process(old, Signal::STOP).unwrap();
+    stage.run(&["daemon", "stop"]);
+    // Whoever loses the locks cannot tell that it lives.
+    let site = stage.work.0.join(".git/khlone");
+    for folder in ["attempts", "clones"] {
+        fs::rename(site.join(folder), site.join(format!("{folder}.lost"))).unwrap();
+    }
+    stage.run(&["daemon", "start"]).ok();
+    let task = stage.until("the second attempt's end", || {
+        let task = stage.task(&id);
+        (task["status"] == "done" || task["hold"].is_string()).then_some(task)
+    });
+    assert_eq!(
+        (&task["status"], task["attempts"].as_array().unwrap().len()),
+        (&"done".into(), 2),
+        "{task:#}"
+    );
+    let refs = || {
+        stage.work.git(&[
+            "for-each-ref",
+            "--format=%(refname) %(objectname)",
+            "refs/heads",
+            "refs/khlone",
+        ])
+    };
+    let (before, files) = (refs(), stage.clone().status());
+    kill_process(old, Signal::CONT).unwrap();
+    stage.until("the old runner's end", || {
+        rustix::process::test_kill_process(old).is_err().then_some(())
+    });
+    assert_eq!((refs(), stage.clone().status()), (before, files));
+    assert!(stage.run(&["fsck"]).code == 0, "{}", stage.run(&["fsck"]).out);
+}
+
+#[test]
+fn a_brain_that_is_killed_leaves_its_last_files_in_doubt() {
+    let stage = stage("limits: {checkpoint: 1h}\n");
+    let (said, task) = stage.act("printf 'one\\ntw' > a.txt; : > b.txt; kill -9 $$");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"partial".into()),
+        "{}",
+        said.err
+    );
+    let effects = effects(&stage, task["id"].as_str().unwrap(), 1);
+    let doubt = words(&effects["in_doubt"]).join("\n");
+    assert!(
+        doubt.contains("a.txt (modified, cut off or empty)") && doubt.contains("b.txt (modified, cut off"),
+        "{effects:#}"
+    );
+    assert!(said.err.contains("git khlone resume"), "{}", said.err);
+}
+
+#[test]
+fn the_diff_of_a_task_that_went_on_is_all_of_it() {
+    let stage = stage(QUICK);
+    let id = stage.start(&script("echo one > one.txt", "echo two > two.txt; rm mark"));
+    kill_at_mark(&stage, &id);
+    assert_eq!(stage.run(&["await", &id]).code, 0, "{:#}", stage.task(&id));
+    let names = stage.run(&["diff", "--name-only", &id]).ok();
+    assert_eq!(names, "one.txt\ntwo.txt");
+}
