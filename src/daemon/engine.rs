@@ -405,3 +405,6 @@ fn find<'a>(tasks: &'a [Known], id: &TaskId) -> Option<&'a Known> {
 fn is_limited(known: &Known) -> bool {
     known.ours && known.status == Status::Parked && known.outcome == Some(Outcome::Limited)
 }
+
+#[cfg(test)]
+mod tests;
