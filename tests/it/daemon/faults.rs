@@ -159,3 +159,72 @@ impl Site {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
+
+#[test]
+fn two_gigabytes_are_cut_off_and_a_half_open_caller_gets_its_answer() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let before = site.memory();
+    let mut flood = site.greeted();
+    let chunk = vec![b'['; 1 << 20];
+    let taken = (0..2048)
+        .take_while(|_| flood.0.get_mut().write_all(&chunk).is_ok())
+        .count();
+    assert!(taken < 16, "{taken} MiB were taken");
+    let grown = site.memory().saturating_sub(before);
+    assert!(grown < 16 << 10, "the daemon grew by {grown} KiB");
+    let mut half = site.greeted();
+    half.say(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\"}\n");
+    half.0.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(half.hear().unwrap()["result"]["tasks"].is_array());
+    assert!(half.hear().is_none());
+}
+
+#[test]
+fn out_of_files_running_tasks_end_and_callers_are_served_again() {
+    let site = Site::new();
+    let few = "ulimit -n 64; exec \"$0\" daemon start";
+    let (home, run) = (site.path().join("home"), site.path().join("run"));
+    let env = [
+        ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+        ("HOME", home.into()),
+        ("XDG_RUNTIME_DIR", run.into()),
+    ];
+    git_khlone::process::Cmd::new("sh")
+        .only_env(env.map(|(name, value)| (name.into(), value)))
+        .dir(&site.work.0)
+        .args(["-c", few, env!("CARGO_BIN_EXE_git-khlone")])
+        .output()
+        .unwrap();
+    let running = site.act("@shell", "until [ -e go ]; do sleep 0.05; done; echo x > x.txt");
+    until("the start", || {
+        site.task(&running).status.is_active().then_some(())
+    });
+    let path = site.record().unwrap()["socket"].as_str().unwrap().to_owned();
+    // The kernel's backlog is full at some point; whoever got in waits there.
+    let crowd: Vec<_> = (0..200)
+        .filter_map(|_| {
+            let socket = rustix::net::socket_with(
+                rustix::net::AddressFamily::UNIX,
+                rustix::net::SocketType::STREAM,
+                rustix::net::SocketFlags::NONBLOCK | rustix::net::SocketFlags::CLOEXEC,
+                None,
+            )
+            .unwrap();
+            let address = rustix::net::SocketAddrUnix::new(path.as_str()).unwrap();
+            rustix::net::connect(&socket, &address).ok().map(|()| socket)
+        })
+        .collect();
+    assert!(crowd.len() > 64, "{}", crowd.len());
+    let tree = until("the worktree", || {
+        let path = site.run(&["path", "foreman.1"]);
+        std::fs::exists(&path).unwrap().then_some(path)
+    });
+    std::fs::write(format!("{tree}/go"), "").unwrap();
+    until("the end", || site.task(&running).status.is_over().then_some(()));
+    assert_eq!(site.task(&running).outcome.unwrap().as_str(), "done");
+    drop(crowd);
+    assert!(site.greeted().ask("ping", &json!({}))["result"].is_object());
+    let next = site.act("@shell", "true");
+    site.run(&["await", next.as_str()]);
+}
