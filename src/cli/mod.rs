@@ -185,7 +185,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Ask(args) => act::ask(cx()?, args),
         Verb::Await(args) => wait::run(&cx()?, &args),
         Verb::Watch(args) => watch::run(&cx()?.at(args.address())?, &args),
-        Verb::Status(args) => status::run(&cx()?, &args),
+        Verb::Status(args) => status::run(&dir, out, &args),
         Verb::List(args) => list::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Show(args) => show::run(&cx()?, &args),
         Verb::Diff(args) => diff::run(&cx()?.at(args.zone.as_ref())?, &args),

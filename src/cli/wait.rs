@@ -119,7 +119,7 @@ impl Wait {
             for id in open {
                 let stored = cx.ledger().task(&id)?;
                 // Without a person nothing more happens to what is on hold.
-                if stored.task.status.is_over() || stored.task.hold.is_some() {
+                if stored.task.is_settled() {
                     ended.push(stored);
                 } else {
                     rest.push(id);

@@ -1,8 +1,8 @@
 //! Reading the two files and laying one over the other.
 //!
 //! A key that is set in `khlone.yml` counts over the user's, the user's over the default; mappings are merged key
-//! by key, lists are replaced. Three rules protect the user from the repository: `providers`, `readable`, `redact` and
-//! `writable` are the user's alone, `sandbox` is the user's where the user set it, and `network: none` of either
+//! by key, lists are replaced. Three rules protect the user from the repository: `notify`, `providers`, `readable`,
+//! `redact` and `writable` are the user's alone, `sandbox` is the user's where the user set it, and `network: none` of either
 //! counts. What else widens the reach of a brain or runs something is listed in [`Loaded::asks`], for the caller to
 //! refuse unless that content is trusted.
 
@@ -21,7 +21,7 @@ pub const FILE_NAME: &str = "khlone.yml";
 /// A config file larger than this is some other file.
 const MAX_FILE: usize = 1 << 20;
 /// Keys that a repository cannot set.
-const USER_ONLY: [&str; 4] = ["providers", "readable", "redact", "writable"];
+const USER_ONLY: [&str; 5] = ["notify", "providers", "readable", "redact", "writable"];
 
 /// A config file's content and the name to use in errors.
 #[derive(Debug, Clone, Copy)]

@@ -7,6 +7,7 @@
 
 mod error;
 mod load;
+mod notify;
 mod paths;
 mod policy;
 mod shape;
@@ -15,6 +16,7 @@ mod words;
 
 pub use error::{At, ConfigError};
 pub use load::{FILE_NAME, Loaded, Source, json_schema};
+pub use notify::{Desktop, Notify};
 pub use paths::{HomeError, Paths};
 pub use policy::{AutoCommit, Delegation, Network, Permissions, Resume, Sandbox};
 pub use shape::{Brain, Branch, Commit, Config, Limits, ProviderLimits, Redact, Role, Worktree};

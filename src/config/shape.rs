@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::words::{by_word, maybe_word};
 use super::{
-    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Permissions, Resume, Sandbox, Size,
-    Span,
+    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Notify, Permissions, Resume,
+    Sandbox, Size, Span,
 };
 use crate::task::{BrainName, RoleName};
 
@@ -53,6 +53,9 @@ pub struct Config {
     pub branch: Branch,
     /// How much of everything.
     pub limits: Limits,
+    /// How you are told that a task needs you, or has ended. Only in the user's config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// How much each provider of models is asked at once, by its name (`anthropic`, `openai`, or the host of a base
     /// URL). Counts for all repositories of this machine. Only in the user's config.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

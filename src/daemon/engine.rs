@@ -10,6 +10,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     Code, Place, RpcError,
     machine::{Bounds, Machine},
+    notices::Notices,
     plan::{Decision, Known, Plan, Situation, plan},
     providers::{Rates, Room},
     ref_watch::RefWatch,
@@ -42,6 +43,7 @@ pub(crate) struct Engine {
     pub(crate) machine: Option<Machine>,
     /// How long the daemon stays without work, where its starter said so.
     pub(crate) idle: Option<Duration>,
+    pub(crate) notices: Notices,
     /// Whether a task waits for a place on the machine.
     pub(crate) crowded: bool,
     pub(crate) place: Place,
@@ -382,7 +384,8 @@ impl Engine {
             .fold(tick, Instant::min)
     }
 
-    fn publish(&self, tasks: Vec<Known>) {
+    fn publish(&mut self, tasks: Vec<Known>) {
+        self.notices.look(&tasks);
         let held = self.runners.held().into_iter().collect();
         let new = Table {
             tasks,

@@ -200,7 +200,7 @@ impl Feed {
                 attempt: self.at.attempt + 1,
                 offset: 0,
             };
-        } else if stored.task.status.is_over() {
+        } else if stored.task.is_settled() {
             news.over = true;
         } else {
             // Between two attempts; a daemon begins the next one.

@@ -259,10 +259,9 @@ async fn wait_over(shared: &Rc<Shared>, params: &AwaitParams) -> Answer {
     loop {
         let now = Arc::clone(&table.borrow_and_update());
         let standings: Vec<_> = params.tasks.iter().filter_map(|task| now.task(task)).collect();
-        let over = standings
-            .iter()
-            .filter(|known| known.status.is_over() || known.on_hold)
-            .count();
+        // What is on hold moves again when a person says so.
+        let is_settled = |known: &&&Known| known.status.is_over() || known.on_hold;
+        let over = standings.iter().filter(is_settled).count();
         if over == params.tasks.len() || (params.any && over > 0) {
             return Ok(json!(
                 standings.into_iter().map(Standing::from).collect::<Vec<_>>()

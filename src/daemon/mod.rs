@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod machine;
 mod methods;
+mod notices;
 mod place;
 mod plan;
 mod protocol;

@@ -31,6 +31,7 @@ use super::{
     lock::DaemonLock,
     log::Log,
     machine::Machine,
+    notices::Notices,
     providers::Rates,
     ref_watch::RefWatch,
     runners::{Launcher, Runners},
@@ -72,13 +73,14 @@ pub fn run(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
         tracing::warn!(%error, "limits are not shared with other sites");
     }
     let common = place.common().to_owned();
+    let notices = Notices::start(place, paths.config.clone());
     let keeper = Keeper::start(move || {
         let store = LedgerStore::open(&common, &paths).map_err(|error| DaemonError::Rpc(error.into()))?;
         Ok(Box::new(store) as _)
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| DaemonError::io(place.common(), source))?;
-    let done = LocalSet::new().block_on(&runtime, live(place, options, keeper, machine.ok()));
+    let done = LocalSet::new().block_on(&runtime, live(place, options, (keeper, notices), machine.ok()));
     if let Err(error) = &done {
         tracing::error!(%error, "the daemon breaks off");
     }
@@ -129,7 +131,7 @@ fn open_log(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
 async fn live(
     place: &Place,
     options: &RunOptions,
-    keeper: Keeper,
+    (keeper, notices): (Keeper, Notices),
     machine: Option<Machine>,
 ) -> Result<(), DaemonError> {
     let socket = place.socket_path()?;
@@ -168,6 +170,7 @@ async fn live(
         refs: RefWatch::new(place.common().join("refs/khlone/tasks")),
         machine,
         idle: options.idle,
+        notices,
         crowded: false,
         place: place.clone(),
         beaten: None,
@@ -190,6 +193,7 @@ async fn live(
     }
     drop(listener);
     settle(&shared).await;
+    engine.notices.close();
     // Without a record nobody takes the daemon for one that died.
     let _gone_already = fs::remove_file(place.record_path());
     tracing::info!("left");

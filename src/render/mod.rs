@@ -21,7 +21,7 @@ pub use report::{Form, Reporter, waits};
 pub use story::Story;
 pub use style::{ShortIds, ago, bytes, clock, cut, elapsed, money, one_line, state_style, tokens, width};
 pub use table::Table;
-pub use terminal::Stream;
+pub use terminal::{Screen, Stream};
 
 use crate::task::Explain;
 

@@ -156,11 +156,11 @@ fn json_line(line: &impl Serialize) -> String {
 /// What a task waits for, in words.
 pub fn waits(waits: &Waits) -> String {
     match waits {
-        Waits::Limit(Some(until)) => format!("parked until {}, at a limit", until_clock(*until)),
-        Waits::Limit(None) => "parked, at a limit".to_owned(),
-        Waits::After(task) => format!("waits for {task} to be done"),
-        Waits::Behind(1, first) => format!("queued behind {first}"),
-        Waits::Behind(count, first) => format!("queued behind {first} and {} more", count - 1),
+        Waits::Limit { until: Some(until) } => format!("parked until {}, at a limit", until_clock(*until)),
+        Waits::Limit { until: None } => "parked, at a limit".to_owned(),
+        Waits::After { task } => format!("waits for {task} to be done"),
+        Waits::Behind { tasks: 1, first } => format!("queued behind {first}"),
+        Waits::Behind { tasks, first } => format!("queued behind {first} and {} more", tasks - 1),
         Waits::Turn => "waits for a place to run".to_owned(),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{cut, width};
 
-const WIDTH: usize = 80;
+/// A cell before the last is no wider.
+const CELL: usize = 28;
 
 /// A table without a frame.
 #[derive(Debug, Default)]
@@ -11,6 +12,9 @@ pub struct Table {
 }
 
 impl Table {
+    /// What fits everywhere.
+    pub const WIDTH: usize = 80;
+
     /// Adds a row of plain cells.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.styled(cells.map(|cell| (cell, anstyle::Style::new())));
@@ -33,7 +37,7 @@ impl Table {
             self.rows
                 .iter()
                 .filter_map(|row| row.get(column))
-                .map(|(cell, _)| width(cell))
+                .map(|(cell, _)| width(cell).min(CELL))
                 .max()
                 .unwrap_or(0)
         };
@@ -45,11 +49,15 @@ impl Table {
             for (column, (cell, style)) in row.iter().enumerate() {
                 let last = column + 1 == row.len();
                 let shown = if last {
-                    cut(cell, WIDTH.saturating_sub(used).max(8))
+                    cut(cell, Self::WIDTH.saturating_sub(used).max(8))
                 } else {
-                    cell.clone()
+                    cut(cell, CELL)
                 };
-                let pad = if last { 0 } else { widths[column] - width(cell) + 2 };
+                let pad = if last {
+                    0
+                } else {
+                    widths[column].saturating_sub(width(&shown)) + 2
+                };
                 text.push_str(&format!(
                     "{}{shown}{}{:pad$}",
                     style.render(),

@@ -1,7 +1,7 @@
 //! The terminal: how large it is, and what goes to it.
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     os::fd::AsFd,
 };
 
@@ -46,5 +46,38 @@ impl Stream {
             Self::Stderr => terminal(io::stderr()),
         };
         size.map(|(columns, _)| columns)
+    }
+}
+
+/// Text that is shown again and again in the same place of a terminal.
+#[derive(Debug)]
+pub struct Screen {
+    lines: usize,
+}
+
+impl Screen {
+    /// The terminal at stdout; `None` if it is none.
+    pub fn new() -> Option<Self> {
+        terminal(io::stdout()).map(|_| Self { lines: 0 })
+    }
+
+    /// Shows `text` where the last one stood, or as much of it as fits.
+    ///
+    /// # Errors
+    /// If stdout is closed.
+    pub fn show(&mut self, text: &str) -> io::Result<()> {
+        let rows = terminal(io::stdout()).map_or(usize::MAX, |(_, rows)| rows);
+        let shown: Vec<_> = text.lines().take(rows.saturating_sub(1)).collect();
+        let mut out = anstream::stdout().lock();
+        // Back to the first line; each is erased to its end as it is written, so that nothing flickers.
+        if self.lines > 0 {
+            write!(out, "\x1b[{}A\r", self.lines)?;
+        }
+        for line in &shown {
+            writeln!(out, "{line}\x1b[K")?;
+        }
+        write!(out, "\x1b[J")?;
+        self.lines = shown.len();
+        out.flush()
     }
 }

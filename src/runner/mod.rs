@@ -11,6 +11,7 @@ mod commit;
 mod complete;
 mod control;
 mod error;
+mod figures;
 mod finish;
 mod follow;
 mod ground;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub use claim::is_free;
 pub use control::bury;
 pub use error::RunnerError;
+pub use figures::figures;
 pub use stop::{disrupted_by, stop, urge};
 
 use checkpoint::{Checkpoints, Subject};

@@ -14,6 +14,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::figures::Counter;
 use crate::{
     brain::{Event, Record, Role},
     guard::{cleaner::Cleaner, redact::Redactor},
@@ -30,6 +31,7 @@ pub(super) struct Spool {
     raw: Capped,
     stderr: Capped,
     events: Capped,
+    counter: Counter,
     seq: u64,
     redactor: Redactor,
     open: Option<OpenMessage>,
@@ -53,6 +55,7 @@ impl Spool {
             raw: open("stdout.raw")?,
             stderr: open("stderr.raw")?,
             events: open("events.jsonl")?,
+            counter: Counter::default(),
             seq: 0,
             redactor,
             open: None,
@@ -128,7 +131,11 @@ impl Spool {
         }
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
-        self.events.write(&line)
+        self.events.write(&line)?;
+        if let Ok(record) = serde_json::from_value(record) {
+            self.counter.count(&record, self.events.written, &self.dir);
+        }
+        Ok(())
     }
 
     /// How many secrets of which kind were taken out of what is kept.

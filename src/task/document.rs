@@ -328,6 +328,11 @@ impl Task {
         }
     }
 
+    /// Whether nothing will happen to it any more unless a person says so.
+    pub fn is_settled(&self) -> bool {
+        self.status.is_over() || self.hold.is_some()
+    }
+
     /// Whether recovery has looked at the last attempt, which died.
     pub fn is_recovered(&self) -> bool {
         self.last_attempt().is_some_and(|last| last.died.is_some())

@@ -4,6 +4,7 @@ pub mod carry;
 pub mod checkout;
 pub mod copy;
 pub mod create;
+pub mod disk;
 pub mod effects;
 pub mod include;
 pub mod keep;

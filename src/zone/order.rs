@@ -159,7 +159,11 @@ pub fn order(
         new_session: order.new_session,
         id: order.id,
         settings: config,
-        config: serde_json::to_value(config)?,
+        // How the user is told of things is no affair of the ledger's.
+        config: serde_json::to_value(Config {
+            notify: None,
+            ..config.clone()
+        })?,
     };
     let limits = Limits {
         queue: config.limits.queue.get() as usize,

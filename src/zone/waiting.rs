@@ -1,19 +1,33 @@
 //! What a task that has not begun waits for. Pure; the daemon's plan decides, this tells.
 
+use serde::Serialize;
+
 use crate::{
     refs::TaskHead,
     task::{Status, Task, TaskId},
 };
 
 /// What a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "for", rename_all = "kebab-case")]
 pub enum Waits {
-    /// A limit: until then, where that is known.
-    Limit(Option<i64>),
+    /// A limit, or a pause after its attempt died.
+    Limit {
+        /// Until then, where that is known; seconds since the epoch.
+        until: Option<i64>,
+    },
     /// Another task, which must be done first.
-    After(TaskId),
-    /// Tasks of its clone that go before it; the first of them.
-    Behind(usize, TaskId),
+    After {
+        /// Which.
+        task: TaskId,
+    },
+    /// Tasks of its clone that go before it.
+    Behind {
+        /// How many.
+        tasks: usize,
+        /// The first of them.
+        first: TaskId,
+    },
     /// Nothing but a place to run, and a daemon that starts it.
     Turn,
 }
@@ -29,10 +43,12 @@ pub fn waits_for(task: &Task, heads: &[TaskHead]) -> Option<Waits> {
             .any(|head| head.id == *id && head.status == Status::Done)
     };
     if let Some(before) = task.after.iter().find(|before| !is_done(before)) {
-        return Some(Waits::After(before.clone()));
+        return Some(Waits::After { task: before.clone() });
     }
     if task.status == Status::Parked {
-        return Some(Waits::Limit(task.parked_until));
+        return Some(Waits::Limit {
+            until: task.parked_until,
+        });
     }
     let own = (std::cmp::Reverse(task.priority), task.seq);
     let goes_before = |head: &&TaskHead| {
@@ -49,7 +65,68 @@ pub fn waits_for(task: &Task, heads: &[TaskHead]) -> Option<Waits> {
         )
     });
     Some(match before.first() {
-        Some(first) => Waits::Behind(before.len(), first.id.clone()),
+        Some(first) => Waits::Behind {
+            tasks: before.len(),
+            first: first.id.clone(),
+        },
         None => Waits::Turn,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn task(n: u64, status: &str, more: serde_json::Value) -> Task {
+        let mut document = json!({
+            "format": 1, "id": TaskId::from_entropy(n), "mode": "act", "status": status, "zone": "main",
+            "branch": "main", "clone": "foreman.1", "role": "foreman", "brain": "shell", "prompt_sha": "",
+            "title": "x", "seq": n, "owner": {"site_uuid": "s", "machine": "m"}, "created": 1, "updated": 1,
+        });
+        for (name, value) in more.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        serde_json::from_value(document).unwrap()
+    }
+
+    fn waits(about: &Task, others: &[&Task]) -> Option<Waits> {
+        let heads: Vec<_> = others.iter().filter_map(|task| TaskHead::of(task)).collect();
+        waits_for(about, &heads)
+    }
+
+    #[test]
+    fn what_goes_before_is_told() {
+        let running = task(1, "running", json!({}));
+        let early = task(2, "queued", json!({}));
+        let urgent = task(9, "queued", json!({"priority": 1}));
+        let elsewhere = task(3, "queued", json!({"clone": "foreman.2"}));
+        let own = task(4, "queued", json!({}));
+        let all = [&running, &early, &urgent, &elsewhere, &own];
+        let behind = |tasks, first: &Task| Waits::Behind {
+            tasks,
+            first: first.id.clone(),
+        };
+        assert_eq!(waits(&own, &all), Some(behind(3, &running)));
+        assert_eq!(waits(&early, &all[1..]), Some(behind(1, &urgent)));
+        assert_eq!(waits(&elsewhere, &all), Some(Waits::Turn));
+        assert_eq!(waits(&running, &all), None);
+    }
+
+    #[test]
+    fn limits_and_other_tasks_come_first() {
+        let before = task(1, "running", json!({"clone": "foreman.2"}));
+        let after = task(2, "queued", json!({"after": [before.id]}));
+        let parked = task(3, "parked", json!({"parked_until": 77}));
+        assert_eq!(
+            waits(&after, &[&before, &after]),
+            Some(Waits::After {
+                task: before.id.clone()
+            })
+        );
+        let done = task(1, "done", json!({"clone": "foreman.2"}));
+        assert_eq!(waits(&after, &[&done, &after]), Some(Waits::Turn));
+        assert_eq!(waits(&parked, &[&parked]), Some(Waits::Limit { until: Some(77) }));
+    }
 }

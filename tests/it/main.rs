@@ -27,6 +27,7 @@ mod scratch;
 mod secrets;
 mod shapes;
 mod stage;
+mod status;
 mod terminal;
 mod tools;
 mod watch;

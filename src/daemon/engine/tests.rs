@@ -132,6 +132,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         refs: RefWatch::new(dir.join("refs")),
         machine: Some(machine),
         idle: None,
+        notices: Notices::start(&place, dir.join("config.yml")),
         crowded: false,
         place,
         beaten: None,

@@ -26,7 +26,7 @@ pub use landed::LandedView;
 pub use log::{LogView, log_line};
 pub use redacted::RedactedView;
 pub use rolled::RolledBackView;
-pub use status::StatusView;
+pub use status::{RunningLine, StatusView, WaitingLine};
 pub use task::{EndedList, TaskDetail, TaskLine, TaskList};
 
 use super::View;

@@ -1,37 +1,130 @@
-//! The status of a site on one screen.
+//! The status of a site on one screen: what needs you first, then what runs with its live figures, what waits and
+//! for what, the crew, and what it costs.
 
 use serde::Serialize;
 
 use super::{
-    super::{Table, View},
+    super::{Table, View, bytes, cut, elapsed, money, one_line, waits},
     crew::CrewLine,
     doctor::brain_table,
     indent_by,
     task::{TaskLine, row},
 };
 
-use crate::brain::Readiness;
+use crate::{
+    brain::{Figures, Readiness},
+    task::{Attempt, Usage},
+    worktree::disk::Disk,
+    zone::Waits,
+};
 
 /// The status of a site on one screen.
 #[derive(Debug, Serialize)]
 pub struct StatusView {
     /// Version of the document.
     pub format: u32,
-    /// Failed, or finished and not landed.
+    /// Failed, on hold, or finished and not landed.
     pub needs_you: Vec<TaskLine>,
     /// Running now.
-    pub under_way: Vec<TaskLine>,
-    /// Queued or parked.
-    pub waiting: Vec<TaskLine>,
+    pub under_way: Vec<RunningLine>,
+    /// Queued, parked, or between two attempts.
+    pub waiting: Vec<WaitingLine>,
     /// The clones.
     pub crew: Vec<CrewLine>,
+    /// US dollars of today's attempts, as their brains say; `null` if none said.
+    pub cost_today: Option<f64>,
+    /// What worktrees and local state take.
+    pub disk: Disk,
     /// The brains; only where there is no clone yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub brains: Vec<Readiness>,
 }
 
+/// A task that runs, with its attempt's figures so far.
+#[derive(Debug, Serialize)]
+pub struct RunningLine {
+    #[serde(flatten)]
+    task: TaskLine,
+    attempt: u32,
+    started: Option<i64>,
+    elapsed: Option<i64>,
+    tools: u64,
+    files: usize,
+    last: Option<String>,
+    usage: Usage,
+    /// US dollars of this attempt; `null` if unknown.
+    pub cost: Option<f64>,
+}
+
+impl RunningLine {
+    /// The line of a task and its attempt under way.
+    pub fn new(task: TaskLine, attempt: Option<&Attempt>, figures: &Figures, now: i64) -> Self {
+        let started = attempt.and_then(|attempt| attempt.started);
+        Self {
+            task,
+            attempt: attempt.map_or(0, |attempt| attempt.n),
+            started,
+            elapsed: started.map(|started| now.saturating_sub(started).max(0)),
+            tools: figures.tools,
+            files: figures.files.len(),
+            last: Some(figures.last().to_owned()).filter(|last| !last.is_empty()),
+            usage: figures.usage.clone(),
+            cost: figures.cost,
+        }
+    }
+
+    fn figures(&self) -> String {
+        let count = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
+        let tools = usize::try_from(self.tools).unwrap_or(usize::MAX);
+        let mut parts = vec![count(tools, "tool"), count(self.files, "file")];
+        if self.attempt > 1 {
+            parts.insert(0, format!("attempt {}", self.attempt));
+        }
+        parts.extend(self.cost.map(money));
+        parts.extend(self.last.as_deref().map(one_line));
+        parts.join(" · ")
+    }
+}
+
+/// A task that waits, and what for.
+#[derive(Debug, Serialize)]
+pub struct WaitingLine {
+    #[serde(flatten)]
+    task: TaskLine,
+    /// `null` between two attempts.
+    waits: Option<Waits>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+}
+
+impl WaitingLine {
+    /// The line of a task that waits.
+    pub fn new(task: TaskLine, waits: Option<Waits>, reasons: &[String]) -> Self {
+        Self {
+            task,
+            waits,
+            reasons: reasons.to_vec(),
+        }
+    }
+
+    fn why(&self) -> String {
+        let mut parts: Vec<_> = self.waits.iter().map(waits).collect();
+        parts.extend(self.reasons.iter().map(|reason| one_line(reason)));
+        parts.join(" · ")
+    }
+}
+
 /// So many lines of a part of the status.
 const PART: usize = 6;
+/// So many clones.
+const CREW: usize = 16;
+/// Less disk than this is not worth a line.
+const WORTH_TELLING: u64 = 100 << 20;
+/// What stands before a second line.
+const BELOW: &str = "         ";
 
 impl View for StatusView {
     fn plain(&self) -> String {
@@ -41,27 +134,47 @@ impl View for StatusView {
                 indent_by(&brain_table(&self.brains), "  ")
             );
         }
-        let mut text = String::new();
-        let parts = [
-            ("needs you", &self.needs_you),
-            ("under way", &self.under_way),
-            ("waiting", &self.waiting),
-        ];
-        for (name, tasks) in parts.iter().filter(|(_, tasks)| !tasks.is_empty()) {
-            let mut table = Table::default();
-            for task in tasks.iter().rev().take(PART) {
-                table.styled(row(task));
-            }
-            text.push_str(&format!("{name}\n{}", indent_by(&table.render(), "  ")));
-            if tasks.len() > PART {
-                text.push_str(&format!(
-                    "  … {} more: git khlone list tasks\n",
-                    tasks.len() - PART
-                ));
-            }
+        let needs = self
+            .needs_you
+            .iter()
+            .map(|task| (task, task.since(), String::new()));
+        let running = self.under_way.iter().map(|line| {
+            let since = line.elapsed.map_or_else(|| line.task.since(), elapsed);
+            (&line.task, since, line.figures())
+        });
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|line| (&line.task, line.task.since(), line.why()));
+        let mut text = part("needs you", needs);
+        text.push_str(&part("under way", running));
+        text.push_str(&part("waiting", waiting));
+        text.push_str("crew\n");
+        text.push_str(&self.crew_table());
+        let disk = Some(self.disk.bytes)
+            .filter(|bytes| *bytes >= WORTH_TELLING)
+            .map(|count| {
+                let over = if self.disk.complete { "" } else { "over " };
+                format!("disk {over}{}", bytes(count))
+            });
+        let today = self.cost_today.map(|cost| format!("today {}", money(cost)));
+        let last: Vec<_> = today.into_iter().chain(disk).collect();
+        if !last.is_empty() {
+            text.push_str(&format!("{}\n", last.join(" · ")));
+        }
+        text
+    }
+}
+
+impl StatusView {
+    /// The clones, those that do something first.
+    fn crew_table(&self) -> String {
+        let mut crew: Vec<_> = self.crew.iter().collect();
+        if crew.len() > CREW {
+            crew.sort_by_key(|clone| (clone.busy.is_none(), clone.waiting == 0));
         }
         let mut table = Table::default();
-        for clone in &self.crew {
+        for clone in crew.iter().take(CREW) {
             let doing = clone
                 .busy
                 .as_ref()
@@ -73,15 +186,50 @@ impl View for StatusView {
                 clone.standing(),
             ]);
         }
-        text.push_str(&format!("crew\n{}", indent_by(&table.render(), "  ")));
+        let mut text = table.render_below("  ");
+        if crew.len() > CREW {
+            text.push_str(&format!("  … {} more: git khlone list crew\n", crew.len() - CREW));
+        }
         text
     }
+}
+
+/// A part of the status: its tasks, the newest first, each with what there is to say of it below.
+fn part<'a>(
+    name: &str,
+    tasks: impl DoubleEndedIterator<Item = (&'a TaskLine, String, String)> + ExactSizeIterator,
+) -> String {
+    let count = tasks.len();
+    if count == 0 {
+        return String::new();
+    }
+    let (mut table, mut below) = (Table::default(), Vec::new());
+    for (task, since, more) in tasks.rev().take(PART) {
+        let mut cells = row(task);
+        cells[3].0 = since;
+        table.styled(cells);
+        below.push(more);
+    }
+    let mut text = format!("{name}\n");
+    for (line, more) in table.render_below("  ").lines().zip(below) {
+        text.push_str(&format!("{line}\n"));
+        if !more.is_empty() {
+            text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), Table::WIDTH)));
+        }
+    }
+    if count > PART {
+        text.push_str(&format!("  … {} more: git khlone list tasks\n", count - PART));
+    }
+    text
 }
 
 const EXAMPLES: &str = "\
 No tasks here yet. For example:
 
-  git khlone act \"add a test for the parser\"      # in the background, on a branch of its own
+  git khlone act \"add a test for the parser\"      # in the background
   git khlone ask \"what does this project do?\" --await
   git khlone act --who @shell --await 'printf hello > greeting.txt'
 ";
+
+#[cfg(test)]
+mod tests;

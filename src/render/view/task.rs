@@ -44,6 +44,13 @@ impl TaskLine {
     }
 }
 
+impl TaskLine {
+    /// How long ago it last changed.
+    pub(super) fn since(&self) -> String {
+        ago(self.updated, now())
+    }
+}
+
 /// Tasks, in order of arrival.
 #[derive(Debug, Serialize)]
 pub struct TaskList {
@@ -114,7 +121,7 @@ pub(super) fn row(task: &TaskLine) -> [(String, anstyle::Style); 5] {
         (task.short.clone(), plain),
         (word.to_owned(), state_style(task.status, task.outcome)),
         (task.clone.to_string(), plain),
-        (ago(task.updated, now()), plain),
+        (task.since(), plain),
         (format!("{} {}", task.mode, task.title), plain),
     ]
 }

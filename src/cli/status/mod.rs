@@ -1,0 +1,79 @@
+//! `git khlone status`, and `git khlone` alone: one screen, what needs you first.
+
+mod gather;
+mod prompt;
+
+use std::{path::Path, process::ExitCode, thread, time::Duration};
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError, printed},
+    interrupt::on_interrupt,
+};
+use crate::{
+    refs::{Repo, RepoError},
+    render::{Out, Screen, View},
+    task::Class,
+};
+
+/// How often the screen is refreshed.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Show what needs you and what is under way
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// Refresh it in place until ctrl-c; on a terminal
+    #[arg(short, long, conflicts_with = "porcelain")]
+    watch: bool,
+    /// One line for a shell prompt: `!` tasks that need you, `▶` running, `…` waiting
+    ///
+    /// Nothing where there is nothing to tell, nor outside a repository. Starts nothing.
+    #[arg(long)]
+    porcelain: bool,
+}
+
+/// Shows the status.
+pub(super) fn run(dir: &Path, out: Out, args: &StatusArgs) -> Result<ExitCode, CmdError> {
+    if args.porcelain {
+        printed(out.text(&prompt::segment(dir).unwrap_or_default()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cx = Cx::open(dir, out)?;
+    if args.watch {
+        return watch(&cx);
+    }
+    show(&cx)
+}
+
+fn show(cx: &Cx) -> Result<ExitCode, CmdError> {
+    printed(cx.out.answer(&gather::status(cx)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows it again and again, in place. Ends with ctrl-c alone.
+fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
+    let screen = Screen::new().filter(|_| !cx.out.is_json());
+    let Some(mut screen) = screen else {
+        return Err(CliError::usage(
+            "status --watch refreshes a terminal, and stdout is none",
+            "git khlone status --json",
+        )
+        .into());
+    };
+    on_interrupt(|| {});
+    loop {
+        printed(screen.show(&gather::status(cx)?.plain()))?;
+        thread::sleep(BEAT);
+    }
+}
+
+/// `git khlone` without a verb: the status inside a repository, short help outside.
+pub(super) fn bare(dir: &Path, out: Out) -> Result<ExitCode, CmdError> {
+    if let Err(RepoError::None(_)) = Repo::discover(dir) {
+        printed(out.text(&super::command().render_help().to_string()))?;
+        return Ok(ExitCode::from(Class::Usage.exit_code()));
+    }
+    show(&Cx::open(dir, out)?)
+}
