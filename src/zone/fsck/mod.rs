@@ -2,7 +2,7 @@
 //!
 //! Read only, and right while tasks run: each task is one ref, its pins and notes are written before the state that
 //! needs them, and the counter before the task that it numbers; so tasks are read first, and those after. What can
-//! be derived from tasks carries its [`Remedy`], which [`mend`] applies; everything else has a next step for a
+//! be derived from tasks carries its [`Remedy`], which [`mend()`] applies; everything else has a next step for a
 //! person. Nothing is ever guessed: a task that cannot be read is reported, not rewritten.
 
 mod derived;
