@@ -26,6 +26,7 @@ use crate::{
     process::ProcessError,
     refs::Repo,
     task::{Class, Explain},
+    worktree::gitlinks,
 };
 
 /// What of an earlier task stays: nothing in it decides what a command of ours does.
@@ -127,6 +128,9 @@ impl PrivateGit {
         self.write_settings(&private, host, &settings)?;
         for name in std::iter::once("index".to_owned()).chain(shared_indexes(host.admin)) {
             private.copy(&host.admin.join(&name), &name)?;
+        }
+        if gitlinks::is_marked(host.admin) {
+            gitlinks::look_at(host.admin, &self.git_dir().join("index"))?;
         }
         let dot_git = format!("gitdir: {}\n", self.git_dir().display());
         Beneath::open(&self.folder)?.write("dot-git", dot_git.as_bytes())?;

@@ -28,6 +28,7 @@ use crate::{
     process::{Cmd, ProcessError},
     refs::Oid,
     task::{Class, Explain},
+    worktree::{checkout::Checkout, gitlinks},
 };
 
 /// How long packing and indexing may take.
@@ -340,7 +341,7 @@ fn tail(said: &mut File) -> String {
 }
 
 /// Makes the host's index of a worktree agree with `commit`, keeping what is known of unchanged files. The work
-/// tree is not touched; the git folder is the host's own.
+/// tree is not touched; the git folder is the host's own. Submodules are passed over from now on.
 ///
 /// # Errors
 /// [`ProcessError`] if git fails.
@@ -348,6 +349,9 @@ pub fn rebuild_index(admin: &Path, work_dir: &Path, commit: Oid) -> Result<(), P
     Cmd::git(admin)
         .env("GIT_WORK_TREE", work_dir)
         .args(["read-tree", "--reset", &commit.to_string()])
-        .output()
-        .map(drop)
+        .output()?;
+    gitlinks::pass_over(&Checkout {
+        git_dir: admin.to_owned(),
+        path: work_dir.to_owned(),
+    })
 }

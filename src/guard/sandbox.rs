@@ -61,6 +61,9 @@ pub struct Confinement {
     pub env: Vec<(OsString, OsString)>,
     /// What the process can reach.
     pub network: Network,
+    /// What a login shell reads as the user's own profile. Several brains run their commands in one, and `/etc/profile`
+    /// has just forgotten the `PATH` then.
+    pub profile: Option<PathBuf>,
     /// This program, where it can be run: it closes the abstract sockets of an open network from within.
     pub own_program: Option<PathBuf>,
 }
@@ -268,6 +271,11 @@ impl Confinement {
         }
         for path in &self.writable {
             mounts.writable(path);
+        }
+        for name in [".profile", ".zprofile"] {
+            if let Some(profile) = &self.profile {
+                mounts.place(profile, &self.home.join(name), false);
+            }
         }
         mounts.place(&self.work_dir, &self.work_dir, self.writes);
         if let Some(git) = &self.git {

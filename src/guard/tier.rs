@@ -204,6 +204,7 @@ fn trial(bwrap: &Path) -> Result<(), String> {
         hidden: Vec::new(),
         env: env.into_iter().collect(),
         network: Network::Open,
+        profile: None,
         own_program: None,
     };
     // Writes where it may, cannot where it may not, and sees only itself.

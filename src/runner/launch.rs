@@ -1,6 +1,7 @@
 //! Starting the brain: what it is told, what it gets of the environment, and the confinement it runs in.
 
 use std::{
+    borrow::Cow,
     ffi::{OsStr, OsString},
     fs::{self, File},
     os::fd::AsFd,
@@ -259,6 +260,16 @@ fn asked_for(run: &Run<'_>, task: &Task) -> Vec<String> {
     names.map(ToString::to_string).collect()
 }
 
+/// A profile that gives a login shell the brain's `PATH` back.
+fn profile(dir: &Path, environment: &Environment) -> std::io::Result<PathBuf> {
+    let path = environment.vars.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or_else(Cow::default, |(_, path)| path.to_string_lossy());
+    let quoted = shlex::try_quote(&path).unwrap_or_default();
+    let file = dir.join("profile");
+    fs::write(&file, format!("export PATH={quoted}\n"))?;
+    Ok(file)
+}
+
 /// This program, unless it was replaced on disk since it was started.
 fn own_program() -> Option<PathBuf> {
     std::env::current_exe().ok().filter(|own| own.is_file())
@@ -341,6 +352,7 @@ fn confine(
         hidden: vec![site.dir().to_owned(), run.paths.khlone_home.clone(), run_dir()?],
         env: environment.vars.clone(),
         network: run.config.network,
+        profile: Some(profile(&claim.dir, &environment)?),
         own_program: own_program(),
     };
     Ok((confinement, environment))

@@ -7,6 +7,7 @@ use crate::{
     worktree::{
         checkout::{Checkout, Locked},
         create::{self, Want},
+        gitlinks,
         place::{self, Rules},
         port,
         receipt::{Receipt, take_receipt},
@@ -105,6 +106,9 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
             return Err(RunnerError::WithChanges(member.name.clone()));
         }
         bring_changes(run, &ready.checkout, tip, tree.parse()?)?;
+    }
+    if gitlinks::expected(&ready.checkout) {
+        gitlinks::pass_over(&ready.checkout)?;
     }
     let port = lease(run, task, member)?;
     let lock = ready.checkout.locked(&format!("{} runs here", task.id))?;

@@ -6,6 +6,7 @@ pub mod copy;
 pub mod create;
 pub mod disk;
 pub mod effects;
+pub mod gitlinks;
 pub mod include;
 pub mod keep;
 pub mod place;

@@ -71,6 +71,7 @@ impl Stage {
             hidden: vec![root.join("run")],
             env: vec![("PATH".into(), path), ("HOME".into(), home.into())],
             network: Network::Open,
+            profile: None,
             own_program: Some(env!("CARGO_BIN_EXE_git-khlone").into()),
         };
         let stage = Self {
@@ -402,6 +403,7 @@ fn without_a_sandbox_daemons_are_found_by_the_tasks_mark() {
         hidden: Vec::new(),
         env: vec![("PATH".into(), path), ("KHLONE_TASK".into(), mark.clone().into())],
         network: Network::Open,
+        profile: None,
         own_program: None,
     };
     let script = "mkfifo p; setsid sh -c 'echo up; trap \"\" TERM HUP; sleep 100 & sleep 100' >p 2>&1 </dev/null & head -n1 p";

@@ -49,6 +49,17 @@ fn an_act_is_a_commit_on_a_branch_of_its_own() {
 }
 
 #[test]
+fn a_login_shell_finds_what_the_user_finds() {
+    let stage = Stage::new();
+    let (_, task) = stage.act("echo $PATH; bash -lc 'echo $PATH'");
+    let answer = task["answer"].as_str().unwrap();
+    let paths: Vec<_> = answer.lines().collect();
+    if task["attempts"][0]["tier"] == "T2" {
+        assert_eq!(paths[0], paths[1]);
+    }
+}
+
+#[test]
 fn what_is_stored_is_git_through_and_through() {
     let stage = Stage::new();
     for script in [

@@ -6,11 +6,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use crate::{guard::attacks::PLANTED, stage::Stage};
 
 /// Every verb that looks at or changes what a clone has made; some refuse, and that is fine.
-const VERBS: [&[&str]; 15] = [
+const VERBS: [&[&str]; 11] = [
     &["status"],
-    &["list", "tasks"],
-    &["list", "crew"],
-    &["list", "zones"],
     &["show"],
     &["log"],
     &["diff"],
@@ -27,7 +24,6 @@ const VERBS: [&[&str]; 15] = [
     &["ask", "--who", "@shell", "--await", "-m", "git log -1; git diff"],
     &["land"],
     &["zone", "repair"],
-    &["diff", "foreman.1"],
     &["zone", "remove", "main", "--force"],
 ];
 
@@ -56,7 +52,7 @@ fn settings(stage: &Stage) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn withstand(attacks: &[(&str, &str)]) {
-    for (name, script) in attacks.iter().filter(|(name, _)| *name != "nested repositories") {
+    for (name, script) in attacks {
         let stage = Stage::new();
         let owned = tempfile::Builder::new().prefix("owned").tempdir().unwrap();
         let before = settings(&stage);

@@ -139,6 +139,16 @@ fn a_submodule_can_be_worked_in() {
         before,
         "the user's own submodule is as it was"
     );
+    // The next task sees it as it is; the user's own git does not look inside, and runs nothing that stands there.
+    let (said, task) =
+        stage.act("git status --porcelain; git -C dep config core.fsmonitor \"touch $PWD/ran.log\"");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(task["answer"].as_str().unwrap().trim_end(), " M dep", "{task:#}");
+    let clone = stage.clone();
+    assert_eq!(
+        (clone.status(), clone.0.join("ran.log").exists()),
+        (String::new(), false)
+    );
     assert_eq!(stage.work.status(), "");
 }
 

@@ -235,6 +235,7 @@ fn confinement(run: &Run<'_>, checkout: &Checkout, ground: &Ground) -> Result<Co
             .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
             .collect(),
         network: Network::None,
+        profile: None,
         own_program: None,
     })
 }

@@ -20,7 +20,7 @@ pub use error::CarryError;
 pub(crate) use error::{listed, quoted};
 use obstacle::{added_files, in_the_way};
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, gitlinks};
 use crate::{
     process::{Cmd, ProcessError},
     refs::Repo,
@@ -156,7 +156,12 @@ impl Carry {
             source,
         };
         two_way(&["-n"]).map_err(refused)?;
-        let Err(source) = two_way(&[]) else { return Ok(()) };
+        let Err(source) = two_way(&[]) else {
+            if gitlinks::is_marked(&self.checkout.git_dir) {
+                gitlinks::pass_over(&self.checkout)?;
+            }
+            return Ok(());
+        };
         match self.put_back() {
             Ok(()) => Err(refused(source)),
             Err(then) => Err(CarryError::Half {

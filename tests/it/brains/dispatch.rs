@@ -125,6 +125,41 @@ fn an_act_runs_a_command_and_its_work_is_committed() {
 }
 
 #[test]
+fn git_and_toolchains_work_inside_as_the_clis_run_them() {
+    each_name(|name| {
+        let mut desk = Desk::new(name);
+        // These tests have a HOME of their own; the toolchain's folder is found by name then.
+        let rustup = std::env::var("RUSTUP_HOME").ok();
+        let rustup = rustup.or_else(|| Some(std::env::home_dir()?.join(".rustup").display().to_string()));
+        desk.vars
+            .extend(rustup.map(|folder| ("RUSTUP_HOME".to_owned(), folder)));
+        let said = desk.act("SCENARIO=work");
+        assert_eq!(said.code, Some(0), "{name} {said:?}\n{}", desk.story());
+        let branch = desk
+            .repo
+            .git(&["for-each-ref", "--format=%(refname)", "refs/heads/khlone"]);
+        let log = desk.repo.git(&["log", "--format=%s", &branch]);
+        for subject in ["three", "stashed", "topic", "one"] {
+            assert!(
+                log.lines().any(|line| line == subject),
+                "{name}: {subject} is not in\n{log}\n{}",
+                desk.story()
+            );
+        }
+        let files = desk.repo.git(&["ls-tree", "--name-only", &branch]);
+        for file in ["with-git", "with-npm", "with-cargo"] {
+            assert!(
+                files.lines().any(|line| line == file),
+                "{name}: no {file}\n{}",
+                desk.story()
+            );
+        }
+        desk.repo.git(&["fsck", "--strict"]);
+        assert_eq!(desk.repo.status(), "", "the user's own work tree is as it was");
+    });
+}
+
+#[test]
 fn an_answer_is_all_of_stdout_and_the_session_goes_on() {
     each_name(|name| {
         let desk = Desk::new(name);

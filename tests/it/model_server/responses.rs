@@ -71,7 +71,7 @@ fn item(turn: &Turn, seen: &Seen) -> Value {
 
 fn run(id: &str, command: &str, seen: &Seen) -> Value {
     let (name, arguments) = match seen.tool(&["exec_command", "shell_command", "shell"]) {
-        Some("exec_command") => ("exec_command", json!({"cmd": command})),
+        Some("exec_command") => ("exec_command", json!({"cmd": command, "yield_time_ms": 30_000})),
         Some("shell") => ("shell", json!({"command": ["bash", "-lc", command]})),
         _ => ("shell_command", json!({"command": command})),
     };

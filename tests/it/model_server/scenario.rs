@@ -45,6 +45,25 @@ pub(super) enum Fault {
 
 const MARK: &str = "SCENARIO=";
 
+/// A day's work with git, a package manager and a compiler, each short enough for the patience of every CLI, without
+/// what some refuse to run (command substitution, a forced removal).
+const WORK: [&str; 3] = [
+    "set -e; git config user.name m; git config user.email m@x
+echo 1 > one; git add one; git commit -qm one; git switch -qc topic; echo t > t; git add t; git commit -qm topic
+git switch -q -; echo 2 > two; git add two; git commit -qm two; git merge -q --no-edit topic
+echo s >> one; git stash -q; git stash pop -q; git commit -qam stashed
+git switch -qc side HEAD~1; echo 3 > three; git add three; git commit -qm three; git rebase -q khlone/main/foreman.1
+git switch -q khlone/main/foreman.1; git merge -q --ff-only side; echo worked > with-git",
+    "set -e; mkdir -p p q; printf '{\"name\":\"p\",\"version\":\"1.0.0\"}' > p/package.json
+printf '{\"name\":\"q\",\"version\":\"1.0.0\"}' > q/package.json; cd p; npm pack --silent >/dev/null; cd ../q
+npm install --silent --no-audit --no-fund --offline ../p/p-1.0.0.tgz; rm -r node_modules
+npm ci --silent --no-audit --no-fund --offline; test -d node_modules/p; cd ..; rm -r p q; echo worked > with-npm",
+    "set -e; cargo init -q --lib --name dep dep; git init -q dep; git -C dep add -A
+git -C dep -c user.name=x -c user.email=x@x commit -qm dep; cargo init -q --vcs none --name app app
+echo \"dep = { git = \\\"file://$PWD/dep\\\" }\" >> app/Cargo.toml; cd app; cargo build -q --offline 2>/dev/null || cargo build -q
+test -x target/debug/app; cd ..; chmod -R u+w dep; rm -r dep app; echo worked > with-cargo",
+];
+
 impl Seen {
     pub(super) fn of<'a>(entries: impl Iterator<Item = Entry<'a>>, tools: Vec<String>, body: &Value) -> Self {
         let mut seen = Self {
@@ -116,6 +135,10 @@ pub(super) fn turn(seen: &Seen) -> Turn {
             "echo made > made.txt && git add made.txt && git -c user.name=m -c user.email=m@x commit -qm made".to_owned(),
         ),
         ("commit", _) => say("Committed."),
+        ("work", done) => match WORK.get(done) {
+            Some(script) => Turn::Run((*script).to_owned()),
+            None => say("All of it."),
+        },
         ("long", 0) => Turn::Run("echo started > marker; sleep 25; echo finished > marker2".to_owned()),
         ("once", 0) => Turn::Run("test -e marker && exit; echo started > marker; sleep 60".to_owned()),
         ("count", _) => Turn::Say(format!("I have seen {} prompts.", seen.prompts)),

@@ -1,0 +1,75 @@
+//! Submodules in the index of a clone's worktree.
+//!
+//! What stands in them is the brain's: git folders of its own making, whose settings the user's own `git status` would
+//! obey when it looks inside (a file system monitor is a command). So in the host's index they are marked to be passed
+//! over (`skip-worktree`), whatever `.gitmodules` says; the clone's own copy of the index has the mark off.
+
+use std::path::Path;
+
+use super::checkout::Checkout;
+use crate::process::{Cmd, ProcessError};
+
+/// In a worktree's git folder, where there are any: most have none, and nobody has to look.
+const MARKER: &str = "khlone-gitlinks";
+/// The mode of a submodule in `git ls-files --stage`.
+const GITLINK: &[u8] = b"160000 ";
+
+/// Whether a clone's worktree has, or may have, submodules.
+pub fn expected(checkout: &Checkout) -> bool {
+    is_marked(&checkout.git_dir) || checkout.path.join(".gitmodules").symlink_metadata().is_ok()
+}
+
+/// Whether some were marked to be passed over in the index of the worktree's git folder `admin`.
+pub fn is_marked(admin: &Path) -> bool {
+    admin.join(MARKER).exists()
+}
+
+/// Marks them to be passed over, in the host's index of a clone's worktree.
+///
+/// # Errors
+/// If git fails.
+pub fn pass_over(checkout: &Checkout) -> Result<(), ProcessError> {
+    let paths = gitlinks(checkout.git())?;
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let marker = checkout.git_dir.join(MARKER);
+    std::fs::write(&marker, "").map_err(|source| ProcessError::Spawn {
+        program: marker.display().to_string(),
+        source,
+    })?;
+    let git = checkout
+        .git()
+        .args(["update-index", "-z", "--skip-worktree", "--stdin"]);
+    git.input(paths).output().map(drop)
+}
+
+/// Takes the marks off in `index`, a copy of the index of the worktree's git folder `admin`.
+///
+/// # Errors
+/// If git fails.
+pub fn look_at(admin: &Path, index: &Path) -> Result<(), ProcessError> {
+    let git = || Cmd::git(admin).env("GIT_INDEX_FILE", index);
+    let paths = gitlinks(git())?;
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let git = git().args(["update-index", "-z", "--no-skip-worktree", "--stdin"]);
+    git.input(paths).output().map(drop)
+}
+
+/// Their paths, each ended by NUL.
+fn gitlinks(git: Cmd) -> Result<Vec<u8>, ProcessError> {
+    let listed = git.args(["ls-files", "--stage", "-z"]).output()?;
+    let mut paths = Vec::new();
+    for record in listed
+        .split(|byte| *byte == 0)
+        .filter(|record| record.starts_with(GITLINK))
+    {
+        if let Some(at) = record.iter().position(|byte| *byte == b'\t') {
+            paths.extend_from_slice(&record[at + 1..]);
+            paths.push(0);
+        }
+    }
+    Ok(paths)
+}
