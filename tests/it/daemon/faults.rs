@@ -216,10 +216,7 @@ fn out_of_files_running_tasks_end_and_callers_are_served_again() {
         })
         .collect();
     assert!(crowd.len() > 64, "{}", crowd.len());
-    let tree = until("the worktree", || {
-        let path = site.run(&["path", "foreman.1"]);
-        std::fs::exists(&path).unwrap().then_some(path)
-    });
+    let tree = site.tree("foreman.1");
     std::fs::write(format!("{tree}/go"), "").unwrap();
     until("the end", || site.task(&running).status.is_over().then_some(()));
     assert_eq!(site.task(&running).outcome.unwrap().as_str(), "done");

@@ -46,7 +46,7 @@ fn what_is_old_and_landed_goes_with_all_that_belongs_to_it() {
     let config = "limits: {keep_for: 0s, keep: 1}\n";
     site.work.write("khlone.yml", config);
     site.run(&["daemon", "start"]);
-    let tree = site.run(&["path", "foreman.5"]);
+    let tree = site.tree("foreman.5");
     fs::write(format!("{tree}/go"), "").unwrap();
     site.run(&["await", &waiting, &after]);
     until("what is due to go", || {

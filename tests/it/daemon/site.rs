@@ -80,6 +80,15 @@ impl Site {
         self.run(&["act", "--who", who, script]).parse().unwrap()
     }
 
+    /// The worktree of a clone, once it is there.
+    pub(crate) fn tree(&self, clone: &str) -> String {
+        until("the worktree", || {
+            let path = String::from_utf8(self.finish(&["path", clone]).stdout).unwrap();
+            let path = path.trim().to_owned();
+            (!path.is_empty() && fs::exists(&path).unwrap()).then_some(path)
+        })
+    }
+
     pub(crate) fn task(&self, id: &TaskId) -> Task {
         self.with_ledger(|ledger| ledger.task(id).unwrap().task)
     }

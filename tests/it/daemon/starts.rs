@@ -125,10 +125,7 @@ fn a_daemon_that_is_told_to_stop_leaves_its_attempts_to_their_runners() {
     until("the start", || site.task(&task).status.is_active().then_some(()));
     site.run(&["daemon", "stop"]);
     assert!(site.task(&task).status.is_active() && !gate.exists());
-    let tree = until("the worktree", || {
-        let path = site.run(&["path", "foreman.1"]);
-        fs::exists(&path).unwrap().then_some(path)
-    });
+    let tree = site.tree("foreman.1");
     fs::write(format!("{tree}/go"), "").unwrap();
     until("the end", || site.task(&task).status.is_over().then_some(()));
     assert_eq!(site.task(&task).outcome.unwrap().as_str(), "done");
