@@ -128,20 +128,42 @@ pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result
 /// # Errors
 /// [`RefError::Moved`] if it stands elsewhere.
 pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
-    let git = |source| RefError::Git {
+    let io = |source| RefError::Io {
         name: name.to_owned(),
         source,
     };
-    let mut reference = repo.git().find_reference(name).map_err(git)?;
+    let common = repo.common_dir();
+    let locks = [
+        common.join(format!("{name}.lock")),
+        common.join("packed-refs.lock"),
+    ];
+    let _about = locks
+        .iter()
+        .map(|lock| About::lock(common, lock))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(io)?;
+    point("delete", name);
+    let deadline = Instant::now() + PATIENCE * 4 / 3;
+    while let Err(error) = delete_once(repo, name, old) {
+        if !matches!(&error, RefError::Locked { .. }) || Instant::now() >= deadline {
+            return Err(error);
+        }
+        sweep_locks(common).map_err(io)?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    point("deleted", name);
+    Ok(())
+}
+
+fn delete_once(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
+    let found = repo.git().find_reference(name);
+    let mut reference = found.map_err(|source| explain(repo, name, source))?;
     if reference.target() != Some(old) {
         return Err(RefError::Moved {
             name: name.to_owned(),
         });
     }
-    point("delete", name);
-    reference.delete().map_err(git)?;
-    point("deleted", name);
-    Ok(())
+    reference.delete().map_err(|source| explain(repo, name, source))
 }
 
 /// Moves a branch (full ref name) from `old` (`None`: it must not exist) to `new`, with a line in its reflog,

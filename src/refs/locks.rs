@@ -16,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::pack::make_dirs;
+
 /// How long to wait for another writer of the same ref.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Where announcements stand, below the common folder.
@@ -45,7 +47,7 @@ impl Lock {
                 }
                 // git removes folders of refs that it packed; make them again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+                    path.parent().map_or(Ok(()), make_dirs)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     if !clear_stale(path)? && Instant::now() >= deadline {
@@ -158,7 +160,7 @@ fn is_announced(lock: &Path, note: &fs::File) -> io::Result<bool> {
     // Clocks of files tick coarsely.
     Ok(after.map_or_else(
         |early| early.duration() < Duration::from_millis(20),
-        |after| after < PATIENCE,
+        |after| after < Duration::from_secs(1),
     ))
 }
 
@@ -210,7 +212,7 @@ mod tests {
                 .map(|note| note.unwrap().path())
         };
         let age = || {
-            let then = std::time::SystemTime::now() - Duration::from_secs(11);
+            let then = std::time::SystemTime::now() - Duration::from_millis(10_500);
             for note in notes() {
                 fs::File::options()
                     .write(true)

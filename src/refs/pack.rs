@@ -108,7 +108,7 @@ impl Pack {
             return Ok(None);
         }
         point("pack", "");
-        fs::create_dir_all(&self.pack_dir)?;
+        make_dirs(&self.pack_dir)?;
         let mut data = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
         let checksum = self.write_data(data.as_file_mut())?;
         let mut index = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
@@ -300,6 +300,20 @@ fn persist(file: tempfile::NamedTempFile, to: &Path) -> io::Result<()> {
         .set_permissions(fs::Permissions::from_mode(0o444))?;
     file.persist(to).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Makes a folder and those above it; the names of new ones are durable, as what is put below them must be.
+pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    make_dirs(parent)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Who made it in the same instant may die before it syncs.
+        _ => sync_dir(parent),
+    }
 }
 
 /// Makes the names in a folder durable.

@@ -46,11 +46,12 @@ impl Claim {
         spool::make_dir(&dir)?;
         let runner_lock = try_lock(&dir.join("runner.lock"))?.ok_or_else(busy)?;
         let attempt_lock = try_lock(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
-        let seen = task.generation;
+        let seen = (task.generation, task.status);
         let goes_on = task.status == Status::Interrupted && n > 1;
         let how = task.next.or(goes_on.then_some(How::Resume));
         let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
-            if update.task.generation != seen {
+            // Cancelled meanwhile, perhaps, or someone else's.
+            if (update.task.generation, update.task.status) != seen {
                 return Err(busy());
             }
             update

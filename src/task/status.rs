@@ -93,9 +93,7 @@ impl Status {
         use Event as E;
         use Status as S;
         let next = match (self, event) {
-            (S::Queued | S::Interrupted | S::Cancelled | S::Failed, E::Start) | (S::Paused, E::Continue) => {
-                S::Running
-            }
+            (S::Queued | S::Interrupted, E::Start) | (S::Paused, E::Continue) => S::Running,
             (S::Queued | S::Running | S::Finishing, E::Park) => S::Parked,
             (S::Parked, E::Unpark) | (S::Interrupted | S::Cancelled | S::Failed, E::Again) => S::Queued,
             (S::Queued | S::Parked, E::Skip) => S::Skipped,
@@ -223,10 +221,8 @@ mod tests {
     #[test]
     fn only_a_claim_starts_a_run() {
         for from in ALL {
-            let expected = matches!(
-                from,
-                Status::Queued | Status::Interrupted | Status::Cancelled | Status::Failed
-            );
+            // What is cancelled runs only once someone has asked for it anew, also when its runner is on its way.
+            let expected = matches!(from, Status::Queued | Status::Interrupted);
             assert_eq!(from.next(Event::Start) == Ok(Status::Running), expected, "{from}");
         }
     }

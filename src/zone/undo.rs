@@ -159,7 +159,10 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
             .extend(kept.lost.iter().map(|path| format!("{name}: {path}")));
         undone.clones.push(name.clone());
     }
-    ledger.forget_undo(&saved)?;
+    // What could not be put back is nowhere else.
+    if undone.kept.is_empty() {
+        ledger.forget_undo(&saved)?;
+    }
     Ok(undone)
 }
 

@@ -72,6 +72,19 @@ pub(crate) struct Struck {
     trace: String,
 }
 
+impl Struck {
+    /// How often the program made a system call.
+    pub(crate) fn count(&self, call: &str) -> u64 {
+        self.trace.matches(&format!(" {call}(")).count() as u64
+    }
+
+    /// The number of the first point that begins with `name`; 0 if there was none.
+    pub(crate) fn nth(&self, name: &str) -> u64 {
+        let at = self.passed.iter().position(|point| point.starts_with(name));
+        at.map_or(0, |at| at as u64 + 1)
+    }
+}
+
 /// Runs the program with `args` and lets the fault strike at its place; without one, only watches. The moment it
 /// has answered with a line, `then` is called with its pid.
 pub(crate) fn strike(rig: &Rig, args: &[&str], place: Option<&Place>, then: impl FnOnce(i32)) -> Struck {
@@ -188,7 +201,13 @@ pub(crate) fn places(calm: &Struck, faults: &[Fault]) -> Vec<Place> {
             Fault::KillAny => most.clone(),
             Fault::Kill | Fault::Full | Fault::Broken => own.clone(),
         };
-        for (call, count) in counts {
+        // What a disk refuses to remove is left, whoever asks; a full one removes and locks all the same.
+        let is_refused = |call: &str| match fault {
+            Fault::Full => !call.starts_with("unlink") && !matches!(call, "rmdir" | "flock" | "fchmod"),
+            Fault::Broken => !call.starts_with("unlink") && call != "rmdir",
+            Fault::Point | Fault::Kill | Fault::KillAny => true,
+        };
+        for (call, count) in counts.into_iter().filter(|(call, _)| is_refused(call)) {
             places.extend((1..=count).map(|n| Place {
                 fault,
                 call: call.to_owned(),
@@ -197,6 +216,34 @@ pub(crate) fn places(calm: &Struck, faults: &[Fault]) -> Vec<Place> {
         }
     }
     places
+}
+
+/// Runs the program, which must answer, and gives the answer with strace's record of all that it did to files.
+pub(crate) fn record(rig: &Rig, args: &[&str]) -> (String, String) {
+    let log = rig.path().join("strace");
+    let calls = format!("trace={CALLS},openat");
+    let mut command = Cmd::new("strace")
+        .args(["-q", "-y", "-s", "4096", "-e", "signal=none", "-e", &calls, "-o"])
+        .arg(&log)
+        .arg("--")
+        .arg(program())
+        .args(args)
+        .only_env(rig.env())
+        .dir(&rig.work.0)
+        .into_inner();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    // The rest is waking a daemon.
+    end(i32::try_from(child.id()).unwrap());
+    drop(child.wait());
+    (line.trim().to_owned(), std::fs::read_to_string(log).unwrap())
 }
 
 /// Ends a program that is traced, and its tracer.

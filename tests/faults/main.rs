@@ -13,6 +13,8 @@
 
 mod inject;
 mod oracle;
+mod power;
+mod resources;
 mod rig;
 #[allow(dead_code, reason = "shared with the other tests, which use more of it")]
 #[path = "../it/scratch.rs"]

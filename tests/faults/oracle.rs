@@ -158,8 +158,10 @@ pub(crate) fn locks(common: &Path) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let own = path == common.join("khlone");
-                folders.push(if own { path.join("gitdirs") } else { path });
+                // What is in a clone's own git folder is cleared before anything of ours works there.
+                if path != common.join("khlone") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "lock") {
                 found.push(path);
             }

@@ -44,7 +44,8 @@ impl Verb {
     /// The faults that make sense for it.
     pub(crate) fn faults(self) -> &'static [Fault] {
         match self {
-            Self::Run | Self::CancelRunning | Self::Remove | Self::Land => &[
+            // Not for `land`: a git that is killed over the user's own index leaves its lock to the user.
+            Self::Run | Self::CancelRunning | Self::Remove => &[
                 Fault::Point,
                 Fault::Kill,
                 Fault::KillAny,
