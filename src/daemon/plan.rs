@@ -238,7 +238,8 @@ fn is_ready(task: &Known, situation: Situation<'_>) -> bool {
         Status::Queued => true,
         // Its runner looks after what died, whatever then becomes of the task.
         Status::Interrupted => {
-            !task.recovered || !task.on_hold && task.parked_until.is_none_or(|until| until <= situation.now)
+            let rested = task.parked_until.is_none_or(|until| until <= situation.now);
+            !task.on_hold && (!task.recovered || rested)
         }
         _ => false,
     };

@@ -85,7 +85,10 @@ impl Run<'_> {
 pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Option<Outcome>, RunnerError> {
     let stored = ledger.task(id)?;
     if complete::is_due(&stored.task) {
-        return complete::complete(ledger, id).map(Some);
+        return match complete::complete(ledger, id) {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(error) => hold(ledger, id, error).map(|()| None),
+        };
     }
     let config = ledger
         .file(&stored, "config.json")?
@@ -118,6 +121,8 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
         // All of it is written down: it is completed once the disk allows it, and nothing runs again.
         Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
+        // Its brain has run: what it left is looked after like that of any other death.
+        Err(error) if spool::begun(&claim.dir).is_some() && die(&run, &claim, &error).is_ok() => Ok(None),
         Err(error) => {
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
             Ok(Some(Outcome::Crashed))
@@ -174,7 +179,11 @@ fn drive(
     if run.bwrap.is_none() {
         survivors::adopt();
     }
-    let running = plan.start(claim)?;
+    let started = plan.start(claim);
+    if started.is_err() {
+        spool::never_begun(&claim.dir)?;
+    }
+    let running = started?;
     // The thread of the checkpoints begins only now: what starts processes has one thread.
     let least = run.config.limits.checkpoint.duration();
     let mut checkpoints = Checkpoints::begin(subject(run, claim, prepared), least)?;
@@ -205,6 +214,38 @@ fn subject(run: &Run<'_>, claim: &Claim, prepared: &Prepared) -> Subject {
         dir: claim.dir.clone(),
         last: prepared.before.clone(),
     }
+}
+
+/// Leaves a task whose end cannot be completed to a person, unless another is at it.
+fn hold(ledger: &Ledger<'_>, id: &TaskId, error: RunnerError) -> Result<(), RunnerError> {
+    if matches!(error, RunnerError::Busy(_) | RunnerError::Owner(_))
+        || matches!(error, RunnerError::Ledger(LedgerError::Fenced { .. }))
+    {
+        return Err(error);
+    }
+    let why = format!("its end cannot be completed: {error}");
+    ledger.update(id, "runner", |update: &mut Update<'_>| {
+        if update.task.status == Status::Interrupted {
+            update.task.hold = Some(why.clone());
+        }
+        Ok::<_, RunnerError>(())
+    })?;
+    Ok(())
+}
+
+/// Breaks off an attempt that is not brought home yet.
+fn die(run: &Run<'_>, claim: &Claim, why: &RunnerError) -> Result<(), RunnerError> {
+    let id = claim.task().id.clone();
+    run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
+        claim.check(update.task)?;
+        if update.task.status == Status::Finishing {
+            return Err(RunnerError::Busy(id.clone()));
+        }
+        update
+            .transition(Event::Die, why.to_string())
+            .map_err(|source| RunnerError::illegal(&id, source))
+    })?;
+    Ok(())
 }
 
 /// Ends an attempt that broke, with the reason.

@@ -216,6 +216,11 @@ pub(super) fn begin(dir: &Path, tier: &str, session: Option<&str>) -> io::Result
     super::checkpoint::replace(&dir.join(BEGUN), text.as_bytes())
 }
 
+/// Takes that back: it could not be started.
+pub(super) fn never_begun(dir: &Path) -> io::Result<()> {
+    fs::remove_file(dir.join(BEGUN))
+}
+
 /// The tier in which an attempt's brain was started, if it was, and its session, if that was known before.
 pub(super) fn begun(dir: &Path) -> Option<(String, Option<String>)> {
     let text = fs::read_to_string(dir.join(BEGUN)).ok()?;

@@ -21,6 +21,7 @@ pub fn stop(ledger: &Ledger<'_>, id: &TaskId, (by, reason): (&str, &str)) -> Res
         }
         // What a dead attempt left is looked after first; recovery cancels it then.
         update.task.cancel = true;
+        update.task.hold = None;
         if update.task.status == Status::Interrupted && !update.task.is_recovered() {
             return Ok(());
         }

@@ -232,6 +232,15 @@ fn what_is_on_hold_keeps_its_clone_and_no_daemon() {
         )
     };
     assert!(!plan(None, true).pending);
+    let unmended = Known {
+        recovered: false,
+        ..held.clone()
+    };
+    assert_eq!(
+        decide(&[unmended]),
+        [],
+        "what cannot be looked after is not tried for ever"
+    );
     let resting = plan(Some(1005), false);
     assert_eq!(
         (resting.decisions.len(), resting.next, resting.pending),

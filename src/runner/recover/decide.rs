@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) cancel: bool,
     /// A person said that it shall go on.
     pub(super) asked: bool,
+    /// And that it shall begin anew, whatever is left.
+    pub(super) anew: bool,
     pub(super) policy: Resume,
     /// Somebody else changed something since the last checkpoint.
     pub(super) external: bool,
@@ -51,7 +53,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     if facts.cancel {
         return Decision::Cancel;
     }
-    if let Some(why) = &facts.broken {
+    if let Some(why) = facts.broken.as_ref().filter(|_| !facts.anew) {
         return Decision::Hold(why.clone());
     }
     if facts.asked {
@@ -171,6 +173,7 @@ mod tests {
             |((cancel, asked, external, rested), policy, deaths, limit)| Facts {
                 cancel,
                 asked,
+                anew: false,
                 policy,
                 external,
                 broken: None,

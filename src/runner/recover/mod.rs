@@ -14,7 +14,7 @@ use super::{Run, RunnerError, claim::Claim, complete::bring, prepare::shot};
 use crate::{
     guard::survivors::end_marked,
     refs::{LedgerError, MemorySink, Update, now},
-    task::{Effects, Event, Outcome, Status, Task, TaskId},
+    task::{Effects, Event, How, Outcome, Status, Task, TaskId},
     worktree::{checkout::Checkout, receipt::Receipt},
 };
 use decide::{Decision, Facts, deaths, decide};
@@ -46,6 +46,7 @@ pub(super) fn recover(run: &Run<'_>, id: &TaskId) -> Result<Verdict, RunnerError
     let mut facts = Facts {
         cancel: claim.task().cancel,
         asked: claim.task().next.is_some(),
+        anew: claim.task().next == Some(How::Retry),
         policy: run.config.resume,
         limit: run.config.limits.attempts.get(),
         rested: claim.task().parked_until.is_some_and(|until| until <= now()),
