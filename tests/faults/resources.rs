@@ -1,6 +1,6 @@
 //! What runs out: the disk, processes, file descriptors; and a clock that was wrong.
 
-use std::{fs, os::unix::net::UnixStream, process::Stdio};
+use std::{cell::RefCell, fs, os::unix::net::UnixStream, process::Stdio};
 
 use git_khlone::{
     process::Cmd,
@@ -112,7 +112,7 @@ fn a_runner_that_cannot_be_forked_burns_no_attempt() {
     let rig = Rig::new();
     let id = rig.queue("forked", "echo forked > forked.txt");
     let log = rig.path().join("strace");
-    let mut daemon = Cmd::new("strace")
+    let daemon = Cmd::new("strace")
         .args(["-q", "-o"])
         .arg(&log)
         .args([
@@ -132,7 +132,14 @@ fn a_runner_that_cannot_be_forked_burns_no_attempt() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    rig.until("its end", || rig.task(&id).status.is_over().then_some(()));
+    let daemon = RefCell::new(daemon);
+    // The daemon itself may not come up without its threads: then it is started again, as any command does.
+    rig.until("its end", || {
+        if daemon.borrow_mut().try_wait().is_ok_and(|ended| ended.is_some()) {
+            drop(rig.finish(&["daemon", "start"]));
+        }
+        rig.task(&id).status.is_over().then_some(())
+    });
     let task = rig.task(&id);
     assert_eq!(
         (task.outcome, task.attempts.len()),
@@ -145,7 +152,7 @@ fn a_runner_that_cannot_be_forked_burns_no_attempt() {
         "the fault did not come about"
     );
     rig.stop();
-    drop(daemon.wait());
+    drop(daemon.borrow_mut().wait());
 }
 
 /// Too many callers for its file descriptors: what runs ends, and callers are served once there is room.
