@@ -60,6 +60,12 @@ fn with_values(command: Command) -> Command {
 }
 
 fn with_candidates(arg: Arg) -> Arg {
+    // What is hidden is offered where nothing else fits: `--wh` stands for `--who`, which everybody types all day.
+    let arg = if arg.get_id() == "when" {
+        arg.hide(true)
+    } else {
+        arg
+    };
     let names = arg.get_value_names().unwrap_or_default();
     let mut sources: Vec<fn() -> Vec<CompletionCandidate>> = Vec::new();
     for name in names.iter().flat_map(|name| name.split('|')) {

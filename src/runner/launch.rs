@@ -176,9 +176,10 @@ fn prompt_text(
     (brain, session): (&dyn Brain, &Session),
 ) -> Result<Vec<u8>, RunnerError> {
     let text = run.ledger.file(&claim.stored, "prompt.md")?.unwrap_or_default();
+    let prompt = String::from_utf8_lossy(&text);
     let how = claim.task().last_attempt().and_then(|attempt| attempt.how);
     if how != Some(How::Resume) {
-        return Ok(text);
+        return Ok(brain.frame(&prompt).as_bytes().to_vec());
     }
     let mut told = recover::told(run, claim, prepared)?;
     if matches!(session, Session::New(_)) {
@@ -187,7 +188,6 @@ fn prompt_text(
             told.push_str(&format!("\n\nWhat happened before, shortened:\n{history}"));
         }
     }
-    let prompt = String::from_utf8_lossy(&text);
     Ok(brain.remark(&told, &prompt).into_bytes())
 }
 

@@ -191,6 +191,20 @@ fn an_answer_is_all_of_stdout_and_the_session_goes_on() {
 }
 
 #[test]
+fn no_prompt_is_a_command_of_the_clis_own() {
+    each_name(|name| {
+        let desk = Desk::new(name);
+        let said = desk.ask("/clear SCENARIO=answer");
+        assert_eq!(
+            said.out.trim(),
+            "The answer is 42.",
+            "{name} {said:?}\n{}",
+            desk.story()
+        );
+    });
+}
+
+#[test]
 fn a_refused_key_is_exit_code_five() {
     each_name(|name| {
         let (desk, start) = (Desk::new(name), Instant::now());
