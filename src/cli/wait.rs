@@ -21,6 +21,7 @@ use crate::{
         view::{EndedList, TaskDetail, diff_stat},
     },
     task::{Class, Mode, Outcome, Status, TaskId},
+    zone::{Waits, waits_for},
 };
 
 /// How often the ledger is looked at without a daemon.
@@ -101,6 +102,33 @@ pub(super) fn for_one(cx: &Cx, id: &TaskId) -> Result<ExitCode, CmdError> {
     }
 }
 
+/// The task on hold that keeps a waiting one from its turn.
+fn held_up_by(cx: &Cx, stored: &Stored) -> Result<Option<Stored>, CmdError> {
+    if !stored.task.status.is_waiting() {
+        return Ok(None);
+    }
+    let ledger = cx.ledger();
+    let before = match waits_for(&stored.task, &ledger.heads()?) {
+        Some(Waits::Behind { first, .. }) => first,
+        Some(Waits::After { task }) => task,
+        Some(Waits::Limit { .. } | Waits::Turn) | None => return Ok(None),
+    };
+    let before = ledger.task(&before)?;
+    Ok(before.task.hold.is_some().then_some(before))
+}
+
+fn behind_hold(id: &TaskId, held: &Stored) -> CliError {
+    let why = held.task.hold.as_deref().unwrap_or_default();
+    let before = &held.task.id;
+    CliError::refused(
+        format!(
+            "{id} is queued behind {before}, which waits for you: {}",
+            one_line(why)
+        ),
+        format!("git khlone show {before}, then git khlone resume, retry or cancel {before}"),
+    )
+}
+
 /// How to wait.
 struct Wait {
     any: bool,
@@ -115,16 +143,23 @@ impl Wait {
         let (mut ended, mut open) = (Vec::new(), ids.to_vec());
         let pulse = Pulse::new(cx.out, awaited(ids));
         loop {
-            let mut rest = Vec::new();
+            let (mut rest, mut stuck) = (Vec::new(), None);
             for id in open {
                 let stored = cx.ledger().task(&id)?;
                 // Without a person nothing more happens to what is on hold.
                 if stored.task.is_settled() {
                     ended.push(stored);
+                } else if let Some(held) = held_up_by(cx, &stored)? {
+                    stuck.get_or_insert((id, held));
                 } else {
                     rest.push(id);
                 }
             }
+            let enough = self.any && !ended.is_empty();
+            if let Some((id, held)) = stuck.as_ref().filter(|_| rest.is_empty() && !enough) {
+                return Err(behind_hold(id, held).into());
+            }
+            rest.extend(stuck.map(|(id, _)| id));
             open = rest;
             let left = self
                 .deadline
