@@ -9,7 +9,11 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -70,6 +74,7 @@ pub(crate) struct Notices {
     open: BTreeSet<TaskId>,
     queue: Option<SyncSender<Notice>>,
     done: Receiver<()>,
+    leaving: Arc<AtomicBool>,
 }
 
 impl Notices {
@@ -81,9 +86,11 @@ impl Notices {
             .and_then(|bytes| parse_versioned::<Open>("open.json", &bytes).ok());
         let (queue, notices) = sync_channel::<Notice>(QUEUE);
         let (finished, done) = sync_channel(1);
+        let leaving = Arc::new(AtomicBool::new(false));
+        let called_off = Arc::clone(&leaving);
         thread::spawn(move || {
-            for notice in notices {
-                send(&notice, &config);
+            for notice in notices.iter().take_while(|_| !called_off.load(Ordering::Relaxed)) {
+                send(&notice, &config, &called_off);
             }
             let _nobody_waits = finished.send(());
         });
@@ -93,6 +100,7 @@ impl Notices {
             open: open.unwrap_or_default().tasks,
             queue: Some(queue),
             done,
+            leaving,
         }
     }
 
@@ -121,10 +129,13 @@ impl Notices {
         }
     }
 
-    /// Waits a moment for messages that are under way.
+    /// Waits a moment for messages that are under way, and ends the one that takes longer.
     pub(crate) fn close(mut self) {
         self.queue = None;
-        let _at_most = self.done.recv_timeout(LAST);
+        if self.done.recv_timeout(LAST).is_err() {
+            self.leaving.store(true, Ordering::Relaxed);
+            let _at_most = self.done.recv_timeout(LAST);
+        }
     }
 
     fn tell(&self, known: &Known) {
@@ -162,12 +173,13 @@ impl Notices {
 }
 
 /// Sends one message the way that the user wants, if any.
-fn send(notice: &Notice, config: &Path) {
+fn send(notice: &Notice, config: &Path, called_off: &Arc<AtomicBool>) {
     let cmd = match wanted(config) {
         None => return,
         Some(Notify::Desktop(_)) => desktop(notice),
         Some(Notify::Command(words)) => command(notice, &words),
     };
+    let cmd = cmd.unless(Arc::clone(called_off));
     match cmd.patience(PATIENCE).capture(CAPTURE).finish() {
         Ok(done) if done.status.success() => {}
         Ok(done) => tracing::warn!(task = %notice.task, status = %done.status, "notify failed"),

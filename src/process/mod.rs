@@ -14,7 +14,11 @@ use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -36,6 +40,7 @@ pub struct Cmd {
     input: Option<Vec<u8>>,
     patience: Duration,
     capture: usize,
+    called_off: Option<Arc<AtomicBool>>,
 }
 
 /// What a finished child left behind.
@@ -124,6 +129,7 @@ impl Cmd {
             input: None,
             patience: PATIENCE,
             capture: CAPTURE,
+            called_off: None,
         }
     }
 
@@ -189,6 +195,12 @@ impl Cmd {
         self
     }
 
+    /// Ends the child with its group, as if its time were over, once `called_off` is true.
+    pub fn unless(mut self, called_off: Arc<AtomicBool>) -> Self {
+        self.called_off = Some(called_off);
+        self
+    }
+
     /// Lets the child take at most this long.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -238,7 +250,8 @@ impl Cmd {
         let stdout = drain(child.stdout.take(), self.capture);
         let stderr = drain(child.stderr.take(), self.capture);
         let deadline = Instant::now() + self.patience;
-        let Some(stdout) = recv_until(&stdout, deadline) else {
+        let called_off = self.called_off.as_deref();
+        let Some(stdout) = recv_unless(&stdout, deadline, called_off) else {
             kill_group(&mut child);
             return Err(ProcessError::Timeout {
                 program,
@@ -306,6 +319,24 @@ fn drain<R: Read + Send + 'static>(stream: Option<R>, capture: usize) -> mpsc::R
         });
     }
     receiver
+}
+
+/// As [`recv_until`], but for nothing more once it is called off.
+fn recv_unless(
+    receiver: &mpsc::Receiver<Vec<u8>>,
+    deadline: Instant,
+    called_off: Option<&AtomicBool>,
+) -> Option<Vec<u8>> {
+    const LOOK: Duration = Duration::from_millis(50);
+    let Some(called_off) = called_off else {
+        return recv_until(receiver, deadline);
+    };
+    while !called_off.load(Ordering::Relaxed) && Instant::now() < deadline {
+        if let Some(bytes) = recv_until(receiver, deadline.min(Instant::now() + LOOK)) {
+            return Some(bytes);
+        }
+    }
+    None
 }
 
 fn recv_until(receiver: &mpsc::Receiver<Vec<u8>>, deadline: Instant) -> Option<Vec<u8>> {
