@@ -29,6 +29,10 @@ use crate::{
 
 /// How long the look at the user's checkout may take.
 const LOOK: Duration = Duration::from_secs(2);
+/// And where its index is larger than this (bytes, some ten thousand files): no longer than the dispatch itself takes,
+/// whose time must not depend on the repository's size.
+const LARGE: u64 = 1 << 20;
+const GLANCE: Duration = Duration::from_millis(8);
 
 /// Options that `act` and `ask` share.
 #[derive(Args, Debug)]
@@ -312,10 +316,11 @@ impl Uncommitted {
     fn look(repo: &Repo) -> Option<Self> {
         let checkout = repo.work_dir()?.to_owned();
         let (git_dir, (sender, receiver)) = (repo.git_dir().to_owned(), mpsc::channel());
+        let is_large = std::fs::metadata(git_dir.join("index")).is_ok_and(|index| index.len() > LARGE);
         std::thread::spawn(move || {
             let git = Cmd::git(&git_dir)
                 .env("GIT_WORK_TREE", &checkout)
-                .patience(LOOK)
+                .patience(if is_large { GLANCE } else { LOOK })
                 .dir(&checkout);
             let done = git.args(["diff-index", "--quiet", "HEAD", "--"]).finish();
             let _nobody_waits = sender.send(done.is_ok_and(|done| done.status.code() == Some(1)));
