@@ -1,9 +1,9 @@
 //! Reading the two files and laying one over the other.
 //!
 //! A key that is set in `khlone.yml` counts over the user's, the user's over the default; mappings are merged key
-//! by key, lists are replaced. Three rules protect the user from the repository: `notify`, `providers`, `readable`,
-//! `redact` and `writable` are the user's alone, `sandbox` is the user's where the user set it, and `network: none` of either
-//! counts. What else widens the reach of a brain or runs something is listed in [`Loaded::asks`], for the caller to
+//! by key, lists are replaced. Four rules protect the user from the repository: `notify`, `providers`, `readable`,
+//! `redact` and `writable` are the user's alone, `sandbox` is the user's where the user set it, `network: none` of either
+//! counts, and the smaller `limits.running`, which is the whole machine's. What else widens the reach of a brain or runs something is listed in [`Loaded::asks`], for the caller to
 //! refuse unless that content is trusted.
 
 use std::path::Path;
@@ -124,6 +124,12 @@ fn settle(user: Value, mut repo: Value, source: Option<Source<'_>>) -> Result<Co
         && let Some(repo) = repo.as_object_mut()
     {
         repo.remove("network");
+    }
+    let running = |file: &Value| file.pointer("/limits/running").and_then(Value::as_u64);
+    if let (Some(most), Some(asked)) = (running(&user), running(&repo))
+        && asked > most
+    {
+        repo["limits"]["running"] = most.into();
     }
     let merged = overlay(user, repo);
     if merged.is_null() {

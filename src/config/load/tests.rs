@@ -101,6 +101,17 @@ fn the_sandbox_is_the_users() {
 }
 
 #[test]
+fn a_repository_never_raises_how_much_runs_on_the_users_machine() {
+    let running = |user: &str, repo: &str| {
+        let loaded = Config::load(Some(source(user)), Some(source(repo))).unwrap();
+        loaded.config.limits.running()
+    };
+    assert_eq!(running("limits: {running: 3}", "limits: {running: 9}"), 3);
+    assert_eq!(running("limits: {running: 3}", "limits: {running: 2}"), 2);
+    assert_eq!(running("limits: {queue: 3}", "limits: {running: 9}"), 9);
+}
+
+#[test]
 fn what_widens_a_brains_reach_is_asked_for() {
     let loaded = repo(concat!(
         "worktree: {setup: [npm ci, 'make deps']}\npermissions: all\nsandbox: off\nenv: [AWS_PROFILE]\n",
