@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     process::{Cmd, ProcessError},
-    refs::Oid,
+    refs::{Oid, with_locks},
     task::{Class, Explain},
     worktree::{checkout::Checkout, gitlinks},
 };
@@ -340,18 +340,20 @@ fn tail(said: &mut File) -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-/// Makes the host's index of a worktree agree with `commit`, keeping what is known of unchanged files. The work
-/// tree is not touched; the git folder is the host's own. Submodules are passed over from now on.
+/// Makes the host's index of a worktree of the repository at `common` agree with `commit`, keeping what is known of
+/// unchanged files. The work tree is not touched; the git folder is the host's own. Submodules are passed over from
+/// now on.
 ///
 /// # Errors
-/// [`ProcessError`] if git fails.
-pub fn rebuild_index(admin: &Path, work_dir: &Path, commit: Oid) -> Result<(), ProcessError> {
-    Cmd::git(admin)
-        .env("GIT_WORK_TREE", work_dir)
-        .args(["read-tree", "--reset", &commit.to_string()])
-        .output()?;
-    gitlinks::pass_over(&Checkout {
-        git_dir: admin.to_owned(),
-        path: work_dir.to_owned(),
+/// [`ImportError::Git`] if git fails, [`ImportError::Disk`].
+pub fn rebuild_index(common: &Path, checkout: &Checkout, commit: Oid) -> Result<(), ImportError> {
+    let was_killed = |error: &ImportError| matches!(error, ImportError::Git(git) if git.was_killed());
+    with_locks(common, &[checkout.git_dir.join("index.lock")], was_killed, || {
+        // The work tree may be gone.
+        Cmd::git(&checkout.git_dir)
+            .env("GIT_WORK_TREE", &checkout.path)
+            .args(["read-tree", "--reset", &commit.to_string()])
+            .output()?;
+        Ok(gitlinks::pass_over(checkout)?)
     })
 }

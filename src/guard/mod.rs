@@ -15,6 +15,7 @@ pub mod gitconfig;
 pub mod gitdir;
 mod homes;
 pub mod import;
+pub mod left_locks;
 pub mod lfs;
 mod mainrefs;
 mod mounts;

@@ -85,6 +85,17 @@ pub enum ProcessError {
     },
 }
 
+impl ProcessError {
+    /// Whether it was killed, or what it had started was.
+    pub fn was_killed(&self) -> bool {
+        match self {
+            Self::Timeout { .. } => true,
+            Self::Failed { status, .. } => was_killed(*status),
+            Self::Spawn { .. } => false,
+        }
+    }
+}
+
 impl Explain for ProcessError {
     fn class(&self) -> Class {
         match self {
@@ -293,6 +304,11 @@ impl Cmd {
             stderr,
         })
     }
+}
+
+/// Whether a process was killed, or one that it had started, as a shell tells.
+pub fn was_killed(status: ExitStatus) -> bool {
+    status.code().is_none_or(|code| code > 128)
 }
 
 /// How a process ended, in one word: its exit code or the signal's name.

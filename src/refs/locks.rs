@@ -104,10 +104,44 @@ pub(super) fn clear_stale(lock: &Path) -> io::Result<bool> {
     fs::remove_file(lock).map(|()| true)
 }
 
+/// Runs a git of ours that takes `locks`, again where one stands in its way that is ours and nobody's any more.
+///
+/// `was_killed` tells whether that git had no chance to remove its locks: then they stay announced, and are cleared
+/// once they are old.
+///
+/// # Errors
+/// What git says last, or that the locks cannot be looked at.
+pub fn with_locks<T, E: From<io::Error>>(
+    common: &Path,
+    locks: &[PathBuf],
+    was_killed: impl Fn(&E) -> bool,
+    mut git: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let deadline = Instant::now() + PATIENCE * 4 / 3;
+    loop {
+        let announced: io::Result<Vec<_>> = locks.iter().map(|lock| About::lock(common, lock)).collect();
+        let announced = announced?;
+        let error = match git() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if was_killed(&error) {
+            for about in announced {
+                about.leave()?;
+            }
+        }
+        if !locks.iter().any(|lock| lock.exists()) || Instant::now() >= deadline {
+            return Err(error);
+        }
+        sweep_locks(common)?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// An announcement that this process is about to take a lock; gone when dropped.
 #[must_use = "the announcement is gone when this is dropped"]
 pub(super) struct About {
-    _note: tempfile::NamedTempFile,
+    note: tempfile::NamedTempFile,
 }
 
 impl About {
@@ -117,7 +151,12 @@ impl About {
         let mut note = tempfile::NamedTempFile::new_in(dir)?;
         fs4::FileExt::try_lock(note.as_file()).map_err(io::Error::from)?;
         note.write_all(lock.as_os_str().as_bytes())?;
-        Ok(Self { _note: note })
+        Ok(Self { note })
+    }
+
+    /// As if this process had died: what it announced may be cleared once it is old.
+    fn leave(self) -> io::Result<()> {
+        self.note.keep().map(drop).map_err(|error| error.error)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Completing an attempt whose runner died after it had written everything down: only the branch, the notes and
 //! the last word are missing. Nothing of the brain runs again.
 
-use super::{RunnerError, claim::Claim, settle::note_commits};
+use super::{RunnerError, claim::Claim, ground::clear_locks, settle::note_commits};
 use crate::{
     guard::import::rebuild_index,
     refs::{Ledger, LedgerError, Oid, RefError, move_branch},
@@ -69,7 +69,8 @@ pub(super) fn bring(ledger: &Ledger<'_>, task: &Task, import: &Import) -> Result
     let zone = ledger.zone(&task.zone)?;
     let path = zone.and_then(|zone| zone.crew.get(&task.clone).and_then(|member| member.path.clone()));
     if let Some(checkout) = path.and_then(|path| Checkout::linked_at(repo.common_dir(), path.as_ref())) {
-        rebuild_index(&checkout.git_dir, &checkout.path, new)?;
+        clear_locks(ledger, task, &checkout)?;
+        rebuild_index(repo.common_dir(), &checkout, new)?;
     }
     Ok(true)
 }

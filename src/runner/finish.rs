@@ -8,7 +8,7 @@ use super::{
     claim::Claim,
     commit::auto_commit,
     follow::{Ended, Stop},
-    ground::Left,
+    ground::{Left, clear_locks},
     launch::Plan,
     prepare::{Prepared, pin, remember, shot},
     recover,
@@ -136,6 +136,7 @@ fn come_home(
     // It may become the subject of a commit.
     let summary = plan.tells.then(|| spool.clean(ended.verdict.answer.as_bytes()));
     let mut left_out = Vec::new();
+    clear_locks(run.ledger, claim.task(), checkout)?;
     if act && ended.stop != Some(Stop::Cancelled) {
         left_out = auto_commit(
             run,

@@ -7,11 +7,13 @@ use crate::{
     guard::{
         gitdir::{HostGit, PrivateGit},
         import::{self, KeptPack},
+        left_locks::clear_left,
         lfs,
         privaterefs::HeadState,
         sandbox::Confinement,
+        tier::Tier,
     },
-    refs::{Oid, Repo, Site},
+    refs::{Ledger, Oid, Repo, Site},
     task::Task,
     worktree::checkout::Checkout,
 };
@@ -36,6 +38,18 @@ pub(super) struct Left {
 pub(super) struct Ground {
     pub(super) private: Option<PrivateGit>,
     pub(super) git_dir: PathBuf,
+}
+
+/// Clears what a task's last attempt, if it was without a sandbox, has left in the host's git folder of its clone.
+/// Nothing of it lives.
+pub(super) fn clear_locks(ledger: &Ledger<'_>, task: &Task, checkout: &Checkout) -> std::io::Result<()> {
+    let last = task.last_attempt();
+    let last = last.filter(|last| last.tier.as_deref() == Some(Tier::T0.as_str()));
+    if let Some(since) = last.and_then(|last| last.started) {
+        let cleared = clear_left(ledger.repo().common_dir(), checkout, since)?;
+        tracing::debug!(task = %task.id, ?cleared, "locks of a git that was killed");
+    }
+    Ok(())
 }
 
 impl Ground {

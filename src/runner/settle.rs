@@ -187,7 +187,7 @@ fn bring_branch(
     ) {
         Ok(()) => {
             let checkout = &prepared.checkout;
-            Ok(rebuild_index(&checkout.git_dir, &checkout.path, new)?)
+            Ok(rebuild_index(run.ledger.repo().common_dir(), checkout, new)?)
         }
         Err(RefError::Moved { .. }) => {
             finished.outcome = Outcome::Diverged;

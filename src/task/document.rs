@@ -131,6 +131,9 @@ pub struct Death {
     /// Its last tool call: the tool and a hash of its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_call: Option<String>,
+    /// What it left is written down and not brought home yet: its branch and notes are still to come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
 }
 
 /// A branch that must follow the task's end; recovery redoes it.
@@ -333,9 +336,10 @@ impl Task {
         self.status.is_over() || self.hold.is_some()
     }
 
-    /// Whether recovery has looked at the last attempt, which died.
+    /// Whether recovery is done with the last attempt, which died.
     pub fn is_recovered(&self) -> bool {
-        self.last_attempt().is_some_and(|last| last.died.is_some())
+        let death = self.last_attempt().and_then(|last| last.died.as_ref());
+        death.is_some_and(|death| !death.open)
     }
 
     /// The first of the attempts that the last one goes on with: those that died and were resumed.

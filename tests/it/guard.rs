@@ -133,7 +133,11 @@ impl Stage {
         let mut home = self.import();
         if let HeadState::Branch(name, Some(oid)) = &home.head {
             self.main.git(&["update-ref", name, &oid.to_string()]);
-            rebuild_index(&self.admin(), &self.tree.0, *oid).unwrap();
+            let checkout = git_khlone::worktree::checkout::Checkout {
+                git_dir: self.admin(),
+                path: self.tree.0.clone(),
+            };
+            rebuild_index(&self.main.0.join(".git"), &checkout, *oid).unwrap();
         }
         for (name, change) in &home.refs {
             self.main.git(&[

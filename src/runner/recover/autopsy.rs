@@ -131,6 +131,7 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         began: true,
         fresh: !effects.files.is_empty() || !effects.commits.is_empty(),
         last_call: progress.last_call,
+        open: true,
     };
     let session = checkpoints.iter().rev().find_map(|it| it.session.clone());
     Ok(Found {

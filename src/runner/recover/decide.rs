@@ -118,6 +118,7 @@ mod tests {
             began: true,
             fresh,
             last_call: Some(call.to_owned()),
+            open: false,
         }
     }
 
@@ -166,6 +167,7 @@ mod tests {
                     began,
                     fresh,
                     last_call,
+                    open: false,
                 }
             });
         let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());

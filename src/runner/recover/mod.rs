@@ -10,11 +10,13 @@ mod decide;
 mod doubt;
 mod words;
 
-use super::{Run, RunnerError, claim::Claim, complete::bring, prepare::shot};
+use super::{
+    Run, RunnerError, claim::Claim, complete::bring, ground::clear_locks, prepare::shot, settle::note_commits,
+};
 use crate::{
     guard::survivors::end_marked,
     refs::{LedgerError, MemorySink, Update, now},
-    task::{Effects, Event, How, Outcome, Status, Task, TaskId},
+    task::{Effects, Event, How, IllegalMove, Outcome, Status, Task, TaskId},
     worktree::{checkout::Checkout, receipt::Receipt},
 };
 use decide::{Decision, Facts, deaths, decide};
@@ -43,30 +45,56 @@ pub(super) fn recover(run: &Run<'_>, id: &TaskId) -> Result<Verdict, RunnerError
         return Err(RunnerError::Busy(id.clone()));
     }
     end_marked(MARK, id.as_str());
-    let mut facts = Facts {
-        cancel: claim.task().cancel,
-        asked: claim.task().next.is_some(),
-        anew: claim.task().next == Some(How::Retry),
+    let looked = match look(run, &mut claim) {
+        Ok(external) => Looked {
+            external,
+            broken: None,
+        },
+        Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => return Err(error.into()),
+        Err(error) => Looked {
+            external: false,
+            broken: Some(format!("what it left cannot be looked after: {error}")),
+        },
+    };
+    write(run, &mut claim, &looked)
+}
+
+/// What the look at the last attempt gave.
+struct Looked {
+    /// Somebody else changed something since the last checkpoint.
+    external: bool,
+    /// What cannot be mended without a person.
+    broken: Option<String>,
+}
+
+fn facts(run: &Run<'_>, task: &Task, looked: &Looked) -> Facts {
+    Facts {
+        cancel: task.cancel,
+        asked: task.next.is_some(),
+        anew: task.next == Some(How::Retry),
         policy: run.config.resume,
         limit: run.config.limits.attempts.get(),
-        rested: claim.task().parked_until.is_some_and(|until| until <= now()),
-        ..Facts::default()
-    };
-    match look(run, &mut claim) {
-        Ok(external) => facts.external = external,
-        Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => return Err(error.into()),
-        Err(error) => facts.broken = Some(format!("what it left cannot be looked after: {error}")),
+        rested: task.parked_until.is_some_and(|until| until <= now()),
+        external: looked.external,
+        broken: looked.broken.clone(),
+        deaths: deaths(task),
     }
-    facts.deaths = deaths(claim.task());
-    write(run, &mut claim, &decide(&facts))
 }
 
 /// Whether somebody else changed something since the last checkpoint.
 fn look(run: &Run<'_>, claim: &mut Claim) -> Result<bool, RunnerError> {
-    let known = claim.task().is_recovered();
+    let known = claim
+        .task()
+        .last_attempt()
+        .is_some_and(|last| last.died.is_some());
+    if let Some(checkout) = checkout_of(run, claim.task())? {
+        clear_locks(run.ledger, claim.task(), &checkout)?;
+    }
     if !known {
         autopsy::write(run, claim)?;
     }
+    // They are pinned, whatever becomes of the branch.
+    note_commits(run.ledger, claim.task(), &effects_of(run, claim)?.commits)?;
     if let Some(import) = claim.task().import.clone()
         && !bring(run.ledger, claim.task(), &import)?
     {
@@ -86,7 +114,6 @@ fn look(run: &Run<'_>, claim: &mut Claim) -> Result<bool, RunnerError> {
         }
     }
     let effects = effects_of(run, claim)?;
-    super::settle::note_commits(run.ledger, claim.task(), &effects.commits)?;
     Ok(!effects.external.is_empty() || !effects.foreign.is_empty())
 }
 
@@ -142,59 +169,74 @@ fn note_external(run: &Run<'_>, claim: &mut Claim, words: Vec<String>) -> Result
     Ok(())
 }
 
-/// Writes the decision, and gives what comes of it.
-fn write(run: &Run<'_>, claim: &mut Claim, decision: &Decision) -> Result<Verdict, RunnerError> {
+/// Decides by what the task says now, a person's word in the meantime with it, and writes that down.
+fn write(run: &Run<'_>, claim: &mut Claim, looked: &Looked) -> Result<Verdict, RunnerError> {
     let claimed = &*claim;
     let id = claimed.task().id.clone();
-    let changed = claimed
-        .task()
-        .last_attempt()
-        .and_then(|last| last.died.as_ref())
-        .is_some_and(|died| died.fresh);
-    let outcome = if changed {
-        Outcome::Partial
-    } else {
-        Outcome::Crashed
-    };
-    let illegal = |source| RunnerError::illegal(&id, source);
+    let mut verdict = Verdict::Waits;
     let stored = run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
         claimed.check(update.task)?;
-        update.task.import = None;
-        update.task.hold = None;
-        update.task.parked_until = None;
-        match decision {
-            Decision::GoOn => update.task.reasons.clear(),
-            Decision::Later(pause) => {
-                let seconds = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
-                update.task.parked_until = Some(now().saturating_add(seconds));
-                update.task.reasons = vec![format!("its attempt died; it goes on in {seconds} s")];
-            }
-            Decision::Hold(why) => {
-                update.task.hold = Some(why.clone());
-                update.task.next = None;
-                update.task.reasons = vec![why.clone()];
-            }
-            Decision::GiveUp(why) => {
-                update.task.outcome = Some(outcome);
-                update.task.reasons = vec![why.clone()];
-                update.transition(Event::Fail, why.clone()).map_err(illegal)?;
-            }
-            Decision::Cancel => {
-                update.task.outcome = Some(Outcome::Cancelled);
-                update.task.cancel = false;
-                update.task.reasons = vec!["cancelled; its runner died meanwhile".to_owned()];
-                update
-                    .transition(Event::Cancel, "cancelled; its runner died meanwhile")
-                    .map_err(illegal)?;
-            }
+        // What somebody else has done with it stands.
+        if update.task.status != Status::Interrupted {
+            return Err(RunnerError::Busy(id.clone()));
         }
+        let decision = decide(&facts(run, update.task, looked));
+        if looked.broken.is_none() || decision == Decision::GoOn {
+            update.task.import = None;
+        }
+        let mut fresh = false;
+        if let Some(death) = update
+            .task
+            .attempts
+            .last_mut()
+            .and_then(|last| last.died.as_mut())
+        {
+            death.open = looked.broken.is_some();
+            fresh = death.fresh;
+        }
+        let outcome = if fresh { Outcome::Partial } else { Outcome::Crashed };
+        verdict = apply(update, decision, outcome).map_err(|source| RunnerError::illegal(&id, source))?;
         Ok::<_, RunnerError>(())
     })?;
     claim.stored = stored;
-    Ok(match decision {
-        Decision::GoOn => Verdict::GoOn,
-        Decision::Later(_) | Decision::Hold(_) => Verdict::Waits,
-        Decision::GiveUp(_) => Verdict::Over(outcome),
-        Decision::Cancel => Verdict::Over(Outcome::Cancelled),
-    })
+    Ok(verdict)
+}
+
+/// Writes a decision to a task that ends with `outcome` if it is given up.
+fn apply(update: &mut Update<'_>, decision: Decision, outcome: Outcome) -> Result<Verdict, IllegalMove> {
+    let task = &mut *update.task;
+    task.hold = None;
+    task.parked_until = None;
+    match decision {
+        Decision::GoOn => {
+            task.reasons.clear();
+            Ok(Verdict::GoOn)
+        }
+        Decision::Later(pause) => {
+            let seconds = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
+            task.parked_until = Some(now().saturating_add(seconds));
+            task.reasons = vec![format!("its attempt died; it goes on in {seconds} s")];
+            Ok(Verdict::Waits)
+        }
+        Decision::Hold(why) => {
+            task.hold = Some(why.clone());
+            task.next = None;
+            task.reasons = vec![why];
+            Ok(Verdict::Waits)
+        }
+        Decision::GiveUp(why) => {
+            task.outcome = Some(outcome);
+            task.reasons = vec![why.clone()];
+            update.transition(Event::Fail, why)?;
+            Ok(Verdict::Over(outcome))
+        }
+        Decision::Cancel => {
+            let why = "cancelled; its runner died meanwhile";
+            task.outcome = Some(Outcome::Cancelled);
+            task.cancel = false;
+            task.reasons = vec![why.to_owned()];
+            update.transition(Event::Cancel, why)?;
+            Ok(Verdict::Over(Outcome::Cancelled))
+        }
+    }
 }

@@ -210,3 +210,78 @@ fn the_diff_of_a_task_that_went_on_is_all_of_it() {
     let names = stage.run(&["diff", "--name-only", &id]).ok();
     assert_eq!(names, "one.txt\ntwo.txt");
 }
+
+#[test]
+fn who_resumes_a_task_while_its_death_is_looked_after_loses_no_branch_and_no_note() {
+    let stage = stage(QUICK);
+    let first = "echo one > one.txt; git add one.txt; git commit -qm one";
+    let id = stage.start(&script(first, "echo two > two.txt; rm mark"));
+    until_mark(&stage, &id);
+    // Recovery comes to the notes last, and no further than here.
+    let lock = stage.work.0.join(".git/refs/notes/khlone.lock");
+    fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let held = fs::File::create_new(&lock).unwrap();
+    fs4::FileExt::lock(&held).unwrap();
+    kill_process(runner(&stage, &id), Signal::KILL).unwrap();
+    stage.until("the death's record", || {
+        stage.task(&id)["attempts"][0]["died"].is_object().then_some(())
+    });
+    stage.run(&["resume", &id]);
+    for pid in runners(&stage) {
+        let _may_be_gone = kill_process(pid, Signal::KILL);
+    }
+    fs::remove_file(&lock).unwrap();
+    drop(held);
+    let over = stage.run(&["await", &id]);
+    assert_eq!(over.code, 0, "{}{:#}", over.err, stage.task(&id));
+    let checked = stage.run(&["fsck"]);
+    assert_eq!(checked.code, 0, "{}", checked.out);
+    let log = stage.work.git(&[
+        "log",
+        "--format=%s%n%N",
+        "--notes=khlone",
+        "main..khlone/main/foreman.1",
+    ]);
+    assert_eq!(log.matches(&format!("Khlone-Task: {id}")).count(), 2, "{log}");
+}
+
+/// The runners of this repository.
+fn runners(stage: &Stage) -> Vec<Pid> {
+    let common = stage.work.0.join(".git").display().to_string();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let runners = processes.filter(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(&common) && line.contains(" runner ")
+    });
+    runners
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .collect()
+}
+
+#[test]
+fn without_a_sandbox_locks_of_a_killed_git_go_and_anybody_elses_stay() {
+    let stage = stage(QUICK);
+    let config = stage.path().join("home/.config/khlone");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.yml"), "sandbox: off\n").unwrap();
+    let script = "d=$(git rev-parse --absolute-git-dir); c=$(git rev-parse --path-format=absolute --git-common-dir); \
+                  touch \"$d/index.lock\" \"$d/HEAD.lock\" \"$c/$(git symbolic-ref HEAD).lock\"; echo x > x.txt";
+    let (said, task) = stage.act(script);
+    assert_eq!((said.code, &task["outcome"]), (0, &"done".into()), "{}", said.err);
+    assert_eq!(stage.clone().status(), "");
+
+    let admin = stage.clone().git(&["rev-parse", "--absolute-git-dir"]);
+    let lock = Path::new(&admin).join("index.lock");
+    let older = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::create_new(&lock).unwrap().set_modified(older).unwrap();
+    let (said, task) = stage.act("echo y > y.txt");
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(task["hold"].as_str().unwrap().contains("index.lock"), "{task:#}");
+    fs::remove_file(&lock).unwrap();
+    let id = task["id"].as_str().unwrap();
+    stage.run(&["resume", id]).ok();
+    assert_eq!(stage.run(&["await", id]).code, 0, "{:#}", stage.task(id));
+    assert_eq!(stage.clone().status(), "");
+    assert_eq!(stage.run(&["fsck"]).code, 0, "{}", stage.run(&["fsck"]).out);
+}
