@@ -69,14 +69,16 @@ impl Screen {
         let rows = terminal(io::stdout()).map_or(usize::MAX, |(_, rows)| rows);
         let shown: Vec<_> = text.lines().take(rows.saturating_sub(1)).collect();
         let mut out = anstream::stdout().lock();
-        // Back to the first line; each is erased to its end as it is written, so that nothing flickers.
+        // Back to the first line; each is erased to its end as it is written, so that nothing flickers. A line that is
+        // too long is cut by the terminal meanwhile: two rows of it would put the count of lines wrong.
+        write!(out, "\x1b[?7l")?;
         if self.lines > 0 {
             write!(out, "\x1b[{}A\r", self.lines)?;
         }
         for line in &shown {
             writeln!(out, "{line}\x1b[K")?;
         }
-        write!(out, "\x1b[J")?;
+        write!(out, "\x1b[J\x1b[?7h")?;
         self.lines = shown.len();
         out.flush()
     }

@@ -135,8 +135,9 @@ fn the_status_refreshes_in_place() {
     ];
     let program = env!("CARGO_BIN_EXE_git-khlone");
     let script = format!("trap : INT; '{program}' status --watch; echo code $?");
-    let mut terminal = Terminal::start(&["bash", "-c", &script], &stage.work.0, &env);
-    terminal.wait_for("I am at it");
+    // Too narrow for most of its lines.
+    let mut terminal = Terminal::of_width(40, &["bash", "-c", &script], &stage.work.0, &env);
+    terminal.wait_for("under way");
     stage.let_go();
     // One screen after the other, and of the last nothing is left.
     terminal.wait_until("the end of the task", |screen| {

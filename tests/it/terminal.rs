@@ -31,7 +31,12 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `argv` in `dir` with exactly the variables `env`.
     pub(crate) fn start(argv: &[&str], dir: &Path, env: &[(&str, &str)]) -> Self {
-        let pair = native_pty_system().openpty(SIZE).unwrap();
+        Self::of_width(SIZE.cols, argv, dir, env)
+    }
+
+    /// As [`Terminal::start`], with so many columns.
+    pub(crate) fn of_width(cols: u16, argv: &[&str], dir: &Path, env: &[(&str, &str)]) -> Self {
+        let pair = native_pty_system().openpty(PtySize { cols, ..SIZE }).unwrap();
         let mut command = CommandBuilder::from_argv(argv.iter().map(Into::into).collect());
         command.env_clear();
         command.cwd(dir);
@@ -55,7 +60,10 @@ impl Terminal {
             _master: pair.master,
             output,
             parser: vte::Parser::new(),
-            screen: Screen::default(),
+            screen: Screen {
+                columns: usize::from(cols),
+                ..Screen::default()
+            },
         }
     }
 
@@ -101,6 +109,9 @@ impl Drop for Terminal {
 /// As much of a terminal as line editors use.
 #[derive(Default)]
 struct Screen {
+    columns: usize,
+    /// What goes beyond the last column is cut off instead of going to the next line.
+    cuts: bool,
     lines: Vec<Vec<char>>,
     row: usize,
     column: usize,
@@ -148,7 +159,10 @@ impl Screen {
 
 impl vte::Perform for Screen {
     fn print(&mut self, c: char) {
-        if self.column >= usize::from(SIZE.cols) {
+        if self.column >= self.columns {
+            if self.cuts {
+                return;
+            }
             self.row += 1;
             self.column = 0;
         }
@@ -179,6 +193,7 @@ impl vte::Perform for Screen {
             usize::from(numbers.get(1).copied().unwrap_or(1).max(1)),
         );
         match (intermediates, action) {
+            ([b'?'], 'l' | 'h') if mode == 7 => self.cuts = action == 'l',
             ([], 'A') => self.row = self.row.saturating_sub(first),
             ([], 'B') => self.row += first,
             ([], 'C') => self.column += first,
