@@ -9,7 +9,7 @@ use super::{
     error::{CmdError, printed},
 };
 use crate::{
-    render::view::FsckView,
+    render::{Pulse, view::FsckView},
     task::Class,
     zone::fsck::{fsck, mend},
 };
@@ -31,15 +31,18 @@ pub(super) struct FsckArgs {
 /// Looks, mends if asked to, and looks again.
 pub(super) fn run(cx: &Cx, args: &FsckArgs) -> Result<ExitCode, CmdError> {
     let ledger = cx.ledger();
-    let mut report = fsck(&ledger)?;
+    let pulse = Pulse::new(cx.out, "looking at the ledger");
+    let seen = |at, all| pulse.say(format!("looking at the ledger: {at} of {all} refs"));
+    let mut report = fsck(&ledger, &seen)?;
     let mut repaired = Vec::new();
     if args.repair {
         // A note is missed only once the notes can be read, so one look is not enough.
         for _ in 0..ROUNDS {
             repaired.extend(mend(&ledger, &report.problems)?);
-            report = fsck(&ledger)?;
+            report = fsck(&ledger, &seen)?;
         }
     }
+    pulse.clear();
     let is_clean = report.problems.is_empty();
     printed(cx.out.answer(&FsckView::of(report, repaired)))?;
     Ok(if is_clean {

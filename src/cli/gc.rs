@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     refs::now,
-    render::view::GcView,
+    render::{Pulse, view::GcView},
     zone::{gc::gc, retention::Keep},
 };
 
@@ -28,7 +28,9 @@ pub(super) struct GcArgs {
 /// Collects.
 pub(super) fn run(cx: &Cx, args: &GcArgs) -> Result<ExitCode, CmdError> {
     let config = cx.config(&cx.place(None)?)?.config;
+    let pulse = Pulse::new(cx.out, "looking at what nobody needs");
     let collected = gc(&cx.ledger(), Keep::of(&config), now(), args.dry_run)?;
+    pulse.clear();
     printed(cx.out.answer(&GcView::of(collected, args.dry_run)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use super::{
     target::{Target, crew_of, target},
 };
 use crate::{
-    render::view::LandedView,
+    render::{Pulse, view::LandedView},
     task::{Status, ZoneAddress},
     zone::landing::{Landing, Style, land},
 };
@@ -81,7 +81,10 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         style,
         what: &what,
     };
-    let landed = land(&cx.repo, &cx.site, &landing)?;
+    let pulse = Pulse::new(cx.out, "landing");
+    let landed = land(&cx.repo, &cx.site, &landing);
+    pulse.clear();
+    let landed = landed?;
     printed(cx.out.answer(&LandedView::of(&zone, &member.branch, &landed)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     guard::{credentials, redact::Redactor},
-    render::view::RedactedView,
+    render::{Pulse, view::RedactedView},
     task::Class,
     zone::{redaction::redact, user_settings},
 };
@@ -47,7 +47,12 @@ pub(super) fn run(cx: &Cx, args: &RedactArgs) -> Result<ExitCode, CmdError> {
         let allow = user_settings(&cx.paths)?.config.redact.allow;
         Redactor::new(&Vec::from_iter(known), &allow)?
     };
+    let pulse = Pulse::new(
+        cx.out,
+        "looking at all that the task has, and at all that others have",
+    );
     let done = redact(&cx.ledger(), &stored.task.id, &redactor)?;
+    pulse.clear();
     let clean = done.remains.is_empty();
     printed(cx.out.answer(&RedactedView::of(stored.task.id, done)))?;
     Ok(ExitCode::from(if clean { 0 } else { Class::Failed.exit_code() }))

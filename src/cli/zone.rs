@@ -9,7 +9,10 @@ use super::{
     error::{CliError, CmdError, printed},
 };
 use crate::{
-    render::zones::{OpenedView, PrunedView, RemovedView, RepairView},
+    render::{
+        Pulse,
+        zones::{OpenedView, PrunedView, RemovedView, RepairView},
+    },
     task::{Explain, ZoneAddress, ZoneId},
     zone::{
         nearest,
@@ -72,7 +75,10 @@ pub(super) fn run(cx: &Cx, args: &ZoneArgs) -> Result<ExitCode, CmdError> {
             printed(cx.out.answer(&OpenedView::of(&zone.branch, &opened)))?;
         }
         ZoneVerb::Remove { zone, force } => {
-            let removed = remove(&ledger, &known(cx, zone)?, *force)?;
+            let id = known(cx, zone)?;
+            let pulse = Pulse::new(cx.out, "looking at what is not landed, and saving it");
+            let removed = remove(&ledger, &id, *force)?;
+            pulse.clear();
             let undo = removed.undo;
             printed(cx.out.answer(&RemovedView::from(removed)))?;
             cx.out
@@ -102,7 +108,9 @@ fn repaired(cx: &Cx, zone: Option<&ZoneAddress>) -> Result<ExitCode, CmdError> {
                 .collect()
         })
         .unwrap_or_default();
+    let pulse = Pulse::new(cx.out, "looking at the worktrees");
     let mendings = repair(&cx.ledger(), only.as_ref(), &folders)?;
+    pulse.clear();
     let found = locks(&cx.ledger()).map_err(|source| CliError::Io {
         what: "lock files".to_owned(),
         source,

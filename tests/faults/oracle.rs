@@ -99,7 +99,7 @@ pub(crate) fn gather(rig: &Rig, untouched: Option<&Untouched>) -> Evidence {
                 .tasks
                 .push((stored.task, String::from_utf8_lossy(&prompt).into_owned()));
         }
-        let problems = fsck(ledger).unwrap().problems;
+        let problems = fsck(ledger, &|_, _| {}).unwrap().problems;
         evidence.wrong.extend(
             problems
                 .iter()

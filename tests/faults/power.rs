@@ -149,7 +149,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
             !acknowledged || ledger.task(&id).is_ok(),
             "{id} was acknowledged and is lost; cut after {line}"
         );
-        let problems: Vec<_> = fsck(&ledger)
+        let problems: Vec<_> = fsck(&ledger, &|_, _| {})
             .unwrap()
             .problems
             .into_iter()

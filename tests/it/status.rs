@@ -259,3 +259,43 @@ fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+#[test]
+fn long_work_moves_on_a_terminal_and_is_silent_in_a_pipe() {
+    let stage = Stage::new();
+    let (said, task) = stage.act("echo x > x.txt");
+    assert_eq!((said.code, said.err.contains('\r')), (0, false), "{}", said.err);
+    for verb in [
+        &["fsck"][..],
+        &["gc"],
+        &["zone", "repair"],
+        &["redact", task["id"].as_str().unwrap()],
+    ] {
+        let said = stage.run(verb);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{verb:?}");
+    }
+    let path = std::env::var("PATH").unwrap();
+    let (home, run) = (stage.path().join("home"), stage.path().join("run"));
+    let env = [
+        ("PATH", path.as_str()),
+        ("HOME", home.to_str().unwrap()),
+        ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
+        ("TERM", "xterm"),
+    ];
+    let program = env!("CARGO_BIN_EXE_git-khlone");
+    let awaits = [
+        program,
+        "act",
+        "--await",
+        "--who",
+        "@shell",
+        "-m",
+        "while ! test -e go; do sleep 0.05; done",
+    ];
+    let mut terminal = Terminal::start(&awaits, &stage.work.0, &env);
+    // How long, and for what.
+    terminal.wait_for("s t-");
+    stage.clone().write("go", "");
+    let is_over = |screen: &str| screen.contains("done") && !screen.contains("s t-");
+    terminal.wait_until("the end alone", is_over);
+}

@@ -127,16 +127,17 @@ struct Known {
     by_runner: bool,
 }
 
-/// Looks at all of the ledger.
+/// Looks at all of the ledger; tells `seen` after each ref how many of how many it has seen.
 ///
 /// # Errors
 /// If refs cannot be listed at all.
-pub fn fsck(ledger: &Ledger<'_>) -> Result<Report, LedgerError> {
+pub fn fsck(ledger: &Ledger<'_>, seen: &dyn Fn(usize, usize)) -> Result<Report, LedgerError> {
     let mut report = Report::default();
     let mut walk = Walk::new(ledger.repo())?;
     let names = ref_names(ledger)?;
     let mut tasks = Vec::new();
-    for name in &names {
+    for (at, name) in names.iter().enumerate() {
+        seen(at, names.len());
         let problems = &mut report.problems;
         let oid = match ledger.repo().ref_target(name) {
             Ok(Some(oid)) => oid,
