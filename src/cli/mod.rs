@@ -155,6 +155,9 @@ pub fn command() -> clap::Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(args) = confine::ConfineArgs::given(std::env::args_os()) {
+        return confine::run(&args).unwrap_or_else(|error| error.report(Out::new(false)));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

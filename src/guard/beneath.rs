@@ -6,13 +6,15 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Seek, Write},
     os::fd::OwnedFd,
     path::Path,
 };
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 
+/// Files are compared by so much at a time.
+const CHUNK: usize = 64 << 10;
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
@@ -33,6 +35,17 @@ pub enum Entry {
     Folder,
     /// A link, pipe, socket or device.
     Other,
+}
+
+/// What becomes of one name of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It stays, with all that is in it.
+    Stays,
+    /// A folder that stays; each name in it is asked for.
+    Within,
+    /// It is removed.
+    Goes,
 }
 
 impl Beneath {
@@ -79,7 +92,8 @@ impl Beneath {
         let Some(file) = self.file(path)? else {
             return Ok(None);
         };
-        let mut bytes = Vec::new();
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(cap);
+        let mut bytes = Vec::with_capacity(length.min(cap) + 1);
         file.take(cap as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > cap {
             return Err(io::Error::new(
@@ -91,11 +105,14 @@ impl Beneath {
     }
 
     /// Writes a file whole, replacing whatever has its name; folders on the way are made, and a link or file that
-    /// stands in for one is removed.
+    /// stands in for one is removed. A file that says the same already is left: making files is dear.
     ///
     /// # Errors
     /// When the disk does not let us.
     pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        if matches!(self.read(path, bytes.len()), Ok(Some(standing)) if standing == bytes) {
+            return Ok(());
+        }
         self.replace(path, |file| file.write_all(bytes))
     }
 
@@ -110,6 +127,13 @@ impl Beneath {
             Err(error) => return Err(error),
         };
         let modified = from.metadata()?.modified()?;
+        if let Ok(Some(standing)) = self.file(path)
+            && standing.metadata()?.modified()? == modified
+            && same(&from, &standing)?
+        {
+            return Ok(());
+        }
+        from.rewind()?;
         self.replace(path, |file| {
             io::copy(&mut from, file)?;
             file.set_modified(modified)
@@ -164,6 +188,32 @@ impl Beneath {
             Some((folder, name)) => remove_at(&folder, name.as_bytes()),
             None => Ok(()),
         }
+    }
+
+    /// Removes what of a folder has that fate, whatever its name.
+    ///
+    /// # Errors
+    /// When the disk does not let us.
+    pub(super) fn weed(&self, path: &str, fate: &dyn Fn(&str, Entry) -> Fate) -> io::Result<()> {
+        let Some(folder) = self.folder(path)? else {
+            return Ok(());
+        };
+        for name in names_in(&folder)? {
+            let entry = entry_at(&folder, &name)?.unwrap_or(Entry::Other);
+            // None of ours is not UTF-8.
+            let inner = std::str::from_utf8(&name).unwrap_or_default();
+            let inner = if path.is_empty() {
+                inner.to_owned()
+            } else {
+                format!("{path}/{inner}")
+            };
+            match fate(&inner, entry) {
+                Fate::Stays => {}
+                Fate::Within => self.weed(&inner, fate)?,
+                Fate::Goes => remove_at(&folder, &name)?,
+            }
+        }
+        Ok(())
     }
 
     /// What stands at `path`, if anything.
@@ -226,6 +276,26 @@ impl Beneath {
     fn parent<'a>(&self, path: &'a str) -> io::Result<Option<(OwnedFd, &'a str)>> {
         let (parent, name) = split(path);
         Ok(self.folder(parent)?.map(|folder| (folder, name)))
+    }
+}
+
+/// True if two files have the same content.
+fn same(a: &File, b: &File) -> io::Result<bool> {
+    if a.metadata()?.len() != b.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut a, mut b) = (
+        BufReader::with_capacity(CHUNK, a),
+        BufReader::with_capacity(CHUNK, b),
+    );
+    loop {
+        let (left, right) = (a.fill_buf()?, b.fill_buf()?);
+        let count = left.len().min(right.len());
+        if count == 0 || left[..count] != right[..count] {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        a.consume(count);
+        b.consume(count);
     }
 }
 
@@ -322,50 +392,5 @@ fn names_in(folder: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
-
-    #[test]
-    fn links_lead_nowhere_and_writes_stay_below() {
-        let outside = tempfile::tempdir().unwrap();
-        std::fs::write(outside.path().join("secret"), "s").unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        symlink(outside.path(), dir.path().join("info")).unwrap();
-        symlink(outside.path().join("secret"), dir.path().join("HEAD")).unwrap();
-        let beneath = Beneath::open(dir.path()).unwrap();
-        assert_eq!(beneath.read("info/secret", 9).unwrap(), None);
-        assert_eq!(beneath.read("HEAD", 9).unwrap(), None);
-        beneath.write("HEAD", b"mine").unwrap();
-        beneath.write("info/secret", b"mine").unwrap();
-        assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"s");
-        assert_eq!(beneath.read("info/secret", 9).unwrap().unwrap(), b"mine");
-        assert!(beneath.read("HEAD", 3).is_err());
-    }
-
-    #[test]
-    fn deep_and_locked_folders_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let beneath = Beneath::open(dir.path()).unwrap();
-        let deep = vec!["d"; 3000].join("/");
-        drop(beneath.make_folder(&format!("a/{deep}")).unwrap());
-        std::fs::create_dir_all(dir.path().join("a/x/y")).unwrap();
-        std::fs::write(dir.path().join("a/x/f"), "").unwrap();
-        std::fs::set_permissions(dir.path().join("a/x"), std::fs::Permissions::from_mode(0o0)).unwrap();
-        beneath.remove("a").unwrap();
-        assert_eq!(beneath.list("", 9).unwrap(), []);
-    }
-
-    #[test]
-    fn pipes_are_not_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        crate::process::Cmd::new("mkfifo")
-            .arg(dir.path().join("p"))
-            .output()
-            .unwrap();
-        let beneath = Beneath::open(dir.path()).unwrap();
-        assert_eq!(beneath.read("p", 9).unwrap(), None);
-        assert_eq!(beneath.entry("p").unwrap(), Some(Entry::Other));
-    }
-}
+#[path = "beneath_tests.rs"]
+mod tests;

@@ -5,21 +5,22 @@
 //! date before each: branch and index go from the host's worktree to it, never the other way.
 //!
 //! A brain can write all of it. So nothing in it is believed: before a task everything but objects, reflogs and LFS
-//! files is thrown away and written anew, without following a link. What was last written stands beside it in
+//! files is thrown away, unless it stands there to the byte as it shall, and written anew, without following a link. What was last written stands beside it in
 //! `baseline`, out of the brain's reach, so that an import can tell what is new. Branches that a brain made for
 //! itself live on until the host has a branch of that name.
 
 use std::{
-    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    beneath::{Beneath, Entry},
+    beneath::{Beneath, Entry, Fate},
     gitconfig::Settings,
+    gitfiles::{self, Files},
     mainrefs::MainRefs,
     privaterefs::{self, PACKED_CAP},
+    refnames,
     sandbox::GitView,
 };
 use crate::{
@@ -31,6 +32,11 @@ use crate::{
 
 /// What of an earlier task stays: nothing in it decides what a command of ours does.
 const KEPT: [&str; 4] = ["objects", "logs", "lfs", "rr-cache"];
+
+/// The objects that are borrowed.
+const ALTERNATES: &str = "objects/info/alternates";
+/// Without it git takes the folder for none of its own.
+const HEADS: &str = "refs/heads";
 
 /// A private git folder that cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -112,28 +118,46 @@ impl PrivateGit {
     /// # Errors
     /// [`GitdirError`]; nothing of the host's is changed in any case.
     pub fn prepare(&self, host: HostGit<'_>) -> Result<(), GitdirError> {
-        let settings = Settings::read(host.admin)?;
-        supported(&settings)?;
         let private = Beneath::create(&self.git_dir())?;
-        let refs = self.merged_refs(&private, host.common)?;
-        for (name, entry) in private.list("", 10_000)? {
-            let kept = entry == Entry::Folder && KEPT.contains(&name.as_str()) || name == "packed-refs";
-            if !kept {
-                private.remove(&name)?;
-            }
+        let ours = Beneath::open(&self.folder)?;
+        let (settings, mut refs) = std::thread::scope(|scope| {
+            // Git takes as long to tell the settings as we to sort the refs.
+            let refs = scope.spawn(|| Refs::read(&private, &ours, host.common));
+            let settings = Settings::read(host.admin)?;
+            supported(&settings)?;
+            let refs = refs
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok::<_, GitdirError>((settings, refs))
+        })?;
+        let mut files = gitfiles::settings(&self.git_dir(), host, &settings);
+        files.insert("HEAD".to_owned(), std::fs::read(host.admin.join("HEAD"))?);
+        files.insert(ALTERNATES.to_owned(), gitfiles::alternates(host.common)?);
+        files.extend(std::mem::take(&mut refs.symbolic));
+        let mut indexes = gitfiles::shared_indexes(host.admin);
+        indexes.push("index".to_owned());
+        let fate = |path: &str, entry| match entry {
+            Entry::Folder if KEPT.contains(&path) => Fate::Stays,
+            Entry::Folder if path == "refs" || path == HEADS || is_above(path, &files) => Fate::Within,
+            Entry::File if path == "packed-refs" || files.contains_key(path) => Fate::Stays,
+            Entry::File if indexes.iter().any(|index| index == path) => Fate::Stays,
+            Entry::File | Entry::Folder | Entry::Other => Fate::Goes,
+        };
+        private.weed("", &fate)?;
+        private.weed("objects/info", &fate)?;
+        drop(private.make_folder(HEADS)?);
+        refs.write(&private, &ours)?;
+        for (path, bytes) in &files {
+            private.write(path, bytes)?;
         }
-        self.write_refs(&private, &refs, host)?;
-        private.remove("objects/info")?;
-        private.write("objects/info/alternates", &alternates(host.common)?)?;
-        self.write_settings(&private, host, &settings)?;
-        for name in std::iter::once("index".to_owned()).chain(shared_indexes(host.admin)) {
-            private.copy(&host.admin.join(&name), &name)?;
+        for name in &indexes {
+            private.copy(&host.admin.join(name), name)?;
         }
         if gitlinks::is_marked(host.admin) {
             gitlinks::look_at(host.admin, &self.git_dir().join("index"))?;
         }
         let dot_git = format!("gitdir: {}\n", self.git_dir().display());
-        Beneath::open(&self.folder)?.write("dot-git", dot_git.as_bytes())?;
+        ours.write("dot-git", dot_git.as_bytes())?;
         Ok(())
     }
 
@@ -144,61 +168,80 @@ impl PrivateGit {
     /// [`GitdirError`], as [`prepare`](Self::prepare).
     pub fn mend_settings(&self, host: HostGit<'_>) -> Result<(), GitdirError> {
         let private = Beneath::open(&self.git_dir())?;
+        let settings = Settings::read(host.admin)?;
         for name in ["config", "config.worktree", "info"] {
             private.remove(name)?;
         }
-        self.write_settings(&private, host, &Settings::read(host.admin)?)?;
+        for (path, bytes) in gitfiles::settings(&self.git_dir(), host, &settings) {
+            private.write(&path, &bytes)?;
+        }
         Ok(())
-    }
-
-    fn write_settings(&self, private: &Beneath, host: HostGit<'_>, settings: &Settings) -> io::Result<()> {
-        let info = self.git_dir().join("info");
-        private.write("config", settings.private(&info).as_bytes())?;
-        write_info(private, host, settings)
     }
 
     /// What was written by the last [`prepare`](Self::prepare): the packed refs.
     pub(super) fn baseline(&self) -> io::Result<String> {
-        let bytes = Beneath::open(&self.folder)?.read("baseline", PACKED_CAP)?;
-        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+        baseline(&Beneath::open(&self.folder)?)
     }
 
     /// Puts the borrowed objects back in place, whatever a brain made of them.
     pub(super) fn mend_alternates(&self, common: &Path) -> io::Result<()> {
         let private = Beneath::open(&self.git_dir())?;
         private.remove("objects/info")?;
-        private.write("objects/info/alternates", &alternates(common)?)
+        private.write(ALTERNATES, &gitfiles::alternates(common)?)
     }
+}
 
-    /// The host's refs, and those of the brain's own making that the host has not.
-    fn merged_refs(&self, private: &Beneath, common: &Path) -> Result<MainRefs, GitdirError> {
+/// What is told of refs: the host's, and those of the brain's own making that the host has not.
+struct Refs {
+    text: String,
+    /// Refs that name another one, as files.
+    symbolic: Files,
+    /// Whether the brain's `packed-refs` and ours beside them say so already.
+    stands: [bool; 2],
+}
+
+impl Refs {
+    fn read(private: &Beneath, ours: &Beneath, common: &Path) -> io::Result<Self> {
         let mut refs = MainRefs::read(common)?;
-        let baseline = self.baseline()?;
+        let baseline = baseline(ours)?;
         // One that cannot be read any more loses only its brain's own branches, which were pinned when they came home.
-        let own = privaterefs::changed(private, &baseline).unwrap_or_default();
-        for (name, change) in own {
+        let standing = private.read("packed-refs", PACKED_CAP);
+        let own = standing.as_ref().ok().map(|packed| {
+            let packed = packed.as_deref().unwrap_or_default();
+            privaterefs::changed_from(private, packed, &baseline).unwrap_or_default()
+        });
+        let standing = standing.ok().flatten();
+        for (name, change) in own.unwrap_or_default() {
             if change.old.is_none() && !name.starts_with("refs/replace/") {
                 refs.add(&name, &change.new.to_string());
             }
         }
-        Ok(refs)
+        let text = refs.packed();
+        let symbolic = refs.symbolic();
+        Ok(Self {
+            stands: [standing.as_deref() == Some(text.as_bytes()), baseline == text],
+            symbolic: symbolic
+                .map(|(name, target)| (name.to_owned(), format!("ref: {target}\n").into_bytes()))
+                .collect(),
+            text,
+        })
     }
 
-    fn write_refs(&self, private: &Beneath, refs: &MainRefs, host: HostGit<'_>) -> io::Result<()> {
-        let text = refs.packed();
-        let ours = Beneath::open(&self.folder)?;
-        if private.read("packed-refs", PACKED_CAP).ok().flatten().as_deref() != Some(text.as_bytes()) {
-            private.write("packed-refs", text.as_bytes())?;
+    fn write(&self, private: &Beneath, ours: &Beneath) -> io::Result<()> {
+        let places = [(private, "packed-refs"), (ours, "baseline")];
+        for ((folder, name), stands) in places.into_iter().zip(self.stands) {
+            if !stands {
+                folder.write(name, self.text.as_bytes())?;
+            }
         }
-        if ours.read("baseline", PACKED_CAP).ok().flatten().as_deref() != Some(text.as_bytes()) {
-            ours.write("baseline", text.as_bytes())?;
-        }
-        drop(private.make_folder("refs/heads")?);
-        for (name, target) in refs.symbolic() {
-            private.write(name, format!("ref: {target}\n").as_bytes())?;
-        }
-        private.write("HEAD", &std::fs::read(host.admin.join("HEAD"))?)
+        Ok(())
     }
+}
+
+fn baseline(ours: &Beneath) -> io::Result<String> {
+    Ok(refnames::text(
+        ours.read("baseline", PACKED_CAP)?.unwrap_or_default(),
+    ))
 }
 
 /// Removes pipes and links that stand where git reads a file: it would wait on one for ever. Folders deeper than git
@@ -255,6 +298,13 @@ pub fn fits(repo: &Repo) -> Result<(), GitdirError> {
     partial.map_or(Ok(()), |remote| Err(GitdirError::PartialClone(remote)))
 }
 
+/// Whether one of `files` lies in `folder`.
+fn is_above(folder: &str, files: &Files) -> bool {
+    let below = format!("{folder}/");
+    let mut from = files.range(below.clone()..);
+    from.next().is_some_and(|(path, _)| path.starts_with(&below))
+}
+
 fn supported(settings: &Settings) -> Result<(), GitdirError> {
     if let Some(remote) = settings.promisor() {
         return Err(GitdirError::PartialClone(remote.to_owned()));
@@ -272,84 +322,4 @@ fn supported(settings: &Settings) -> Result<(), GitdirError> {
         return Err(GitdirError::Format("ref storage (reftable)"));
     }
     Ok(())
-}
-
-/// The repository's objects and those that it borrows itself.
-fn alternates(common: &Path) -> io::Result<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt;
-    let objects = common.join("objects").canonicalize()?;
-    let mut lines = quoted(objects.as_os_str().as_bytes());
-    // Relative ones are relative to the objects folder; git follows further levels by itself.
-    let theirs = std::fs::read(objects.join("info/alternates")).unwrap_or_default();
-    for line in theirs.split(|byte| *byte == b'\n') {
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        if line.starts_with(b"/") || line.starts_with(b"\"") {
-            lines.extend_from_slice(line);
-            lines.push(b'\n');
-        } else {
-            let path = objects.join(std::ffi::OsStr::from_bytes(line));
-            lines.extend(quoted(path.as_os_str().as_bytes()));
-        }
-    }
-    Ok(lines)
-}
-
-/// A path as a line of `alternates`; only one that begins with a quote or holds a newline needs quoting.
-fn quoted(path: &[u8]) -> Vec<u8> {
-    let mut line = path.to_vec();
-    if path.contains(&b'\n') {
-        line = [b"\"", path.escape_ascii().to_string().as_bytes(), b"\""].concat();
-    }
-    line.push(b'\n');
-    line
-}
-
-fn write_info(private: &Beneath, host: HostGit<'_>, settings: &Settings) -> io::Result<()> {
-    let mut files = BTreeMap::from([
-        ("info/exclude", host.common.join("info/exclude")),
-        ("info/attributes", host.common.join("info/attributes")),
-        ("info/sparse-checkout", host.admin.join("info/sparse-checkout")),
-        ("shallow", host.common.join("shallow")),
-    ]);
-    for (place, key, usual) in [
-        ("info/user-exclude", "core.excludesfile", "ignore"),
-        ("info/user-attributes", "core.attributesfile", "attributes"),
-    ] {
-        files.insert(place, user_file(host.home, settings.get(key), usual));
-    }
-    drop(private.make_folder("info")?);
-    for (place, source) in files {
-        match std::fs::read(source) {
-            Ok(bytes) => private.write(place, &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::debug!(%error, place, "not taken into the private git folder"),
-        }
-    }
-    Ok(())
-}
-
-/// A file of the user's that git reads: as configured, else in its usual place.
-fn user_file(home: &Path, configured: Option<&str>, usual: &str) -> PathBuf {
-    match configured {
-        Some(path) => match path.strip_prefix("~/") {
-            Some(rest) => home.join(rest),
-            None => PathBuf::from(path),
-        },
-        None => std::env::var_os("XDG_CONFIG_HOME")
-            .filter(|folder| !folder.is_empty())
-            .map_or_else(|| home.join(".config"), PathBuf::from)
-            .join("git")
-            .join(usual),
-    }
-}
-
-/// The files that a split index needs besides itself.
-fn shared_indexes(admin: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(admin).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.starts_with("sharedindex."))
-        .collect()
 }

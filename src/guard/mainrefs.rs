@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use super::refnames::{self, is_hex_oid, is_ref_name};
+use super::refnames::{self, Packed, is_hex_oid, is_ref_name};
 
 const SHOWN: [&str; 3] = ["refs/heads/", "refs/remotes/", "refs/tags/"];
 
@@ -29,7 +29,7 @@ impl MainRefs {
     /// When its folders cannot be read.
     pub(super) fn read(common: &Path) -> io::Result<Self> {
         let packed = match std::fs::read(common.join("packed-refs")) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(bytes) => refnames::text(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
@@ -59,60 +59,55 @@ impl MainRefs {
 
     /// All of them as the text of a `packed-refs` file.
     pub(super) fn packed(&self) -> String {
-        let entries = refnames::packed(&self.packed);
-        let entries = entries
+        let packed = refnames::packed(&self.packed);
+        let packed: Vec<Packed<'_>> = packed
             .into_iter()
-            .filter(|entry| SHOWN.iter().any(|prefix| entry.name.starts_with(prefix)));
-        let mut all: Vec<(&str, &str, Option<&str>)> = Vec::with_capacity(self.packed.len() / 64);
-        for entry in entries {
-            if !self.loose.contains_key(entry.name) && !self.symbolic.contains_key(entry.name) {
-                all.push((entry.name, entry.oid, entry.peeled));
+            .filter(|entry| SHOWN.iter().any(|prefix| entry.name().starts_with(prefix)))
+            .collect();
+        // What goes before the packed ones, by name; a symbolic one only takes the place of what is packed.
+        let loose = self.loose.iter().map(|(name, oid)| (name, Some(oid)));
+        let symbolic = self.symbolic.keys().map(|name| (name, None));
+        let added = self
+            .added
+            .iter()
+            .filter(|(name, _)| !collides(name, &packed, &self.loose));
+        let mut over: BTreeMap<&String, Option<&String>> =
+            added.map(|(name, oid)| (name, Some(oid))).collect();
+        over.extend(loose.chain(symbolic));
+        let mut text = String::with_capacity(self.packed.len() + 100 * over.len() + 64);
+        text.push_str(self.header());
+        let mut over = over.into_iter().peekable();
+        for entry in &packed {
+            let mut replaced = false;
+            while let Some((name, oid)) = over.next_if(|(name, _)| name.as_str() <= entry.name()) {
+                replaced = name == entry.name();
+                push(&mut text, name, oid);
+            }
+            if replaced {
+                continue;
+            }
+            text.push_str(entry.line());
+            text.push('\n');
+            if let Some(peeled) = entry.peeled {
+                text.extend(["^", peeled, "\n"]);
             }
         }
-        let host = all.len();
-        all.extend(
-            self.loose
-                .iter()
-                .map(|(name, oid)| (name.as_str(), oid.as_str(), None)),
-        );
-        let taken: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
-        let mut own: Vec<(&str, &str, Option<&str>)> = Vec::new();
-        for (name, oid) in &self.added {
-            if !collides(name, &taken[..host], &self.loose) {
-                own.push((name, oid, None));
-            }
+        for (name, oid) in over {
+            push(&mut text, name, oid);
         }
-        all.extend(own);
-        all.sort_unstable_by_key(|(name, ..)| *name);
-        // "peeled" promises that every tag object comes with what it peels to, which is not known of loose ones.
-        let peels = self
-            .packed
-            .lines()
-            .next()
-            .is_some_and(|line| line.starts_with('#') && line.contains("peeled"))
-            && !self
-                .loose
-                .keys()
-                .chain(self.added.keys())
-                .any(|name| name.starts_with("refs/tags/"));
-        let mut text = String::with_capacity(self.packed.len() + 4096);
-        text.push_str(if peels {
+        text
+    }
+
+    /// "peeled" promises that every tag object comes with what it peels to, which is not known of loose ones.
+    fn header(&self) -> &'static str {
+        let first = self.packed.lines().next();
+        let peeled = first.is_some_and(|line| line.starts_with('#') && line.contains("peeled"));
+        let mut besides = self.loose.keys().chain(self.added.keys());
+        if peeled && !besides.any(|name| name.starts_with("refs/tags/")) {
             "# pack-refs with: peeled sorted \n"
         } else {
             "# pack-refs with: sorted \n"
-        });
-        for (name, oid, peeled) in all {
-            text.push_str(oid);
-            text.push(' ');
-            text.push_str(name);
-            text.push('\n');
-            if let Some(peeled) = peeled {
-                text.push('^');
-                text.push_str(peeled);
-                text.push('\n');
-            }
         }
-        text
     }
 
     fn walk(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
@@ -150,13 +145,21 @@ impl MainRefs {
     }
 }
 
+fn push(text: &mut String, name: &str, oid: Option<&String>) {
+    if let Some(oid) = oid {
+        text.extend([oid, " ", name, "\n"]);
+    }
+}
+
 /// True if a ref of that name, above it or below it exists: git cannot hold both.
-fn collides(name: &str, packed: &[&str], loose: &BTreeMap<String, String>) -> bool {
-    let exists = |name: &str| packed.binary_search(&name).is_ok() || loose.contains_key(name);
+fn collides(name: &str, packed: &[Packed<'_>], loose: &BTreeMap<String, String>) -> bool {
+    let exists = |name: &str| refnames::find(packed, name).is_some() || loose.contains_key(name);
     let above = name.match_indices('/').any(|(at, _)| exists(&name[..at]));
     let below = format!("{name}/");
-    let at = packed.partition_point(|other| *other < below.as_str());
-    let packed_below = packed.get(at).is_some_and(|other| other.starts_with(&below));
+    let at = packed.partition_point(|other| other.name() < below.as_str());
+    let packed_below = packed
+        .get(at)
+        .is_some_and(|other| other.name().starts_with(&below));
     let loose_below = loose
         .range(below.clone()..)
         .next()

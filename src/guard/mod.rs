@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod environment;
 pub mod gitconfig;
 pub mod gitdir;
+mod gitfiles;
 mod homes;
 pub mod import;
 pub mod left_locks;

@@ -101,7 +101,7 @@ impl Mounts {
         for at in 0..count {
             let (place, kind) = &self.list[at];
             // Of equal places the last one decides, and an earlier mount would only be hidden by it.
-            if self.list.get(at + 1).is_some_and(|(next, _)| next == place) {
+            if self.list.get(at + 1).is_some_and(|(next, _)| next == place) || self.is_read_only_anyway(at) {
                 continue;
             }
             let (option, source) = match kind {
@@ -121,6 +121,19 @@ impl Mounts {
         // Only now: what is mounted in them needs its mount points made.
         args.extend(sealed);
         args
+    }
+
+    /// True if nothing above the mount differs from the machine itself, all of which is read-only; or if the nearest
+    /// one above shows the same already. `/dev` and `/proc` are a sandbox's own.
+    fn is_read_only_anyway(&self, at: usize) -> bool {
+        let (place, kind) = &self.list[at];
+        let above = self.list[..at]
+            .iter()
+            .rev()
+            .find(|(other, _)| other != place && place.starts_with(other));
+        let shown = |(other, above): &(PathBuf, Kind)| *above == Kind::ReadOnly(other.clone());
+        let own = ["/dev", "/proc"].iter().any(|own| place.starts_with(own));
+        !own && *kind == Kind::ReadOnly(place.clone()) && above.is_none_or(shown)
     }
 
     fn show(&mut self, path: &Path, kind: fn(PathBuf) -> Kind) {
@@ -159,11 +172,11 @@ mod tests {
         );
         mounts.place(Path::new("/h/u/.b"), Path::new("/h/u/.b"), true);
         mounts.list.push(("/h".into(), Kind::Empty));
-        mounts.place(Path::new("/x"), Path::new("/x"), false);
-        mounts.place(Path::new("/x"), Path::new("/x"), true);
+        mounts.place(Path::new("/h/x"), Path::new("/h/x"), false);
+        mounts.place(Path::new("/h/x"), Path::new("/h/x"), true);
         assert_eq!(
             words(mounts),
-            "--tmpfs /h --ro-bind /x /x --bind /h/u/.b /h/u/.b --ro-bind /h/u/.b/settings /h/u/.b/settings"
+            "--tmpfs /h --ro-bind /h/x /h/x --bind /h/u/.b /h/u/.b --ro-bind /h/u/.b/settings /h/u/.b/settings"
         );
     }
 
@@ -181,6 +194,19 @@ mod tests {
         assert_eq!(
             words(mounts),
             "--tmpfs /h --tmpfs /h/repo --ro-bind /h/repo/.git/objects /h/repo/.git/objects --remount-ro /h/repo"
+        );
+    }
+
+    #[test]
+    fn what_is_read_only_anyway_is_no_mount() {
+        let mut mounts = Mounts::default();
+        for place in ["/x", "/dev/kvm", "/h/t", "/h/t/u", "/h/t/w", "/h/t/w/u"] {
+            mounts.place(Path::new(place), Path::new(place), place == "/h/t/w");
+        }
+        mounts.list.push(("/h".into(), Kind::Empty));
+        assert_eq!(
+            words(mounts),
+            "--tmpfs /h --ro-bind /dev/kvm /dev/kvm --ro-bind /h/t /h/t --bind /h/t/w /h/t/w --ro-bind /h/t/w/u /h/t/w/u"
         );
     }
 

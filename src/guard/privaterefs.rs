@@ -114,13 +114,22 @@ pub fn sequencer(git_dir: &Beneath) -> io::Result<Option<Sequencer>> {
 /// # Errors
 /// When files are larger or more than any honest repository has.
 pub(super) fn changed(git_dir: &Beneath, baseline: &str) -> io::Result<BTreeMap<String, RefMove>> {
-    let mut now: BTreeMap<String, Oid> = BTreeMap::new();
     let packed = git_dir.read("packed-refs", PACKED_CAP)?.unwrap_or_default();
+    changed_from(git_dir, &packed, baseline)
+}
+
+/// The same, where its `packed-refs` were read already.
+pub(super) fn changed_from(
+    git_dir: &Beneath,
+    packed: &[u8],
+    baseline: &str,
+) -> io::Result<BTreeMap<String, RefMove>> {
+    let mut now: BTreeMap<String, Oid> = BTreeMap::new();
     if packed != baseline.as_bytes() {
-        let text = String::from_utf8_lossy(&packed);
+        let text = String::from_utf8_lossy(packed);
         for entry in refnames::packed(&text) {
-            if let Some(oid) = parse_oid(entry.oid) {
-                now.insert(entry.name.to_owned(), oid);
+            if let Some(oid) = parse_oid(entry.oid()) {
+                now.insert(entry.name().to_owned(), oid);
             }
         }
     }
