@@ -287,9 +287,9 @@ impl Tally {
                 v.cost = sum(v.cost, *cost);
                 v.total.cost = sum(v.total.cost, *cost);
             }
-            Event::RateLimit { until, .. } => {
+            Event::RateLimit { message, until } => {
                 v.at_limit = true;
-                v.limited_until = until.or(v.limited_until);
+                v.limited_until = until.or_else(|| reset(message, now())).or(v.limited_until);
             }
             Event::Error {
                 kind,

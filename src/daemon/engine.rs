@@ -306,7 +306,7 @@ impl Engine {
         }
     }
 
-    /// What may be asked of the providers of our tasks. What our parked tasks say of them, other sites learn here.
+    /// What may be asked of the providers of our tasks. What our tasks say of them, other sites learn here.
     fn rooms(&self, tasks: &[Known]) -> BTreeMap<Provider, Room> {
         let Some(machine) = &self.machine else {
             return BTreeMap::new();
@@ -320,8 +320,8 @@ impl Engine {
             now,
         };
         let mut rooms = machine.rooms(&wanted, bounds).unwrap_or_default();
-        for known in tasks.iter().filter(|known| is_limited(known)) {
-            let until = known.parked_until.filter(|until| *until > now);
+        for known in tasks.iter().filter(|known| known.ours) {
+            let until = limit_end(known).filter(|until| *until > now);
             let room = known
                 .provider
                 .as_ref()
@@ -404,9 +404,13 @@ fn find<'a>(tasks: &'a [Known], id: &TaskId) -> Option<&'a Known> {
     tasks.iter().find(|known| known.id == *id)
 }
 
-/// A parked task of ours that ran into a limit itself, or waits for one.
-fn is_limited(known: &Known) -> bool {
-    known.ours && known.status == Status::Parked && known.outcome == Some(Outcome::Limited)
+/// Until when a task's provider is to be left alone, by what it ran into itself or waits for.
+fn limit_end(known: &Known) -> Option<i64> {
+    match (known.status, known.outcome) {
+        (Status::Parked, Some(Outcome::Limited)) => known.parked_until,
+        (Status::Running, _) => known.limited_until,
+        _ => None,
+    }
 }
 
 #[cfg(test)]

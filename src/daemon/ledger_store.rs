@@ -118,6 +118,7 @@ impl LedgerStore {
             seq: head.seq,
             after: Vec::new(),
             parked_until: None,
+            limited_until: None,
             attempts: 0,
             died: 0,
             recovered: false,
@@ -139,6 +140,7 @@ impl LedgerStore {
             seq: task.seq,
             after: task.after.clone(),
             parked_until: task.parked_until,
+            limited_until: task.last_attempt().and_then(|last| last.limited_until),
             attempts: count(task.attempts.len()),
             died: count(
                 task.attempts

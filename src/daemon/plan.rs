@@ -32,6 +32,8 @@ pub(crate) struct Known {
     pub(crate) seq: u64,
     pub(crate) after: Vec<TaskId>,
     pub(crate) parked_until: Option<i64>,
+    /// Until when its attempt under way waits for its provider by itself.
+    pub(crate) limited_until: Option<i64>,
     /// How many attempts it has had.
     pub(crate) attempts: u32,
     /// How many of them died. A limit or a cancel is no death.

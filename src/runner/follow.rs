@@ -70,11 +70,16 @@ pub(super) struct Ears<'a> {
     pub(super) spool: &'a mut Spool,
     pub(super) control: &'a Control,
     pub(super) checkpoints: &'a mut Checkpoints,
+    /// Told of each limit that the brain means to wait for, with its end where the provider named one.
+    pub(super) limited: &'a mut dyn FnMut(Option<i64>),
 }
 
 impl Ears<'_> {
     fn events(&mut self, events: Vec<Event>) -> io::Result<()> {
         for event in events {
+            if matches!(event, Event::RateLimit { .. }) {
+                (self.limited)(self.translator.verdict().limited_until);
+            }
             let spool = &*self.spool;
             self.checkpoints
                 .note(&event, &|text| spool.clean(text.as_bytes()));

@@ -16,6 +16,7 @@ mod finish;
 mod follow;
 mod ground;
 mod launch;
+mod limits;
 mod prepare;
 mod recover;
 mod settle;
@@ -187,7 +188,9 @@ fn drive(
     // The thread of the checkpoints begins only now: what starts processes has one thread.
     let least = run.config.limits.checkpoint.duration();
     let mut checkpoints = Checkpoints::begin(subject(run, claim, prepared), least)?;
+    let mut limited = |until| limits::told(run, claim, until);
     let ears = Ears {
+        limited: &mut limited,
         translator: &mut plan.translator,
         spool,
         control: &control,

@@ -103,6 +103,9 @@ pub struct Attempt {
     /// How it went about a task that was tried before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<How>,
+    /// Its provider asked for patience until then, seconds since the epoch; the brain tried again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_until: Option<i64>,
     /// It died, and this was found of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub died: Option<Death>,

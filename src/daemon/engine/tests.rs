@@ -155,6 +155,7 @@ fn limited() -> Known {
         seq: 1,
         after: Vec::new(),
         parked_until: None,
+        limited_until: None,
         attempts: 1,
         died: 0,
         generation: 1,

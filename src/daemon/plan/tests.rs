@@ -23,6 +23,7 @@ fn task(n: u64, clone: &str) -> Known {
         seq: n,
         after: Vec::new(),
         parked_until: None,
+        limited_until: None,
         attempts: 0,
         died: 0,
         recovered: false,

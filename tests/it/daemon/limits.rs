@@ -151,6 +151,35 @@ fn a_providers_places_are_shared_and_tasks_of_no_provider_pass() {
 }
 
 #[test]
+fn a_limit_that_a_brain_waits_for_by_itself_keeps_others_from_its_provider_meanwhile() {
+    let waits = r#"date +%s >> log
+[ -e once ] || { touch once; echo '{"type":"error","message":"Reconnecting... 1/5 (429 Too Many Requests. Please try again in 5s.)"}'; sleep 1; }"#;
+    let desk = Desk::new(&format!("{waits}\n{WELL}"), "limits: {running: 8}");
+    let first = desk.run(&["ask", "--who", "@codex", "wait a little"]);
+    let until_then = until("the limit", || {
+        let task = desk.site.task(&first.parse().unwrap());
+        task.last_attempt()?.limited_until
+    });
+    let here = desk.run(&["ask", "--who", "@codex++", "and you?"]);
+    let there = desk.there(&["ask", "--who", "@codex", "and there?"]);
+    desk.run(&["await", &first]);
+    desk.run(&["await", &here]);
+    desk.there(&["await", &there]);
+    let task = desk.site.task(&first.parse().unwrap());
+    assert_eq!(
+        (task.status.as_str(), task.attempts.len()),
+        ("done", 1),
+        "{task:?}"
+    );
+    let starts: Vec<i64> = desk.log().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(starts.len(), 3, "{starts:?}");
+    assert!(
+        starts[1..].iter().all(|start| *start >= until_then),
+        "{starts:?} {until_then}"
+    );
+}
+
+#[test]
 fn silence_while_a_brain_waits_for_a_limit_is_the_limits() {
     let waits = r#"echo '{"type":"thread.started","thread_id":"s"}
 {"type":"error","message":"Reconnecting... 1/5 (exceeded retry limit, last status: 429 Too Many Requests)"}'
