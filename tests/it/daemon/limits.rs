@@ -8,14 +8,14 @@ use super::site::{BOUND, Site, until};
 const KEY: &str = "sk-topsecret-0123456789";
 
 /// Two repositories of one user, whose `codex` is a script.
-struct Desk {
-    site: Site,
+pub(super) struct Desk {
+    pub(super) site: Site,
     other: PathBuf,
 }
 
 impl Desk {
     /// `codex` runs `script`; `config` is the user's besides what makes it so.
-    fn new(script: &str, config: &str) -> Self {
+    pub(super) fn new(script: &str, config: &str) -> Self {
         let site = Site::new();
         let other = site.repo("other");
         let home = site.path().join("home");
@@ -35,7 +35,7 @@ impl Desk {
         Self { site, other }
     }
 
-    fn run(&self, args: &[&str]) -> String {
+    pub(super) fn run(&self, args: &[&str]) -> String {
         let done = self
             .site
             .cmd(args)
@@ -71,7 +71,7 @@ impl Drop for Desk {
 }
 
 /// Says that all went well.
-const WELL: &str = r#"echo '{"type":"thread.started","thread_id":"s"}
+pub(super) const WELL: &str = r#"echo '{"type":"thread.started","thread_id":"s"}
 {"type":"item.completed","item":{"id":"1","type":"agent_message","text":"well"}}
 {"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'"#;
 
