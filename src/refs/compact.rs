@@ -1,11 +1,14 @@
 //! Many small kept packs become one; the objects that the ledger no longer needs go to git.
 //!
 //! Objects of ours are not ours alone: `git add` of a file whose content is already in one of our packs writes
-//! nothing. So nothing is deleted here. What our refs reach goes to one new kept pack; the rest goes to one pack
-//! without `.keep`, the *remainder*, where git's own gc keeps what the user's history reaches and prunes the rest
-//! after its own grace. The packs' lock is taken alone: no writer is between its pack and its ref meanwhile.
+//! nothing. So nothing is deleted here. What our refs reach goes to one new kept pack; the rest goes to another, the
+//! *remainder*, which loses its `.keep` in the end: then git's own gc keeps what the user's history reaches and prunes
+//! the rest after its own grace. The packs' lock is taken alone: no writer is between its pack and its ref meanwhile.
 //! Killed anywhere, every object is in the old packs, the new ones, or both. The old packs stay for a minute, doomed:
 //! a `git fsck` or `gc` that is reading them must not find them gone.
+//!
+//! A gc that sees an object in a kept pack drops every other copy of it. So the remainder stays kept for as long as any
+//! doomed pack has what it has, and loses its `.keep` only when the last of those is gone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,14 +20,20 @@ use std::{
 
 use git2::{ObjectType, Oid};
 
-use super::{Kind, LedgerError, ObjectSink, Pack, Repo, Site, pack::KEEP};
+use super::{
+    Kind, LedgerError, ObjectSink, Pack, Repo, Site,
+    pack::{KEEP, REMAINS},
+};
 
 /// How long a pack stays once its objects are in another.
 const GRACE: Duration = Duration::from_secs(60);
 /// What doomed packs have in their `.keep` files instead of our own word. As long as that: a `git clone` that links
 /// the file at the same time checks its size.
 pub(super) const DOOMED: &str = "git-doomed\n";
-const _: () = assert!(DOOMED.len() == KEEP.len(), "one word is written over the other");
+const _: () = assert!(
+    DOOMED.len() == KEEP.len() && DOOMED.len() == REMAINS.len(),
+    "one word is written over the other"
+);
 
 /// Packs longer than this are not joined with others.
 const LARGE: u64 = 16 << 20;
@@ -50,6 +59,7 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
     if old.len() <= most {
         return Ok(false);
     }
+    old.extend(kept_packs(&pack_dir, REMAINS)?);
     let record = site.dir().join(REMAINDER);
     let given = fs::read_to_string(&record).unwrap_or_default();
     let unkept = given
@@ -73,7 +83,7 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
         };
         pack.put(kind, odb.read(oid)?.data())?;
     }
-    let rest = rest.publish_unkept()?;
+    let rest = rest.publish_remains()?;
     fs::write(&record, rest.as_deref().unwrap_or_default())?;
     let fresh: Vec<_> = [kept.publish()?, rest].into_iter().flatten().collect();
     for idx in &old {
@@ -130,13 +140,27 @@ pub fn kept_size(repo: &Repo) -> io::Result<(usize, u64)> {
     Ok((packs.len(), packs.iter().map(size).sum()))
 }
 
-/// Removes the packs that have been doomed for long enough.
+/// Removes the packs that have been doomed for long enough; with the last of them, the remainder is git's.
 fn sweep(pack_dir: &Path) -> io::Result<()> {
+    let mut all_gone = true;
     for idx in kept_packs(pack_dir, DOOMED)? {
         let since = fs::metadata(idx.with_extension("keep"))?.modified()?;
         if since.elapsed().is_ok_and(|age| age > GRACE) {
             remove(&idx)?;
+        } else {
+            all_gone = false;
         }
+    }
+    if all_gone {
+        give_remains(pack_dir)?;
+    }
+    Ok(())
+}
+
+/// Leaves the remainder to git. No doomed pack may be there any more.
+pub(super) fn give_remains(pack_dir: &Path) -> io::Result<()> {
+    for idx in kept_packs(pack_dir, REMAINS)? {
+        fs::remove_file(idx.with_extension("keep"))?;
     }
     Ok(())
 }
@@ -238,18 +262,50 @@ mod tests {
         refs::{tests::scratch, update_ref},
     };
 
+    /// Lets the grace of what is doomed pass.
+    fn doom(dir: &Path) {
+        for idx in kept_packs(dir, DOOMED).unwrap() {
+            let keep = fs::File::options()
+                .write(true)
+                .open(idx.with_extension("keep"))
+                .unwrap();
+            keep.set_modified(std::time::SystemTime::now() - 2 * GRACE)
+                .unwrap();
+        }
+    }
+
+    /// Seed 7, `UndoRollback kill write 94` while git packed and pruned.
+    #[test]
+    fn what_only_the_users_history_needs_outlives_a_gc_that_runs_while_old_packs_are_doomed() {
+        let (_dir, repo, site) = scratch();
+        let git = || Cmd::git(repo.common_dir());
+        let packed = |text: &[u8], name: &str| {
+            let mut pack = Pack::begin(&site).unwrap();
+            let blob = pack.put(Kind::Blob, text).unwrap();
+            pack.publish().unwrap();
+            update_ref(&repo, name, None, blob).unwrap();
+            blob
+        };
+        let ours = packed(b"ours\n", "refs/khlone/tasks/t-x");
+        // The content of a file of the user's, too, and nothing of ours names it any more.
+        let theirs = packed(b"theirs\n", "refs/tags/theirs");
+        assert!(compact(&repo, &site, 1).unwrap());
+        let packs = repo.common_dir().join("objects/pack");
+        for _ in 0..2 {
+            git().args(["gc", "-q", "--prune=now"]).output().unwrap();
+            doom(&packs);
+            compact(&repo, &site, 1).unwrap();
+        }
+        git().args(["gc", "-q", "--prune=now"]).output().unwrap();
+        for oid in [theirs, ours] {
+            git().args(["cat-file", "-e", &oid.to_string()]).output().unwrap();
+        }
+        let kept = |word| kept_packs(&packs, word).unwrap().len();
+        assert_eq!((kept(KEEP), kept(REMAINS), kept(DOOMED)), (1, 0, 0));
+    }
+
     #[test]
     fn packs_become_one_and_nothing_is_lost() {
-        let doom = |dir: &Path| {
-            for idx in kept_packs(dir, DOOMED).unwrap() {
-                let keep = fs::File::options()
-                    .write(true)
-                    .open(idx.with_extension("keep"))
-                    .unwrap();
-                keep.set_modified(std::time::SystemTime::now() - 2 * GRACE)
-                    .unwrap();
-            }
-        };
         let (_dir, repo, site) = scratch();
         let mut old = None;
         let mut loose_end = None;

@@ -23,6 +23,8 @@ use crate::process::fault::point;
 
 /// The content of our `.keep` files: how we know our packs from others.
 pub(super) const KEEP: &str = "git-khlone\n";
+/// The same of a pack with what our refs do not need, see [`super::compact()`].
+pub(super) const REMAINS: &str = "git-remain\n";
 /// Bodies up to this size never touch a temporary file.
 const IN_MEMORY: usize = 4 << 20;
 
@@ -35,7 +37,7 @@ pub struct Pack {
     size: u64,
     objects: BTreeMap<Oid, Place>,
     bases: Bases,
-    keeps: bool,
+    keeps: Option<&'static str>,
     _lock: Option<File>,
 }
 
@@ -60,7 +62,7 @@ impl Pack {
     pub(super) fn under(lock: Option<File>, site: &Site) -> io::Result<Self> {
         let pack = Self::unkept(site.common_dir().join("objects/pack"), site.dir().join("tmp"))?;
         Ok(Self {
-            keeps: true,
+            keeps: Some(KEEP),
             _lock: lock,
             ..pack
         })
@@ -76,7 +78,7 @@ impl Pack {
             size: 0,
             objects: BTreeMap::new(),
             bases: Bases::default(),
-            keeps: false,
+            keeps: None,
             _lock: None,
         })
     }
@@ -98,12 +100,12 @@ impl Pack {
         self.install(self.keeps)
     }
 
-    /// As [`Pack::publish`], without `.keep`: for objects that are git's to keep or prune.
-    pub(super) fn publish_unkept(&mut self) -> io::Result<Option<String>> {
-        self.install(false)
+    /// As [`Pack::publish`], for objects that will be git's to keep or prune, but are not yet.
+    pub(super) fn publish_remains(&mut self) -> io::Result<Option<String>> {
+        self.install(Some(REMAINS))
     }
 
-    fn install(&mut self, kept: bool) -> io::Result<Option<String>> {
+    fn install(&mut self, word: Option<&str>) -> io::Result<Option<String>> {
         if self.objects.is_empty() {
             return Ok(None);
         }
@@ -116,8 +118,8 @@ impl Pack {
 
         let name = format!("pack-{}", checksum.to_hex());
         let stem = self.pack_dir.join(&name);
-        if kept {
-            self.keep(&stem.with_extension("keep"))?;
+        if let Some(word) = word {
+            self.keep(&stem.with_extension("keep"), word)?;
         }
         point("pack-kept", &name);
         persist(data, &stem.with_extension("pack"))?;
@@ -134,15 +136,15 @@ impl Pack {
     }
 
     /// In one step, as everything in that folder: a `git clone` that links it checks that it stays as it was.
-    fn keep(&self, path: &Path) -> io::Result<()> {
+    fn keep(&self, path: &Path, word: &str) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
-        if fs::read(path).is_ok_and(|word| word == KEEP.as_bytes()) {
+        if fs::read(path).is_ok_and(|there| there == word.as_bytes()) {
             return Ok(());
         }
         let mut file = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(0o644))
             .tempfile_in(&self.temp_dir)?;
-        file.write_all(KEEP.as_bytes())?;
+        file.write_all(word.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())

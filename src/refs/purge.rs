@@ -13,8 +13,8 @@ use git2::{ObjectType, Oid};
 
 use super::{
     Kind, LedgerError, ObjectSink, Pack, Repo, Site,
-    compact::{DOOMED, REMAINDER, kept_packs, needed, read_index, remove},
-    pack::KEEP,
+    compact::{DOOMED, REMAINDER, give_remains, kept_packs, needed, read_index, remove},
+    pack::{KEEP, REMAINS},
 };
 use crate::process::{Cmd, ProcessError};
 
@@ -84,7 +84,9 @@ pub fn purge(
     let lock = site.lock_file("packs.lock")?;
     fs4::FileExt::lock(&lock)?;
     let mut old = kept_packs(&pack_dir, KEEP)?;
-    old.extend(kept_packs(&pack_dir, DOOMED)?);
+    for word in [DOOMED, REMAINS] {
+        old.extend(kept_packs(&pack_dir, word)?);
+    }
     let record = site.dir().join(REMAINDER);
     let given = fs::read_to_string(&record).unwrap_or_default();
     let unkept = given
@@ -113,7 +115,7 @@ pub fn purge(
         };
         pack.put(kind, odb.read(oid)?.data())?;
     }
-    let rest = rest.publish_unkept()?;
+    let rest = rest.publish_remains()?;
     fs::write(&record, rest.as_deref().unwrap_or_default())?;
     let fresh: Vec<_> = [ours.publish()?, rest].into_iter().flatten().collect();
     for idx in &old {
@@ -122,6 +124,7 @@ pub fn purge(
             remove(idx)?;
         }
     }
+    give_remains(&pack_dir)?;
     leave_no_index_of_many(repo)?;
     let git = Repo::open(repo.common_dir()).map_err(|error| io::Error::other(error.to_string()))?;
     let odb = git.git().odb()?;
