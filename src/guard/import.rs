@@ -35,6 +35,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(5);
 /// The pack without objects.
 const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
+/// What stands in the keep mark of a pack that comes home.
+const KEEP: &str = "git-khlone import";
 /// Prints the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new.
 const PACK: &str = "git cat-file --batch-check='%(rest)%(objectname)' | sed '/ missing$/d' | \
      git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
@@ -291,8 +293,10 @@ fn transfer(
         .stdout
         .take()
         .ok_or_else(|| io::Error::other("no pipe"))?;
+    let nest = nest(common)?;
     let indexed = Cmd::git(common)
-        .args(["index-pack", "--strict", "--stdin", "--keep=git-khlone import"])
+        .env("GIT_OBJECT_DIRECTORY", nest.path())
+        .args(["index-pack", "--strict", "--stdin", &format!("--keep={KEEP}")])
         .stdin(stream)
         .patience(PATIENCE)
         .finish()?;
@@ -308,27 +312,49 @@ fn transfer(
             inner
         }));
     }
-    keep(common, &String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk)
+    keep(common, nest.path(), &String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk)
 }
 
-/// Finds the keep mark by what `index-pack` printed, and makes the pack durable.
-fn keep(common: &Path, printed: &str) -> io::Result<Option<KeptPack>> {
+/// An object folder of our own that borrows from the repository's. In that one, a `git gc` of the user's would take
+/// the unfinished pack for a leftover and remove it under `index-pack`.
+fn nest(common: &Path) -> io::Result<tempfile::TempDir> {
+    let dir = common.join("khlone/tmp");
+    std::fs::create_dir_all(&dir)?;
+    let nest = tempfile::Builder::new().prefix("import-").tempdir_in(dir)?;
+    let mut borrowed = common.join("objects").into_os_string();
+    borrowed.push("\n");
+    std::fs::create_dir(nest.path().join("info"))?;
+    let alternates = nest.path().join("info/alternates");
+    File::create(alternates)?.write_all(borrowed.as_encoded_bytes())?;
+    Ok(nest)
+}
+
+/// Moves the pack that `index-pack` has named to where packs stand, its keep mark first, and makes that durable.
+fn keep(common: &Path, nest: &Path, printed: &str) -> io::Result<Option<KeptPack>> {
     let hash = printed
         .split_whitespace()
         .last()
         .filter(|hash| super::refnames::is_hex_oid(hash));
     let hash = hash.ok_or_else(|| io::Error::other(format!("index-pack said `{printed}`")))?;
-    let folder = common.join("objects/pack");
     if hash == EMPTY_PACK {
-        for end in ["keep", "idx", "rev", "pack"] {
-            let _absent = std::fs::remove_file(folder.join(format!("pack-{hash}.{end}")));
-        }
         return Ok(None);
     }
-    File::open(&folder)?.sync_all()?;
-    // Without the word "keep" the pack was there and kept before: not ours to release.
+    let folder = common.join("objects/pack");
     let keep = folder.join(format!("pack-{hash}.keep"));
-    Ok(printed.starts_with("keep").then_some(KeptPack { keep }))
+    let is_others = std::fs::read(&keep).is_ok_and(|mark| mark.trim_ascii_end() != KEEP.as_bytes());
+    if is_others {
+        // It was there and kept before: not ours to release.
+        return Ok(None);
+    }
+    for end in ["keep", "pack", "rev", "idx"] {
+        let name = format!("pack-{hash}.{end}");
+        match std::fs::rename(nest.join("pack").join(&name), folder.join(&name)) {
+            Err(error) if end != "rev" || error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    File::open(&folder)?.sync_all()?;
+    Ok(Some(KeptPack { keep }))
 }
 
 /// The end of what a process of the sandbox said.
