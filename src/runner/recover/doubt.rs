@@ -5,7 +5,7 @@ use bstr::ByteSlice;
 use crate::{
     refs::Repo,
     runner::{Run, finish::compare},
-    task::{Change, Effects, FileChange, OpenTool},
+    task::{BranchMove, Change, Effects, FileChange, OpenTool},
     worktree::{checkout::Checkout, effects::path_bytes, receipt::Receipt},
 };
 
@@ -66,8 +66,14 @@ pub(in crate::runner) fn late_files(
         .collect()
 }
 
-/// What somebody else changed between two receipts while no brain of ours ran.
-pub(super) fn external(run: &Run<'_>, checkout: &Checkout, then: &Receipt, today: &Receipt) -> Vec<String> {
+/// What somebody else changed between two receipts while no brain of ours ran. `ours` is where recovery itself has
+/// moved the branch meanwhile.
+pub(super) fn external(
+    run: &Run<'_>,
+    checkout: &Checkout,
+    (then, today): (&Receipt, &Receipt),
+    ours: Option<&BranchMove>,
+) -> Vec<String> {
     let branch = checkout.head_ref().unwrap_or_default();
     let found = compare(run, (then, today), (&branch, checkout), true);
     let mut words: Vec<String> = found
@@ -75,7 +81,8 @@ pub(super) fn external(run: &Run<'_>, checkout: &Checkout, then: &Receipt, today
         .iter()
         .map(|file| format!("{}: {}", file.path, word(file.change)))
         .collect();
-    words.extend(found.branch.map(|moved| {
+    let moved = found.branch.filter(|moved| Some(moved) != ours);
+    words.extend(moved.map(|moved| {
         let side = |side: Option<String>| side.unwrap_or_else(|| "none".to_owned());
         format!("{branch}: {} → {}", side(moved.before), side(moved.after))
     }));

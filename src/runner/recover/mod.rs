@@ -128,7 +128,8 @@ fn since(run: &Run<'_>, claim: &Claim) -> Result<Vec<String>, RunnerError> {
     let head = super::ground::host_head(run.ledger.repo(), &checkout)?;
     let mut unkept = MemorySink::default();
     let today = shot(run, &checkout, head, Some(&then.snapshot.manifest), &mut unkept)?;
-    Ok(doubt::external(run, &checkout, &then, &today))
+    let ours = effects_of(run, claim)?.branch;
+    Ok(doubt::external(run, &checkout, (&then, &today), ours.as_ref()))
 }
 
 /// The clone's worktree, as git knows it and if it is there.

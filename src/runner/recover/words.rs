@@ -63,7 +63,12 @@ pub(in crate::runner) fn told(
     let mut others = last.external.clone();
     let dir = run.ledger.site().attempt_dir(&task.id, before);
     if let Some(then) = last_seen(&dir) {
-        let since = doubt::external(run, &prepared.checkout, &then, &prepared.before);
+        let since = doubt::external(
+            run,
+            &prepared.checkout,
+            (&then, &prepared.before),
+            last.branch.as_ref(),
+        );
         others.extend(since.into_iter().filter(|word| !last.external.contains(word)));
     }
     list(&mut text, "Changed by somebody else meanwhile:", &others);
