@@ -12,11 +12,12 @@ use super::{
 use crate::{
     refs::branch_ref,
     task::{ZoneAddress, ZoneId},
-    worktree::checkout::Checkout,
-    zone::{hold::hold, update::update},
+    zone::{hold::hold, update::update_clone},
 };
 
 /// Rebase a clone's branch onto its zone
+///
+/// A conflict changes nothing. `git khlone undo` brings the branch and its worktree back as they were.
 #[derive(Args, Debug)]
 pub(super) struct UpdateArgs {
     /// Clone, or a task of it
@@ -27,7 +28,7 @@ pub(super) struct UpdateArgs {
     pub(super) zone: Option<ZoneAddress>,
 }
 
-/// Rebases it; a conflict is undone.
+/// Rebases it.
 pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
     let (member, zone) = match target(cx, Some(&args.target), args.zone.as_ref())? {
         Target::Task(stored) => (crew_of(cx, &stored)?, stored.task.branch.clone()),
@@ -36,12 +37,13 @@ pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
     let tip = cx.repo.ref_target(&branch_ref(&zone)).map_err(CliError::from)?;
     let tip =
         tip.ok_or_else(|| CliError::nothing(format!("branch {zone} is gone"), "git khlone list zones"))?;
-    let checkout = member
-        .path
-        .as_ref()
-        .and_then(|path| Checkout::linked_at(cx.repo.common_dir(), path.as_ref()));
-    let _held = hold(&cx.site, &ZoneId::of_branch(&zone), &member.name)?;
-    let updated = update(&cx.repo, checkout.as_ref(), &member.branch, tip)?;
+    let ledger = cx.ledger();
+    let id = ZoneId::of_branch(&zone);
+    let stored = ledger.zone(&id)?;
+    let stored =
+        stored.ok_or_else(|| CliError::nothing(format!("zone {zone} is gone"), "git khlone list zones"))?;
+    let _held = hold(&cx.site, &id, &member.name)?;
+    let (updated, saved) = update_clone(&ledger, &stored.zone, &member, tip)?;
     if updated.from == updated.to {
         cx.out
             .done(&format!("{} was up to date with {zone}", member.branch));
@@ -52,6 +54,10 @@ pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
             "{} stands on {zone} now, {n} {commits} rewritten",
             member.branch
         ));
+    }
+    if let Some(n) = saved {
+        cx.out
+            .note(&format!("git khlone undo {n} brings it back as it was"));
     }
     Ok(ExitCode::SUCCESS)
 }

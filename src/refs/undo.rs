@@ -22,6 +22,9 @@ pub struct Undo {
     pub n: u64,
     /// What was done, in the words of the command line.
     pub verb: String,
+    /// The saved state that was brought back then, if that is what was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<u64>,
     /// Seconds since the epoch.
     pub at: i64,
     /// The zone, as it was.
@@ -68,14 +71,14 @@ pub struct KeptFile {
 
 impl Ledger<'_> {
     /// Saves the state that a verb is about to change: durable when this returns. `files` go into the state's
-    /// tree; their new objects are in `pack`.
+    /// tree; their new objects are in `pack`. `undoes` is the saved state that is about to be brought back.
     ///
     /// # Errors
     /// If the disk refuses; the verb must not go on then.
     pub fn save_undo(
         &self,
         pack: &mut Pack,
-        verb: &str,
+        (verb, undoes): (&str, Option<u64>),
         zone: &Zone,
         clones: Vec<KeptClone>,
         files: &mut TreeEdit,
@@ -85,6 +88,7 @@ impl Ledger<'_> {
             format: FORMAT,
             n: last + 1,
             verb: verb.to_owned(),
+            undoes,
             at: now(),
             zone: zone.clone(),
             clones,

@@ -163,7 +163,7 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
     let mut kept = save_clone(ledger, &crew, &mut pack, &mut files)?;
     kept.left = Some(start.to_string());
     let verb = format!("{verb} {}", task.id);
-    let undo = ledger.save_undo(&mut pack, &verb, &zone.zone, vec![kept], &mut files)?;
+    let undo = ledger.save_undo(&mut pack, (&verb, None), &zone.zone, vec![kept], &mut files)?;
     note_discarded(ledger, task, &undo)?;
     let restored = lay_out(ledger, &checkout, tip, before)?;
     let name = branch_ref(&crew.branch);

@@ -119,9 +119,8 @@ impl Explain for UndoError {
 /// # Errors
 /// [`UndoError`]; what was saved stays saved then.
 pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
-    let saved = ledger.undos()?.into_iter().map(|(undo, _)| undo);
-    let saved = saved.into_iter().find(|undo| n.is_none_or(|n| undo.n == n));
-    let saved = saved.ok_or(UndoError::Nothing(n))?;
+    let saved: Vec<_> = ledger.undos()?.into_iter().map(|(undo, _)| undo).collect();
+    let saved = chosen(saved, n).ok_or(UndoError::Nothing(n))?;
     check(ledger, &saved)?;
     let there = saved.clones.iter().filter(|kept| kept.left.is_some());
     let held = there.map(|kept| hold(ledger.site(), &saved.zone.id, &kept.crew.name));
@@ -166,6 +165,17 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
     Ok(undone)
 }
 
+/// What is to be brought back: the state of that number, or the last. Where the last was saved by an `undo` whose own
+/// state is still there, that one was cut short, or could not put all of it back, and is gone on with.
+fn chosen(saved: Vec<Undo>, n: Option<u64>) -> Option<Undo> {
+    let last = saved.first()?;
+    let unfinished = last
+        .undoes
+        .filter(|undoes| saved.iter().any(|undo| undo.n == *undoes));
+    let n = n.or(unfinished).unwrap_or(last.n);
+    saved.into_iter().find(|undo| undo.n == n)
+}
+
 /// Refuses if a branch or clone of the saved state is there again as something else.
 fn check(ledger: &Ledger<'_>, saved: &Undo) -> Result<(), UndoError> {
     let zone = ledger.zone(&saved.zone.id)?;
@@ -192,7 +202,8 @@ fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restor
     let mut now = save_clone(ledger, &kept.crew, &mut pack, &mut files)?;
     now.left.clone_from(&kept.tip);
     let verb = format!("undo of {}", saved.verb);
-    ledger.save_undo(&mut pack, &verb, &saved.zone, vec![now], &mut files)?;
+    let what = (verb.as_str(), Some(saved.n));
+    ledger.save_undo(&mut pack, what, &saved.zone, vec![now], &mut files)?;
     let name = branch_ref(&kept.crew.branch);
     let oid = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Oid>().ok());
     let at = repo.ref_target(&name).map_err(LedgerError::from)?;

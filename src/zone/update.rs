@@ -2,7 +2,8 @@
 //!
 //! No rebase stands half done at any moment: the new commits are made beside the old ones, then the files of the
 //! worktree and the branch move, in the order of [`super::advance`]. So a conflict leaves nothing to undo. Merges
-//! are flattened and commits whose change the zone has are left out, as `git rebase` does.
+//! are flattened and commits whose change the zone has are left out, as `git rebase` does. The clone as it was is
+//! saved first, see [`crate::refs::Undo`].
 
 use bstr::BString;
 use git2::Oid;
@@ -10,13 +11,14 @@ use git2::Oid;
 use super::{
     advance::{AdvanceError, swap},
     merge::{MergeError, Merged, pick, replay},
+    saving::{SaveError, save_clone, worktree_of},
 };
 use crate::{
     process::{Cmd, ProcessError},
-    refs::{Repo, branch_ref},
+    refs::{Crew, Ledger, LedgerError, Pack, Repo, TreeEdit, Zone, branch_ref},
     task::{Class, Explain},
     worktree::{
-        carry::{Carry, CarryError, changes, listed},
+        carry::{Carry, CarryError, listed},
         checkout::Checkout,
     },
 };
@@ -54,6 +56,12 @@ pub enum UpdateError {
     /// The files or the branch could not be moved.
     #[error(transparent)]
     Move(#[from] AdvanceError),
+    /// The clone cannot be saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// git failed.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -64,6 +72,8 @@ impl Explain for UpdateError {
         match self {
             Self::Conflict { .. } => Class::Refused,
             Self::Move(error) => error.class(),
+            Self::Save(error) => error.class(),
+            Self::Ledger(error) => error.class(),
             Self::Process(error) => error.class(),
         }
     }
@@ -75,6 +85,8 @@ impl Explain for UpdateError {
                 clone_of(branch)
             )),
             Self::Move(error) => error.hint(),
+            Self::Save(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
             Self::Process(error) => error.hint(),
         }
     }
@@ -98,24 +110,48 @@ impl From<CarryError> for UpdateError {
     }
 }
 
-/// Puts a clone's branch (without `refs/heads/`) onto the zone's tip, with its worktree.
+/// Puts a clone's branch onto the zone's tip, with its worktree; gives the number under which the clone as it was is
+/// saved, if anything changed.
 ///
 /// # Errors
 /// [`UpdateError`], naming the files in conflict or uncommitted.
+pub fn update_clone(
+    ledger: &Ledger<'_>,
+    zone: &Zone,
+    crew: &Crew,
+    zone_tip: Oid,
+) -> Result<(Updated, Option<u64>), UpdateError> {
+    let checkout = worktree_of(ledger, crew);
+    let mut saved = None;
+    let save = |updated: &Updated| {
+        let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
+        let mut files = TreeEdit::default();
+        let mut kept = save_clone(ledger, crew, &mut pack, &mut files)?;
+        kept.left = Some(updated.to.to_string());
+        let undo = ledger.save_undo(&mut pack, ("update", None), zone, vec![kept], &mut files)?;
+        saved = Some(undo.n);
+        Ok(())
+    };
+    let updated = update(ledger.repo(), checkout.as_ref(), (&crew.branch, zone_tip), save)?;
+    Ok((updated, saved))
+}
+
+/// Puts a branch (without `refs/heads/`) onto the zone's tip, with its worktree. `save` is called when nothing speaks
+/// against it any more, and before anything changes.
+///
+/// # Errors
+/// As [`update_clone`].
 pub fn update(
     repo: &Repo,
     checkout: Option<&Checkout>,
-    branch: &str,
-    zone_tip: Oid,
+    (branch, zone_tip): (&str, Oid),
+    save: impl FnOnce(&Updated) -> Result<(), UpdateError>,
 ) -> Result<Updated, UpdateError> {
     let name = branch_ref(branch);
     let Some(from) = repo.ref_target(&name)? else {
         return Err(AdvanceError::NoBranch(branch.to_owned()).into());
     };
     let present = checkout.filter(|checkout| checkout.path.exists()).cloned();
-    if let Some(checkout) = &present {
-        refuse_changes(checkout)?;
-    }
     if from == zone_tip || repo.git().graph_descendant_of(from, zone_tip)? {
         return Ok(Updated {
             from,
@@ -127,22 +163,9 @@ pub fn update(
     let updated = replayed(repo, branch, from, zone_tip)?;
     let carry = present.map(|checkout| Carry::check(repo, checkout, from, updated.to));
     let carry = carry.transpose()?;
+    save(&updated)?;
     swap(repo, carry.as_slice(), (&name, from, updated.to), "khlone update")?;
     Ok(updated)
-}
-
-/// Uncommitted work would be in the way of any but the smallest update: better told before the work is done.
-fn refuse_changes(checkout: &Checkout) -> Result<(), UpdateError> {
-    let path = checkout.path.clone();
-    if let Some(what) = checkout.unfinished() {
-        return Err(CarryError::Unfinished { path, what }.into());
-    }
-    let files = changes(checkout, false)?;
-    if files.is_empty() {
-        Ok(())
-    } else {
-        Err(CarryError::Dirty { path, files }.into())
-    }
 }
 
 fn replayed(repo: &Repo, branch: &str, from: Oid, zone_tip: Oid) -> Result<Updated, UpdateError> {

@@ -191,7 +191,10 @@ fn one_tasks_commits_land_also_after_an_update() {
     let first = s.clone.commit(&[("c", "c\n")], "first task");
     let second = s.clone.commit(&[("d", "d\n")], "second task");
     s.main.commit(&[("b", "main\n")], "ours");
-    let updated = update(&s.repo, Some(&s.checkout), BRANCH, s.main.tip("main")).unwrap();
+    let updated = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
+        Ok(())
+    })
+    .unwrap();
     assert_eq!(
         updated.rewritten.iter().map(|(old, _)| *old).collect::<Vec<_>>(),
         [first, second]
@@ -217,7 +220,10 @@ fn a_conflict_changes_nothing() {
         s.is_refused(style, "conflicts with main in a, b");
     }
     let before = (s.main.bytes(), s.clone.bytes());
-    let error = update(&s.repo, Some(&s.checkout), BRANCH, s.main.tip("main")).unwrap_err();
+    let error = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
+        Ok(())
+    })
+    .unwrap_err();
     assert!(
         matches!(error, UpdateError::Conflict { .. }) && error.class() == Class::Refused,
         "{error}"
@@ -416,13 +422,19 @@ fn an_update_keeps_authors_and_leaves_out_what_has_landed() {
     s.main.commit(&[("b", "main\n")], "ours");
     s.main.git(&["cherry-pick", &picked.to_string()]);
     s.clone.write("b", "dirty\n");
-    let error = update(&s.repo, Some(&s.checkout), BRANCH, s.main.tip("main")).unwrap_err();
+    let error = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
+        Ok(())
+    })
+    .unwrap_err();
     assert!(
         error.class() == Class::Refused && error.to_string().contains("uncommitted changes: b"),
         "{error}"
     );
     s.clone.git(&["checkout", "-q", "--", "b"]);
-    let updated = update(&s.repo, Some(&s.checkout), BRANCH, s.main.tip("main")).unwrap();
+    let updated = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
+        Ok(())
+    })
+    .unwrap();
     assert_eq!((updated.dropped, updated.rewritten.len()), (vec![picked], 2));
     assert_eq!((s.clone.tip("HEAD"), s.clone.status().as_str()), (updated.to, ""));
     assert_eq!(
@@ -437,7 +449,10 @@ fn an_update_keeps_authors_and_leaves_out_what_has_landed() {
         s.clone.git(&["merge-base", "HEAD", "main"]),
         s.main.tip("main").to_string()
     );
-    let again = update(&s.repo, Some(&s.checkout), BRANCH, s.main.tip("main")).unwrap();
+    let again = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
+        Ok(())
+    })
+    .unwrap();
     assert_eq!(again.from, again.to);
     assert_eq!(s.main.git(&["fsck", "--strict", "--no-dangling"]), "");
 }

@@ -101,7 +101,7 @@ fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> 
     for crew in stored.crew.values() {
         clones.push(save_clone(ledger, crew, &mut pack, &mut files)?);
     }
-    Ok(ledger.save_undo(&mut pack, "zone remove", &stored.zone, clones, &mut files)?)
+    Ok(ledger.save_undo(&mut pack, ("zone remove", None), &stored.zone, clones, &mut files)?)
 }
 
 /// Worktrees, branches, private git folders; then the zone; last the bytes on the disk.

@@ -197,6 +197,37 @@ fn a_rollback_takes_back_all_and_undo_brings_it_back() {
 }
 
 #[test]
+fn an_update_can_be_undone() {
+    let stage = Stage::new();
+    stage.act("echo 1 > one.txt");
+    let clone = stage.clone();
+    clone.write("loose.txt", "l\n");
+    let (before, status) = (clone.tip("HEAD"), clone.status());
+    stage.work.commit(&[("b.txt", "b\n")], "the zone goes on");
+    let said = stage.run(&["update", "foreman.1"]);
+    assert!(
+        said.code == 0 && said.err.contains("git khlone undo 1"),
+        "{}",
+        said.err
+    );
+    assert!(clone.tip("HEAD") != before && clone.read("b.txt").is_some());
+    let list = stage.run(&["undo", "--list"]).ok();
+    assert!(list.contains("update"), "{list}");
+    stage.run(&["undo"]).ok();
+    assert_eq!((clone.tip("HEAD"), clone.status()), (before, status));
+    assert_eq!(
+        (clone.read("b.txt"), clone.read("loose.txt").as_deref()),
+        (None, Some("l\n"))
+    );
+    // What is up to date is left alone, and nothing is saved for it.
+    stage.run(&["update", "foreman.1"]).ok();
+    let saved = || stage.run(&["undo", "--list"]).ok().lines().count();
+    let count = saved();
+    stage.run(&["update", "foreman.1"]).ok();
+    assert_eq!(saved(), count);
+}
+
+#[test]
 fn a_rollback_never_takes_what_came_later() {
     let stage = Stage::new();
     let (_, first) = stage.act("echo 1 > one.txt");
