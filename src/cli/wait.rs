@@ -246,7 +246,9 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
     };
     let last = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
     let effects = text(&format!("attempts/{last}/effects.json"))?;
+    let stderr = text(&format!("attempts/{last}/stderr.log"))?;
     Ok(TaskDetail {
+        stderr: stderr.map(|text| last_lines(&text).to_owned()),
         prompt: text("prompt.md")?.unwrap_or_default(),
         answer,
         clone_branch: target::crew_of(cx, stored)
@@ -255,6 +257,17 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
         effects: effects.and_then(|text| serde_json::from_str(&text).ok()),
         task: stored.task.clone(),
     })
+}
+
+/// The end of a text, in whole lines where it has some.
+fn last_lines(text: &str) -> &str {
+    const MOST: usize = 2000;
+    let from = text.ceil_char_boundary(text.len().saturating_sub(MOST));
+    let end = &text[from..];
+    match end.split_once('\n') {
+        Some((_, whole)) if from > 0 && !whole.is_empty() => whole,
+        _ => end,
+    }
 }
 
 /// The diff stat, the branch, and what to do with it.

@@ -125,7 +125,7 @@ pub(super) fn follow(
         {
             let last = ears.translator.finish(status.code());
             ears.events(last)?;
-            ears.spool.settle()?;
+            ears.spool.settle_all()?;
             return Ok(Ended {
                 status,
                 verdict: ears.translator.verdict(),

@@ -2,6 +2,8 @@
 //!
 //! Raw bytes (0600, never shown, gone with retention) and canonical events, one JSON object a line, which watchers
 //! read by offset. Both are capped: the head and the tail of an endless stream are kept, and the cut is marked.
+//! What comes on stderr is kept clean beside it, for whoever looks after a runner that was killed: only this one
+//! knows the secrets that its brain was given.
 
 use std::{
     cell::RefCell,
@@ -24,17 +26,25 @@ use crate::{
 /// The line that stands where a stream was cut.
 const CUT: &str = "[git-khlone: the middle of this stream is not kept (limits.transcript)]";
 
+/// The transcript's file.
+const EVENTS: &str = "events.jsonl";
+/// The file of what came on stderr.
+const ERRORS: &str = "stderr.log";
+
 /// The files of one attempt's spool.
 #[derive(Debug)]
 pub(super) struct Spool {
     dir: PathBuf,
     raw: Capped,
     stderr: Capped,
+    errors: Capped,
     events: Capped,
     counter: Counter,
     seq: u64,
     redactor: Redactor,
     open: Option<OpenMessage>,
+    /// Of stderr, once there is some.
+    cleaner: Option<Cleaner>,
     redacted: RefCell<BTreeMap<String, u64>>,
 }
 
@@ -54,11 +64,13 @@ impl Spool {
             dir: dir.to_owned(),
             raw: open("stdout.raw")?,
             stderr: open("stderr.raw")?,
-            events: open("events.jsonl")?,
+            errors: open(ERRORS)?,
+            events: open(EVENTS)?,
             counter: Counter::default(),
             seq: 0,
             redactor,
             open: None,
+            cleaner: None,
             redacted: RefCell::default(),
         })
     }
@@ -70,7 +82,10 @@ impl Spool {
 
     /// Keeps bytes of the brain's stderr.
     pub(super) fn stderr(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stderr.write(bytes)
+        self.stderr.write(bytes)?;
+        let cleaner = self.cleaner.get_or_insert_with(|| Cleaner::new(&self.redactor));
+        let text = cleaner.push(bytes);
+        self.errors.write(text.as_bytes())
     }
 
     /// Keeps an event, without terminal commands and secrets. A piece of a message is kept once it is settled.
@@ -95,8 +110,18 @@ impl Spool {
         self.piece(role, text)
     }
 
+    /// Keeps what is still held back of both streams: nothing continues them any more.
+    pub(super) fn settle_all(&mut self) -> io::Result<()> {
+        if let Some(cleaner) = self.cleaner.take() {
+            let (text, counts) = cleaner.finish();
+            self.count(counts);
+            self.errors.write(text.as_bytes())?;
+        }
+        self.settle()
+    }
+
     /// Keeps what is still held back of a message in pieces: nothing continues it any more.
-    pub(super) fn settle(&mut self) -> io::Result<()> {
+    fn settle(&mut self) -> io::Result<()> {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
@@ -197,8 +222,8 @@ impl Spool {
     }
 
     /// What the brain wrote to stderr, safe to keep.
-    pub(super) fn errors(&self) -> io::Result<String> {
-        Ok(self.clean_counted(&self.stderr.read(CUT.as_bytes())?))
+    pub(super) fn errors(&self) -> io::Result<Vec<u8>> {
+        self.errors.read(CUT.as_bytes())
     }
 
     /// The attempt's folder.
@@ -230,7 +255,15 @@ pub(super) fn begun(dir: &Path) -> Option<(String, Option<String>)> {
 
 /// The transcript that a dead runner left; a line that was not finished is left out.
 pub(super) fn transcript_of(dir: &Path) -> io::Result<Vec<u8>> {
-    let path = dir.join("events.jsonl");
+    left_in(&dir.join(EVENTS))
+}
+
+/// What a dead runner's brain had written to stderr, clean; a line that was not finished is left out.
+pub(super) fn errors_of(dir: &Path) -> io::Result<Vec<u8>> {
+    left_in(&dir.join(ERRORS))
+}
+
+fn left_in(path: &Path) -> io::Result<Vec<u8>> {
     let mut tails = Vec::new();
     for turn in 0..2 {
         let tail = path.with_extension(format!("tail{turn}"));
@@ -240,7 +273,7 @@ pub(super) fn transcript_of(dir: &Path) -> io::Result<Vec<u8>> {
     }
     tails.sort();
     let mut all = Vec::new();
-    for path in std::iter::once(path).chain(tails.into_iter().map(|(_, path)| path)) {
+    for path in std::iter::once(path.to_owned()).chain(tails.into_iter().map(|(_, path)| path)) {
         match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => all.extend(other?),

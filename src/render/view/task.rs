@@ -9,6 +9,9 @@ use crate::{
     task::{CloneName, FORMAT, Outcome, Status, Task, TaskId},
 };
 
+/// So many lines of stderr are shown of a task that did not end well.
+const ERRORS: usize = 10;
+
 /// One line of a list of tasks.
 #[derive(Debug, Serialize)]
 pub struct TaskLine {
@@ -139,6 +142,9 @@ pub struct TaskDetail {
     pub answer: Option<String>,
     /// The clone's branch.
     pub clone_branch: String,
+    /// The end of what its last attempt wrote to stderr.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
     /// What its last attempt changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effects: Option<serde_json::Value>,
@@ -201,6 +207,15 @@ impl View for TaskDetail {
             let words = self.effects.iter().filter_map(|effects| effects[name].as_array());
             for value in words.flatten() {
                 line(word, &one_line(value.as_str().unwrap_or_default()));
+            }
+        }
+        if let Some(said) = self
+            .stderr
+            .as_ref()
+            .filter(|_| task.outcome != Some(Outcome::Done))
+        {
+            for said in said.lines().rev().take(ERRORS).collect::<Vec<_>>().iter().rev() {
+                line("stderr", said);
             }
         }
         if let Some(next) = task.next_step() {

@@ -35,6 +35,7 @@ struct Found {
     session: Option<String>,
     death: Death,
     transcript: Vec<u8>,
+    errors: Vec<u8>,
 }
 
 /// Finds out, and writes it down.
@@ -62,6 +63,9 @@ pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError>
             edit.json(claimed.path("receipt-after.json"), &found.after.document())?;
             edit.json(claimed.path("effects.json"), &found.effects)?;
             edit.file(claimed.path("transcript/0001.jsonl"), found.transcript.clone());
+            if !found.errors.is_empty() {
+                edit.file(claimed.path("stderr.log"), found.errors.clone());
+            }
             checkpoint::record(edit, &claimed.path("checkpoints"), &found.checkpoints)?;
             Ok::<_, RunnerError>(())
         })?;
@@ -142,6 +146,7 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         checkpoints,
         death,
         transcript,
+        errors: spool::errors_of(&claim.dir)?,
     })
 }
 

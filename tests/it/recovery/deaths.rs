@@ -110,6 +110,31 @@ fn what_was_done_is_kept_and_what_is_in_doubt_is_named() {
 }
 
 #[test]
+fn what_a_dead_brain_said_on_stderr_is_kept_without_its_secrets_and_shown() {
+    let stage = stage(&format!("{QUICK}resume: ask\n"));
+    let first = "printf 'warn\\033[31m: ghp_012345678901234567890123456789abcdef is no key\\n' >&2; \
+                 until [ -e heard ]; do sleep 0.05; done";
+    let id = stage.start(&script(first, "exit 0"));
+    let spooled = stage.attempt(&id, 1).join("stderr.log");
+    stage.until("its words", || {
+        let said = fs::read_to_string(&spooled).unwrap_or_default();
+        said.contains("is no key").then_some(())
+    });
+    stage.clone().write("heard", "");
+    kill_at_mark(&stage, &id);
+    until_held(&stage, &id);
+    let kept = stage
+        .work
+        .git(&["show", &format!("refs/khlone/tasks/{id}:attempts/1/stderr.log")]);
+    assert!(
+        kept.starts_with("warn: [redacted:") && kept.ends_with("is no key"),
+        "{kept}"
+    );
+    let shown = stage.run(&["show", &id]).ok();
+    assert!(shown.contains("stderr   warn: [redacted:"), "{shown}");
+}
+
+#[test]
 fn what_somebody_else_changed_meanwhile_is_named_and_waits_for_a_person() {
     let stage = stage(QUICK);
     let id = stage.start(&script("echo mine > mine.txt", "exit 0"));
