@@ -1,7 +1,7 @@
 //! One command under one fault.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -16,9 +16,6 @@ use crate::rig::{BOUND, Rig, kill, program};
 /// The system calls that change what is on the disk, and the locks around them.
 const CALLS: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,\
                      linkat,symlink,symlinkat,ftruncate,fchmod,fchmodat,flock";
-/// In whichever process: beyond this, only the program itself comes so far.
-const OTHERS: u64 = 12;
-
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
@@ -128,8 +125,9 @@ pub(crate) fn strike(rig: &Rig, args: &[&str], place: Option<&Place>, then: impl
         Some(Fault::Full | Fault::Broken) => trace.contains("(INJECTED)"),
     };
     let passed = match place.map(|place| place.fault) {
-        None | Some(Fault::Point) => points(&told),
-        Some(_) => points(trace.split("(INJECTED)").next().unwrap_or_default()),
+        None | Some(Fault::Point | Fault::Kill) => points(&told),
+        Some(Fault::KillAny) => points(trace.split("+++ killed by").next().unwrap_or_default()),
+        Some(Fault::Full | Fault::Broken) => points(trace.split("(INJECTED)").next().unwrap_or_default()),
     };
     Struck {
         hit,
@@ -168,54 +166,59 @@ fn points(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every place for a fault that a run without one has shown.
-pub(crate) fn places(calm: &Struck, faults: &[Fault]) -> Vec<Place> {
-    let (mut own, mut others) = (BTreeMap::<&str, u64>::new(), BTreeMap::<(&str, &str), u64>::new());
-    let main = calm.trace.split(' ').next().unwrap_or_default();
-    for line in calm.trace.lines() {
+/// Every place for a fault that a run without one has shown, each with the number of points passed before it.
+pub(crate) fn places(unharmed: &Struck, faults: &[Fault]) -> Vec<(Place, usize)> {
+    let main = unharmed.trace.split(' ').next().unwrap_or_default();
+    let (mut by_process, mut first) = (BTreeMap::<(&str, &str), u64>::new(), BTreeSet::new());
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let mut passed = 0;
+    for line in unharmed.trace.lines() {
         let Some((pid, rest)) = line.split_once(' ') else {
             continue;
         };
-        let Some((name, _)) = rest.trim_start().split_once('(') else {
+        passed += usize::from(rest.contains("\"fault: "));
+        let Some((call, _)) = rest.trim_start().split_once('(') else {
             continue;
         };
-        if !CALLS.split(',').any(|known| known == name) {
+        if !CALLS.split(',').any(|known| known == call) {
             continue;
         }
+        let n = by_process.entry((pid, call)).or_default();
+        *n += 1;
         if pid == main {
-            *own.entry(name).or_default() += 1;
-        } else {
-            *others.entry((pid, name)).or_default() += 1;
+            own.push((call, *n, passed));
+        }
+        // Of all processes, the one that comes so far first is struck.
+        if first.insert((call, *n)) && pid != main {
+            others.push((call, *n, passed));
         }
     }
-    let mut most = BTreeMap::<&str, u64>::new();
-    for ((_, call), count) in others {
-        let most = most.entry(call).or_default();
-        *most = (*most).max(count.min(OTHERS));
-    }
-    let points = calm.passed.len() as u64;
+    let points = (1..=unharmed.passed.len())
+        .map(|n| ("point", n as u64, n))
+        .collect();
     let mut places = Vec::new();
     for fault in faults.iter().copied() {
-        let counts = match fault {
-            Fault::Point => BTreeMap::from([("point", points)]),
-            Fault::KillAny => most.clone(),
-            Fault::Kill | Fault::Full | Fault::Broken => own.clone(),
+        let of_it: &Vec<_> = match fault {
+            Fault::Point => &points,
+            Fault::KillAny => &others,
+            Fault::Kill | Fault::Full | Fault::Broken => &own,
         };
-        // What a disk refuses to remove is left, whoever asks; a full one removes and locks all the same.
-        let is_refused = |call: &str| match fault {
-            Fault::Full => !call.starts_with("unlink") && !matches!(call, "rmdir" | "flock" | "fchmod"),
-            Fault::Broken => !call.starts_with("unlink") && call != "rmdir",
-            Fault::Point | Fault::Kill | Fault::KillAny => true,
-        };
-        for (call, count) in counts.into_iter().filter(|(call, _)| is_refused(call)) {
-            places.extend((1..=count).map(|n| Place {
-                fault,
-                call: call.to_owned(),
-                n,
-            }));
-        }
+        let struck = of_it.iter().filter(|(call, ..)| is_refused(fault, call));
+        places.extend(struck.map(|(call, n, passed)| {
+            let call = (*call).to_owned();
+            (Place { fault, call, n: *n }, *passed)
+        }));
     }
     places
+}
+
+/// What a disk refuses to remove is left, whoever asks; a full one removes and locks all the same.
+fn is_refused(fault: Fault, call: &str) -> bool {
+    match fault {
+        Fault::Full => !call.starts_with("unlink") && !matches!(call, "rmdir" | "flock" | "fchmod"),
+        Fault::Broken => !call.starts_with("unlink") && call != "rmdir",
+        Fault::Point | Fault::Kill | Fault::KillAny => true,
+    }
 }
 
 /// Runs the program, which must answer, and gives the answer with strace's record of all that it did to files.

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod again;
+mod churn;
 mod inject;
 mod oracle;
 mod power;
@@ -23,4 +25,5 @@ mod sweep;
 #[allow(dead_code, reason = "shared with the other tests, which use more of it")]
 #[path = "../it/tools.rs"]
 mod tools;
+mod transitions;
 mod verbs;

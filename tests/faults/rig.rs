@@ -4,13 +4,17 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use git_khlone::{
     process::{Cmd, Finished, machine_id},
     refs::{Ledger, NewTask, Repo, Site},
-    task::{Task, TaskId},
+    task::{Status, Task, TaskId},
 };
 
 use crate::scratch::{Scratch, Work};
@@ -26,6 +30,10 @@ pub(crate) struct Rig {
     pub(crate) work: Work,
     /// Processes that were there before: not ours, and many.
     others: HashSet<i32>,
+    /// Git is at work here besides us: its locks are as young as they look.
+    pub(crate) busy: AtomicBool,
+    /// Why tasks waited for a person since this was last taken.
+    pub(crate) held: Mutex<Vec<String>>,
 }
 
 impl Rig {
@@ -48,6 +56,8 @@ impl Rig {
             scratch,
             work,
             others,
+            busy: AtomicBool::new(false),
+            held: Mutex::default(),
         };
         rig.ok(&[
             "act",
@@ -116,8 +126,21 @@ impl Rig {
         String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
     }
 
+    /// What the daemon said, and what the unfinished and failed tasks went through.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.common().join("khlone/daemon.log")).unwrap_or_default()
+        let log = fs::read_to_string(self.common().join("khlone/daemon.log")).unwrap_or_default();
+        let mut lines: Vec<_> = log.lines().rev().take(12).map(str::to_owned).collect();
+        lines.reverse();
+        let bad = self
+            .tasks()
+            .into_iter()
+            .filter(|task| task.status != Status::Done);
+        for task in bad {
+            let history = format!("refs/khlone/tasks/{}:history.jsonl", task.id);
+            lines.push(format!("{} {:?} {:?}", task.id, task.hold, task.reasons));
+            lines.extend(self.work.try_git(&["show", &history]));
+        }
+        lines.join("\n")
     }
 
     pub(crate) fn with_ledger<T>(&self, read: impl FnOnce(&Ledger<'_>) -> T) -> T {
@@ -181,10 +204,14 @@ impl Rig {
 
     /// Lets a minute go by, as far as left locks can tell.
     pub(crate) fn pass_time(&self) {
+        if self.busy.load(Ordering::Relaxed) {
+            return;
+        }
         self.sh("find repo/.git/refs repo/.git/khlone/locks -type f -exec touch -d '1 minute ago' {} + 2>/dev/null || :");
     }
 
-    /// What happens after every crash: a daemon comes and brings every task to its end. Then it leaves.
+    /// What happens after every crash: a daemon comes and brings every task to its end, and a person says `resume`
+    /// to a task that waits for him. Then it leaves.
     pub(crate) fn recover(&self) {
         let open = |task: &Task| !(task.status.is_over());
         self.pass_time();
@@ -193,10 +220,33 @@ impl Rig {
                 self.finish(&["daemon", "start"]).status.success().then_some(())
             });
             self.until("all tasks over", || {
-                (!self.tasks().iter().any(open)).then_some(())
+                let tasks = self.tasks();
+                for task in &tasks {
+                    if let Some(why) = &task.hold {
+                        self.ask(format!("{why}; {}", self.external(&task.id)));
+                        drop(self.finish(&["resume", task.id.as_str()]));
+                    }
+                }
+                (!tasks.iter().any(open)).then_some(())
             });
         }
         self.stop();
+    }
+
+    /// Takes note that a person was needed.
+    pub(crate) fn ask(&self, why: String) {
+        self.held.lock().unwrap().push(why);
+    }
+
+    /// What the last attempts of a task found to be others' doing.
+    fn external(&self, id: &TaskId) -> String {
+        let effects = |n: u32| {
+            let path = format!("refs/khlone/tasks/{id}:attempts/{n}/effects.json");
+            let text = self.work.try_git(&["show", &path]).unwrap_or_default();
+            let effects: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            format!("{n}: {} {}", effects["external"], effects["foreign"])
+        };
+        (1..4).map(effects).collect()
     }
 
     /// Stops the daemon and waits until nothing of ours runs.

@@ -9,10 +9,12 @@ use std::{
 };
 
 use crate::{
+    churn::meanwhile,
     inject::{Fault, Place, places},
-    oracle::{Journal, Untouched, gather, judge},
+    oracle::{Journal, Untouched, gather, judge, locks},
     rig::Rig,
     tools::has,
+    transitions::{REQUIRED, transition},
     verbs::{Scene, Verb},
 };
 
@@ -28,10 +30,25 @@ fn seed() -> u64 {
         .unwrap_or(7)
 }
 
-/// Places to strike in one verb, for one worker at a time.
-struct Part {
+/// How many faults the short form injects.
+const SHORT: usize = 120;
+/// In one chunk of so many, git packs and prunes meanwhile.
+const CHURNED: usize = 4;
+/// The long form strikes each of the transitions that are required so often.
+const LEAST: usize = 20;
+/// Workers at once; most of the time is spent in waiting for a disk.
+const WORKERS: usize = 6;
+/// So many places go to a worker at a time.
+const CHUNK: usize = 12;
+/// Rounds of the long form that may be needed beyond the first, as not every place is reached every time.
+const ROUNDS: u64 = 12;
+
+/// A place to strike, and where in a task's life that is expected to be.
+#[derive(Debug, Clone)]
+struct Target {
     verb: Verb,
-    places: Vec<Place>,
+    at: &'static str,
+    place: Place,
 }
 
 /// What all workers found.
@@ -39,6 +56,8 @@ struct Part {
 struct Tally {
     /// Faults, by transition and kind.
     struck: BTreeMap<(&'static str, Fault), usize>,
+    /// Those that struck while git packed and pruned.
+    churned: usize,
     acks: usize,
     wrong: Vec<String>,
 }
@@ -46,6 +65,11 @@ struct Tally {
 impl Tally {
     fn faults(&self) -> usize {
         self.struck.values().sum()
+    }
+
+    fn at(&self, at: &str) -> usize {
+        let here = self.struck.iter().filter(|((other, _), _)| *other == at);
+        here.map(|(_, count)| count).sum()
     }
 
     /// Keeps what is wrong; the long form says it at once, and how far it is.
@@ -62,36 +86,67 @@ impl Tally {
 }
 
 /// One fault, and all that follows from it; nothing if the command was over before it could strike.
-fn one(place: &Place, rig: &Rig, scene: &Scene) -> Option<(&'static str, usize, Vec<String>)> {
+fn one(place: &Place, rig: &Rig, scene: &Scene, churned: bool) -> Option<(&'static str, usize, Vec<String>)> {
     rig.restore();
     let mut journal = scene.journal.clone();
-    let (struck, at) = scene.strike(rig, Some(place), &mut journal);
-    if !struck.hit {
-        rig.stop();
-        return None;
+    let mut strike = || {
+        let (struck, at) = scene.strike(rig, Some(place), &mut journal);
+        if !struck.hit {
+            rig.stop();
+            return None;
+        }
+        Some((at, scene.again(rig)))
+    };
+    let (at, mut wrong) = if churned { meanwhile(rig, strike) } else { strike() }?;
+    rig.stop();
+    // What a killed writer left where nobody writes again.
+    if !locks(&rig.common()).is_empty() {
+        rig.pass_time();
+        rig.ok(&["zone", "repair"]);
     }
-    let mut wrong = scene.again(rig);
     let evidence = gather(rig, scene.untouched.as_ref());
     wrong.extend(judge(&journal, &evidence));
+    // A disk that fails, or a git that is killed under us, is a person's business; after a mere death nobody is asked.
+    let held = std::mem::take(&mut *rig.held.lock().unwrap());
+    if matches!(place.fault, Fault::Point | Fault::Kill) {
+        wrong.extend(
+            held.into_iter()
+                .map(|why| format!("a person was asked: {why}\n{}", rig.log())),
+        );
+    }
     Some((at, journal.acks(), wrong))
 }
 
-fn work(part: &Part, tally: &Mutex<Tally>, stage: &mut Option<(Rig, Scene)>) {
-    for place in &part.places {
-        if stage.as_ref().is_none_or(|(_, scene)| scene.verb != part.verb) {
-            let rig = Rig::new();
-            let scene = Scene::set(&rig, part.verb);
-            *stage = Some((rig, scene));
-        }
-        let Some((rig, scene)) = stage.as_ref() else {
-            return;
-        };
-        let result = catch_unwind(AssertUnwindSafe(|| one(place, rig, scene)));
+/// Sites that are ready to be struck, by their verb.
+type Stages = Mutex<Vec<(Rig, Scene)>>;
+
+/// A site for the verb: one that stands ready, or a new one.
+fn stage(stages: &Stages, verb: Verb) -> (Rig, Scene) {
+    let mut ready = stages.lock().unwrap();
+    if let Some(at) = ready.iter().position(|(_, scene)| scene.verb == verb) {
+        return ready.swap_remove(at);
+    }
+    drop(ready);
+    let rig = Rig::new();
+    let scene = Scene::set(&rig, verb);
+    (rig, scene)
+}
+
+/// Strikes at some targets of one verb.
+fn work(targets: &[Target], churned: bool, stages: &Stages, tally: &Mutex<Tally>) {
+    let mut ready = None;
+    for Target { verb, place, at } in targets {
+        let (rig, scene) = ready.get_or_insert_with(|| stage(stages, *verb));
+        let result = catch_unwind(AssertUnwindSafe(|| one(place, rig, scene, churned)));
         let mut tally = tally.lock().unwrap();
-        let place_of = |at: &str| format!("{:?} {place} ({at})", part.verb);
+        let place_of = |at: &str| {
+            let loops = if churned { ", git packing" } else { "" };
+            format!("{verb:?} {place} ({at}{loops})")
+        };
         match result {
             Ok(Some((at, acks, wrong))) => {
                 *tally.struck.entry((at, place.fault)).or_default() += 1;
+                tally.churned += usize::from(churned);
                 tally.acks += acks;
                 let wrong = wrong.into_iter().map(|what| format!("{}: {what}", place_of(at)));
                 tally.tell(wrong.collect());
@@ -99,62 +154,88 @@ fn work(part: &Part, tally: &Mutex<Tally>, stage: &mut Option<(Rig, Scene)>) {
             Ok(None) => {}
             Err(panic) => {
                 let what = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                tally.tell(vec![format!("{}: {what}", place_of("?"))]);
-                *stage = None;
+                tally.tell(vec![format!("{}: {what}", place_of(at))]);
+                ready = None;
             }
         }
     }
+    stages.lock().unwrap().extend(ready);
 }
 
-/// Workers at once; most of the time is spent in waiting for a disk.
-const WORKERS: usize = 6;
-/// So many places go to a worker at a time.
-const CHUNK: usize = 24;
-
-/// Strikes every verb at `most` of its places, chosen by the seed.
-fn sweep(most: impl Fn(Verb) -> usize + Sync, seed: u64) -> Tally {
+/// Every place of every verb, as runs without a fault show them.
+fn survey(stages: &Stages) -> Vec<Target> {
     let only = std::env::var("KHLONE_ONLY").unwrap_or_default();
-    let verbs = Verb::ALL
-        .into_iter()
-        .filter(|verb| format!("{verb:?}").starts_with(only.split(' ').next().unwrap()));
-    let (tally, verbs) = (
-        Mutex::new(Tally::default()),
-        Mutex::new(verbs.collect::<Vec<_>>()),
-    );
-    let parts = Mutex::new(Vec::new());
+    let verbs = Verb::ALL.into_iter();
+    let verbs = verbs.filter(|verb| only.is_empty() || only.split(' ').next() == Some(&format!("{verb:?}")));
+    let targets = Mutex::new(Vec::new());
+    in_parallel(verbs.collect(), |verb| {
+        let (rig, scene) = stage(stages, verb);
+        let (calm, _) = scene.strike(&rig, None, &mut Journal::default());
+        rig.stop();
+        let found = places(&calm, verb.faults()).into_iter();
+        let found = found.map(|(place, passed)| Target {
+            verb,
+            at: transition(
+                verb,
+                scene.task.as_ref(),
+                &calm.passed[..passed.min(calm.passed.len())],
+            ),
+            place,
+        });
+        let found = found.filter(|target| format!("{verb:?} {}", target.place).starts_with(&only));
+        targets.lock().unwrap().extend(found);
+        stages.lock().unwrap().push((rig, scene));
+    });
+    let mut targets = targets.into_inner().unwrap();
+    targets.sort_by_key(|target| (target.verb, target.place.to_string()));
+    targets
+}
+
+/// Runs `step` for each item, on as many threads as there are workers.
+fn in_parallel<T: Send>(items: Vec<T>, step: impl Fn(T) + Sync) {
+    let items = Mutex::new(items);
+    let next = || items.lock().unwrap().pop();
     std::thread::scope(|scope| {
-        let worker = || {
-            let mut stage: Option<(Rig, Scene)> = None;
-            loop {
-                let part = parts.lock().unwrap().pop();
-                if let Some(part) = part {
-                    work(&part, &tally, &mut stage);
-                    continue;
-                }
-                let Some(verb) = verbs.lock().unwrap().pop() else {
-                    return;
-                };
-                let rig = Rig::new();
-                let scene = Scene::set(&rig, verb);
-                let (calm, _) = scene.strike(&rig, None, &mut Journal::default());
-                let mut places = places(&calm, verb.faults());
-                places.retain(|place| format!("{verb:?} {place}").starts_with(&only));
-                shuffle(&mut places, seed);
-                places.truncate(most(verb));
-                let chunks = places.chunks(CHUNK).map(|chunk| Part {
-                    verb,
-                    places: chunk.to_vec(),
-                });
-                rig.stop();
-                parts.lock().unwrap().extend(chunks);
-                stage = Some((rig, scene));
-            }
-        };
         for _ in 0..WORKERS {
-            scope.spawn(worker);
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    step(item);
+                }
+            });
         }
     });
-    tally.into_inner().unwrap()
+}
+
+/// So many targets, chosen by the seed: always of the transition that was struck least so far.
+fn choose(mut targets: Vec<Target>, many: usize, tally: &Tally, seed: u64) -> Vec<Target> {
+    shuffle(&mut targets, seed);
+    let mut by_transition = BTreeMap::<_, Vec<_>>::new();
+    for target in targets {
+        by_transition.entry(target.at).or_default().push(target);
+    }
+    let mut counts: BTreeMap<_, _> = by_transition.keys().map(|at| (*at, tally.at(at))).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < many {
+        let open = by_transition.iter().filter(|(_, left)| !left.is_empty());
+        let Some(at) = open.map(|(at, _)| *at).min_by_key(|at| counts[at]) else {
+            break;
+        };
+        chosen.extend(by_transition.get_mut(at).and_then(Vec::pop));
+        *counts.get_mut(at).unwrap() += 1;
+    }
+    chosen
+}
+
+/// Strikes at the targets; at some of them while git packs and prunes.
+fn sweep(mut targets: Vec<Target>, stages: &Stages, tally: &Mutex<Tally>, seed: u64) {
+    targets.sort_by_key(|target| target.verb);
+    let chunks = targets.chunk_by(|a, b| a.verb == b.verb);
+    let mut chunks: Vec<_> = chunks.flat_map(|of_verb| of_verb.chunks(CHUNK)).collect();
+    shuffle(&mut chunks, seed);
+    let chunks = chunks.into_iter().enumerate();
+    in_parallel(chunks.collect(), |(n, chunk)| {
+        work(chunk, n % CHURNED == 0, stages, tally);
+    });
 }
 
 fn shuffle<T>(items: &mut [T], mut seed: u64) {
@@ -172,35 +253,36 @@ fn nothing_is_lost_doubled_or_left_wherever_the_fault_strikes() {
     if !has("strace") {
         return;
     }
-    let mut tally = Tally::default();
-    match wanted() {
-        None => {
-            let most = |verb| {
-                if matches!(verb, Verb::Run | Verb::Enqueue) {
-                    24
-                } else {
-                    10
-                }
+    let stages = Stages::default();
+    let targets = survey(&stages);
+    let tally = Mutex::new(Tally::default());
+    let many = wanted().unwrap_or(SHORT);
+    for round in 0..ROUNDS {
+        let missing = {
+            let tally = tally.lock().unwrap();
+            let rare: usize = REQUIRED.iter().map(|at| LEAST.saturating_sub(tally.at(at))).sum();
+            let rare = if wanted() >= Some(LEAST * REQUIRED.len()) {
+                rare
+            } else {
+                0
             };
-            tally = sweep(most, seed());
+            many.saturating_sub(tally.faults()).max(rare)
+        };
+        if missing == 0 || (wanted().is_none() && round > 0) {
+            break;
         }
-        Some(wanted) => {
-            let mut round = 0;
-            // A runner goes through most of a task's life.
-            let most = |verb| if verb == Verb::Run { wanted / 4 } else { wanted / 8 };
-            while tally.faults() < wanted && tally.wrong.is_empty() {
-                let more = sweep(most, seed() + round);
-                for (at, count) in more.struck {
-                    *tally.struck.entry(at).or_default() += count;
-                }
-                tally.acks += more.acks;
-                tally.wrong.extend(more.wrong);
-                round += 1;
-            }
-        }
+        let chosen = choose(targets.clone(), missing, &tally.lock().unwrap(), seed() + round);
+        sweep(chosen, &stages, &tally, seed() + round);
     }
-    if wanted().is_some() {
+    let mut tally = tally.into_inner().unwrap();
+    if let Some(wanted) = wanted() {
         drop(std::io::stderr().write_all(report(&tally).as_bytes()));
+        if std::env::var_os("KHLONE_ONLY").is_none() && wanted >= LEAST * REQUIRED.len() {
+            let rare = REQUIRED.iter().filter(|at| tally.at(at) < LEAST);
+            let rare = rare.map(|at| format!("{at} was struck {} times only", tally.at(at)));
+            tally.wrong.extend(rare.collect::<Vec<_>>());
+            assert!(tally.faults() >= wanted, "only {} faults struck", tally.faults());
+        }
     }
     assert!(
         tally.wrong.is_empty(),
@@ -262,6 +344,9 @@ fn report(tally: &Tally) -> String {
             .collect();
         text.push_str(&format!("{at:12} {count:6}   {}\n", kinds.join(", ")));
     }
-    let (faults, acks, wrong) = (tally.faults(), tally.acks, tally.wrong.len());
-    text + &format!("{faults} faults, {acks} acknowledged tasks looked after, {wrong} wrong\n")
+    let (faults, churned) = (tally.faults(), tally.churned);
+    let (acks, wrong) = (tally.acks, tally.wrong.len());
+    text + &format!(
+        "{faults} faults, {churned} of them while git packed and pruned, {acks} acknowledged tasks looked after, {wrong} wrong\n"
+    )
 }

@@ -1,24 +1,43 @@
-//! What is struck: a state of the site, a command on it, and what must hold once the command has been run again.
+//! What is struck: a state of the site, and a command on it.
 
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use git_khlone::task::{Status, TaskId};
+use git_khlone::{
+    refs::{LedgerError, Update},
+    runner::bury,
+    task::{Event, TaskId},
+};
 
 use crate::{
     inject::{Fault, Place, Struck, end, strike},
-    oracle::{Journal, Untouched, locks},
-    rig::Rig,
+    oracle::{Journal, Untouched},
+    rig::{Rig, kill},
+    transitions::transition,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verb {
     Enqueue,
     Run,
+    /// A run long enough for many checkpoints.
+    Watched,
     Cancel,
     CancelRunning,
+    /// A runner after one that died with its brain at work.
+    Recover,
+    /// The same, and the task has been cancelled meanwhile.
+    CancelDead,
+    /// A runner after one that died with all written down but the branch not moved.
+    Complete,
+    Resume,
+    Retry,
+    RetryFresh,
+    Rollback,
+    UndoRollback,
+    Update,
     Land,
     Remove,
     Undo,
@@ -28,11 +47,21 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Enqueue,
         Self::Run,
+        Self::Watched,
         Self::Cancel,
         Self::CancelRunning,
+        Self::Recover,
+        Self::CancelDead,
+        Self::Complete,
+        Self::Resume,
+        Self::Retry,
+        Self::RetryFresh,
+        Self::Rollback,
+        Self::UndoRollback,
+        Self::Update,
         Self::Land,
         Self::Remove,
         Self::Undo,
@@ -44,8 +73,18 @@ impl Verb {
     /// The faults that make sense for it.
     pub(crate) fn faults(self) -> &'static [Fault] {
         match self {
-            // Not for `land`: a git that is killed over the user's own index leaves its lock to the user.
-            Self::Run | Self::CancelRunning | Self::Remove => &[
+            // Its system calls are those of `Run`; here the thread of the checkpoints is looked for.
+            Self::Watched => &[Fault::Point, Fault::KillAny],
+            // Where others work for it. Not for those that wake a daemon, whose processes are no part of them.
+            Self::Run
+            | Self::CancelRunning
+            | Self::Recover
+            | Self::CancelDead
+            | Self::Complete
+            | Self::Rollback
+            | Self::UndoRollback
+            | Self::Update
+            | Self::Remove => &[
                 Fault::Point,
                 Fault::Kill,
                 Fault::KillAny,
@@ -55,13 +94,35 @@ impl Verb {
             _ => &[Fault::Point, Fault::Kill, Fault::Full, Fault::Broken],
         }
     }
+
+    /// What the clone's brain does in the task that the verb is about.
+    fn script(self) -> &'static str {
+        match self {
+            Self::Watched => "for n in 1 2 3 4 5 6 7 8; do echo $n > file$n.txt; sleep 0.15; done",
+            Self::Run | Self::Cancel => {
+                "echo work > work.txt; git add -A; git commit -qm work; sleep 0.2; echo more > more.txt"
+            }
+            Self::CancelRunning => {
+                "echo half > half.txt; trap 'exit 3' INT TERM; while :; do sleep 0.02; done"
+            }
+            Self::Recover | Self::CancelDead => {
+                "if [ $KHLONE_ATTEMPT = 1 ]; then echo work > work.txt; git add -A; git commit -qm work; \
+                 echo half > half.txt; touch mark; sleep 600; fi; echo more > more.txt"
+            }
+            Self::Resume | Self::Retry | Self::RetryFresh | Self::Rollback | Self::UndoRollback => {
+                "echo work > work.txt; git add -A; git commit -qm work; echo more > more.txt; \
+                 test $KHLONE_ATTEMPT != 1"
+            }
+            _ => "echo work > work.txt",
+        }
+    }
 }
 
 /// A verb on a site that is ready for it.
 pub(crate) struct Scene {
     pub(crate) verb: Verb,
     /// The task that it is about.
-    task: Option<TaskId>,
+    pub(crate) task: Option<TaskId>,
     /// What has been acknowledged before the fault.
     pub(crate) journal: Journal,
     /// What must stay as it is, where the verb is not to touch it.
@@ -69,7 +130,7 @@ pub(crate) struct Scene {
 }
 
 /// A file that is nowhere but in the clone's worktree.
-const OWN: &str = "only here\n";
+pub(crate) const OWN: &str = "only here\n";
 
 impl Scene {
     /// Brings the site into the state that the verb is for, and saves it.
@@ -80,26 +141,25 @@ impl Scene {
             journal: Journal::default(),
             untouched: None,
         };
+        if verb != Verb::Enqueue {
+            scene.queue(rig, verb.script());
+        }
         match verb {
-            Verb::Enqueue => {}
-            Verb::Run | Verb::Cancel => scene.queue(
-                rig,
-                "echo work > work.txt; git add -A; git commit -qm work; sleep 0.2; echo more > more.txt",
-            ),
-            Verb::CancelRunning => {
-                scene.queue(
-                    rig,
-                    "echo half > half.txt; trap 'exit 3' INT TERM; while :; do sleep 0.02; done",
-                );
-            }
-            Verb::Land | Verb::Remove | Verb::Undo | Verb::Mend | Verb::Fsck | Verb::Gc => {
-                scene.queue(rig, "echo work > work.txt");
-                rig.recover();
-            }
+            Verb::Enqueue | Verb::Run | Verb::Watched | Verb::Cancel | Verb::CancelRunning => {}
+            Verb::Recover | Verb::CancelDead => scene.die_at_work(rig),
+            Verb::Complete => scene.die_at_the_end(rig),
+            _ => rig.recover(),
         }
         let tree = rig.clone_tree("main");
+        scene.journal.again = usize::from(matches!(verb, Verb::Resume | Verb::Retry | Verb::RetryFresh));
         match verb {
-            Verb::Remove => fs::write(tree.join("own.txt"), OWN).unwrap(),
+            Verb::CancelDead => drop(rig.ok(&["cancel", scene.id()])),
+            Verb::Remove | Verb::RetryFresh | Verb::Rollback => fs::write(tree.join("own.txt"), OWN).unwrap(),
+            Verb::UndoRollback => {
+                fs::write(tree.join("own.txt"), OWN).unwrap();
+                rig.ok(&["rollback", scene.id()]);
+            }
+            Verb::Update => drop(rig.work.commit(&[("b.txt", "gone on\n")], "the zone goes on")),
             Verb::Undo => {
                 fs::write(tree.join("own.txt"), OWN).unwrap();
                 rig.ok(&["zone", "remove", "main", "--force"]);
@@ -113,12 +173,13 @@ impl Scene {
             .unwrap(),
             Verb::Fsck => {
                 rig.work.git(&["update-ref", "-d", "refs/notes/khlone"]);
-                let pin = format!("refs/khlone/pins/{}/1-head-after", scene.task.as_ref().unwrap());
+                let pin = format!("refs/khlone/pins/{}/1-head-after", scene.id());
                 rig.work.git(&["update-ref", "-d", &pin]);
                 fs::remove_file(rig.common().join("khlone/seq")).unwrap();
             }
             _ => {}
         }
+        rig.stop();
         if verb != Verb::Land {
             scene.untouched = Some(Untouched::of(rig));
         }
@@ -132,8 +193,53 @@ impl Scene {
         self.task = Some(id);
     }
 
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.task.as_ref().unwrap().as_str()
+    }
+
+    fn runner<'a>(&'a self, site: &'a str) -> Vec<&'a str> {
+        vec!["runner", "--site", site, "--task", self.id()]
+    }
+
+    /// The first attempt has made a commit and a file that is in none, and died.
+    fn die_at_work(&self, rig: &Rig) {
+        let site = rig.common().display().to_string();
+        let mut runner = rig.cmd(&self.runner(&site)).into_inner().spawn().unwrap();
+        rig.until("the mark", || {
+            rig.clone_tree("main").join("mark").exists().then_some(())
+        });
+        kill(i32::try_from(runner.id()).unwrap());
+        runner.wait().unwrap();
+        self.found_dead(rig);
+    }
+
+    /// The first attempt is over and written down; its runner dies before the branch has moved.
+    fn die_at_the_end(&self, rig: &Rig) {
+        let site = rig.common().display().to_string();
+        let args = self.runner(&site);
+        rig.save();
+        let n = strike(rig, &args, None, |_| {}).nth("branch refs/heads/khlone/");
+        rig.restore();
+        let place = Place {
+            fault: Fault::Point,
+            call: "point".to_owned(),
+            n,
+        };
+        assert!(strike(rig, &args, Some(&place), |_| {}).hit);
+        self.found_dead(rig);
+    }
+
+    /// What a daemon does first when it finds an attempt whose locks are free.
+    fn found_dead(&self, rig: &Rig) {
+        rig.stop();
+        rig.with_ledger(|ledger| {
+            let die = |update: &mut Update<'_>| {
+                update.transition(Event::Die, "its runner is gone").unwrap();
+                Ok::<_, LedgerError>(())
+            };
+            ledger.update(self.task.as_ref().unwrap(), "daemon", die).unwrap();
+        });
+        bury(&rig.common().join(format!("khlone/attempts/{}/1", self.id())));
     }
 
     /// Runs the verb under a fault; gives what became of it and in which transition the fault struck.
@@ -154,14 +260,13 @@ impl Scene {
         let prompt = crate::rig::script(&key, "echo asked > asked.txt");
         let args: Vec<&str> = match self.verb {
             Verb::Enqueue => vec!["act", "--who", "@shell++", "-m", &prompt],
-            Verb::Run | Verb::CancelRunning => vec!["runner", "--site", &site, "--task", self.id()],
-            Verb::Cancel => vec!["cancel", self.id()],
-            Verb::Land => vec!["land"],
-            Verb::Remove => vec!["zone", "remove", "main", "--force"],
-            Verb::Undo => vec!["undo"],
-            Verb::Mend => vec!["zone", "repair"],
-            Verb::Fsck => vec!["fsck", "--repair"],
-            Verb::Gc => vec!["gc"],
+            Verb::Run
+            | Verb::Watched
+            | Verb::CancelRunning
+            | Verb::Recover
+            | Verb::CancelDead
+            | Verb::Complete => self.runner(&site),
+            _ => self.command(),
         };
         let mut struck = match self.verb {
             Verb::CancelRunning => self.cancelled_meanwhile(rig, &args, place),
@@ -175,8 +280,33 @@ impl Scene {
                 journal.ack(id.parse().unwrap(), &key);
             }
         }
-        let at = self.transition(&struck);
+        let at = transition(self.verb, self.task.as_ref(), &struck.passed);
         (struck, at)
+    }
+
+    /// What a person types.
+    pub(crate) fn command(&self) -> Vec<&str> {
+        match self.verb {
+            Verb::Cancel => vec!["cancel", self.id()],
+            Verb::Resume => vec!["resume", self.id()],
+            Verb::Retry => vec!["retry", self.id()],
+            Verb::RetryFresh => vec!["retry", "--fresh", self.id()],
+            Verb::Rollback => vec!["rollback", self.id()],
+            Verb::Update => vec!["update", "foreman.1"],
+            Verb::Land => vec!["land"],
+            Verb::Remove => vec!["zone", "remove", "main", "--force"],
+            Verb::Undo | Verb::UndoRollback => vec!["undo"],
+            Verb::Mend => vec!["zone", "repair"],
+            Verb::Fsck => vec!["fsck", "--repair"],
+            Verb::Gc => vec!["gc"],
+            Verb::Enqueue
+            | Verb::Run
+            | Verb::Watched
+            | Verb::CancelRunning
+            | Verb::Recover
+            | Verb::CancelDead
+            | Verb::Complete => vec!["daemon", "start"],
+        }
     }
 
     /// A runner whose task is cancelled as soon as its brain runs.
@@ -197,139 +327,4 @@ impl Scene {
             struck
         })
     }
-
-    /// Where in a task's life the fault struck.
-    fn transition(&self, struck: &Struck) -> &'static str {
-        match self.verb {
-            Verb::Enqueue => "enqueue",
-            Verb::Cancel => "cancel",
-            Verb::Land => "land",
-            Verb::Remove => "remove",
-            Verb::Undo => "undo",
-            Verb::Mend => "repair",
-            Verb::Fsck => "fsck",
-            Verb::Gc => "gc",
-            Verb::Run | Verb::CancelRunning => self.phase(struck),
-        }
-    }
-
-    /// How far a runner came, told by the points that it passed.
-    fn phase(&self, struck: &Struck) -> &'static str {
-        let passed = |what: &str| struck.passed.iter().any(|point| point.starts_with(what));
-        let last = struck.passed.last().map_or("", String::as_str);
-        let id = self.id();
-        let written = struck
-            .passed
-            .iter()
-            .filter(|point| **point == format!("ref-synced refs/khlone/tasks/{id}"))
-            .count();
-        let home = passed(&format!("ref-locked refs/khlone/pins/{id}/1-head-after"));
-        match () {
-            () if passed("ref-synced refs/notes") => "last word",
-            () if last.contains("refs/notes") || passed("branch-moved refs/heads/khlone") => "note",
-            () if home && written >= 3 => "import",
-            () if self.verb == Verb::CancelRunning && written >= 2 => "cancel",
-            () if home => "finish",
-            () if last.starts_with("checkpoint") || (written >= 2 && last.starts_with("pack")) => {
-                "checkpoint"
-            }
-            () if written >= 2 => "run",
-            () => "start",
-        }
-    }
-
-    /// What a person does after a crash: the same again. Then what the verb is for must have come about.
-    pub(crate) fn again(&self, rig: &Rig) -> Vec<String> {
-        let own = || fs::read_to_string(rig.clone_tree("main").join("own.txt")).unwrap_or_default();
-        let mut wrong = Vec::new();
-        rig.pass_time();
-        let mut must = |holds: bool, what: &str| {
-            if !holds {
-                wrong.push(format!("{what}\n{}", rig.log()));
-            }
-        };
-        match self.verb {
-            Verb::Enqueue | Verb::Run => rig.recover(),
-            Verb::Cancel | Verb::CancelRunning => {
-                let id = self.task.as_ref().unwrap();
-                if !rig.task(id).status.is_over() && self.verb == Verb::CancelRunning {
-                    rig.until("a daemon", || {
-                        rig.finish(&["daemon", "start"]).status.success().then_some(())
-                    });
-                }
-                let began = std::time::Instant::now();
-                while !rig.task(id).status.is_over() {
-                    let told = rig.finish(&["cancel", self.id()]);
-                    let told = said(&told);
-                    assert!(
-                        began.elapsed() < crate::rig::BOUND,
-                        "it cannot be cancelled: {:?} {told} {}",
-                        rig.task(id),
-                        rig.log()
-                    );
-                    std::thread::park_timeout(std::time::Duration::from_millis(50));
-                }
-                rig.recover();
-                must(
-                    matches!(rig.task(id).status, Status::Cancelled | Status::Failed),
-                    "it was not cancelled",
-                );
-            }
-            Verb::Land => {
-                let landed = || fs::read_to_string(rig.work.0.join("work.txt")).is_ok();
-                let told = rig.finish(&["land"]);
-                must(landed(), &format!("it has not landed: {}", said(&told)));
-                let status = rig.work.git(&["status", "--porcelain"]);
-                must(status.is_empty(), &format!("the checkout is not clean: {status}"));
-            }
-            Verb::Remove => {
-                let told = rig.finish(&["zone", "remove", "main", "--force"]);
-                let told = said(&told);
-                must(
-                    !rig.clone_tree("main").exists(),
-                    &format!("the worktree is still there: {told}"),
-                );
-                let mut undone = String::new();
-                for _ in 0..3 {
-                    undone.push_str(&said(&rig.finish(&["undo"])));
-                }
-                must(
-                    own() == OWN,
-                    &format!("what was not committed is lost: {told}{undone}"),
-                );
-            }
-            Verb::Undo => {
-                let told = rig.finish(&["undo"]);
-                must(own() == OWN, &format!("not undone: {}", said(&told)));
-            }
-            Verb::Mend => {
-                let told = rig.finish(&["zone", "repair"]);
-                must(
-                    rig.clone_tree("main").join("work.txt").exists(),
-                    &format!("not mended: {}", said(&told)),
-                );
-            }
-            Verb::Gc => {
-                let told = rig.finish(&["gc"]);
-                must(rig.tasks().len() == 2, &format!("not collected: {}", said(&told)));
-            }
-            Verb::Fsck => {
-                let told = rig.finish(&["fsck", "--repair"]);
-                must(told.status.success(), &said(&told));
-            }
-        }
-        // What a killed writer left where nobody writes again.
-        if !locks(&rig.common()).is_empty() {
-            rig.ok(&["zone", "repair"]);
-        }
-        rig.stop();
-        wrong
-    }
-}
-
-/// All that a command said.
-fn said(told: &git_khlone::process::Finished) -> String {
-    [told.stdout.as_slice(), &told.stderr]
-        .map(String::from_utf8_lossy)
-        .concat()
 }
