@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::{Config, Loaded, Paths, json_schema},
+    guard::trust::in_shell,
     render::{Out, View},
     task::FORMAT,
     zone::user_settings,
@@ -52,6 +53,7 @@ pub(super) fn run(dir: &Path, out: Out, args: &ConfigArgs) -> Result<ExitCode, C
         printed(out.text(&format!("{:#}\n", json_schema())))?;
     } else {
         let Loaded { config, asks } = here(dir, out, &paths)?;
+        let asks: Vec<_> = asks.iter().map(|words| in_shell(words)).collect();
         for ask in &asks {
             out.note(&format!("khlone.yml asks for {ask}"));
         }

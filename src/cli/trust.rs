@@ -65,6 +65,10 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
         for words in &commands {
             cx.out.note(&format!("  {}", in_shell(words)));
         }
+        cx.out.note("exactly as they stand in:");
+        for (path, id) in request.contents()? {
+            cx.out.note(&format!("  {id} {}", in_shell(&[path])));
+        }
         if !args.yes && !agreed(cx)? {
             return Err(CliError::refused("nothing is trusted", "git khlone trust --yes").into());
         }

@@ -37,8 +37,9 @@ pub struct Source<'a> {
 pub struct Loaded {
     /// What counts.
     pub config: Config,
-    /// What the repository's file asks for that needs `git khlone trust`, one line each, exactly as it would act.
-    pub asks: Vec<String>,
+    /// What the repository's file asks for that needs `git khlone trust`, word by word: the setting and a colon, then
+    /// what it is to be, or the command that would run.
+    pub asks: Vec<Vec<String>>,
 }
 
 impl Config {
@@ -159,14 +160,17 @@ fn overlay(below: Value, above: Value) -> Value {
 }
 
 /// What `repo` would run, reveal or open up.
-fn asks(repo: &Config) -> Vec<String> {
-    let mut asks: Vec<String> = repo
-        .worktree
-        .setup
-        .iter()
-        .map(|cmd| format!("worktree.setup: {cmd}"))
+fn asks(repo: &Config) -> Vec<Vec<String>> {
+    let setup = repo.worktree.setup.iter();
+    let mut asks: Vec<_> = setup
+        .map(|cmd| {
+            ["worktree.setup:", "sh", "-c", cmd.as_str()]
+                .map(String::from)
+                .to_vec()
+        })
         .collect();
-    let mut ask = |key: &str, value: &dyn std::fmt::Display| asks.push(format!("{key}: {value}"));
+    let mut ask =
+        |key: &str, value: &dyn std::fmt::Display| asks.push(vec![format!("{key}:"), value.to_string()]);
     for name in &repo.env {
         ask("env", name);
     }

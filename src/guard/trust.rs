@@ -5,6 +5,7 @@
 //! in one can grant it. A copied repository, another folder, asks again.
 
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
 };
@@ -23,7 +24,7 @@ pub struct Request {
     pub repository: PathBuf,
     /// The bytes of `khlone.yml`, from the commit or checkout that is obeyed.
     pub config: Vec<u8>,
-    /// Each command, word by word, as it would run.
+    /// Each thing that is asked for, word by word: the setting and a colon, then the command as it would run.
     pub commands: Vec<Vec<String>>,
     /// The scripts that the commands name: path in the repository and content.
     pub scripts: Vec<(String, Vec<u8>)>,
@@ -111,11 +112,29 @@ impl Verdict {
     }
 }
 
-/// Words as one line to read and to paste, without what a terminal would act upon.
+/// Words as one line to read and to paste: exact, and without what a terminal would act upon or nobody would see.
 pub fn in_shell(words: &[String]) -> String {
-    let shown = words.iter().map(|word| super::sanitise::strip(word.as_bytes()));
-    let shown: Vec<String> = shown.collect();
-    shlex::try_join(shown.iter().map(String::as_str)).unwrap_or_else(|_| shown.join(" "))
+    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> Cow<'_, str> {
+    let tame = |c: char| !c.is_control() && !super::sanitise::strip(c.to_string().as_bytes()).is_empty();
+    if word.chars().all(tame) {
+        return shlex::try_quote(word).unwrap_or_default();
+    }
+    let escaped = |c: char| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        _ if tame(c) => c.to_string(),
+        _ => c
+            .encode_utf8(&mut [0; 4])
+            .bytes()
+            .map(|byte| format!("\\x{byte:02x}"))
+            .collect(),
+    };
+    format!("$'{}'", word.chars().map(escaped).collect::<String>()).into()
 }
 
 /// What was agreed to on this machine by this user, one file an agreement.
@@ -212,6 +231,16 @@ impl TrustStore {
 }
 
 impl Request {
+    /// What exactly would be agreed to: the files by their path and their git blob id, `khlone.yml` first.
+    ///
+    /// # Errors
+    /// When they cannot be hashed.
+    pub fn contents(&self) -> Result<Vec<(String, String)>, TrustError> {
+        let grant = self.grant(0)?;
+        let config = (crate::config::FILE_NAME.to_owned(), grant.config);
+        Ok(std::iter::once(config).chain(grant.scripts).collect())
+    }
+
     fn grant(&self, granted: i64) -> Result<Grant, TrustError> {
         let hash = |bytes: &[u8]| Kind::Blob.hash(bytes).map(|oid| oid.to_string());
         let scripts = self
@@ -332,6 +361,21 @@ mod tests {
         assert_eq!(store.list().unwrap().len(), 1);
         assert!(store.revoke(dir.path()).unwrap() && !store.revoke(dir.path()).unwrap());
         assert!(matches!(store.check(&first).unwrap(), Verdict::Untrusted { .. }));
+    }
+
+    #[test]
+    fn a_line_shows_every_byte_and_does_nothing_to_a_terminal() {
+        let words = ["echo", "a b", "it's", "\u{1b}]0;x\u{7}\r\n\t\u{9b}2J\u{202e}é'\\"].map(String::from);
+        let line = in_shell(&words);
+        assert_eq!(
+            line,
+            r#"echo 'a b' "it's" $'\x1b]0;x\x07\x0d\n\t\xc2\x9b2J\xe2\x80\xaeé\'\\'"#
+        );
+        let bash = crate::process::Cmd::new("bash")
+            .args(["-c", &format!("printf '%s|' {line}")])
+            .output()
+            .unwrap();
+        assert_eq!(bash, format!("{}|", words.join("|")).as_bytes());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
         receipt::{Receipt, take_receipt},
         restore::restore,
         snapshot::{Limits, Manifest, Source, snapshot},
+        surroundings::Surroundings,
     },
     zone::advance::{Advance, advance},
 };
@@ -33,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) port: Option<u16>,
     /// The git that the brain works with.
     pub(super) ground: Ground,
+    /// How things stood where no sandbox keeps the brain out; a sandbox needs no look.
+    pub(super) surroundings: Option<Surroundings>,
     /// Keeps the user's git from pruning or moving the worktree meanwhile.
     _lock: Locked,
 }
@@ -204,6 +207,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         remarks,
         port,
         ground,
+        surroundings: run.bwrap.is_none().then(|| Surroundings::look(repo, &run.home)),
         _lock: lock,
     })
 }

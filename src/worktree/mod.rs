@@ -17,5 +17,6 @@ pub mod restore;
 pub mod setup;
 pub mod snapshot;
 pub mod submodule;
+pub mod surroundings;
 #[cfg(test)]
 mod testing;

@@ -89,12 +89,11 @@ pub fn user_settings(paths: &Paths) -> Result<Loaded, SettingsError> {
 /// # Errors
 /// [`SettingsError`] if the repository's file cannot be read.
 pub fn trust_request(repo: &Repo, place: &Place, loaded: &Loaded) -> Result<Request, SettingsError> {
-    let commands: Vec<_> = loaded.asks.iter().map(|ask| vec![ask.clone()]).collect();
-    let scripts = repo.work_dir().map(|top| scripts_of(top, &commands));
+    let scripts = repo.work_dir().map(|top| scripts_of(top, &loaded.asks));
     Ok(Request {
         repository: repo.common_dir().to_owned(),
         config: repo_file(repo, place)?.unwrap_or_default(),
-        commands,
+        commands: loaded.asks.clone(),
         scripts: scripts.unwrap_or_default(),
     })
 }

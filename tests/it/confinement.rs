@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use git_khlone::guard::survivors::marked;
+use git_khlone::{guard::survivors::marked, process::ProcessId};
 
 use crate::stage::{BOUND, Stage, said};
 
@@ -97,6 +97,49 @@ fn nothing_outlives_a_killed_runner() {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         stage.until("the rest is gone", || sleepers(&stage).is_empty().then_some(()));
     }
+}
+
+#[test]
+fn nothing_outlives_its_task_under_a_killed_daemon() {
+    for sandbox in ["auto", "off"] {
+        let stage = Stage::new();
+        user_config(&stage, &format!("sandbox: {sandbox}\n"));
+        let script = |end: &str| format!("{}\ntouch up; {end}", STYLES.join("\n"));
+        let waits = "until test -e go; do sleep 0.02; done; rm up go";
+        let first = stage.start(&script(waits));
+        let second = stage.start(&script("exec sleep 300"));
+        let clone = stage.until("the worktree", || {
+            let path = stage.run(&["path"]).out;
+            Some(crate::scratch::Work(path.trim().into())).filter(|clone| !clone.0.as_os_str().is_empty())
+        });
+        stage.until("the brain runs", || clone.read("up"));
+        assert!(!sleepers(&stage).is_empty());
+        kill_daemon(&stage);
+        // The brain lives on, and ends without a daemon; so does all that it has started.
+        clone.write("go", "");
+        stage.until("the end", || {
+            (stage.task(&first)["status"] == "done" && sleepers(&stage).is_empty()).then_some(())
+        });
+        stage.run(&["daemon", "start"]).ok();
+        stage.until("the next brain runs", || clone.read("up"));
+        kill_daemon(&stage);
+        stage.run(&["cancel", &second]).ok();
+        assert_eq!(stage.run(&["await", &second]).code, 6, "{sandbox}");
+        assert_eq!(sleepers(&stage), Vec::<String>::new(), "{sandbox}: after cancel");
+        for task in [&first, &second] {
+            assert_eq!(marked("KHLONE_TASK", task), [], "{sandbox}");
+        }
+    }
+}
+
+/// Kills the daemon at once, and waits for its death.
+fn kill_daemon(stage: &Stage) {
+    let record = fs::read(stage.work.0.join(".git/khlone/daemon.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let process: ProcessId = serde_json::from_value(record["process"].clone()).unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    stage.until("its death", || (!process.is_alive()).then_some(()));
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod stage;
 mod status;
 mod terminal;
 mod tools;
+mod trust;
 mod watch;
 mod worktree_life;
 mod zone_life;

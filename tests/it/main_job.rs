@@ -432,4 +432,26 @@ fn without_a_sandbox_an_ask_is_taken_back_and_told() {
         "{}",
         said.err
     );
+    stage.work.git(&["config", "--unset", "core.hooksPath"]);
+    // One into the user's checkout is told; it may be the user's own. One into what their shell reads is a breach.
+    let main = stage.work.0.display();
+    let (said, task) = stage.act(&format!(
+        "echo x > '{main}/a.txt'; echo x > '{main}/new'; echo y > y"
+    ));
+    assert_eq!((said.code, &task["outcome"]), (0, &"done".into()), "{}", said.err);
+    for file in ["a.txt", "new"] {
+        let told = format!("foreign write: your checkout: {file}: written");
+        assert!(
+            task["reasons"].as_array().unwrap().contains(&told.into()),
+            "{task:#}"
+        );
+    }
+    let (said, task) = stage.act("echo 'touch /tmp/evil' >> ~/.bashrc");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"foreign".into()),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("~/.bashrc: written"), "{}", said.err);
 }

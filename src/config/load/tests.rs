@@ -17,7 +17,7 @@ fn nothing_said_is_all_defaults() {
     for text in ["", "# only a remark\n", "brains:\n  codex:\n", "limits:\n"] {
         let loaded = repo(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
         assert_eq!(loaded.config.limits, Limits::default());
-        assert_eq!(loaded.asks, Vec::<String>::new());
+        assert!(loaded.asks.is_empty(), "{:?}", loaded.asks);
     }
     assert_eq!(Config::load(None, None), Ok(Loaded::default()));
 }
@@ -117,12 +117,12 @@ fn what_widens_a_brains_reach_is_asked_for() {
         "worktree: {setup: [npm ci, 'make deps']}\npermissions: all\nsandbox: off\nenv: [AWS_PROFILE]\n",
         "delegation: allow\nbrains: {codex: {path: ./x, env: [K], allow: ['Bash(make)'], permissions: all}}\n",
     ));
-    let asks = loaded.unwrap().asks;
+    let asks: Vec<_> = loaded.unwrap().asks.iter().map(|words| words.join(" ")).collect();
     assert_eq!(
         asks,
         [
-            "worktree.setup: npm ci",
-            "worktree.setup: make deps",
+            "worktree.setup: sh -c npm ci",
+            "worktree.setup: sh -c make deps",
             "env: AWS_PROFILE",
             "permissions: all",
             "sandbox: off",
@@ -135,7 +135,7 @@ fn what_widens_a_brains_reach_is_asked_for() {
     );
     // The user's own file asks nobody.
     let own = Config::load(Some(source("worktree: {setup: [npm ci]}")), None).unwrap();
-    assert_eq!(own.asks, Vec::<String>::new());
+    assert!(own.asks.is_empty(), "{:?}", own.asks);
 }
 
 #[test]

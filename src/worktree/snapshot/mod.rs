@@ -39,6 +39,7 @@ pub use codec::Damaged;
 pub use encode::{Marker, decode, encode};
 pub use manifest::{Entry, EntryKind, Folder, Manifest};
 pub use stat::StatKey;
+pub(super) use stat::now;
 
 use crate::{
     refs::{ObjectSink, Repo},

@@ -59,7 +59,7 @@ impl StatKey {
 }
 
 /// The clock that the kernel stamps files with, in nanoseconds since 1970.
-pub(super) fn now() -> i64 {
+pub(in crate::worktree) fn now() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     nanoseconds(time.tv_sec, time.tv_nsec)
 }

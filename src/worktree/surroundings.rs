@@ -1,0 +1,203 @@
+//! What no receipt covers and a brain without a sandbox can reach: the files of the user's own checkout, and those by
+//! which their shells, git and ssh start.
+//!
+//! Cheap, and bounded in time. Git says which files of the checkout differ from its index or are new, and of these alone
+//! the file system's own words are kept. So what was clean and is clean again, as after a commit or a landing, counts as
+//! not written. Who wrote is not known: in the checkout it may well be the user.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bstr::{BString, ByteSlice};
+use rustix::fs::AtFlags;
+
+use super::{
+    checkout::Checkout,
+    effects::path_text,
+    snapshot::{StatKey, now},
+};
+use crate::refs::Repo;
+
+/// How long a look may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The most bytes of names; a checkout with more is not watched.
+const CAPTURE: usize = 4 << 20;
+/// So many files are named.
+const NAMED: usize = 20;
+
+/// Files of a home that run, or say what is run, when their user next works.
+const STARTERS: [&str; 18] = [
+    ".bash_login",
+    ".bash_profile",
+    ".bashrc",
+    ".config/fish/config.fish",
+    ".config/git/attributes",
+    ".config/git/config",
+    ".config/git/ignore",
+    ".config/khlone/config.yml",
+    ".gitconfig",
+    ".npmrc",
+    ".profile",
+    ".ssh/authorized_keys",
+    ".ssh/config",
+    ".ssh/rc",
+    ".zlogin",
+    ".zprofile",
+    ".zshenv",
+    ".zshrc",
+];
+
+/// How things stood around a worktree at one moment.
+#[derive(Debug)]
+pub struct Surroundings {
+    since: i64,
+    checkout: Option<PathBuf>,
+    /// The files of the checkout that git calls changed or new; nothing if that took too long.
+    dirty: Option<BTreeMap<BString, Option<StatKey>>>,
+    starters: Vec<Option<StatKey>>,
+}
+
+/// What was written between two looks, each file with what became of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// In the user's checkout, by their task or by themselves.
+    pub checkout: Vec<String>,
+    /// In their home.
+    pub home: Vec<String>,
+    /// Nobody can say of the checkout.
+    pub unwatched: bool,
+}
+
+impl Surroundings {
+    /// Looks at the main checkout of `repo` and at `home`.
+    pub fn look(repo: &Repo, home: &Path) -> Self {
+        let since = now();
+        let main = Checkout::main(repo);
+        Self {
+            since,
+            dirty: main.as_ref().and_then(dirty),
+            checkout: main.map(|main| main.path),
+            // One of them may be a link to where the user keeps it.
+            starters: STARTERS
+                .map(|name| stat(&home.join(name), AtFlags::empty()))
+                .into(),
+        }
+    }
+
+    /// What was written since `before`.
+    pub fn written(&self, before: &Self) -> Written {
+        let both = self.starters.iter().zip(&before.starters).zip(STARTERS);
+        let home = both.filter(|((now, then), _)| now != then);
+        let home = home.map(|((now, _), name)| format!("~/{name}: {}", became(now.as_ref())));
+        let mut written = Written {
+            home: home.collect(),
+            ..Written::default()
+        };
+        let Some(top) = &self.checkout else {
+            return written;
+        };
+        let (Some(then), Some(now)) = (&before.dirty, &self.dirty) else {
+            written.unwatched = true;
+            return written;
+        };
+        let names: BTreeSet<&BString> = then.keys().chain(now.keys()).collect();
+        let mut names = names.into_iter().filter_map(|name| {
+            let stands = match (then.get(name), now.get(name)) {
+                // Removed, or as young as the task; else only the index has moved.
+                (None, Some(stat)) => stat
+                    .is_none_or(|stat| stat.is_recent(before.since))
+                    .then_some(*stat),
+                (Some(then), Some(now)) => (then != now).then_some(*now),
+                // Committed, or taken back?
+                (Some(then), None) => {
+                    let now = stat(&top.join(name.to_path_lossy()), AtFlags::SYMLINK_NOFOLLOW);
+                    (*then != now).then_some(now)
+                }
+                (None, None) => None,
+            };
+            let stands = stands?;
+            Some(format!("{}: {}", path_text(name), became(stands.as_ref())))
+        });
+        written.checkout = names.by_ref().take(NAMED).collect();
+        let more = names.count();
+        if more > 0 {
+            written.checkout.push(format!("and {more} more files"));
+        }
+        written
+    }
+}
+
+fn became(now: Option<&StatKey>) -> &'static str {
+    if now.is_some() { "written" } else { "removed" }
+}
+
+fn dirty(main: &Checkout) -> Option<BTreeMap<BString, Option<StatKey>>> {
+    let status = main
+        .git()
+        .args(["status", "--porcelain", "-z", "--no-renames"])
+        .args(["--untracked-files=all", "--ignore-submodules=all"])
+        .patience(PATIENCE)
+        .capture(CAPTURE)
+        .output()
+        .ok()
+        .filter(|said| said.len() < CAPTURE)?;
+    let names = status.split(|byte| *byte == 0).filter_map(|line| line.get(3..));
+    let stat = |name: &[u8]| stat(&main.path.join(name.to_path_lossy()), AtFlags::SYMLINK_NOFOLLOW);
+    Some(names.map(|name| (BString::from(name), stat(name))).collect())
+}
+
+fn stat(path: &Path, flags: AtFlags) -> Option<StatKey> {
+    let stat = rustix::fs::statat(rustix::fs::CWD, path, flags).ok()?;
+    Some(StatKey::of(&stat))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::worktree::testing::Lab;
+
+    #[test]
+    fn what_is_written_is_named_and_what_git_moves_is_not() {
+        let lab = Lab::new(&[("a", "1\n"), ("b", "1\n"), ("c", "1\n")]);
+        let top = lab.repo.main_work_dir().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let main = |args: &[&str]| {
+            crate::process::Cmd::new("git")
+                .dir(&top)
+                .args(args)
+                .output()
+                .unwrap()
+        };
+        let look = || Surroundings::look(&lab.repo, home.path());
+        for name in ["a", "mine", "theirs"] {
+            fs::write(top.join(name), "2\n").unwrap();
+        }
+        let before = look();
+        assert_eq!(look().written(&before), Written::default());
+        // The user commits: nothing on disk changes.
+        main(&["add", "a", "mine"]);
+        main(&["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", "x"]);
+        assert_eq!(look().written(&before), Written::default());
+        fs::write(top.join("b"), "2\n").unwrap();
+        fs::remove_file(top.join("c")).unwrap();
+        fs::remove_file(top.join("theirs")).unwrap();
+        fs::write(top.join("new\n\x1b"), "").unwrap();
+        fs::write(home.path().join(".bashrc"), "").unwrap();
+        let written = look().written(&before);
+        assert_eq!(
+            written.checkout,
+            [
+                "b: written",
+                "c: removed",
+                "new\n\x1b: written",
+                "theirs: removed"
+            ]
+        );
+        assert_eq!(written.home, ["~/.bashrc: written"]);
+    }
+}

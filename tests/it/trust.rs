@@ -1,0 +1,103 @@
+//! The question whether a repository's commands may run, on a real terminal, and without one.
+
+use crate::{stage::Stage, terminal::Terminal};
+
+const CONFIG: &str =
+    "worktree: {setup: ['sh setup.sh \"a b\"', \"printf '\\e]0;owned\\a\\r\\e[2Kecho harmless'\"]}\n";
+
+fn stage() -> Stage {
+    let stage = Stage::new();
+    stage.work.commit(&[("setup.sh", ": > ran\n")], "setup");
+    stage.work.write("khlone.yml", CONFIG);
+    stage
+}
+
+/// The program on a terminal under a shell, which tells its exit code.
+fn ask(stage: &Stage, line: &str) -> Terminal {
+    let path = std::env::var("PATH").unwrap();
+    let (home, run) = (stage.path().join("home"), stage.path().join("run"));
+    let env = [
+        ("PATH", path.as_str()),
+        ("HOME", home.to_str().unwrap()),
+        ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
+        ("TERM", "xterm"),
+    ];
+    let program = env!("CARGO_BIN_EXE_git-khlone");
+    let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"");
+    Terminal::start(&["bash", "-c", &script], &stage.work.0, &env)
+}
+
+#[test]
+fn the_prompt_shows_each_word_and_each_content_and_only_a_yes_is_one() {
+    let stage = stage();
+    for (answer, code) in [
+        ("\n", 4),
+        ("n\n", 4),
+        ("\x03", 130),
+        ("\x04", 4),
+        ("perhaps\n", 4),
+    ] {
+        let mut terminal = ask(&stage, "trust");
+        let screen = terminal.wait_for("[y/N]");
+        let lines: Vec<_> = screen.lines().collect();
+        assert_eq!(lines[0], "khlone.yml asks for:");
+        assert_eq!(
+            lines[1], "  worktree.setup: sh -c 'sh setup.sh \"a b\"'",
+            "{screen}"
+        );
+        // Shown as what it is, on a line of its own, and no terminal's title is changed by it.
+        let planted = r"  worktree.setup: sh -c $'printf \'\x1b]0;owned\x07\x0d\x1b[2Kecho harmless\''";
+        assert_eq!(lines[2], planted, "{screen}");
+        for file in ["khlone.yml", "setup.sh"] {
+            let id = stage.work.git(&["hash-object", file]);
+            assert!(lines.contains(&format!("  {id} {file}").as_str()), "{screen}");
+        }
+        terminal.press(answer);
+        terminal.wait_for(&format!("code {code}."));
+        let refused = stage.run(&["act", "--who", "@shell", "-m", "true"]);
+        assert_eq!(
+            (refused.code, refused.out.as_str()),
+            (4, ""),
+            "{answer:?}: {}",
+            refused.err
+        );
+    }
+    let mut terminal = ask(&stage, "trust");
+    terminal.wait_for("[y/N]");
+    terminal.press("y\n");
+    terminal.wait_for("code 0.");
+    let (done, _) = stage.act("true");
+    assert_eq!(done.code, 0, "{}", done.err);
+    // A script that changes is asked for again, and what was agreed to is said to have changed.
+    stage.work.write("setup.sh", ": > another\n");
+    let mut terminal = ask(&stage, "trust");
+    terminal.wait_for("khlone.yml has changed and now asks for:");
+    terminal.wait_for("[y/N]");
+}
+
+#[test]
+fn without_a_terminal_nobody_is_asked() {
+    let stage = stage();
+    let headless = stage.run(&["trust"]);
+    assert_eq!(
+        (headless.code, headless.out.as_str()),
+        (4, ""),
+        "{}",
+        headless.err
+    );
+    assert!(
+        headless.err.contains("git khlone trust --yes"),
+        "{}",
+        headless.err
+    );
+    assert!(!headless.err.contains('\x1b'), "{}", headless.err);
+    // Words on a pipe are nobody's either.
+    let piped = crate::stage::said(stage.cmd(&stage.work.0, &["trust"]).input("y\n"));
+    assert_eq!(piped.code, 4, "{}", piped.err);
+    stage.run(&["trust", "--yes"]).ok();
+    assert!(stage.run(&["trust", "--list"]).ok().contains("setup.sh"));
+    stage.run(&["trust", "--revoke"]).ok();
+    let refused = stage.run(&["act", "--who", "@shell", "-m", "true"]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("git khlone trust"), "{}", refused.err);
+}
