@@ -10,8 +10,8 @@ use super::{
     target,
 };
 use crate::{
-    daemon,
     render::view::{LogView, log_line},
+    runner,
 };
 
 /// Show what happened in a task
@@ -30,10 +30,7 @@ pub(super) fn run(cx: &Cx, args: &LogArgs) -> Result<ExitCode, CmdError> {
     let transcript = match ledger.transcript(&stored, n)? {
         Some(bytes) => bytes,
         // Still under way, or died: what the spool has.
-        None => {
-            let path = daemon::events_path(&cx.site.attempt_dir(&stored.task.id, n));
-            std::fs::read(path).unwrap_or_default()
-        }
+        None => runner::transcript_of(&cx.site.attempt_dir(&stored.task.id, n)).unwrap_or_default(),
     };
     let history = ledger.file(&stored, "history.jsonl")?.unwrap_or_default();
     printed(cx.out.answer(&LogView::new(

@@ -6,7 +6,7 @@
 //! three, so a feed goes from one to the other without a gap and without telling anything twice.
 
 use std::{
-    fmt,
+    fmt, fs,
     str::FromStr,
     thread,
     time::{Duration, Instant},
@@ -78,6 +78,8 @@ pub struct News {
 pub struct Feed {
     task: TaskId,
     at: Bookmark,
+    /// The number of the attempt's last event that was told.
+    seq: Option<u64>,
 }
 
 /// The part of a daemon's answer that counts here.
@@ -101,6 +103,7 @@ impl Feed {
                 attempt: since.and_then(|since| since.attempt).unwrap_or(last),
                 offset: since.map_or(0, |since| since.offset),
             },
+            seq: None,
         }
     }
 
@@ -145,7 +148,7 @@ impl Feed {
             end: Bookmark { attempt, offset },
         });
         Ok(News {
-            events: events.collect(),
+            events: self.note(events.collect()),
             status: answer.status,
             outcome: answer.outcome,
             over: false,
@@ -162,13 +165,14 @@ impl Feed {
         loop {
             // The task is seen before its events are read, so that nothing is missed at the end.
             let stored = ledger.task(&self.task).map_err(RpcError::from)?;
-            let stretch = read_events(&path, self.at.offset, STRETCH)
+            let goes_on = stored.task.status.is_active() || stored.task.status.is_waiting();
+            let follows = goes_on && !self.is_past(&stored);
+            let stretch = read_events(&path, self.at.offset, STRETCH, follows)
                 .map_err(|source| DaemonError::io(&path, source))?;
             if !stretch.lines.is_empty() {
                 return Ok(self.news(&stored, &stretch));
             }
-            let goes_on = stored.task.status.is_active() || stored.task.status.is_waiting();
-            if !goes_on || self.is_past(&stored) {
+            if !follows {
                 return self.turn(ledger, patience);
             }
             if Instant::now() >= deadline {
@@ -185,11 +189,11 @@ impl Feed {
         let transcript = ledger
             .transcript(&stored, self.at.attempt)
             .map_err(RpcError::from)?;
-        let begin = usize::try_from(self.at.offset).unwrap_or(usize::MAX);
-        let rest = transcript.as_deref().and_then(|all| all.get(begin..));
+        let all = transcript.as_deref().unwrap_or_default();
+        let rest = self.untold(ledger, all);
         let stretch = Stretch {
-            lines: rest.unwrap_or_default().to_vec(),
-            next: self.at.offset + rest.map_or(0, <[u8]>::len) as u64,
+            lines: rest.to_vec(),
+            next: self.at.offset.max(all.len() as u64),
         };
         if !stretch.lines.is_empty() {
             return Ok(self.news(&stored, &stretch));
@@ -200,6 +204,7 @@ impl Feed {
                 attempt: self.at.attempt + 1,
                 offset: 0,
             };
+            self.seq = None;
         } else if stored.task.is_settled() {
             news.over = true;
         } else {
@@ -207,6 +212,34 @@ impl Feed {
             thread::sleep(LOOK.min(patience));
         }
         Ok(news)
+    }
+
+    /// What of a finished attempt's transcript was not told yet.
+    fn untold<'a>(&self, ledger: &Ledger<'_>, all: &'a [u8]) -> &'a [u8] {
+        let path = events_path(&ledger.site().attempt_dir(&self.task, self.at.attempt));
+        let is_past_head = fs::metadata(path).is_ok_and(|head| head.len() < self.at.offset);
+        let Some(told) = self.seq.filter(|_| is_past_head) else {
+            let begin = usize::try_from(self.at.offset).unwrap_or(usize::MAX);
+            return all.get(begin..).unwrap_or_default();
+        };
+        // Beyond the head, offsets count also what is left out of the transcript.
+        let mut end = all.len();
+        for line in all.split_inclusive(|byte| *byte == b'\n').rev() {
+            let seq = serde_json::from_slice::<Value>(line)
+                .ok()
+                .and_then(|event| event["seq"].as_u64());
+            if seq.is_none_or(|seq| seq <= told) {
+                break;
+            }
+            end -= line.len();
+        }
+        &all[end..]
+    }
+
+    fn note(&mut self, events: Vec<Told>) -> Vec<Told> {
+        let last = events.iter().rev().find_map(|told| told.event["seq"].as_u64());
+        self.seq = last.or(self.seq);
+        events
     }
 
     /// Whether the task has begun another attempt since.
@@ -222,7 +255,7 @@ impl Feed {
         };
         self.at.offset = stretch.next;
         News {
-            events: stretch.events().map(told).collect(),
+            events: self.note(stretch.events().map(told).collect()),
             status: stored.task.status,
             outcome: stored.task.outcome,
             over: false,

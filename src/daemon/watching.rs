@@ -3,7 +3,7 @@
 //! The caller asks for each stretch with the offset it has got to. Between two requests the daemon remembers
 //! nothing of it; while one waits, it counts against `limits.watchers` of the clone.
 
-use std::{fs, path::PathBuf, rc::Rc, time::Duration};
+use std::{path::PathBuf, rc::Rc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +16,10 @@ use super::{
     plan::Known,
     shared::Shared,
 };
-use crate::task::{CloneName, TaskId, ZoneId};
+use crate::{
+    runner::piece_at,
+    task::{CloneName, TaskId, ZoneId},
+};
 
 /// Bytes of one stretch.
 const STRETCH: u64 = 64 << 10;
@@ -97,9 +100,9 @@ async fn wait(shared: &Shared, params: &WatchParams) -> Result<(Known, u32), Rpc
     let mut look = LOOK.0;
     loop {
         let attempt = params.attempt.unwrap_or(known.attempts.max(1));
-        let size = fs::metadata(path(shared, params, attempt)).map_or(0, |meta| meta.len());
+        let news = piece_at(&path(shared, params, attempt), params.offset);
         let over = is_over(&known, attempt) || Instant::now() >= deadline || shared.is_stopping();
-        if over || size > params.offset {
+        if over || news.is_ok_and(|piece| piece.is_some()) {
             return Ok((known, attempt));
         }
         tokio::select! {
@@ -128,7 +131,8 @@ fn path(shared: &Shared, params: &WatchParams, attempt: u32) -> PathBuf {
 
 /// The stretch itself. `known` was seen before the file is read, so that nothing is missed at the end.
 fn stretch(shared: &Shared, params: &WatchParams, known: &Known, attempt: u32) -> Answer {
-    let stretch = read_events(&path(shared, params, attempt), params.offset, STRETCH)
+    let follows = !is_over(known, attempt);
+    let stretch = read_events(&path(shared, params, attempt), params.offset, STRETCH, follows)
         .map_err(|error| RpcError::new(Code::Failed, format!("the events cannot be read: {error}")))?;
     // An offset in the middle of a line: that line is no event.
     let (events, ends): (Vec<Value>, Vec<u64>) = stretch.events().unzip();

@@ -1,8 +1,8 @@
 //! An attempt in figures, cheaply: `figures.json` in its folder sums its events up to an offset, and a reader counts
 //! what came after.
 //!
-//! The runner writes it anew after every [`STRIDE`] bytes, so nobody ever reads more than about that. Events past
-//! the head of the spool are in the sum alone, which then lags behind by as much. A cache: losing it loses nothing.
+//! The runner writes it anew after every [`STRIDE`] bytes, so nobody ever reads more than about that. A cache: losing
+//! it loses nothing.
 
 use std::{
     fs::{self, File},
@@ -12,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::capped::piece_at;
 use crate::{
     brain::{Figures, Record},
     task::{FORMAT, parse_versioned},
@@ -75,8 +76,11 @@ pub fn figures(dir: &Path) -> Figures {
 }
 
 fn rest(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+    let Some((begin, path)) = piece_at(path, offset)? else {
+        return Ok(Vec::new());
+    };
     let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
+    file.seek(SeekFrom::Start(offset.saturating_sub(begin)))?;
     let mut rest = Vec::new();
     file.take(REST).read_to_end(&mut rest)?;
     Ok(rest)

@@ -5,6 +5,7 @@
 //! `finishing` with the branch move that is still to come, the move, the notes, the outcome. Killed anywhere, the
 //! ledger says how far it came, and [`is_free`] says whether anything of it still lives.
 
+mod capped;
 mod checkpoint;
 mod claim;
 mod commit;
@@ -26,10 +27,12 @@ mod stop;
 
 use std::path::{Path, PathBuf};
 
+pub use capped::piece_at;
 pub use claim::is_free;
 pub use control::bury;
 pub use error::RunnerError;
 pub use figures::figures;
+pub use spool::transcript_of;
 pub use stop::{disrupted_by, stop, urge};
 
 use checkpoint::{Checkpoints, Subject};

@@ -8,15 +8,17 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
-use super::figures::Counter;
+use super::{
+    capped::{self, Capped},
+    figures::Counter,
+};
 use crate::{
     brain::{Event, Record, Role},
     guard::{cleaner::Cleaner, redact::Redactor},
@@ -158,7 +160,7 @@ impl Spool {
         line.push(b'\n');
         self.events.write(&line)?;
         if let Ok(record) = serde_json::from_value(record) {
-            self.counter.count(&record, self.events.written, &self.dir);
+            self.counter.count(&record, self.events.written(), &self.dir);
         }
         Ok(())
     }
@@ -172,7 +174,7 @@ impl Spool {
     pub(super) fn position(&self) -> Position {
         Position {
             events: self.seq,
-            bytes: self.events.written,
+            bytes: self.events.written(),
         }
     }
 
@@ -213,12 +215,7 @@ impl Spool {
 
     /// The transcript so far, for the ledger.
     pub(super) fn transcript(&self) -> io::Result<Vec<u8>> {
-        let cut = Record {
-            seq: None,
-            time: jiff::Timestamp::now().as_millisecond(),
-            event: Event::unknown(CUT.as_bytes()),
-        };
-        self.events.read(&serde_json::to_vec(&cut)?)
+        self.events.read(&cut_line()?)
     }
 
     /// What the brain wrote to stderr, safe to keep.
@@ -253,143 +250,36 @@ pub(super) fn begun(dir: &Path) -> Option<(String, Option<String>)> {
     Some((lines.next()?, lines.next()))
 }
 
-/// The transcript that a dead runner left; a line that was not finished is left out.
-pub(super) fn transcript_of(dir: &Path) -> io::Result<Vec<u8>> {
-    left_in(&dir.join(EVENTS))
+/// The transcript so far of an attempt under way or of one that died; a line that was not finished is left out.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn transcript_of(dir: &Path) -> io::Result<Vec<u8>> {
+    left_in(&dir.join(EVENTS), &cut_line()?)
 }
 
 /// What a dead runner's brain had written to stderr, clean; a line that was not finished is left out.
 pub(super) fn errors_of(dir: &Path) -> io::Result<Vec<u8>> {
-    left_in(&dir.join(ERRORS))
+    left_in(&dir.join(ERRORS), CUT.as_bytes())
 }
 
-fn left_in(path: &Path) -> io::Result<Vec<u8>> {
-    let mut tails = Vec::new();
-    for turn in 0..2 {
-        let tail = path.with_extension(format!("tail{turn}"));
-        if let Ok(data) = fs::metadata(&tail) {
-            tails.push((data.modified()?, tail));
-        }
-    }
-    tails.sort();
-    let mut all = Vec::new();
-    for path in std::iter::once(path.to_owned()).chain(tails.into_iter().map(|(_, path)| path)) {
-        match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => all.extend(other?),
-        }
-        let end = all.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        all.truncate(end);
-    }
+fn left_in(path: &Path, cut: &[u8]) -> io::Result<Vec<u8>> {
+    let mut all = capped::read(path, cut)?;
+    let end = all.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    all.truncate(end);
     Ok(all)
+}
+
+/// The line of a transcript where something is left out.
+fn cut_line() -> io::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&Record {
+        seq: None,
+        time: jiff::Timestamp::now().as_millisecond(),
+        event: Event::unknown(CUT.as_bytes()),
+    })?)
 }
 
 /// Makes an attempt's folder, private to the user.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-/// A file that keeps the head of what is written, and the tail in two files that take turns.
-#[derive(Debug)]
-struct Capped {
-    path: PathBuf,
-    file: File,
-    written: u64,
-    head: u64,
-    turn: Option<(usize, u64)>,
-}
-
-impl Capped {
-    fn open(path: PathBuf, cap: u64) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)?;
-        let written = file.metadata()?.len();
-        Ok(Self {
-            path,
-            file,
-            written,
-            head: cap / 4 * 3,
-            turn: None,
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let size = bytes.len() as u64;
-        let full = match self.turn {
-            None => self.written + size > self.head,
-            Some((_, written)) => written + size > self.head / 6,
-        };
-        if full {
-            let next = self.turn.map_or(0, |(turn, _)| 1 - turn);
-            let path = self.tail(next);
-            self.file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(path)?;
-            self.turn = Some((next, 0));
-        }
-        self.written += size;
-        if let Some((_, written)) = &mut self.turn {
-            *written += size;
-        }
-        self.file.write_all(bytes)
-    }
-
-    fn tail(&self, turn: usize) -> PathBuf {
-        self.path.with_extension(format!("tail{turn}"))
-    }
-
-    fn read(&self, cut: &[u8]) -> io::Result<Vec<u8>> {
-        let mut all = fs::read(&self.path)?;
-        let Some((turn, _)) = self.turn else {
-            return Ok(all);
-        };
-        all.truncate(all.len() - ragged(all.iter().rev()));
-        all.extend_from_slice(cut);
-        all.push(b'\n');
-        let mut tail = Vec::new();
-        for turn in [1 - turn, turn] {
-            match fs::read(self.tail(turn)) {
-                Ok(bytes) => tail.extend(bytes),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let tail = &tail[ragged(tail.iter())..];
-        all.extend_from_slice(tail.strip_prefix(b"\n").unwrap_or(tail));
-        Ok(all)
-    }
-}
-
-/// How much to leave out beside a cut, counted from it: half a secret would not be known for one. To the next end of
-/// line, or, where lines are endless, more than a secret is long.
-fn ragged<'a>(mut bytes: impl ExactSizeIterator<Item = &'a u8>) -> usize {
-    const LINE: usize = 64 << 10;
-    const SECRET: usize = 4 << 10;
-    let length = bytes.len();
-    let line = bytes.by_ref().take(LINE).position(|byte| *byte == b'\n');
-    line.unwrap_or(SECRET.min(length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endless_stream_keeps_head_and_tail() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut capped = Capped::open(dir.path().join("x"), 4000).unwrap();
-        for i in 0..1000 {
-            capped.write(format!("line {i:04}\n").as_bytes()).unwrap();
-        }
-        let all = capped.read(b"CUT").unwrap();
-        assert!(all.len() <= 4010, "{}", all.len());
-        let text = String::from_utf8(all).unwrap();
-        assert!(text.starts_with("line 0000\n") && text.ends_with("line 0999\n") && text.contains("\nCUT\n"));
-    }
 }

@@ -143,6 +143,28 @@ fn offsets_lose_and_double_nothing() {
 }
 
 #[test]
+fn a_stream_longer_than_what_is_kept_is_followed_to_its_end() {
+    let stage = Stage::new();
+    fs::write(stage.work.0.join("khlone.yml"), "limits: {transcript: 4KiB}\n").unwrap();
+    let lines = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); sleep 0.01; done";
+    let task = stage.queue(&format!("{lines}; {HELD}"));
+    let mut served = stage.watch(&["watch", &task]);
+    served.line_with("before");
+    stage.kill_daemon();
+    let mut alone = stage.watch(&["watch", &task]);
+    alone.line_with("before");
+    let log = stage.run(&["log", &task]).ok();
+    assert!(log.contains("line 0\n") && log.contains("before"), "{log}");
+    stage.go();
+    for watcher in [served, alone] {
+        let (code, out, err) = watcher.rest();
+        assert!(code == 0 && err.contains(&format!("{task} done")), "{err}");
+        assert!(out.lines().next().unwrap().ends_with("    after"), "{out}");
+        assert!(out.lines().count() <= 2, "{out}");
+    }
+}
+
+#[test]
 fn an_interrupt_leaves_and_the_clone_works_on() {
     let stage = Stage::new();
     let task = stage.queue(HELD);
