@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use super::error::{CliError, CmdError};
 use crate::{
     config::{Loaded, Paths},
+    daemon,
     process::machine_id,
-    refs::{Ledger, Repo, Site},
+    refs::{Ledger, Repo, Site, TaskHead},
     render::Out,
-    task::ZoneAddress,
-    zone::{Place, ResolveError, here, settings, sites, zone_named},
+    task::{Task, ZoneAddress},
+    zone::{Place, ResolveError, Waits, here, settings, sites, waits_for, zone_named},
 };
 
 /// The surroundings of a command.
@@ -73,6 +74,22 @@ impl Cx {
             Some(address) => zone_named(&self.repo, &address.branch)?,
             None => here(&self.ledger())?,
         })
+    }
+
+    /// What `task` waits for, with what holds it up on the machine if it is next in its queue.
+    pub(super) fn waits(&self, task: &Task, heads: &[TaskHead]) -> Option<Waits> {
+        let waits = waits_for(task, heads)?;
+        if waits != Waits::Turn {
+            return Some(waits);
+        }
+        // A file that cannot be read has its own complaint elsewhere; here the answer is only less exact.
+        let config = self
+            .place(None)
+            .and_then(|place| self.config(&place))
+            .ok()?
+            .config;
+        let held_up = daemon::hindrance(&config, &self.paths, task).ok().flatten();
+        held_up.or(Some(waits))
     }
 
     /// The configuration that counts at `place`.

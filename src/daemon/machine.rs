@@ -73,6 +73,17 @@ impl Machine {
         Ok(Self { dir })
     }
 
+    /// The limits under `khlone_home`, if there ever were any.
+    pub(crate) fn existing(khlone_home: &Path) -> Option<Self> {
+        let dir = khlone_home.join("limits");
+        dir.is_dir().then_some(Self { dir })
+    }
+
+    /// How many places on the machine are taken.
+    pub(crate) fn taken(&self) -> io::Result<usize> {
+        Ok(self.places()?.leases.len())
+    }
+
     /// Starts a process in a place of its own: `start` gives it and its pid. `None` if all places are taken, on the
     /// machine or at the provider.
     pub(crate) fn start<T>(

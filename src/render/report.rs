@@ -161,6 +161,14 @@ pub fn waits(waits: &Waits) -> String {
         Waits::After { task } => format!("waits for {task} to be done"),
         Waits::Behind { tasks: 1, first } => format!("queued behind {first}"),
         Waits::Behind { tasks, first } => format!("queued behind {first} and {} more", tasks - 1),
+        Waits::Machine { places } => {
+            format!("queued, waits for one of the machine's {places} places (limits.running)")
+        }
+        Waits::Provider { provider, key, until } => {
+            let until = until.map_or_else(String::new, |until| format!(" until {}", until_clock(until)));
+            let key = key.as_ref().map_or_else(String::new, |key| format!(" ({key})"));
+            format!("queued, waits for {provider}{until}{key}")
+        }
         Waits::Turn => "waits for a place to run".to_owned(),
     }
 }

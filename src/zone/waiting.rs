@@ -28,7 +28,21 @@ pub enum Waits {
         /// The first of them.
         first: TaskId,
     },
-    /// Nothing but a place to run, and a daemon that starts it.
+    /// A place to run: all that the machine has are taken (`limits.running`).
+    Machine {
+        /// So many.
+        places: u32,
+    },
+    /// Its provider, which is not asked for more at present.
+    Provider {
+        /// Its name.
+        provider: String,
+        /// The user's limit; `null` where it is the provider's own.
+        key: Option<String>,
+        /// Until then, where that is known; seconds since the epoch.
+        until: Option<i64>,
+    },
+    /// Nothing but a daemon that starts it.
     Turn,
 }
 

@@ -18,7 +18,6 @@ use crate::{
     runner,
     task::{FORMAT, Status, Task},
     worktree::disk::{Disk, measure},
-    zone::waits_for,
 };
 
 /// How long the disk is measured.
@@ -58,7 +57,7 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
             }
             Some(Part::Waiting) => {
                 let task = ledger.task(&head.id)?.task;
-                let waits = waits_for(&task, &heads);
+                let waits = cx.waits(&task, &heads);
                 view.waiting.push(WaitingLine::new(line, waits, &task.reasons));
             }
             None => {}

@@ -16,7 +16,6 @@ use crate::{
     refs::Stored,
     render::{Form, Out, Pulse, Reporter, Stream, waits},
     task::{CloneName, TaskId},
-    zone::waits_for,
 };
 
 /// Longest wait for one answer.
@@ -129,7 +128,7 @@ impl<'a> Watch<'a> {
     fn say_what_it_waits_for(&self, id: &TaskId, said: &mut String) -> Result<(), CmdError> {
         let ledger = self.cx.ledger();
         let stored = ledger.task(id)?;
-        let Some(wait) = waits_for(&stored.task, &ledger.heads()?) else {
+        let Some(wait) = self.cx.waits(&stored.task, &ledger.heads()?) else {
             return Ok(());
         };
         let mut text = format!("{id} {}", waits(&wait));

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use git_khlone::task::TaskId;
 
 use super::{
-    limits::{Desk, WELL},
+    limits::{Desk, KEY, WELL},
     site::{BOUND, Site, until},
 };
 use crate::tools;
@@ -21,12 +21,13 @@ fn library() -> Option<PathBuf> {
 }
 
 impl Site {
-    /// Runs the program, and all that it starts, so many days from now.
-    fn days_later(&self, days: u32, args: &[&str]) -> String {
+    /// Runs the program, and all that it starts, with a clock that is ahead by so much: `61s`, `3d`.
+    fn later(&self, span: &str, args: &[&str]) -> String {
         let done = self
             .cmd(args)
+            .env("CODEX_API_KEY", KEY)
             .env("LD_PRELOAD", library().unwrap())
-            .env("FAKETIME", format!("+{days}d"))
+            .env("FAKETIME", format!("+{span}"))
             .patience(BOUND)
             .finish()
             .unwrap();
@@ -52,12 +53,12 @@ fn a_month_later_what_has_landed_goes_and_what_has_not_stays() {
     let tasks = || -> Vec<TaskId> {
         site.with_ledger(|ledger| ledger.heads().unwrap().into_iter().map(|head| head.id).collect())
     };
-    site.days_later(29, &["daemon", "start"]);
+    site.later("29d", &["daemon", "start"]);
     // It looks through what is finished before it is idle enough to answer that nothing is under way.
-    site.days_later(29, &["act", "--who", "@shell++", "--await", "true"]);
+    site.later("29d", &["act", "--who", "@shell++", "--await", "true"]);
     assert_eq!(tasks().len(), 3);
     site.run(&["daemon", "stop"]);
-    site.days_later(31, &["daemon", "start"]);
+    site.later("31d", &["daemon", "start"]);
     until("the landed task to go", || {
         (!tasks().contains(&landed)).then_some(())
     });
@@ -80,10 +81,31 @@ fn a_limit_of_days_ends_by_the_clock() {
     let status = desk.run(&["status"]);
     assert!(status.contains("parked until"), "{status}");
     desk.run(&["daemon", "stop"]);
-    desk.site.days_later(3, &["daemon", "start"]);
-    desk.site.days_later(3, &["daemon", "status"]);
+    desk.site.later("3d", &["daemon", "start"]);
+    desk.site.later("3d", &["daemon", "status"]);
     assert_eq!(desk.site.task(&id).status.as_str(), "parked");
     desk.run(&["daemon", "stop"]);
-    desk.site.days_later(4, &["await", &first]);
+    desk.site.later("4d", &["await", &first]);
     assert_eq!(desk.site.task(&id).attempts.len(), 2);
+}
+
+#[test]
+fn a_providers_minute_is_kept_over_a_restart_and_then_over() {
+    let Some(_) = library() else { return };
+    let config = "providers: {openai: {per_minute: 2}}\nlimits: {running: 8}";
+    let desk = Desk::new(&format!("echo in >> log\n{WELL}"), config);
+    for _ in 0..2 {
+        desk.run(&["ask", "--who", "@codex", "--await", "go"]);
+    }
+    let third = desk.run(&["ask", "--who", "@codex++", "go"]);
+    let status = until("the reason to wait", || {
+        let status = desk.run(&["status"]);
+        // The first look may come before the daemon has started the second task of this minute.
+        status.contains("waits for openai until").then_some(status)
+    });
+    assert!(status.contains("queued"), "{status}");
+    assert_eq!(desk.log(), "in\nin\n");
+    desk.run(&["daemon", "stop"]);
+    desk.site.later("61s", &["await", &third]);
+    assert_eq!(desk.log(), "in\nin\nin\n");
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use super::site::{BOUND, Site, until};
 
 /// The key that must be found nowhere but in the environment.
-const KEY: &str = "sk-topsecret-0123456789";
+pub(super) const KEY: &str = "sk-topsecret-0123456789";
 
 /// Two repositories of one user, whose `codex` is a script.
 pub(super) struct Desk {
@@ -53,7 +53,7 @@ impl Desk {
         self.run(&[&["-C", other], args].concat())
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.site.path().join("home/log")).unwrap_or_default()
     }
 }
