@@ -4,10 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::{
-    stage::{Said, Stage, said},
-    terminal::Terminal,
-};
+use crate::stage::{Said, Stage, said};
 
 /// Says a word, waits until its worktree has the file `go`, and leaves nothing behind.
 const HELD: &str = "echo I am at it; while [ ! -e go ]; do sleep 0.02; done; rm go";
@@ -125,18 +122,8 @@ fn the_status_refreshes_in_place() {
     let held = stage.hold();
     let piped = stage.run(&["status", "--watch"]);
     assert!(piped.code == 2 && piped.err.contains("--json"), "{}", piped.err);
-    let path = std::env::var("PATH").unwrap();
-    let (home, run) = (stage.path().join("home"), stage.path().join("run"));
-    let env = [
-        ("PATH", path.as_str()),
-        ("HOME", home.to_str().unwrap()),
-        ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
-        ("TERM", "xterm"),
-    ];
-    let program = env!("CARGO_BIN_EXE_git-khlone");
-    let script = format!("trap : INT; '{program}' status --watch; echo code $?");
     // Too narrow for most of its lines.
-    let mut terminal = Terminal::of_width(40, &["bash", "-c", &script], &stage.work.0, &env);
+    let mut terminal = stage.at_terminal(40, "status --watch");
     terminal.wait_for("under way");
     stage.let_go();
     // One screen after the other, and of the last nothing is left.
@@ -274,25 +261,8 @@ fn long_work_moves_on_a_terminal_and_is_silent_in_a_pipe() {
         let said = stage.run(verb);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{verb:?}");
     }
-    let path = std::env::var("PATH").unwrap();
-    let (home, run) = (stage.path().join("home"), stage.path().join("run"));
-    let env = [
-        ("PATH", path.as_str()),
-        ("HOME", home.to_str().unwrap()),
-        ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
-        ("TERM", "xterm"),
-    ];
-    let program = env!("CARGO_BIN_EXE_git-khlone");
-    let awaits = [
-        program,
-        "act",
-        "--await",
-        "--who",
-        "@shell",
-        "-m",
-        "while ! test -e go; do sleep 0.05; done",
-    ];
-    let mut terminal = Terminal::start(&awaits, &stage.work.0, &env);
+    let awaits = "act --await --who @shell -m 'while ! test -e go; do sleep 0.05; done'";
+    let mut terminal = stage.at_terminal(80, awaits);
     // How long, and for what.
     terminal.wait_for("s t-");
     stage.clone().write("go", "");

@@ -9,6 +9,8 @@ use std::{
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
+use crate::stage::Stage;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const SIZE: PtySize = PtySize {
     rows: 50,
@@ -96,6 +98,23 @@ impl Terminal {
     /// Waits until `text` stands on the screen.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         self.wait_until(text, |screen| screen.contains(text))
+    }
+}
+
+impl Stage {
+    /// The program with the words of `line` at a terminal of so many columns, under a shell that tells its exit code.
+    pub(crate) fn at_terminal(&self, columns: u16, line: &str) -> Terminal {
+        let path = std::env::var("PATH").unwrap();
+        let (home, run) = (self.path().join("home"), self.path().join("run"));
+        let env = [
+            ("PATH", path.as_str()),
+            ("HOME", home.to_str().unwrap()),
+            ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
+            ("TERM", "xterm"),
+        ];
+        let program = env!("CARGO_BIN_EXE_git-khlone");
+        let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"");
+        Terminal::of_width(columns, &["bash", "-c", &script], &self.work.0, &env)
     }
 }
 

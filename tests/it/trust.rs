@@ -1,6 +1,6 @@
 //! The question whether a repository's commands may run, on a real terminal, and without one.
 
-use crate::{stage::Stage, terminal::Terminal};
+use crate::stage::Stage;
 
 const CONFIG: &str =
     "worktree: {setup: ['sh setup.sh \"a b\"', \"printf '\\e]0;owned\\a\\r\\e[2Kecho harmless'\"]}\n";
@@ -10,21 +10,6 @@ fn stage() -> Stage {
     stage.work.commit(&[("setup.sh", ": > ran\n")], "setup");
     stage.work.write("khlone.yml", CONFIG);
     stage
-}
-
-/// The program on a terminal under a shell, which tells its exit code.
-fn ask(stage: &Stage, line: &str) -> Terminal {
-    let path = std::env::var("PATH").unwrap();
-    let (home, run) = (stage.path().join("home"), stage.path().join("run"));
-    let env = [
-        ("PATH", path.as_str()),
-        ("HOME", home.to_str().unwrap()),
-        ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
-        ("TERM", "xterm"),
-    ];
-    let program = env!("CARGO_BIN_EXE_git-khlone");
-    let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"");
-    Terminal::start(&["bash", "-c", &script], &stage.work.0, &env)
 }
 
 #[test]
@@ -37,7 +22,7 @@ fn the_prompt_shows_each_word_and_each_content_and_only_a_yes_is_one() {
         ("\x04", 4),
         ("perhaps\n", 4),
     ] {
-        let mut terminal = ask(&stage, "trust");
+        let mut terminal = stage.at_terminal(80, "trust");
         let screen = terminal.wait_for("[y/N]");
         let lines: Vec<_> = screen.lines().collect();
         assert_eq!(lines[0], "khlone.yml asks for:");
@@ -62,7 +47,7 @@ fn the_prompt_shows_each_word_and_each_content_and_only_a_yes_is_one() {
             refused.err
         );
     }
-    let mut terminal = ask(&stage, "trust");
+    let mut terminal = stage.at_terminal(80, "trust");
     terminal.wait_for("[y/N]");
     terminal.press("y\n");
     terminal.wait_for("code 0.");
@@ -70,7 +55,7 @@ fn the_prompt_shows_each_word_and_each_content_and_only_a_yes_is_one() {
     assert_eq!(done.code, 0, "{}", done.err);
     // A script that changes is asked for again, and what was agreed to is said to have changed.
     stage.work.write("setup.sh", ": > another\n");
-    let mut terminal = ask(&stage, "trust");
+    let mut terminal = stage.at_terminal(80, "trust");
     terminal.wait_for("khlone.yml has changed and now asks for:");
     terminal.wait_for("[y/N]");
 }

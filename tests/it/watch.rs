@@ -168,17 +168,7 @@ fn a_stream_longer_than_what_is_kept_is_followed_to_its_end() {
 fn an_interrupt_leaves_and_the_clone_works_on() {
     let stage = Stage::new();
     let task = stage.queue(HELD);
-    let path = std::env::var("PATH").unwrap();
-    let (home, run) = (stage.path().join("home"), stage.path().join("run"));
-    let env = [
-        ("PATH", path.as_str()),
-        ("HOME", home.to_str().unwrap()),
-        ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
-        ("TERM", "xterm"),
-    ];
-    let program = env!("CARGO_BIN_EXE_git-khlone");
-    let script = format!("trap : INT; '{program}' watch; echo code $?");
-    let mut terminal = Terminal::start(&["bash", "-c", &script], &stage.work.0, &env);
+    let mut terminal = stage.at_terminal(80, "watch");
     terminal.wait_until("the stream", |screen| screen.contains("foreman.1    before"));
     // The line that moves is there only on a terminal.
     terminal.wait_until("the figures", |screen| screen.contains("foreman.1 · 0 tools"));
