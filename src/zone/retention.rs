@@ -6,8 +6,9 @@
 //! that the brain left) that no branch, tag or remote branch of the user's has, nor its zone has the content of; and
 //! files that it changed and that never became a commit. When in doubt it stays.
 //!
-//! Order: notes, pins, the task's ref, its folder. Killed in between, the task is due again, or the folder of a task
-//! that is no more is swept the next time. What its objects took on the disk is freed as packs are joined.
+//! Order: notes, the task's ref, its pins, its folder. Killed in between, the task is due again, with all its pins, or
+//! the pins and the folder of a task that is no more are swept the next time. What its objects took on the disk is
+//! freed as packs are joined.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,6 +58,8 @@ pub struct Retained {
     pub dropped: Vec<TaskId>,
     /// Holds work that is nowhere else.
     pub held: Vec<TaskId>,
+    /// Pins of tasks that are no more, on commits that are nowhere else.
+    pub strays: Vec<String>,
     /// Where among the due tasks to go on, if there are more.
     pub next: Option<usize>,
 }
@@ -85,20 +88,15 @@ pub fn retain(
     (now, from): (i64, usize),
 ) -> Result<Retained, RetentionError> {
     let (going, mut retained) = weigh(ledger, keep, (now, from))?;
-    for candidate in going {
-        for (name, commit) in &candidate.pins {
-            delete_ref(ledger.repo(), name, *commit).map_err(LedgerError::from)?;
-        }
-        retained.dropped.push(candidate.task.id);
-    }
-    forget(ledger, &retained.dropped)?;
+    retained.dropped = forget(ledger, &going)?;
     match retained.next {
         // Those that went are not in the way any more.
         Some(_) => retained.next = Some(from + retained.held.len()),
-        None => sweep(
-            ledger,
-            SystemTime::now() - Duration::from_secs(keep.age.unsigned_abs()),
-        )?,
+        None => {
+            retained.strays = unpin(ledger)?;
+            let before = SystemTime::now() - Duration::from_secs(keep.age.unsigned_abs());
+            sweep(ledger, before)?;
+        }
     }
     Ok(retained)
 }
@@ -277,12 +275,14 @@ fn pins(ledger: &Ledger<'_>, id: &TaskId) -> Result<Vec<(String, Oid)>, git2::Er
     Ok(pins)
 }
 
-/// Removes tasks, after the notes that name them.
-fn forget(ledger: &Ledger<'_>, ids: &[TaskId]) -> Result<(), RetentionError> {
-    if ids.is_empty() {
-        return Ok(());
+/// Removes tasks, after the notes that name them and before their pins; gives those that are gone.
+fn forget(ledger: &Ledger<'_>, going: &[Candidate]) -> Result<Vec<TaskId>, RetentionError> {
+    let mut gone = Vec::new();
+    if going.is_empty() {
+        return Ok(gone);
     }
-    let lines: BTreeSet<String> = ids.iter().map(|id| format!("Khlone-Task: {id}")).collect();
+    let line = |candidate: &Candidate| format!("Khlone-Task: {}", candidate.task.id);
+    let lines: BTreeSet<String> = going.iter().map(line).collect();
     let names_one = |text: &[u8]| {
         String::from_utf8_lossy(text)
             .lines()
@@ -296,14 +296,53 @@ fn forget(ledger: &Ledger<'_>, ids: &[TaskId]) -> Result<(), RetentionError> {
     if !paths.is_empty() {
         forget_notes(ledger.repo(), ledger.site(), &paths)?;
     }
-    for id in ids {
+    for candidate in going {
+        let id = &candidate.task.id;
         let stored = ledger.task(id)?;
-        // Resumed or retried meanwhile: it lives on, and its next attempt pins what it needs.
-        if stored.task.status.is_over() {
-            delete_ref(ledger.repo(), &task_ref(id), stored.tag).map_err(LedgerError::from)?;
+        // Resumed or retried meanwhile: it lives on.
+        if !stored.task.status.is_over() {
+            continue;
+        }
+        delete_ref(ledger.repo(), &task_ref(id), stored.tag).map_err(LedgerError::from)?;
+        gone.push(id.clone());
+        for (name, commit) in &candidate.pins {
+            delete_ref(ledger.repo(), name, *commit).map_err(LedgerError::from)?;
         }
     }
-    Ok(())
+    Ok(gone)
+}
+
+/// Removes the pins of tasks that are no more, but for those, which it gives, that hold work.
+fn unpin(ledger: &Ledger<'_>) -> Result<Vec<String>, RetentionError> {
+    let mut strays = Vec::new();
+    for reference in ledger.repo().git().references_glob(&format!("{PINS}*"))? {
+        let reference = reference?;
+        let Ok(name) = reference.name() else { continue };
+        let task = name.strip_prefix(PINS).and_then(|rest| rest.split('/').next());
+        // Looked at after the pin: a task is there before its pins are.
+        if let (Some(Ok(id)), Some(target)) = (task.map(str::parse::<TaskId>), reference.target())
+            && ledger.repo().ref_target(&task_ref(&id))?.is_none()
+        {
+            strays.push((name.to_owned(), target));
+        }
+    }
+    let landed = landed(ledger, strays.iter().map(|(_, commit)| *commit).collect())?;
+    let zones = ledger.zones()?;
+    let tips: Result<Vec<_>, _> = zones
+        .iter()
+        .map(|zone| ledger.repo().ref_target(&branch_ref(&zone.zone.branch)))
+        .collect();
+    let tips: Vec<Oid> = tips?.into_iter().flatten().collect();
+    let mut held = Vec::new();
+    for (name, commit) in strays {
+        let is_in = |tip: &Oid| is_contained(ledger.repo(), commit, *tip).unwrap_or(false);
+        if landed.contains(&commit) || tips.iter().any(is_in) {
+            delete_ref(ledger.repo(), &name, commit).map_err(LedgerError::from)?;
+        } else {
+            held.push(name);
+        }
+    }
+    Ok(held)
 }
 
 /// Removes what lies about of tasks and clones that are no more: folders of attempts, and what brains kept for a

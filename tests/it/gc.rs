@@ -109,3 +109,68 @@ fn saved_states_stay_for_the_work_that_is_in_them() {
     let path = site.run(&["path", "foreman.1"]);
     assert_eq!(fs::read_to_string(format!("{path}/2.txt")).unwrap(), "2\n");
 }
+
+/// Killed at every point of its way: a task is whole, with its pins, or gone; and what is left of it goes with the next.
+#[test]
+fn a_gc_that_is_killed_leaves_every_task_whole_or_gone() {
+    let site = Site::new();
+    for n in 0..3 {
+        let id = site.act("@shell", &format!("echo {n} > {n}.txt"));
+        site.run(&["await", id.as_str()]);
+        site.run(&["land"]);
+    }
+    site.run(&["zone", "remove", "main"]);
+    site.run(&["daemon", "stop"]);
+    fs::write(site.work.0.join("khlone.yml"), "limits: {keep: 1}\n").unwrap();
+    let refs = |below: &str| {
+        site.work.git(&[
+            "for-each-ref",
+            "--format=%(refname)",
+            &format!("refs/khlone/{below}"),
+        ])
+    };
+    // Left of a state that was forgotten but for its tip, and of one that was never saved.
+    for n in [7, 8] {
+        site.work
+            .git(&["update-ref", &format!("refs/khlone/undo/{n}/foreman.1"), "main"]);
+    }
+    let lost = site
+        .work
+        .git(&["commit-tree", "-m", "nowhere else", "main^{tree}"]);
+    site.work
+        .git(&["update-ref", "refs/khlone/undo/8/foreman.2", &lost]);
+    site.work
+        .git(&["update-ref", "refs/khlone/pins/t-0000000000/1-head-after", &lost]);
+    let mut kills = 0;
+    loop {
+        let at = (kills + 1).to_string();
+        let done = site.cmd(&["gc"]).env("KHLONE_FAULT", at).finish().unwrap();
+        let pins = refs("pins");
+        for task in refs("tasks").lines() {
+            let pin = task.replace("/tasks/", "/pins/") + "/1-head-after";
+            assert!(
+                pins.contains(&pin),
+                "{task} has lost its commits after {kills} kills"
+            );
+        }
+        if done.status.success() {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 4, "{kills}");
+    assert_eq!(
+        (refs("tasks").lines().count(), refs("pins").lines().count()),
+        (1, 3)
+    );
+    let tips = refs("undo");
+    assert!(
+        !tips.contains("undo/7/") && !tips.contains("8/foreman.1") && tips.contains("8/foreman.2"),
+        "{tips}"
+    );
+    let said = gc(&site, &[]);
+    assert_eq!(
+        said["strays"],
+        json!(["refs/khlone/pins/t-0000000000/1-head-after"])
+    );
+}

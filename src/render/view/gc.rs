@@ -15,6 +15,8 @@ pub struct GcView {
     dry_run: bool,
     dropped: Dropped,
     held: Dropped,
+    /// Pins of no task, on commits that are nowhere else.
+    strays: Vec<String>,
     /// Locks of others.
     locks: Vec<String>,
     packs_before: Size,
@@ -52,6 +54,7 @@ impl GcView {
             format: FORMAT,
             dry_run,
             locks: others.map(|lock| lock.path.display().to_string()).collect(),
+            strays: collected.tasks.strays,
             dropped: Dropped {
                 tasks: collected.tasks.dropped,
                 undos: collected.undos,
@@ -87,6 +90,9 @@ impl View for GcView {
             for folder in &what.folders {
                 text.push_str(&format!("{word} {}\n", one_line(folder)));
             }
+        }
+        for pin in &self.strays {
+            text.push_str(&format!("kept, holds work: {}\n", one_line(pin)));
         }
         for lock in &self.locks {
             text.push_str(&format!(

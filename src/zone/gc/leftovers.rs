@@ -11,7 +11,7 @@ use git2::Oid;
 
 use super::{super::retention::landed, Collected, GcError};
 use crate::{
-    refs::{Ledger, Undo},
+    refs::{Ledger, LedgerError, UNDO, Undo, delete_ref},
     worktree::remove::sweep,
 };
 
@@ -33,6 +33,35 @@ pub(super) fn undos(
         collected.undos.push(undo.n);
         if !dry_run {
             ledger.forget_undo(&undo)?;
+        }
+    }
+    Ok(())
+}
+
+/// The tips of states that were never saved whole, or are forgotten but for them. Whoever saves one holds the packs.
+pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
+    let lock = ledger.site().lock_file("packs.lock")?;
+    if fs4::FileExt::try_lock(&lock).is_err() {
+        return Ok(());
+    }
+    let whole: BTreeSet<u64> = ledger.undos()?.into_iter().map(|(undo, _)| undo.n).collect();
+    let repo = ledger.repo();
+    for reference in repo.git().references_glob(&format!("{UNDO}*"))? {
+        let reference = reference?;
+        let (Ok(name), Some(tip)) = (reference.name(), reference.target()) else {
+            continue;
+        };
+        let n = name.strip_prefix(UNDO).and_then(|rest| rest.split('/').next());
+        let Some(Ok(n)) = n.map(str::parse::<u64>) else {
+            continue;
+        };
+        // One that nothing else has is somebody's last.
+        let is_alone = || -> Result<bool, GcError> {
+            let found = landed(ledger, BTreeSet::from([tip])).map_err(GcError::from)?;
+            Ok(found.is_empty())
+        };
+        if !whole.contains(&n) && !is_alone()? {
+            delete_ref(repo, name, tip).map_err(LedgerError::from)?;
         }
     }
     Ok(())

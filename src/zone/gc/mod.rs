@@ -94,12 +94,14 @@ pub fn gc(ledger: &Ledger<'_>, keep: Keep, now: i64, dry_run: bool) -> Result<Co
             let some = retain(ledger, keep, (now, at))?;
             collected.tasks.dropped.extend(some.dropped);
             collected.tasks.held.extend(some.held);
+            collected.tasks.strays.extend(some.strays);
             from = some.next;
         }
     }
     leftovers::undos(ledger, now - keep.age, dry_run, &mut collected)?;
     leftovers::folders(ledger, old, dry_run, &mut collected)?;
     if !dry_run {
+        leftovers::tips(ledger)?;
         collected.locks = locks(ledger)?;
         compact(ledger.repo(), ledger.site(), 1)?;
     }
