@@ -8,7 +8,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -118,9 +118,18 @@ pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result
     point("ref-written", name);
     held.rename_to(&path).map_err(io)?;
     point("ref-moved", name);
-    path.parent().map_or(Ok(()), sync_dir).map_err(io)?;
+    sync_above(&path, repo.common_dir()).map_err(io)?;
     point("ref-synced", name);
     Ok(())
+}
+
+/// Makes the name of a ref durable. A ref whose folder is gone was packed meanwhile, and git syncs what it packs; the
+/// name of that file is left to do.
+fn sync_above(path: &Path, common: &Path) -> io::Result<()> {
+    match path.parent().map_or(Ok(()), sync_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => sync_dir(common),
+        other => other,
+    }
 }
 
 /// Deletes a ref that stands at `old`.
@@ -298,5 +307,15 @@ mod tests {
         drop(file);
         update_ref(&repo, "refs/khlone/tasks/t-x", None, a).unwrap();
         assert!(!lock.exists());
+    }
+
+    /// Seed 7, `Rollback EIO mkdir 4` while git packed and pruned.
+    #[test]
+    fn a_ref_that_is_packed_before_its_folder_is_synced_is_there() {
+        let (_dir, repo, _site) = scratch();
+        let common = repo.common_dir();
+        sync_above(&common.join("refs/khlone/gone/x"), common).unwrap();
+        sync_above(&common.join("refs/heads/x"), common).unwrap();
+        assert!(sync_above(Path::new("/nowhere/at/all"), Path::new("/nowhere")).is_err());
     }
 }
