@@ -92,7 +92,7 @@ pub(super) fn clear_stale(lock: &Path) -> io::Result<bool> {
     };
     let meta = file.metadata()?;
     let age = meta.modified()?.elapsed().unwrap_or_default();
-    if age <= PATIENCE || fs4::FileExt::try_lock(&file).is_err() {
+    if age <= PATIENCE || fs4::FileExt::try_lock(&file).is_err() || is_open(&meta) {
         return Ok(false);
     }
     match fs::metadata(lock) {
@@ -102,6 +102,25 @@ pub(super) fn clear_stale(lock: &Path) -> io::Result<bool> {
         Err(error) => return Err(error),
     }
     fs::remove_file(lock).map(|()| true)
+}
+
+/// Whether another process has a lock open: git does, for as long as it holds one. It may have outlived its parent, who
+/// announced the lock.
+fn is_open(lock: &fs::Metadata) -> bool {
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let others = entries.filter(|entry| {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok());
+        pid.is_some_and(|pid| pid != own)
+    });
+    let mut open = others.flat_map(|entry| fs::read_dir(entry.path().join("fd")).into_iter().flatten());
+    open.any(|fd| {
+        let held = fd.and_then(|fd| fs::metadata(fd.path()));
+        held.is_ok_and(|held| (held.dev(), held.ino()) == (lock.dev(), lock.ino()))
+    })
 }
 
 /// Runs a git of ours that takes `locks`, again where one stands in its way that is ours and nobody's any more.
@@ -232,6 +251,22 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_a_living_git_has_open_stays_however_old_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("index.lock");
+        let file = fs::File::create(&lock).unwrap();
+        let then = std::time::SystemTime::now() - Duration::from_secs(60);
+        file.set_modified(then).unwrap();
+        let mut git = crate::process::Cmd::new("cat").into_inner();
+        git.stdin(std::process::Stdio::piped()).stdout(file);
+        let mut git = git.spawn().unwrap();
+        assert!(!clear_stale(&lock).unwrap() && lock.exists());
+        drop(git.stdin.take());
+        git.wait().unwrap();
+        assert!(clear_stale(&lock).unwrap() && !lock.exists());
+    }
 
     #[test]
     fn only_announced_locks_of_the_dead_are_cleared() {

@@ -94,6 +94,13 @@ impl Checkout {
         linked.into_iter().find(|checkout| checkout.path == place)
     }
 
+    /// The git folder that all worktrees of its repository share.
+    pub fn common_dir(&self) -> &Path {
+        let is_linked = self.git_dir.join("commondir").exists();
+        let above = self.git_dir.parent().and_then(Path::parent);
+        above.filter(|_| is_linked).unwrap_or(&self.git_dir)
+    }
+
     /// The full ref name that its HEAD points to; none when detached.
     pub fn head_ref(&self) -> Option<String> {
         let text = fs::read_to_string(self.git_dir.join("HEAD")).ok()?;

@@ -14,13 +14,13 @@ use super::{
     saving::{SaveError, save_clone, worktree_of},
 };
 use crate::{
-    process::ProcessError,
     refs::{
         Crew, Ledger, LedgerError, MemorySink, Pack, Stored, TreeEdit, Undo, Update, branch_ref, move_branch,
         pin_ref,
     },
     task::{Class, Explain, Status, Task, TaskId},
     worktree::{
+        carry::{CarryError, patiently},
         checkout::Checkout,
         create::{CreateError, Want, ensure},
         restore::{RestoreError, Restored, restore},
@@ -91,7 +91,7 @@ pub enum RollbackError {
     Ledger(#[from] LedgerError),
     /// git failed.
     #[error(transparent)]
-    Process(#[from] ProcessError),
+    Index(#[from] CarryError),
     /// git cannot be read.
     #[error("git: {0}")]
     Git(#[from] git2::Error),
@@ -109,7 +109,7 @@ impl Explain for RollbackError {
             Self::Snapshot(error) => error.class(),
             Self::Restore(error) => error.class(),
             Self::Ledger(error) => error.class(),
-            Self::Process(error) => error.class(),
+            Self::Index(error) => error.class(),
             Self::Git(_) => Class::Failed,
         }
     }
@@ -127,7 +127,7 @@ impl Explain for RollbackError {
             Self::Snapshot(error) => error.hint(),
             Self::Restore(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
-            Self::Process(error) => error.hint(),
+            Self::Index(error) => error.hint(),
             Self::Git(_) => None,
         }
     }
@@ -171,10 +171,12 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
         move_branch(ledger.repo(), &name, Some(tip), start, &format!("khlone: {verb}"))
             .map_err(LedgerError::from)?;
     }
-    checkout
-        .git()
-        .args(["read-tree", "--reset", &start.to_string()])
-        .output()?;
+    patiently(&checkout, || {
+        checkout
+            .git()
+            .args(["read-tree", "--reset", &start.to_string()])
+            .output()
+    })?;
     let lost = undo.clones.iter().flat_map(|kept| kept.lost.clone());
     Ok(RolledBack {
         task: task.id.clone(),

@@ -18,10 +18,10 @@ use super::{
     saving::{SaveError, save_clone, worktree_of},
 };
 use crate::{
-    process::ProcessError,
     refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::{
+        carry::{CarryError, patiently},
         create::{CreateError, Want, ensure},
         keep::put_back,
         restore::{RestoreError, Restored},
@@ -73,7 +73,7 @@ pub enum UndoError {
     Restore(#[from] RestoreError),
     /// git failed.
     #[error(transparent)]
-    Process(#[from] ProcessError),
+    Index(#[from] CarryError),
     /// The disk refuses.
     #[error("{path}: {source}", path = .path.display())]
     Io {
@@ -95,7 +95,7 @@ impl Explain for UndoError {
             Self::Hold(error) => error.class(),
             Self::Save(error) => error.class(),
             Self::Restore(error) => error.class(),
-            Self::Process(error) => error.class(),
+            Self::Index(error) => error.class(),
             Self::Io { .. } => Class::Failed,
         }
     }
@@ -103,7 +103,7 @@ impl Explain for UndoError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Nothing(_) => Some("git khlone undo --list".to_owned()),
-            Self::Taken(_) | Self::Process(_) | Self::Io { .. } => None,
+            Self::Taken(_) | Self::Index(_) | Self::Io { .. } => None,
             Self::Ledger(error) => error.hint(),
             Self::Create(error) => error.hint(),
             Self::Snapshot(error) => error.hint(),
@@ -210,10 +210,12 @@ fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restor
     if let (Some(at), Some(tip)) = (at, oid(&kept.tip).filter(|tip| Some(*tip) != at)) {
         move_branch(repo, &name, Some(at), tip, "khlone undo").map_err(LedgerError::from)?;
         if let Some(checkout) = worktree_of(ledger, &kept.crew) {
-            checkout
-                .git()
-                .args(["read-tree", "--reset", &tip.to_string()])
-                .output()?;
+            patiently(&checkout, || {
+                checkout
+                    .git()
+                    .args(["read-tree", "--reset", &tip.to_string()])
+                    .output()
+            })?;
         }
     }
     bring_back(ledger, kept)
@@ -245,7 +247,7 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
     };
     let restored = lay_out(ledger, &checkout, tip, work)?;
     if let Some(index) = &kept.index {
-        checkout.git().args(["read-tree", index]).output()?;
+        patiently(&checkout, || checkout.git().args(["read-tree", index]).output())?;
     }
     let blob = |oid: &str| {
         let oid = oid.parse().map_err(io::Error::other)?;

@@ -23,7 +23,7 @@ impl Scene {
             Verb::Resume | Verb::Retry | Verb::RetryFresh => self.tried_again(rig),
             Verb::Rollback | Verb::UndoRollback => self.rolled(rig),
             Verb::Update => self.updated(rig),
-            Verb::Land => landed(rig),
+            Verb::Land => self.landed(rig),
             Verb::Remove => removed(rig),
             Verb::Undo => {
                 let told = self.typed(rig);
@@ -145,16 +145,32 @@ impl Scene {
                 return Some(format!("not taken back: {told}"));
             }
         }
-        let first = rig.work.git(&["for-each-ref", "refs/khlone/undo/*/state"]);
-        let numbers = first
-            .lines()
-            .filter_map(|line| line.split('/').nth_back(1)?.parse::<u64>().ok());
-        // Forgotten only once all of it is back.
-        if let Some(n) = numbers.min().filter(|_| own(rig) != OWN) {
-            told.push_str(&said(&rig.finish(&["undo", &n.to_string()])));
+        // The first that was saved; an undo that was cut short goes on by itself.
+        let states = rig
+            .work
+            .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/undo/*/state"]);
+        let number = |name: &str| name.split('/').nth(3)?.parse::<u64>().ok();
+        let first = states.lines().filter_map(number).min().unwrap_or(0);
+        if self.verb == Verb::Rollback {
+            told.push_str(&said(&rig.finish(&["undo", &first.to_string()])));
+        } else if first == 1 {
+            told.push_str(&self.typed(rig));
         }
-        must(own(rig) == OWN && tree.join("work.txt").exists(), || {
+        let branch = rig.work.git(&["ls-tree", "--name-only", "khlone/main/foreman.1"]);
+        let there = tree.join("work.txt").exists() && branch.contains("work.txt");
+        must(own(rig) == OWN && there, || {
             format!("what was not committed is lost: {told}")
+        })
+    }
+
+    fn landed(&self, rig: &Rig) -> Option<String> {
+        let told = self.typed(rig);
+        if !rig.work.0.join("work.txt").exists() {
+            return Some(format!("it has not landed: {told}"));
+        }
+        let status = rig.work.git(&["status", "--porcelain"]);
+        must(status.is_empty(), || {
+            format!("the checkout is not clean: {status} {told}")
         })
     }
 
@@ -171,17 +187,6 @@ impl Scene {
             format!("not updated: {told} {status}")
         })
     }
-}
-
-fn landed(rig: &Rig) -> Option<String> {
-    let told = said(&rig.finish(&["land"]));
-    if !rig.work.0.join("work.txt").exists() {
-        return Some(format!("it has not landed: {told}"));
-    }
-    let status = rig.work.git(&["status", "--porcelain"]);
-    must(status.is_empty(), || {
-        format!("the checkout is not clean: {status} {told}")
-    })
 }
 
 fn removed(rig: &Rig) -> Option<String> {

@@ -97,7 +97,11 @@ fn one(place: &Place, rig: &Rig, scene: &Scene, churned: bool) -> Option<(&'stat
         }
         Some((at, scene.again(rig)))
     };
-    let (at, mut wrong) = if churned { meanwhile(rig, strike) } else { strike() }?;
+    let (at, mut wrong) = if churned {
+        meanwhile(rig, scene.verb, strike)
+    } else {
+        strike()
+    }?;
     rig.stop();
     // What a killed writer left where nobody writes again.
     if !locks(&rig.common()).is_empty() {

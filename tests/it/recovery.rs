@@ -2,4 +2,5 @@
 
 mod checkpoints;
 mod deaths;
+mod locks;
 mod verbs;

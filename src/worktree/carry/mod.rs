@@ -23,19 +23,18 @@ use obstacle::{added_files, in_the_way};
 use super::{checkout::Checkout, gitlinks};
 use crate::{
     process::{Cmd, ProcessError},
-    refs::Repo,
+    refs::{Repo, with_locks},
 };
 
 /// How long a checkout may take: filters may fetch large files.
 const PATIENCE: Duration = Duration::from_hours(1);
-/// How often a step is tried while another git holds a lock, with growing pauses: about four seconds.
-const TRIES: u32 = 9;
+
 /// Fills a new or emptied worktree with the files of its HEAD.
 ///
 /// # Errors
 /// If git fails, a filter included; what was written stays.
-pub fn populate(checkout: &Checkout) -> Result<(), ProcessError> {
-    patiently(|| {
+pub fn populate(checkout: &Checkout) -> Result<(), CarryError> {
+    patiently(checkout, || {
         let read_tree = checkout.git().env("GIT_NO_LAZY_FETCH", "0").patience(PATIENCE);
         let read_tree = read_tree.args(["-c", "checkout.workers=2"]);
         read_tree.args(["read-tree", "--reset", "-u", "HEAD"]).output()
@@ -143,24 +142,30 @@ impl Carry {
             return Ok(());
         }
         // git compares by stat first; entries that are only older than they look would stop it.
-        let refresh = self
-            .checkout
-            .git()
-            .patience(PATIENCE)
-            .args(["update-index", "-q", "--refresh"]);
-        refresh.finish()?;
-        let two_way = |dry: &[&str]| patiently(|| self.two_way(dry, self.from, self.to).output());
+        patiently(&self.checkout, || {
+            let refresh = self.checkout.git().patience(PATIENCE);
+            refresh.args(["update-index", "-q", "--refresh"]).finish()
+        })?;
+        let two_way =
+            |dry: &[&str]| patiently(&self.checkout, || self.two_way(dry, self.from, self.to).output());
         let refused = |source| CarryError::Refused {
             path: self.checkout.path.clone(),
             to: self.to,
             source,
         };
-        two_way(&["-n"]).map_err(refused)?;
-        let Err(source) = two_way(&[]) else {
-            if gitlinks::is_marked(&self.checkout.git_dir) {
-                gitlinks::pass_over(&self.checkout)?;
+        two_way(&["-n"]).map_err(|error| match error {
+            CarryError::Process(source) => refused(source),
+            other => other,
+        })?;
+        let source = match two_way(&[]) {
+            Ok(_) => {
+                if gitlinks::is_marked(&self.checkout.git_dir) {
+                    gitlinks::pass_over(&self.checkout)?;
+                }
+                return Ok(());
             }
-            return Ok(());
+            Err(CarryError::Process(source)) => source,
+            Err(other) => return Err(other),
         };
         match self.put_back() {
             Ok(()) => Err(refused(source)),
@@ -177,7 +182,7 @@ impl Carry {
     /// # Errors
     /// If git fails.
     pub fn undo(&self) -> Result<(), CarryError> {
-        patiently(|| self.two_way(&[], self.to, self.from).output())?;
+        patiently(&self.checkout, || self.two_way(&[], self.to, self.from).output())?;
         Ok(())
     }
 
@@ -208,37 +213,48 @@ impl Carry {
                 Err(source) => return Err(CarryError::Io { path, source }),
             }
         }
-        let git = self
-            .checkout
-            .git()
-            .env("GIT_NO_LAZY_FETCH", "0")
-            .patience(PATIENCE);
-        git.args(["read-tree", "--reset", "-u"])
-            .arg(self.from.to_string())
-            .output()?;
+        patiently(&self.checkout, || {
+            let git = self.checkout.git().env("GIT_NO_LAZY_FETCH", "0");
+            let git = git.patience(PATIENCE).args(["read-tree", "--reset", "-u"]);
+            git.arg(self.from.to_string()).output()
+        })?;
         Ok(())
     }
 }
 
-/// Runs a git step again while another git holds a lock it needs.
-pub(crate) fn patiently<T>(mut step: impl FnMut() -> Result<T, ProcessError>) -> Result<T, ProcessError> {
-    let mut pause = Duration::from_millis(8);
-    for _ in 1..TRIES {
-        match step() {
-            Err(ProcessError::Failed { stderr, .. }) if is_lock_trouble(&stderr) => {}
-            other => return other,
-        }
-        // Jitter from the clock keeps two waiters from meeting again.
-        let jitter = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let jitter = u64::from(jitter.map_or(0, |now| now.subsec_nanos())) % 8;
-        std::thread::sleep(pause + Duration::from_millis(jitter));
-        pause *= 2;
-    }
-    step()
+/// Runs a git step that locks the checkout's index; again while another git has it locked, or where one of ours that
+/// was killed has left its lock.
+///
+/// # Errors
+/// What git says last, or that the locks cannot be looked at.
+pub(crate) fn patiently<T>(
+    checkout: &Checkout,
+    mut step: impl FnMut() -> Result<T, ProcessError>,
+) -> Result<T, CarryError> {
+    let lock = checkout.git_dir.join("index.lock");
+    let was_killed = |error: &Step| matches!(error, Step::Git(git) if git.was_killed());
+    let done = with_locks(checkout.common_dir(), &[lock], was_killed, || {
+        step().map_err(Step::Git)
+    });
+    done.map_err(|error| match error {
+        Step::Git(git) => git.into(),
+        Step::Io(source) => CarryError::Io {
+            path: checkout.git_dir.clone(),
+            source,
+        },
+    })
 }
 
-fn is_lock_trouble(stderr: &str) -> bool {
-    stderr.contains(".lock'") && stderr.contains("File exists")
+/// Why a step did not work.
+enum Step {
+    Git(ProcessError),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Step {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Removes the folders above a removed file that are empty now, up to `top`.

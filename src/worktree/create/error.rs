@@ -6,7 +6,10 @@ use crate::{
     process::ProcessError,
     refs::RefError,
     task::{Class, Explain},
-    worktree::{carry::quoted, include::IncludeError},
+    worktree::{
+        carry::{CarryError, quoted},
+        include::IncludeError,
+    },
 };
 
 /// A worktree that cannot be had.
@@ -42,6 +45,9 @@ pub enum CreateError {
     /// git failed.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// It cannot be filled.
+    #[error(transparent)]
+    Files(#[from] CarryError),
     /// The repository could not be read.
     #[error("git: {0}")]
     Git(#[from] git2::Error),
@@ -64,6 +70,7 @@ impl Explain for CreateError {
             Self::Foreign { .. } | Self::BranchInUse { .. } | Self::WrongBranch { .. } => Class::Refused,
             Self::Ref(error) => error.class(),
             Self::Process(error) => error.class(),
+            Self::Files(error) => error.class(),
             Self::Include(error) => error.class(),
             Self::Git(_) | Self::Io { .. } => Class::Failed,
         }
@@ -78,6 +85,7 @@ impl Explain for CreateError {
             }
             Self::Ref(error) => error.hint(),
             Self::Process(error) => error.hint(),
+            Self::Files(error) => error.hint(),
             Self::Include(_) | Self::Git(_) | Self::Io { .. } => None,
         }
     }
