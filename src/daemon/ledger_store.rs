@@ -289,7 +289,13 @@ impl Store for LedgerStore {
         if runner {
             return true;
         }
-        runner::bury(&self.site.attempt_dir(&known.id, known.attempts));
+        let dir = self.site.attempt_dir(&known.id, known.attempts);
+        if !dir.join(LOCKS[0]).exists() {
+            // Taken away; its runner may live on.
+            let free = runner::is_free(&self.ledger(), &known.id, known.attempts);
+            return !free.is_ok_and(|free| free);
+        }
+        runner::bury(&dir);
         if !attempt {
             return false;
         }

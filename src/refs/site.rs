@@ -1,7 +1,8 @@
 //! The site's own folder, `<common>/khlone/`: local state that nobody else shares, its identity and its locks.
 //!
-//! Losing the folder loses no acknowledged task. The `site_uuid` is bound to the common folder's device and
-//! inode, so a copied repository is another site and never runs its original's tasks.
+//! Losing the folder loses no acknowledged task: the `site_uuid` stands beside it, too, else its tasks would be
+//! another's. It is bound to the common folder's device and inode, so a copied repository is another site and never
+//! runs its original's tasks.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Repo, pack::sync_dir};
 use crate::task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned};
+
+/// The copy of `site.json` that stands beside the folder.
+const BESIDE: &str = "khlone-site.json";
 
 /// This repository on this machine.
 #[derive(Debug, Clone)]
@@ -210,7 +214,7 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
-    let path = dir.join("site.json");
+    let (path, beside) = (dir.join("site.json"), common.join(BESIDE));
     let io = |source| SiteError::Io {
         path: path.clone(),
         source,
@@ -227,36 +231,43 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
         }),
     };
     let ours = |file: &SiteFile| (file.dev, file.ino) == (meta.dev(), meta.ino());
-    if let Some(file) = read(&path)?.filter(ours) {
+    if beside.exists()
+        && let Some(file) = read(&path)?.filter(ours)
+    {
         return Ok(file);
     }
     let lock = open_lock(&dir.join("site.lock")).map_err(io)?;
     fs4::FileExt::lock(&lock).map_err(io)?;
-    let old = read(&path)?;
-    if let Some(file) = old.as_ref().filter(|file| ours(file)) {
-        return Ok(SiteFile {
-            site_uuid: file.site_uuid.clone(),
-            former: file.former.clone(),
-            ..*file
-        });
+    let there = read(&path)?;
+    let old = match there {
+        Some(there) => Some(there),
+        None => read(&beside)?,
+    };
+    let file = match old {
+        Some(old) if ours(&old) => old,
+        old => fresh(&meta, old.map(|old| old.site_uuid)).map_err(io)?,
+    };
+    let text = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
+    for (place, folder) in [(&path, dir), (&beside, common)] {
+        let mut temp = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
+        temp.write_all(&text)
+            .and_then(|()| temp.as_file().sync_all())
+            .map_err(io)?;
+        temp.persist(place).map_err(|error| io(error.error))?;
+        sync_dir(folder).map_err(io)?;
     }
+    Ok(file)
+}
+
+/// A new id for the common folder that `meta` describes.
+fn fresh(meta: &fs::Metadata, former: Option<String>) -> io::Result<SiteFile> {
     let mut random = [0u8; 16];
-    getrandom::fill(&mut random).map_err(|error| io(std::io::Error::other(error.to_string())))?;
-    let site_uuid = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let former = old.map(|file| file.site_uuid);
-    let file = SiteFile {
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(SiteFile {
         format: FORMAT,
-        site_uuid,
+        site_uuid: random.iter().map(|byte| format!("{byte:02x}")).collect(),
         dev: meta.dev(),
         ino: meta.ino(),
         former,
-    };
-    let text = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
-    let mut temp = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
-    temp.write_all(&text)
-        .and_then(|()| temp.as_file().sync_all())
-        .map_err(io)?;
-    temp.persist(&path).map_err(|error| io(error.error))?;
-    sync_dir(dir).map_err(io)?;
-    Ok(file)
+    })
 }

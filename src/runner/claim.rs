@@ -177,8 +177,14 @@ pub(super) fn check(id: &TaskId, current: u64, ours: u64) -> Result<(), LedgerEr
 /// If the locks cannot be opened.
 pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
     let dir = ledger.site().attempt_dir(id, n);
-    if !dir.exists() {
-        return Ok(true);
+    if !dir.join("runner.lock").exists() {
+        // Never begun, or taken away under a runner that lives on.
+        if is_alive(ledger, id, n) {
+            return Ok(false);
+        }
+        if !dir.exists() {
+            return Ok(true);
+        }
     }
     let Some(_runner_is_dead) = try_lock(&dir.join("runner.lock"))? else {
         return Ok(false);
@@ -190,6 +196,19 @@ pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
         tracing::info!(%id, ended, "left by a dead runner");
     }
     Ok(try_lock(&lock)?.is_some())
+}
+
+/// Whether the process that runs attempt `n`, by what the ledger says of it, is there and is that runner.
+fn is_alive(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> bool {
+    let task = ledger.task(id).ok().map(|stored| stored.task);
+    let attempts = task.map(|task| task.attempts).unwrap_or_default();
+    let attempt = attempts.iter().find(|attempt| attempt.n == n);
+    let Some(pid) = attempt.and_then(|attempt| attempt.pid) else {
+        return false;
+    };
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0);
+    words.any(|word| word == b"runner") && words.any(|word| word == id.as_str().as_bytes())
 }
 
 fn try_lock(path: &std::path::Path) -> io::Result<Option<File>> {

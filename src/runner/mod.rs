@@ -126,7 +126,7 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         // All of it is written down: it is completed once the disk allows it, and nothing runs again.
         Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
         // Its brain has run: what it left is looked after like that of any other death.
-        Err(error) if spool::begun(&claim.dir).is_some() && die(&run, &claim, &error).is_ok() => Ok(None),
+        Err(error) if has_begun(&run, &claim) && die(&run, &claim, &error).is_ok() => Ok(None),
         Err(error) => {
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
             Ok(Some(Outcome::Crashed))
@@ -237,6 +237,11 @@ fn hold(ledger: &Ledger<'_>, id: &TaskId, error: RunnerError) -> Result<(), Runn
         Ok::<_, RunnerError>(())
     })?;
     Ok(())
+}
+
+/// Whether the attempt's brain may have run.
+fn has_begun(run: &Run<'_>, claim: &Claim) -> bool {
+    spool::begun(&claim.dir).is_some() || recover::is_lost(run, claim).unwrap_or(true)
 }
 
 /// Breaks off an attempt that is not brought home yet.

@@ -3,4 +3,5 @@
 mod checkpoints;
 mod deaths;
 mod locks;
+mod lost;
 mod verbs;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{checkout_of, doubt};
+use super::{checkout_of, doubt, lost};
 use crate::{
     brain::Record,
     guard::{gitdir::PrivateGit, sandbox::Confinement, sandbox::Network},
@@ -40,7 +40,14 @@ struct Found {
 
 /// Finds out, and writes it down.
 pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError> {
-    let Some((tier, known)) = spool::begun(&claim.dir) else {
+    let begun = match spool::begun(&claim.dir) {
+        None if lost::is_lost(run, claim)? => {
+            let tier = claim.task().last_attempt().and_then(|last| last.tier.clone());
+            Some((tier.unwrap_or_default(), None))
+        }
+        begun => begun,
+    };
+    let Some((tier, known)) = begun else {
         return write_unborn(run, claim);
     };
     let mut pack = Pack::begin(run.ledger.site())?;
@@ -96,25 +103,33 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
     // Read back below: a cut-off file is known by what it was.
     pack.publish()?;
     let (checkout, mut external) = worktree(run, task, &checkpoints, claim)?;
-    let before = fs::read(claim.dir.join("receipt-before"))?;
-    let before = Receipt::from_bytes(&before).map_err(|error| std::io::Error::other(error.to_string()))?;
+    let is_lost = lost::is_lost(run, claim)?;
+    let mut before = if is_lost {
+        lost::receipt_before(run, claim)?
+    } else {
+        let before = fs::read(claim.dir.join("receipt-before"))?;
+        Receipt::from_bytes(&before).map_err(|error| std::io::Error::other(error.to_string()))?
+    };
     let start = run
         .ledger
         .repo()
         .ref_target(&claim.pin("head-before"))?
         .ok_or_else(|| LedgerError::NoTask(task.id.to_string()))?;
     let left = come_home(run, claim, &checkout, tier)?;
-    let head = left.head.unwrap_or(start);
     let last = store.last().filter(|last| {
         let tree = last.snapshot.tree.to_string();
         checkpoints.iter().any(|checkpoint| checkpoint.tree == tree)
     });
-    let base = last.as_ref().unwrap_or(&before);
-    let after = shot(run, &checkout, Some(start), Some(&base.snapshot.manifest), pack)?;
+    let manifest = &last.as_ref().unwrap_or(&before).snapshot.manifest;
+    let after = shot(run, &checkout, Some(start), Some(manifest), pack)?;
     pack.publish()?;
+    if is_lost {
+        external.push(lost::words(run, claim, &mut before, &after)?);
+    }
+    let head = left.head.unwrap_or(start);
     let compared = doubt::Compared {
         before: &before,
-        base,
+        base: last.as_ref().unwrap_or(&before),
         after: &after,
         confined: tier == "T2",
         ask: task.mode == Mode::Ask,
@@ -201,6 +216,13 @@ fn come_home(run: &Run<'_>, claim: &Claim, checkout: &Checkout, tier: &str) -> R
     }
     let site = run.ledger.site();
     let private = (tier == "T2").then(|| PrivateGit::at(super::super::ground::folder(site, task)));
+    if private
+        .as_ref()
+        .is_some_and(|private| !private.git_dir().exists())
+    {
+        // Gone with all that it held, and said so.
+        return Ok(Left::default());
+    }
     if private.is_some() && run.bwrap.is_none() {
         return Err(std::io::Error::other(
             "its commits can only be taken home in a sandbox, and none works here now",

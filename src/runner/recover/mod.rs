@@ -8,6 +8,7 @@
 mod autopsy;
 mod decide;
 mod doubt;
+mod lost;
 mod words;
 
 use super::{
@@ -22,6 +23,7 @@ use crate::{
 use decide::{Decision, Facts, deaths, decide};
 
 pub(super) use doubt::late_files as in_doubt;
+pub(super) use lost::is_lost;
 pub(super) use words::{history, told};
 
 /// The variable that everything of a task carries.

@@ -6,7 +6,10 @@ use bstr::BString;
 use serde::{Deserialize, Serialize};
 
 use super::Receipt;
-use crate::refs::Kind;
+use crate::{
+    refs::{Kind, Repo},
+    worktree::snapshot::{Manifest, Snapshot},
+};
 
 /// `attempts/<n>/receipt-before.json` and `receipt-after.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,31 @@ impl Receipt {
             .map(|oid| oid.to_string())
             .unwrap_or_default()
     }
+}
+
+impl ReceiptDocument {
+    /// The receipt, as far as the ledger has it: no ignored files, no stat keys, and no refs.
+    ///
+    /// # Errors
+    /// If its tree cannot be read.
+    pub fn receipt(&self, repo: &Repo) -> Result<Receipt, git2::Error> {
+        let tree = self.tree.parse()?;
+        Ok(Receipt {
+            snapshot: Snapshot {
+                tree,
+                manifest: Manifest::of_tree(repo, tree)?,
+            },
+            refs: BTreeMap::new(),
+            heads: bytes(&self.heads),
+            config: bytes(&self.config),
+        })
+    }
+}
+
+fn bytes(map: &BTreeMap<String, String>) -> BTreeMap<BString, BString> {
+    map.iter()
+        .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+        .collect()
 }
 
 fn text(map: &BTreeMap<BString, BString>) -> BTreeMap<String, String> {

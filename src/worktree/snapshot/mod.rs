@@ -21,6 +21,7 @@ mod glance;
 mod ignored;
 mod index;
 pub(super) mod manifest;
+mod of_tree;
 mod pinned;
 pub(super) mod placeholder;
 mod rules;

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use git_khlone::process::Cmd;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -175,10 +176,12 @@ fn a_runner_given_up_for_dead_that_wakes_up_changes_nothing() {
     let old = runner(&stage, &id);
     kill_process(old, Signal::STOP).unwrap();
     stage.run(&["daemon", "stop"]);
-    // Whoever loses the locks cannot tell that it lives.
+    // Put back from a copy, the locks are other files: nobody can tell that it lives.
     let site = stage.work.0.join(".git/khlone");
     for folder in ["attempts", "clones"] {
-        fs::rename(site.join(folder), site.join(format!("{folder}.lost"))).unwrap();
+        let (there, aside) = (site.join(folder), site.join(format!("{folder}.aside")));
+        fs::rename(&there, &aside).unwrap();
+        Cmd::new("cp").arg("-a").args([aside, there]).output().unwrap();
     }
     stage.run(&["daemon", "start"]).ok();
     let task = stage.until("the second attempt's end", || {

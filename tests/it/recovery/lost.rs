@@ -1,0 +1,72 @@
+//! The site's own folder is taken away while a task runs, or after its runner has died.
+
+use std::fs;
+
+use rustix::process::{Signal, kill_process};
+
+use super::deaths::{QUICK, effects, kill_at_mark, runner, script, stage, until_held, until_mark, words};
+use crate::stage::Stage;
+
+fn take_away(stage: &Stage) {
+    fs::remove_dir_all(stage.work.0.join(".git/khlone")).unwrap();
+}
+
+#[test]
+fn an_attempt_whose_folder_is_gone_had_begun_all_the_same_and_is_in_doubt() {
+    let stage = stage(QUICK);
+    let id = stage.start(&script("echo work > work.txt; : > a.txt", "echo more > more.txt"));
+    until_mark(&stage, &id);
+    stage.run(&["daemon", "stop"]).ok();
+    kill_at_mark(&stage, &id);
+    take_away(&stage);
+    stage.run(&["daemon", "start"]).ok();
+    let task = until_held(&stage, &id);
+    assert_eq!(task["attempts"][0]["died"]["began"], true, "{task:#}");
+    let effects = effects(&stage, &id, 1);
+    let doubt = words(&effects["in_doubt"]).join("\n");
+    assert!(
+        doubt.contains("work.txt (added)") && doubt.contains("a.txt (modified, cut off or empty)"),
+        "{effects:#}"
+    );
+    let external = words(&effects["external"]).join("\n");
+    assert!(external.contains("folder was taken away"), "{external}");
+    assert!(!external.contains("refs/heads"), "{external}");
+    // It is still this site's task, and goes on when a person says so.
+    stage.run(&["resume", &id]).ok();
+    assert_eq!(stage.run(&["await", &id]).code, 0, "{:#}", stage.task(&id));
+    let clone = stage.clone();
+    assert_eq!(clone.read("work.txt").as_deref(), Some("work\n"));
+    assert_eq!(clone.read("more.txt").as_deref(), Some("more\n"));
+    assert_eq!(stage.task(&id)["attempts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_runner_whose_folder_is_taken_away_is_not_joined_by_another() {
+    let stage = stage(QUICK);
+    let id = stage.start(
+        "echo $KHLONE_ATTEMPT >> runs.txt; touch mark; until [ -e go ]; do sleep 0.05; done; echo end > end.txt",
+    );
+    until_mark(&stage, &id);
+    let old = runner(&stage, &id);
+    stage.run(&["daemon", "stop"]).ok();
+    take_away(&stage);
+    stage.run(&["daemon", "start"]).ok();
+    // The new daemon has looked at it once it has adopted it.
+    stage.until("a look", || {
+        let log = fs::read_to_string(stage.work.0.join(".git/khlone/daemon.log")).unwrap_or_default();
+        log.contains("runner adopted").then_some(())
+    });
+    assert_eq!(runner(&stage, &id), old);
+    let clone = stage.clone();
+    assert_eq!(clone.read("runs.txt").as_deref(), Some("1\n"));
+    clone.write("go", "");
+    // It cannot write down its own end; what it left is looked after, and nothing of it is lost.
+    let task = until_held(&stage, &id);
+    assert_eq!(
+        (task["attempts"].as_array().unwrap().len(), &task["status"]),
+        (1, &"interrupted".into()),
+        "{task:#}"
+    );
+    assert_eq!(clone.read("end.txt").as_deref(), Some("end\n"));
+    let _gone = kill_process(old, Signal::KILL);
+}
