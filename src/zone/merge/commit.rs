@@ -3,7 +3,7 @@
 use bstr::ByteSlice;
 use git2::{ObjectType, Oid};
 
-use super::{MergeError, failed, read_oid, synced};
+use super::{MergeError, failed, read_oid, synced, written};
 use crate::refs::Repo;
 
 /// What a new commit is made of.
@@ -20,16 +20,14 @@ pub struct Kin<'a> {
 /// # Errors
 /// [`MergeError::Nobody`] if git knows no user.
 pub fn commit(repo: &Repo, kin: &Kin<'_>, message: &str) -> Result<Oid, MergeError> {
-    let git = synced(repo.common_dir()).args(["commit-tree", "--no-gpg-sign", "-F", "-"]);
-    let parents = kin
-        .parents
-        .iter()
-        .flat_map(|parent| ["-p".to_owned(), parent.to_string()]);
-    let done = git
-        .args(parents)
-        .arg(kin.tree.to_string())
-        .input(message)
-        .finish()?;
+    let parents = || {
+        let parents = kin.parents.iter();
+        parents.flat_map(|parent| ["-p".to_owned(), parent.to_string()])
+    };
+    let done = written(|| {
+        let git = synced(repo.common_dir()).args(["commit-tree", "--no-gpg-sign", "-F", "-"]);
+        git.args(parents()).arg(kin.tree.to_string()).input(message)
+    })?;
     match done.status.success() {
         true => read_oid("commit-tree", Some(&done.stdout)),
         false if is_nobody(&done.stderr) => Err(MergeError::Nobody),
@@ -55,8 +53,10 @@ pub fn replay(repo: &Repo, original: Oid, tree: Oid, parent: Oid) -> Result<Oid,
         return Err(MergeError::Unreadable("cat-file"));
     }
     let text = rewritten(raw.data(), tree, parent, who.stdout.trim_end());
-    let write = synced(repo.common_dir()).args(["hash-object", "-t", "commit", "-w", "--stdin"]);
-    let done = write.input(text).finish()?;
+    let done = written(|| {
+        let write = synced(repo.common_dir()).args(["hash-object", "-t", "commit", "-w", "--stdin"]);
+        write.input(text.clone())
+    })?;
     if !done.status.success() {
         return Err(failed("git hash-object", &done).into());
     }

@@ -14,10 +14,13 @@ use git2::Oid;
 pub use commit::{Kin, commit, replay};
 
 use crate::{
-    process::{Cmd, ProcessError},
+    process::{Cmd, Finished, ProcessError},
     refs::Repo,
     task::{Class, Explain},
 };
+
+/// How often an object is written before the disk is to blame.
+const TRIES: usize = 5;
 
 /// What came of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +77,11 @@ impl Explain for MergeError {
 /// [`MergeError`] if they have no common history, or git fails.
 pub fn merge(repo: &Repo, ours: Oid, theirs: Oid) -> Result<Merged, MergeError> {
     let tree = ours.to_string();
-    let merge = synced(repo.common_dir()).args(["-c", &format!("attr.tree={tree}^{{tree}}")]);
-    let merge = merge.args(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"]);
-    let done = merge.args([tree, theirs.to_string()]).finish()?;
+    let done = written(|| {
+        let merge = synced(repo.common_dir()).args(["-c", &format!("attr.tree={tree}^{{tree}}")]);
+        let merge = merge.args(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"]);
+        merge.args([tree.clone(), theirs.to_string()])
+    })?;
     let mut lines = done.stdout.split_str(b"\0").filter(|line| !line.is_empty());
     match done.status.code() {
         Some(0) => Ok(Merged::Clean(read_oid("merge-tree", lines.next())?)),
@@ -111,13 +116,26 @@ fn synced(common: &Path) -> Cmd {
         .args(["-c", "core.fsync=loose-object,pack,pack-metadata"])
 }
 
+/// Runs a git that writes objects; again where a gc of the user's has just removed the folder that it writes in.
+fn written(git: impl Fn() -> Cmd) -> Result<Finished, ProcessError> {
+    for _ in 1..TRIES {
+        let done = git().finish()?;
+        let swept = done.stderr.contains_str("unable to create temporary file")
+            || done.stderr.contains_str("unable to write file");
+        if done.status.success() || !swept {
+            return Ok(done);
+        }
+    }
+    git().finish()
+}
+
 fn read_oid(verb: &'static str, text: Option<&[u8]>) -> Result<Oid, MergeError> {
     let text = text.and_then(|text| text.trim().to_str().ok());
     text.and_then(|text| text.parse().ok())
         .ok_or(MergeError::Unreadable(verb))
 }
 
-fn failed(program: &str, done: &crate::process::Finished) -> ProcessError {
+fn failed(program: &str, done: &Finished) -> ProcessError {
     ProcessError::Failed {
         program: program.to_owned(),
         status: done.status,
