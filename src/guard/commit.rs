@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, io, path::Path, time::Duration};
 
-use super::{beneath::Beneath, sandbox::Confinement};
+use super::{beneath::Beneath, import::is_the_hosts, sandbox::Confinement};
 use crate::{
     process::ProcessError,
     task::{Class, Explain},
@@ -65,6 +65,20 @@ pub enum CommitError {
     /// The disk did not let us.
     #[error("cannot commit what the brain left: {0}")]
     Disk(#[from] io::Error),
+}
+
+impl CommitError {
+    /// From the end of what git said.
+    pub(super) fn said(stderr: &[u8]) -> Self {
+        let said = String::from_utf8_lossy(stderr);
+        let start = said.len().saturating_sub(2000);
+        Self::Git(said.get(start..).unwrap_or(&said).trim().to_owned())
+    }
+
+    /// Whether it is the doing of whoever left the files and the git folder so: trying again would end the same way.
+    pub fn is_the_brains(&self) -> bool {
+        matches!(self, Self::Git(said) if !is_the_hosts(said))
+    }
 }
 
 impl Explain for CommitError {
@@ -154,12 +168,6 @@ pub fn commit(
         Some(0) => Ok(Committed::Made),
         Some(8) => Ok(Committed::Nothing),
         Some(9) => Ok(Committed::Conflicted),
-        _ => {
-            let said = String::from_utf8_lossy(&finished.stderr);
-            let start = said.len().saturating_sub(2000);
-            Err(CommitError::Git(
-                said.get(start..).unwrap_or(&said).trim().to_owned(),
-            ))
-        }
+        _ => Err(CommitError::said(&finished.stderr)),
     }
 }

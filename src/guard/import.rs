@@ -41,6 +41,20 @@ const KEEP: &str = "git-khlone import";
 const PACK: &str = "git cat-file --batch-check='%(rest)%(objectname)' | sed '/ missing$/d' | \
      git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
 
+/// What git says when the fault is not the clone's.
+const HOSTS_OWN: [&str; 5] = [
+    "No space left",
+    "quota exceeded",
+    "Input/output error",
+    "Read-only file system",
+    "Cannot allocate memory",
+];
+
+/// Whether what git said is about the machine, and not about what it was given.
+pub(super) fn is_the_hosts(said: &str) -> bool {
+    HOSTS_OWN.iter().any(|fault| said.contains(fault))
+}
+
 /// What a brain left in its git, now in the repository (but for refs, which are the caller's to set).
 #[derive(Debug)]
 pub struct Imported {
@@ -105,6 +119,23 @@ pub enum ImportError {
     Disk(#[from] io::Error),
 }
 
+impl ImportError {
+    /// Whether it is the doing of whoever made the commits: trying again would end the same way.
+    pub fn is_the_brains(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, InvalidData, NotADirectory, NotFound};
+        match self {
+            Self::Refused(_) | Self::Missing(_) => true,
+            Self::Unreadable(error) => {
+                matches!(
+                    error.kind(),
+                    FileTooLarge | InvalidData | NotADirectory | NotFound
+                )
+            }
+            Self::Sandbox(_) | Self::Git(_) | Self::Disk(_) => false,
+        }
+    }
+}
+
 impl Explain for ImportError {
     fn class(&self) -> Class {
         Class::Failed
@@ -146,11 +177,15 @@ pub fn import(
     }
     super::gitdir::unblock(&Beneath::open(&private.git_dir())?)?;
     private.mend_alternates(common)?;
-    let mut wanted: String = tips.iter().map(|oid| format!("{oid} \n")).collect();
-    for known in found.known(&baseline) {
-        wanted.push_str(&format!("{known} ^\n"));
+    let send = |wanted: &str| transfer(private, common, confinement, lock, wanted);
+    match send(&found.wanted(&tips, &baseline)) {
+        Err(ImportError::Refused(why)) if found.head.oid().is_some_and(|head| tips != [head]) => {
+            // What else the brain made must not cost it the work on its branch.
+            let head = found.only_head(&why);
+            found.pack = send(&found.wanted(&head, &baseline))?;
+        }
+        pack => found.pack = pack?,
     }
-    found.pack = transfer(private, common, confinement, lock, &wanted)?;
     found.drop_missing(common, &tips)?;
     Ok(found)
 }
@@ -225,6 +260,29 @@ impl Imported {
             known.extend(super::refnames::find_in(baseline, name).and_then(super::refnames::parse_oid));
         }
         known
+    }
+
+    /// What the packing reads: the ids that may be new, and those that are known.
+    fn wanted(&self, tips: &[Oid], baseline: &str) -> String {
+        let new = tips.iter().map(|oid| format!("{oid} \n"));
+        let known = self.known(baseline).into_iter().map(|oid| format!("{oid} ^\n"));
+        new.chain(known).collect()
+    }
+
+    /// Leaves everything but HEAD behind; gives HEAD's commit.
+    fn only_head(&mut self, why: &str) -> Vec<Oid> {
+        let head = self.head.oid();
+        let branch = self.head.branch().map(str::to_owned);
+        let left = self.refs.keys().filter(|name| Some(*name) != branch.as_ref());
+        let words =
+            left.map(|name| format!("{name}: not taken, since it or what came with it was refused: {why}"));
+        self.refused.extend(words);
+        self.refs.retain(|name, _| Some(name) == branch.as_ref());
+        if !self.stash.is_empty() {
+            self.refused.push(format!("the stash: not taken: {why}"));
+        }
+        (self.stash, self.passed) = (Vec::new(), Vec::new());
+        head.into_iter().collect()
     }
 
     /// Takes out what the repository has not got after all.
@@ -306,6 +364,9 @@ fn transfer(
     if !packed || !indexed.status.success() {
         let inner = tail(&mut said);
         let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
+        if is_the_hosts(&outer) {
+            return Err(ImportError::Disk(io::Error::other(outer)));
+        }
         return Err(ImportError::Refused(if packed || inner.is_empty() {
             outer
         } else {

@@ -125,14 +125,27 @@ pub fn raw_path(written: &str) -> Vec<u8> {
     raw
 }
 
+/// Names that git refuses on some system, and so in any commit that others shall take: those that a file system may
+/// take for `.git`, whatever case, trailing dots or invisible letters they have.
 fn is_refused_name(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'/').any(|step| {
-        step.is_empty()
-            || step == b"."
-            || step == b".."
-            || step.eq_ignore_ascii_case(b".git")
-            || step.eq_ignore_ascii_case(b"git~1")
+    path.split(|byte| matches!(byte, b'/' | b'\\')).any(|step| {
+        let seen: String = String::from_utf8_lossy(step)
+            .chars()
+            .filter(|c| !is_ignored_by_hfs(*c))
+            .collect();
+        let plain = seen
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches([' ', '.'])
+            .to_ascii_lowercase();
+        matches!(step, b"" | b"." | b"..") || matches!(plain.as_str(), ".git" | "git~1")
     })
+}
+
+/// Letters that HFS+ looks past, as git has them.
+fn is_ignored_by_hfs(c: char) -> bool {
+    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -182,6 +195,36 @@ mod tests {
             ]
         );
         assert!(select(&files, 2, |_| None).paths.is_empty());
+    }
+
+    #[test]
+    fn what_some_system_takes_for_git_is_refused() {
+        for bad in [
+            ".git",
+            "a/.GiT/x",
+            ".g\u{200c}it/config",
+            "\u{feff}.git",
+            "git~1",
+            "GIT~1/x",
+            ".git. /x",
+            ".git::$INDEX_ALLOCATION/x",
+            "a\\.git\\x",
+            "a/../b",
+            "a//b",
+        ] {
+            assert!(is_refused_name(bad.as_bytes()), "{bad:?}");
+        }
+        for good in [
+            ".gitignore",
+            "git",
+            ".git2/x",
+            ".gitmodules",
+            "a\\b",
+            "git~10",
+            "\u{fffd}",
+        ] {
+            assert!(!is_refused_name(good.as_bytes()), "{good:?}");
+        }
     }
 
     #[test]

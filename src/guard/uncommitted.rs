@@ -36,8 +36,12 @@ pub fn uncommitted(confinement: &Confinement, git_dir: &Path) -> Result<Vec<File
     ];
     let more = ["--no-renames", "--untracked-files=all", "--ignore-submodules=all"];
     let argv: Vec<OsString> = words.into_iter().chain(more).map(OsString::from).collect();
-    let out = inside.command(&argv).patience(PATIENCE).output()?;
-    let records = out
+    let done = inside.command(&argv).patience(PATIENCE).finish()?;
+    if !done.status.success() {
+        return Err(CommitError::said(&done.stderr));
+    }
+    let records = done
+        .stdout
         .split(|byte| *byte == 0)
         .filter_map(|record| Some((record.get(..2)?, record.get(3..)?)));
     Ok(records

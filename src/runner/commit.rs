@@ -7,7 +7,7 @@ use super::{Run, RunnerError, claim::Claim, ground::Ground};
 use crate::{
     config::AutoCommit,
     guard::{
-        commit::{CommitPlan, Committed, Identity, commit},
+        commit::{CommitError, CommitPlan, Committed, Identity, commit},
         sandbox::Confinement,
         selection::{LeftOut, obstacle, raw_path, select},
         uncommitted::uncommitted,
@@ -29,7 +29,12 @@ pub(super) fn auto_commit(
     if run.config.commit.mode == AutoCommit::Never || ground.sequencer(checkout)?.is_some() {
         return Ok(Vec::new());
     }
-    let files = uncommitted(confinement, &ground.git_dir)?;
+    // Without a sandbox it is the host's own git folder that git stumbles over.
+    let is_the_brains = |error: &CommitError| ground.private.is_some() && error.is_the_brains();
+    let files = match uncommitted(confinement, &ground.git_dir) {
+        Err(error) if is_the_brains(&error) => return Ok(vec![format!("left uncommitted: {error}")]),
+        files => files?,
+    };
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -64,8 +69,11 @@ pub(super) fn auto_commit(
         author: author(run.ledger.repo()),
     };
     ground.mend(run, checkout)?;
-    if commit(confinement, &ground.git_dir, &claim.dir, &plan)? == Committed::Conflicted {
-        left.push("left uncommitted: files in conflict".to_owned());
+    match commit(confinement, &ground.git_dir, &claim.dir, &plan) {
+        Ok(Committed::Conflicted) => left.push("left uncommitted: files in conflict".to_owned()),
+        Ok(Committed::Made | Committed::Nothing) => {}
+        Err(error) if is_the_brains(&error) => left.push(format!("left uncommitted: {error}")),
+        Err(error) => return Err(error.into()),
     }
     Ok(left)
 }

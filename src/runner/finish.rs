@@ -94,7 +94,7 @@ pub(super) fn finish(
         evidence.act && before.any(|attempt| attempt.died.as_ref().is_some_and(|died| died.fresh));
     evidence.changed = !effects.files.is_empty() || home.head != prepared.head || inherited;
     evidence.sequencer = home.left.sequencer.is_some();
-    evidence.left_out = !home.left_out.is_empty();
+    evidence.left_out = !home.left_out.is_empty() || home.left.rejected;
     evidence.moved = home.moved;
     effects.foreign.extend(written.home);
     evidence.foreign = !effects.foreign.is_empty();

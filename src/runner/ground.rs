@@ -29,6 +29,8 @@ pub(super) struct Left {
     pub(super) sequencer: Option<&'static str>,
     /// What was not taken, in words.
     pub(super) refused: Vec<String>,
+    /// Its commits were refused.
+    pub(super) rejected: bool,
     /// The new objects' pack, to be released once refs name them.
     pub(super) pack: Option<KeptPack>,
 }
@@ -105,7 +107,17 @@ impl Ground {
             });
         };
         let lock = Some(std::os::fd::AsFd::as_fd(&claim.attempt_lock));
-        let mut found = import::import(private, repo.common_dir(), confinement, lock)?;
+        let mut found = match import::import(private, repo.common_dir(), confinement, lock) {
+            Err(error) if error.is_the_brains() => {
+                // Its files are compared all the same, and the next task begins with a git folder as it should be.
+                return Ok(Left {
+                    refused: vec![error.to_string()],
+                    rejected: true,
+                    ..Left::default()
+                });
+            }
+            found => found?,
+        };
         // Before any ref names them.
         let lfs = lfs::bring_home(&private.git_dir(), &lfs_store(repo))?;
         found.refused.extend(lfs);
@@ -140,11 +152,20 @@ impl Ground {
                 pins.push((format!("passed-{n}"), *oid));
             }
         }
+        let head = found
+            .head
+            .oid()
+            .filter(|head| repo.git().find_commit(*head).is_ok());
+        let rejected = head != found.head.oid();
+        if rejected {
+            found.refused.push("HEAD ended on what is no commit".to_owned());
+        }
         Ok(Left {
-            head: found.head.oid(),
+            head,
             pins,
             sequencer: found.sequencer.map(crate::guard::privaterefs::Sequencer::as_str),
             refused: found.refused,
+            rejected,
             pack: found.pack,
         })
     }

@@ -125,8 +125,9 @@ impl FromStr for ZoneAddress {
             Some((site, branch)) => (Some(site.to_owned()), branch),
             None => (None, text),
         };
-        if branch.is_empty() {
-            return Err(AddressError::NoBranch(text.to_owned()));
+        // Git takes no control character in a branch, and a terminal would act upon it.
+        if branch.is_empty() || text.contains(char::is_control) {
+            return Err(AddressError::NoBranch(text.escape_debug().to_string()));
         }
         Ok(Self {
             site,
@@ -168,7 +169,22 @@ mod tests {
         assert!("repo@".parse::<ZoneAddress>().is_err());
     }
 
+    #[test]
+    fn no_zone_has_a_control_character_nor_does_its_error() {
+        for bad in ["$\n\u{e}", "\u{1b}]0;x\u{7}@main", "main\u{9b}"] {
+            let error = bad.parse::<ZoneAddress>().unwrap_err().to_string();
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_zone_reads_back_as_itself(text in any::<String>()) {
+            if let Ok(zone) = text.parse::<ZoneAddress>() {
+                prop_assert_eq!(zone.to_string().parse::<ZoneAddress>().unwrap(), zone);
+            }
+        }
+
         #[test]
         fn who_never_panics_and_round_trips(text in "\\PC{0,40}") {
             if let Ok(who) = text.parse::<Who>() {

@@ -149,7 +149,7 @@ pub struct Evidence {
     pub changed: bool,
     /// A merge, rebase, cherry-pick or revert is under way in the worktree.
     pub sequencer: bool,
-    /// Files were left uncommitted on purpose (too large, too many).
+    /// Files were left uncommitted on purpose (too large, too many), or commits were refused.
     pub left_out: bool,
     /// HEAD is no descendant of the clone's branch.
     pub moved: bool,

@@ -101,3 +101,74 @@ fn nothing_planted_runs_at_any_verb_second_part() {
         withstand(&PLANTED[12..]);
     }
 }
+
+/// What git refuses to take home, with the outcome of the task that made it, and a word of why.
+const REFUSED: [(&str, &str, &str); 7] = [
+    (
+        "d=$(printf '.g\\342\\200\\214it'); mkdir $d; echo x > $d/config",
+        "partial",
+        "a name that git refuses",
+    ),
+    (
+        "b=$(git rev-parse HEAD:a.txt); t=$(printf '100644 blob %s\\t.git' $b | git mktree); git update-ref refs/heads/evil $(git commit-tree -m evil $t)",
+        "done",
+        "refs/heads/evil: not taken",
+    ),
+    (
+        "printf '[submodule \"../x\"]\\npath = x\\nurl = -x\\n' > .gitmodules; git add .gitmodules; git commit -qm evil",
+        "partial",
+        "commits were refused",
+    ),
+    (
+        "find \"$(git rev-parse --git-dir)\" -mindepth 1 -delete",
+        "partial",
+        "left uncommitted",
+    ),
+    (
+        "file=$(git rev-parse HEAD:a.txt); echo $file > \"$(git rev-parse --git-dir)/HEAD\"",
+        "partial",
+        "no commit",
+    ),
+    (
+        "git tag -m x v1; git tag -m y v2 v1; git update-ref refs/heads/file HEAD:a.txt; git tag tree HEAD^{tree}",
+        "done",
+        "",
+    ),
+    (
+        "cd \"$(git rev-parse --git-dir)\"; seq -f x%g 12000 | xargs touch; cd - > /dev/null",
+        "done",
+        "",
+    ),
+];
+
+#[test]
+fn what_is_refused_stands_in_the_way_of_nothing() {
+    if !sandboxed() {
+        return;
+    }
+    for (script, outcome, why) in REFUSED {
+        let stage = Stage::new();
+        let (said, task) = stage.act(&format!("{script}\necho own > own"));
+        assert_eq!(task["outcome"], outcome, "{script}: {task:#}");
+        let reasons = task["reasons"].to_string();
+        assert!(reasons.contains(why), "{script}: {reasons} {}", said.err);
+        // The next one begins with a git that works, and commits what the first one could not.
+        let (said, task) = stage.act(
+            "rm -rf .gitmodules \"$(printf '.g\\342\\200\\214it')\"; echo on > on; git status > /dev/null",
+        );
+        assert_eq!(
+            (said.code, &task["outcome"]),
+            (0, &"done".into()),
+            "{script}: {task:#}"
+        );
+        for file in ["own", "on"] {
+            let home = stage
+                .work
+                .git(&["show", &format!("khlone/main/foreman.1:{file}")]);
+            assert_eq!(home, file, "{script}");
+        }
+        assert_eq!(stage.clone().status(), "", "{script}");
+        stage.work.git(&["fsck", "--strict"]);
+        stage.run(&["fsck"]).ok();
+    }
+}

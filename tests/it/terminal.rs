@@ -95,6 +95,18 @@ impl Terminal {
         }
     }
 
+    /// Waits for its end, and gives the exit code; none where a signal ended it.
+    pub(crate) fn end(&mut self) -> Option<u32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended.signal().is_none().then(|| ended.exit_code());
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until `text` stands on the screen.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         self.wait_until(text, |screen| screen.contains(text))
@@ -104,6 +116,13 @@ impl Terminal {
 impl Stage {
     /// The program with the words of `line` at a terminal of so many columns, under a shell that tells its exit code.
     pub(crate) fn at_terminal(&self, columns: u16, line: &str) -> Terminal {
+        let program = env!("CARGO_BIN_EXE_git-khlone");
+        let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"");
+        self.terminal(columns, &["bash", "-c", &script])
+    }
+
+    /// `argv` on a terminal, with nothing of the surroundings but `PATH`.
+    pub(crate) fn terminal(&self, columns: u16, argv: &[&str]) -> Terminal {
         let path = std::env::var("PATH").unwrap();
         let (home, run) = (self.path().join("home"), self.path().join("run"));
         let env = [
@@ -112,9 +131,7 @@ impl Stage {
             ("XDG_RUNTIME_DIR", run.to_str().unwrap()),
             ("TERM", "xterm"),
         ];
-        let program = env!("CARGO_BIN_EXE_git-khlone");
-        let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"");
-        Terminal::of_width(columns, &["bash", "-c", &script], &self.work.0, &env)
+        Terminal::of_width(columns, argv, &self.work.0, &env)
     }
 }
 

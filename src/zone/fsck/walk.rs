@@ -43,9 +43,24 @@ impl<'a> Walk<'a> {
 
     /// What is missing of a commit, and of those before it that no branch, tag or remote has.
     pub(super) fn commits(&mut self, name: &str, tip: Oid) -> Option<Problem> {
+        let lost = |error: git2::Error| Some(missing(name, &format!("commit {tip} ({})", error.message())));
+        // What a brain's own refs name may be anything: a tag, a tree, a file.
+        let found = self.repo.git().find_object(tip, None);
+        let found = match found.and_then(|object| match object.kind() {
+            Some(ObjectType::Tag) => object.peel(ObjectType::Any),
+            _ => Ok(object),
+        }) {
+            Ok(found) => found,
+            Err(error) => return lost(error),
+        };
+        let tip = match found.kind() {
+            Some(ObjectType::Commit) => found.id(),
+            Some(ObjectType::Tree) => return self.tree(name, found.id()),
+            _ => return None,
+        };
         let commits = match self.own_commits(tip) {
             Ok(commits) => commits,
-            Err(error) => return Some(missing(name, &format!("commit {tip} ({})", error.message()))),
+            Err(error) => return lost(error),
         };
         for commit in commits {
             let tree = match self.repo.git().find_commit(commit) {
@@ -61,7 +76,6 @@ impl<'a> Walk<'a> {
     }
 
     fn own_commits(&self, tip: Oid) -> Result<Vec<Oid>, git2::Error> {
-        self.repo.git().find_commit(tip)?;
         let mut walk = self.repo.git().revwalk()?;
         walk.push(tip)?;
         for glob in ["refs/heads/*", "refs/tags/*", "refs/remotes/*"] {
