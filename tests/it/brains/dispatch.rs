@@ -14,7 +14,7 @@ use crate::{
 pub(super) struct Desk {
     name: &'static str,
     pub(super) vars: BTreeMap<String, String>,
-    _server: ModelServer,
+    pub(super) server: ModelServer,
     _scratch: Scratch,
     pub(super) repo: Work,
 }
@@ -37,7 +37,7 @@ impl Desk {
         Self {
             name,
             vars,
-            _server: server,
+            server,
             _scratch: scratch,
             repo,
         }

@@ -141,6 +141,14 @@ pub(super) fn turn(seen: &Seen) -> Turn {
         },
         ("long", 0) => Turn::Run("echo started > marker; sleep 25; echo finished > marker2".to_owned()),
         ("once", 0) => Turn::Run("test -e marker && exit; echo started > marker; sleep 60".to_owned()),
+        ("half", 0) => Turn::Run(
+            "test -e made.txt && exit; echo made > made.txt && git add made.txt && \
+             git -c user.name=m -c user.email=m@x commit -qm 'a step'"
+                .to_owned(),
+        ),
+        ("half", 1) => {
+            Turn::Run("test -e marker && exit; : > half.txt; echo started > marker; sleep 60".to_owned())
+        }
         ("count", _) => Turn::Say(format!("I have seen {} prompts.", seen.prompts)),
         _ => say("The answer is 42."),
     }
