@@ -42,6 +42,9 @@ pub(crate) struct Record {
     pub(crate) token: String,
     /// The build that it runs.
     pub(crate) version: String,
+    /// Device and inode of the folder that this was written in: in a copy of the repository it speaks of another's.
+    #[serde(default)]
+    pub(crate) folder: (u64, u64),
 }
 
 impl Place {
@@ -118,8 +121,11 @@ impl Place {
     pub(crate) fn record(&self) -> Result<Option<Record>, DaemonError> {
         let path = self.record_path();
         match fs::read(&path) {
-            Ok(bytes) => match parse_versioned("daemon.json", &bytes) {
-                Ok(record) => Ok(Some(record)),
+            Ok(bytes) => match parse_versioned::<Record>("daemon.json", &bytes) {
+                Ok(record) => {
+                    let folder = self.folder().map_err(|source| DaemonError::io(&path, source))?;
+                    Ok(Some(record).filter(|record| record.folder == folder))
+                }
                 // A torn or foreign record is as good as none: the lock decides.
                 Err(error) => {
                     tracing::debug!(%error, "unreadable record");
@@ -129,6 +135,10 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DaemonError::io(&path, source)),
         }
+    }
+
+    fn folder(&self) -> io::Result<(u64, u64)> {
+        fs::metadata(&self.dir).map(|meta| (meta.dev(), meta.ino()))
     }
 
     /// Writes the record of the daemon that listens on `socket`, and gives it. Only under the lock.
@@ -143,6 +153,7 @@ impl Place {
             process: ProcessId::current().map_err(io)?,
             token: random.iter().map(|byte| format!("{byte:02x}")).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            folder: self.folder().map_err(io)?,
         };
         let text = serde_json::to_vec(&record).map_err(|error| io(error.into()))?;
         // A rename, so that a reader sees the whole record or the one before.

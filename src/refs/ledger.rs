@@ -107,6 +107,9 @@ pub enum LedgerError {
         /// The attempt's.
         ours: u64,
     },
+    /// Another site's or machine's.
+    #[error("{0} belongs to another copy of this repository and is not run here")]
+    Owner(TaskId),
     /// A document is newer or broken.
     #[error("{name}: {source}")]
     Format {
@@ -134,7 +137,7 @@ impl Explain for LedgerError {
         match self {
             Self::NoTask(_) | Self::NoZone(_) => Class::NotFound,
             Self::Ambiguous { .. } => Class::Usage,
-            Self::Illegal { .. } | Self::Fenced { .. } => Class::Refused,
+            Self::Illegal { .. } | Self::Fenced { .. } | Self::Owner(_) => Class::Refused,
             Self::Format { source, .. } => source.class(),
             Self::Ref(error) => error.class(),
             Self::Zone(error) => error.class(),
@@ -146,7 +149,9 @@ impl Explain for LedgerError {
         match self {
             Self::NoTask(_) | Self::Ambiguous { .. } => Some("git khlone list tasks".to_owned()),
             Self::NoZone(_) => Some("git khlone list zones".to_owned()),
-            Self::Illegal { id, .. } | Self::Fenced { id, .. } => Some(format!("git khlone show {id}")),
+            Self::Illegal { id, .. } | Self::Fenced { id, .. } | Self::Owner(id) => {
+                Some(format!("git khlone show {id}"))
+            }
             Self::Format { source, .. } => source.hint(),
             Self::Ref(error) => error.hint(),
             Self::Zone(error) => error.hint(),

@@ -13,9 +13,12 @@ use crate::{
 /// Cancels a task for `reason`, in the name of `by`. Cancelling it again is no error while it is being stopped.
 ///
 /// # Errors
-/// [`LedgerError::Illegal`] if it is over, or brings its work home already.
+/// [`LedgerError::Illegal`] if it is over, or brings its work home already; [`LedgerError::Owner`] if it runs elsewhere.
 pub fn stop(ledger: &Ledger<'_>, id: &TaskId, (by, reason): (&str, &str)) -> Result<Stored, LedgerError> {
     let stored = ledger.update(id, by, |update: &mut Update<'_>| -> Result<(), LedgerError> {
+        if update.task.owner != *ledger.site().owner() {
+            return Err(LedgerError::Owner(id.clone()));
+        }
         if update.task.status == Status::Cancelling {
             return Ok(());
         }

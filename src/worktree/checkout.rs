@@ -7,7 +7,10 @@ use std::{
     ffi::OsStr,
     fs,
     io::{self, Write},
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -59,7 +62,8 @@ impl Checkout {
         Ok(Self::main(repo).into_iter().chain(linked).collect())
     }
 
-    /// Every linked worktree, present or not.
+    /// Every linked worktree, present or not. What stands at a recorded place and is another repository's is none: in
+    /// a copy of the repository, the places are those of the original.
     ///
     /// # Errors
     /// If the folder of linked worktrees cannot be read.
@@ -77,7 +81,9 @@ impl Checkout {
                 continue;
             };
             let dot_git = git_dir.join(OsStr::from_bytes(text.trim_end()));
-            if let Some(path) = normal(&dot_git).parent() {
+            if let Some(path) = normal(&dot_git).parent()
+                && !is_others(path, &git_dir)
+            {
                 found.push(Self {
                     path: path.to_owned(),
                     git_dir,
@@ -246,6 +252,15 @@ pub(super) fn dot_git_target(place: &Path) -> Option<PathBuf> {
     let text = fs::read(&dot_git).ok()?;
     let target = text.strip_prefix(b"gitdir:")?.trim();
     Some(normal(&place.join(OsStr::from_bytes(target))))
+}
+
+/// Whether the `.git` file at `place` names a git folder that is there, and is not `git_dir`.
+fn is_others(place: &Path, git_dir: &Path) -> bool {
+    let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let Some(Ok(there)) = dot_git_target(place).map(|target| id(&target)) else {
+        return false;
+    };
+    id(git_dir).is_ok_and(|ours| ours != there)
 }
 
 /// Whether the `.git` file at `place` names a worktree of the repository at `common`.

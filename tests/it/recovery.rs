@@ -1,6 +1,7 @@
 //! What happens to a task when something dies, and the verbs by which a person has a say in it.
 
 mod checkpoints;
+mod copies;
 mod deaths;
 mod locks;
 mod lost;
