@@ -3,7 +3,7 @@
 //! Three layers: named points in the program (`KHLONE_FAULT`), system calls (`strace --inject`), and processes killed
 //! at random. The short form runs in `cargo test`; the long one injects at least so many faults:
 //!
-//!     KHLONE_FAULTS=2000 KHLONE_SEED=7 cargo test --locked --test faults -- --nocapture sweep
+//!     KHLONE_FAULTS=2000 KHLONE_SEED=7 cargo test --locked --test faults -- --nocapture wherever_the_fault
 
 #![allow(
     clippy::unwrap_used,
