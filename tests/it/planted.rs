@@ -64,9 +64,9 @@ fn withstand(attacks: &[(&str, &str)]) {
         );
         stage.act(&script);
         let clone = stage.clone();
-        let look = |when: &str| {
+        let look = |when: &str, commands: &[&[&str]]| {
             for work in [&stage.work, &clone] {
-                for args in GIT {
+                for args in commands {
                     let _may_fail = work.try_git(args);
                 }
             }
@@ -74,11 +74,12 @@ fn withstand(attacks: &[(&str, &str)]) {
             // In its own sandbox a planted thing may run: the folder is not there.
             assert!(ran.is_empty(), "{name}: ran on the host {when}: {ran:?}");
         };
-        look("at the user's own git");
+        look("at the user's own git", &GIT);
         for verb in VERBS {
             stage.run(verb);
-            look(&format!("at {verb:?}"));
+            look(&format!("at {verb:?}"), &GIT[..1]);
         }
+        look("after all of them", &GIT);
         assert_eq!(settings(&stage), before, "{name}");
         stage.work.git(&["fsck", "--strict"]);
     }
