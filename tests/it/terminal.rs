@@ -117,7 +117,8 @@ impl Stage {
     /// The program with the words of `line` at a terminal of so many columns, under a shell that tells its exit code.
     pub(crate) fn at_terminal(&self, columns: u16, line: &str) -> Terminal {
         let program = env!("CARGO_BIN_EXE_git-khlone");
-        let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"");
+        // It stays: with the end of a session goes what its terminal has not shown yet.
+        let script = format!("trap : INT; '{program}' {line}; echo \"code $?.\"; read -r _");
         self.terminal(columns, &["bash", "-c", &script])
     }
 
