@@ -1,8 +1,8 @@
 //! Named points before, in and after each durable step, at which a test can kill this very process.
 //!
-//! `KHLONE_FAULT=7` kills at the seventh point that is passed, after saying which on stderr; `KHLONE_FAULT=all` says
-//! all that are passed and kills nobody. Only builds with debug
-//! assertions have them, which is what tests drive; in a release build a point is nothing.
+//! `KHLONE_FAULT=7` kills at the seventh point that is passed, after saying which on stderr, `KHLONE_FAULT='branch refs/'`
+//! at the first whose text begins so; `KHLONE_FAULT=all` says all that are passed and kills nobody. Only builds with
+//! debug assertions have them, which is what tests drive; in a release build a point is nothing.
 
 #[cfg(debug_assertions)]
 use std::{
@@ -22,9 +22,16 @@ static PASSED: AtomicU64 = AtomicU64::new(0);
 #[cfg(debug_assertions)]
 pub fn point(name: &str, what: &str) {
     let Some(set) = SET.as_deref() else { return };
-    let is_last = set.parse() == Ok(PASSED.fetch_add(1, Ordering::Relaxed) + 1);
+    let (passed, text) = (
+        PASSED.fetch_add(1, Ordering::Relaxed) + 1,
+        format!("{name} {what}"),
+    );
+    let is_last = match set.parse::<u64>() {
+        Ok(n) => n == passed,
+        Err(_) => text.starts_with(set),
+    };
     if is_last || set == "all" {
-        drop(writeln!(std::io::stderr(), "fault: {name} {what}"));
+        drop(writeln!(std::io::stderr(), "fault: {text}"));
     }
     if !is_last {
         return;

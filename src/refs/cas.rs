@@ -1,9 +1,10 @@
 //! Refs move by compare-and-swap, and are on disk before the caller hears of it.
 //!
 //! Our own refs are written here: git's lock protocol (`<ref>.lock`, exclusive, renamed over the ref), with the
-//! file and its folder synced. Branches go through libgit2, which also checks name conflicts and writes the
-//! reflog, and are synced afterwards. A writer killed in between leaves the old value or the new one, and perhaps
-//! a lock; a lock under `refs/khlone/` that outlives the patience is removed once no writer of ours can hold it.
+//! file and its folder synced. git itself deletes them. Branches go through libgit2, which also checks name conflicts
+//! and writes the reflog, and are synced afterwards. A writer killed in between leaves the old value or the new one,
+//! and perhaps a lock; a lock under `refs/khlone/` that outlives the patience is removed once no writer of ours can
+//! hold it.
 
 use std::{
     fs,
@@ -20,7 +21,7 @@ use super::{
     pack::sync_dir,
 };
 use crate::{
-    process::fault::point,
+    process::{Cmd, ProcessError, fault::point},
     task::{Class, Explain},
 };
 
@@ -55,6 +56,14 @@ pub enum RefError {
         /// What.
         source: git2::Error,
     },
+    /// Anything that a git process says.
+    #[error("{name}: {source}")]
+    Process {
+        /// The ref.
+        name: String,
+        /// What.
+        source: ProcessError,
+    },
     /// Anything that the disk says.
     #[error("{name}: {source}")]
     Io {
@@ -69,7 +78,7 @@ impl Explain for RefError {
     fn class(&self) -> Class {
         match self {
             Self::Moved { .. } | Self::Locked { .. } | Self::Blocked { .. } => Class::Refused,
-            Self::Git { .. } | Self::Io { .. } => Class::Failed,
+            Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => Class::Failed,
         }
     }
 
@@ -80,7 +89,7 @@ impl Explain for RefError {
             }
             Self::Locked { lock } => Some(format!("if no git runs there: rm {}", lock.display())),
             Self::Moved { .. } => Some("try again".to_owned()),
-            Self::Git { .. } | Self::Io { .. } => None,
+            Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => None,
         }
     }
 }
@@ -164,15 +173,33 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
     Ok(())
 }
 
+/// By git itself: libgit2 reads `packed-refs` before it locks it, and would write other refs back to where they stood
+/// then.
 fn delete_once(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
-    let found = repo.git().find_reference(name);
-    let mut reference = found.map_err(|source| explain(repo, name, source))?;
-    if reference.target() != Some(old) {
+    let git = Cmd::git(repo.common_dir()).args(["-c", "core.fsync=reference"]);
+    let git = git.args(["update-ref", "--no-deref", "-d", name, &old.to_string()]);
+    let Err(source) = git.output() else {
+        return Ok(());
+    };
+    let at = repo
+        .ref_target(name)
+        .map_err(|source| explain(repo, name, source))?;
+    if at != Some(old) {
         return Err(RefError::Moved {
             name: name.to_owned(),
         });
     }
-    reference.delete().map_err(|source| explain(repo, name, source))
+    let common = repo.common_dir();
+    let mut locks = [format!("{name}.lock"), "packed-refs.lock".to_owned()]
+        .map(|lock| common.join(lock))
+        .into_iter();
+    Err(match locks.find(|lock| lock.exists()) {
+        Some(lock) => RefError::Locked { lock },
+        None => RefError::Process {
+            name: name.to_owned(),
+            source,
+        },
+    })
 }
 
 /// Moves a branch (full ref name) from `old` (`None`: it must not exist) to `new`, with a line in its reflog,
@@ -288,6 +315,52 @@ mod tests {
         assert_eq!(repo.ref_target(name).unwrap(), Some(b));
         delete_ref(&repo, name, b).unwrap();
         assert_eq!(repo.ref_target(name).unwrap(), None);
+    }
+
+    /// Seed 7, `Gc kill write 52` while git packed and pruned: a note came back with the ref of its notes.
+    #[test]
+    fn a_deletion_puts_no_other_ref_back_while_git_packs() {
+        let (_dir, repo, site) = scratch();
+        let mut pack = Pack::begin(&site).unwrap();
+        let blobs = [b"a", b"b"].map(|bytes| pack.put(Kind::Blob, bytes).unwrap());
+        pack.publish().unwrap();
+        let (other, doomed) = ("refs/khlone/other", |n: usize| format!("refs/khlone/doomed/{n}"));
+        update_ref(&repo, other, None, blobs[0]).unwrap();
+        for n in 0..60 {
+            update_ref(&repo, &doomed(n), None, blobs[0]).unwrap();
+        }
+        let common = repo.common_dir().to_owned();
+        let pack_refs = || {
+            let git = crate::process::Cmd::git(&common).args(["pack-refs", "--all"]);
+            git.finish().unwrap()
+        };
+        pack_refs();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..60 {
+                    delete_ref(&repo_at(&common), &doomed(n), blobs[0]).unwrap();
+                }
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            let repo = repo_at(&common);
+            let mut at = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                update_ref(&repo, other, Some(blobs[at]), blobs[1 - at]).unwrap();
+                at = 1 - at;
+                pack_refs();
+            }
+        });
+        let left = repo
+            .git()
+            .references_glob("refs/khlone/doomed/*")
+            .unwrap()
+            .count();
+        assert_eq!(left, 0);
+    }
+
+    fn repo_at(common: &Path) -> Repo {
+        Repo::open(common).unwrap()
     }
 
     #[test]

@@ -108,10 +108,12 @@ fn one(place: &Place, rig: &Rig, scene: &Scene, churned: bool) -> Option<(&'stat
         rig.pass_time();
         rig.ok(&["zone", "repair"]);
     }
+    let held = std::mem::take(&mut *rig.held.lock().unwrap());
+    // Who was asked had it tried again.
+    journal.again += held.len();
     let evidence = gather(rig, scene.untouched.as_ref());
     wrong.extend(judge(&journal, &evidence));
     // A disk that fails, or a git that is killed under us, is a person's business; after a mere death nobody is asked.
-    let held = std::mem::take(&mut *rig.held.lock().unwrap());
     if matches!(place.fault, Fault::Point | Fault::Kill) {
         wrong.extend(
             held.into_iter()

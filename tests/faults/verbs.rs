@@ -8,13 +8,13 @@ use std::{
 use git_khlone::{
     refs::{LedgerError, Update},
     runner::bury,
-    task::{Event, TaskId},
+    task::{Event, Status, TaskId},
 };
 
 use crate::{
     inject::{Fault, Place, Struck, end, strike},
     oracle::{Journal, Untouched},
-    rig::{Rig, kill},
+    rig::{BOUND, Rig, kill},
     transitions::transition,
 };
 
@@ -217,15 +217,13 @@ impl Scene {
     fn die_at_the_end(&self, rig: &Rig) {
         let site = rig.common().display().to_string();
         let args = self.runner(&site);
-        rig.save();
-        let n = strike(rig, &args, None, |_| {}).nth("branch refs/heads/khlone/");
-        rig.restore();
-        let place = Place {
-            fault: Fault::Point,
-            call: "point".to_owned(),
-            n,
-        };
-        assert!(strike(rig, &args, Some(&place), |_| {}).hit);
+        let runner = rig.cmd(&args).env("KHLONE_FAULT", "branch refs/heads/khlone/");
+        let died = runner.patience(BOUND).finish().unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&died.status),
+            Some(9)
+        );
+        assert_eq!(rig.task(self.task.as_ref().unwrap()).status, Status::Finishing);
         self.found_dead(rig);
     }
 
