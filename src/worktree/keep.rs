@@ -14,6 +14,7 @@ use bstr::{BString, ByteSlice};
 use git2::Oid;
 
 use super::{
+    carry::patiently,
     checkout::Checkout,
     effects::{path_bytes, path_text},
     include::copied_paths,
@@ -120,11 +121,12 @@ pub fn put_back(
 
 /// The tree of the index, where it is not that of `pinned`. Unmerged or broken ones have none.
 fn staged(repo: &Repo, checkout: &Checkout, pinned: Option<Oid>) -> Option<Oid> {
-    let git = checkout
-        .git()
-        .args(["-c", "core.fsync=loose-object", "write-tree"]);
-    let done = git.finish().ok().filter(|done| done.status.success())?;
-    let tree: Oid = done.stdout.trim().to_str().ok()?.parse().ok()?;
+    let write_tree = || {
+        let git = checkout.git().args(["-c", "core.fsync=loose-object"]);
+        git.arg("write-tree").output()
+    };
+    let tree = patiently(checkout, write_tree).ok()?;
+    let tree: Oid = tree.trim().to_str().ok()?.parse().ok()?;
     let head = pinned
         .and_then(|commit| repo.git().find_commit(commit).ok())
         .map(|commit| commit.tree_id());

@@ -207,7 +207,10 @@ impl Rig {
         if self.busy.load(Ordering::Relaxed) {
             return;
         }
-        self.sh("find repo/.git/refs repo/.git/khlone/locks -type f -exec touch -d '1 minute ago' {} + 2>/dev/null || :");
+        self.sh(
+            "find repo/.git/refs repo/.git/khlone/locks -type f -exec touch -d '1 minute ago' {} + 2>/dev/null || :
+             find repo/.git -name '*.lock' -not -path '*/khlone/*' -exec touch -d '1 minute ago' {} + || :",
+        );
     }
 
     /// What happens after every crash: a daemon comes and brings every task to its end, and a person says `resume`

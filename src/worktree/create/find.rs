@@ -6,6 +6,7 @@ use super::{CreateError, Made, Want, io_at};
 use crate::{
     refs::Repo,
     worktree::{
+        carry,
         checkout::{Checkout, LOCK_WORDS, dot_git_target, id_of},
         place, remove,
     },
@@ -49,7 +50,7 @@ pub(super) fn find(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Found, Cr
         (None, _) if !is_there => Ok(Found::Nothing(Made::New)),
         (None, _) if place::is_ours_to_take(repo, want.place) => {
             let checkout = Checkout::link(repo.common_dir(), want.place, name).map_err(io)?;
-            checkout.git().args(["read-tree", "HEAD"]).output()?;
+            carry::patiently(&checkout, || checkout.git().args(["read-tree", "HEAD"]).output())?;
             checkout.unlock().map_err(io)?;
             Ok(Found::Whole(checkout, Made::Mended("git had forgotten it")))
         }
@@ -115,7 +116,7 @@ fn mended(checkout: Checkout, want: &Want<'_>, name: &str) -> Result<Found, Crea
         }
     }
     if !checkout.git_dir.join("index").exists() {
-        checkout.git().args(["read-tree", "HEAD"]).output()?;
+        carry::patiently(&checkout, || checkout.git().args(["read-tree", "HEAD"]).output())?;
         made = Made::Mended("its index was lost");
     }
     on_branch(

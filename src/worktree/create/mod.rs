@@ -94,7 +94,7 @@ pub fn ensure(repo: &Repo, want: &Want<'_>) -> Result<Ready, CreateError> {
     };
     if !had_branch && !made.is_fresh() {
         // The branch was deleted below a worktree: its files stay, and show as changes against the new start.
-        checkout.git().args(["read-tree", "HEAD"]).output()?;
+        carry::patiently(&checkout, || checkout.git().args(["read-tree", "HEAD"]).output())?;
     }
     let mut ready = Ready {
         checkout,
