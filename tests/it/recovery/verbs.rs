@@ -267,26 +267,20 @@ fn a_retry_is_a_new_attempt_and_a_fresh_one_begins_where_the_task_began() {
 
 #[test]
 fn whoever_waits_behind_a_task_on_hold_is_told() {
-    let stage = Stage::new();
-    if !stage.run(&["doctor"]).ok().starts_with("sandbox  T2") {
-        return;
-    }
-    // Its HEAD names a commit that is nowhere: what it left cannot be brought home.
-    let nowhere =
-        "git update-ref --no-deref HEAD HEAD; printf '%040d\\n' 1 > \"$(git rev-parse --git-path HEAD)\"";
-    let (said, task) = stage.act(nowhere);
-    assert!(task["hold"].is_string(), "{task:#} {}", said.err);
-    let held = task["id"].as_str().unwrap();
+    let stage = stage("resume: ask\n");
+    let held = stage.start(&script("true", "true"));
+    kill_at_mark(&stage, &held);
+    until_held(&stage, &held);
     let said = stage.run(&["act", "--who", "@shell", "--await", "-m", "echo on > on"]);
     let id = said.out.trim();
     assert_eq!(said.code, 4, "{}", said.err);
     assert!(
-        said.err.contains(held) && said.err.contains("waits for you"),
+        said.err.contains(&held) && said.err.contains("waits for you"),
         "{}",
         said.err
     );
     assert_eq!(stage.task(id)["status"], "queued");
-    stage.run(&["cancel", held]).ok();
+    stage.run(&["cancel", &held]).ok();
     let said = stage.run(&["await", id]);
     assert_eq!(said.code, 0, "{}", said.err);
 }
