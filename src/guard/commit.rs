@@ -8,7 +8,7 @@ use std::{ffi::OsString, io, path::Path, time::Duration};
 
 use super::{beneath::Beneath, import::is_the_hosts, sandbox::Confinement};
 use crate::{
-    process::ProcessError,
+    process::{Finished, ProcessError, was_killed},
     task::{Class, Explain},
 };
 
@@ -68,11 +68,19 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// From the end of what git said.
-    pub(super) fn said(stderr: &[u8]) -> Self {
-        let said = String::from_utf8_lossy(stderr);
+    /// From how git ended, and the end of what it said.
+    pub(super) fn of(finished: &Finished) -> Self {
+        let said = String::from_utf8_lossy(&finished.stderr);
         let start = said.len().saturating_sub(2000);
-        Self::Git(said.get(start..).unwrap_or(&said).trim().to_owned())
+        let said = said.get(start..).unwrap_or(&said).trim().to_owned();
+        if was_killed(finished.status) {
+            return Self::Process(ProcessError::Failed {
+                program: "git in the clone".to_owned(),
+                status: finished.status,
+                stderr: said,
+            });
+        }
+        Self::Git(said)
     }
 
     /// Whether it is the doing of whoever left the files and the git folder so: trying again would end the same way.
@@ -168,6 +176,6 @@ pub fn commit(
         Some(0) => Ok(Committed::Made),
         Some(8) => Ok(Committed::Nothing),
         Some(9) => Ok(Committed::Conflicted),
-        _ => Err(CommitError::said(&finished.stderr)),
+        _ => Err(CommitError::of(&finished)),
     }
 }

@@ -25,7 +25,7 @@ use super::{
     sandbox::{Confinement, SandboxError, Streams},
 };
 use crate::{
-    process::{Cmd, ProcessError},
+    process::{Cmd, ProcessError, was_killed},
     refs::{Oid, with_locks},
     task::{Class, Explain},
     worktree::{checkout::Checkout, gitlinks},
@@ -358,11 +358,25 @@ fn transfer(
         .stdin(stream)
         .patience(PATIENCE)
         .finish()?;
-    let packed = packing
-        .wait(Duration::from_secs(30))?
-        .is_some_and(|status| status.success());
+    let ended = packing.wait(Duration::from_secs(30))?;
+    let packed = ended.is_some_and(|status| status.success());
     if !packed || !indexed.status.success() {
         let inner = tail(&mut said);
+        // Whoever was killed has refused nothing. Where the stream is refused, its writer gets SIGPIPE.
+        let status =
+            ended.filter(|status| status.code() != Some(128 + rustix::process::Signal::PIPE.as_raw()));
+        let killed = status
+            .into_iter()
+            .chain([indexed.status])
+            .find(|status| was_killed(*status));
+        if let Some(status) = killed {
+            let (program, stderr) = ("git pack-objects".to_owned(), inner);
+            return Err(ImportError::Git(ProcessError::Failed {
+                program,
+                status,
+                stderr,
+            }));
+        }
         let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
         if is_the_hosts(&outer) {
             return Err(ImportError::Disk(io::Error::other(outer)));

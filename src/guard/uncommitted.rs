@@ -38,7 +38,7 @@ pub fn uncommitted(confinement: &Confinement, git_dir: &Path) -> Result<Vec<File
     let argv: Vec<OsString> = words.into_iter().chain(more).map(OsString::from).collect();
     let done = inside.command(&argv).patience(PATIENCE).finish()?;
     if !done.status.success() {
-        return Err(CommitError::said(&done.stderr));
+        return Err(CommitError::of(&done));
     }
     let records = done
         .stdout
