@@ -37,9 +37,13 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
 /// What stands in the keep mark of a pack that comes home.
 const KEEP: &str = "git-khlone import";
-/// Prints the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new.
-const PACK: &str = "git cat-file --batch-check='%(rest)%(objectname)' | sed '/ missing$/d' | \
-     git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
+/// Takes the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new. Where a step is
+/// killed it ends as that did: half a list would look like commits that are not there.
+const PACK: &str = "unless_killed() { code=$?; test $code -le 128 || exit $code; }
+    ids=$(git cat-file --batch-check='%(rest)%(objectname)') || unless_killed
+    ids=$(printf '%s\\n' \"$ids\" | sed '/ missing$/d') || unless_killed
+    printf '%s\\n' \"$ids\" |
+    git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
 
 /// What git says when the fault is not the clone's.
 const HOSTS_OWN: [&str; 5] = [
