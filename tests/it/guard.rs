@@ -352,7 +352,8 @@ fn the_brain_itself_is_signalled_and_nothing_survives() {
     confinement
         .env
         .push(("KHLONE_TEST_MARK".into(), mark.clone().into()));
-    let script = "trap 'echo bye; exit 3' INT; (setsid sh -c 'trap \"\" INT TERM HUP; while :; do sleep 1; done' &) ; echo up; while :; do sleep 0.05; done";
+    // Nothing is forked once it is up: dash forgets a signal that comes while it does.
+    let script = "trap 'echo bye; exit 3' INT; (setsid sh -c 'trap \"\" INT TERM HUP; while :; do sleep 1; done' &) ; sleep 600 & echo up; wait";
     let argv = ["sh", "-c", script].map(OsString::from);
     let streams = Streams {
         stdin: Stdio::null(),
