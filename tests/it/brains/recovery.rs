@@ -141,27 +141,19 @@ fn a_session_that_the_cli_has_lost_is_told_anew_with_what_is_done_in_doubt_and_o
     assert_eq!(branch.matches("a step").count(), 1, "{branch}");
 }
 
+fn assert_same_session(task: &Value) {
+    let session = |n: usize| task["attempts"][n]["session"].as_str().unwrap_or_default();
+    assert!(!session(0).is_empty() && session(0) == session(1), "{task:#}");
+}
+
 #[test]
 fn a_killed_runner_of_claude_goes_on_in_the_same_session() {
     let task = killed_mid_tool("claude");
-    let session = |n: usize| {
-        task["attempts"][n]["session"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    assert!(!session(0).is_empty() && session(0) == session(1), "{task:#}");
+    assert_same_session(&task);
     assert_eq!(task["attempts"][1]["how"], "resume");
 }
 
 #[test]
 fn a_killed_runner_of_codex_goes_on_in_the_same_session() {
-    let task = killed_mid_tool("codex");
-    let session = |n: usize| {
-        task["attempts"][n]["session"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    assert!(!session(0).is_empty() && session(0) == session(1), "{task:#}");
+    assert_same_session(&killed_mid_tool("codex"));
 }
