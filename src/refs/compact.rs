@@ -61,11 +61,7 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
     }
     old.extend(kept_packs(&pack_dir, REMAINS)?);
     let record = site.dir().join(REMAINDER);
-    let given = fs::read_to_string(&record).unwrap_or_default();
-    let unkept = given
-        .lines()
-        .map(|stem| pack_dir.join(stem).with_extension("idx"));
-    old.extend(unkept.filter(|idx| idx.exists() && !idx.with_extension("keep").exists()));
+    old.extend(unkept_packs(&pack_dir, &record));
     let mut inside = BTreeMap::new();
     for idx in &old {
         read_index(repo, idx, &mut inside)?;
@@ -101,6 +97,17 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
         }
     }
     Ok(true)
+}
+
+/// The unkept packs that are ours to join, by `record`: those of them that are there, and still unkept.
+pub(super) fn unkept_packs(pack_dir: &Path, record: &Path) -> Vec<PathBuf> {
+    let given = fs::read_to_string(record).unwrap_or_default();
+    let named = given
+        .lines()
+        .map(|stem| pack_dir.join(stem).with_extension("idx"));
+    named
+        .filter(|idx| idx.exists() && !idx.with_extension("keep").exists())
+        .collect()
 }
 
 /// Takes an unkept pack (its name) that we brought into the repository, so that the next compaction joins it with the

@@ -13,7 +13,7 @@ use git2::{ObjectType, Oid};
 
 use super::{
     Kind, LedgerError, ObjectSink, Pack, Repo, Site,
-    compact::{DOOMED, REMAINDER, give_remains, kept_packs, needed, read_index, remove},
+    compact::{DOOMED, REMAINDER, give_remains, kept_packs, needed, read_index, remove, unkept_packs},
     pack::{KEEP, REMAINS},
 };
 use crate::process::{Cmd, ProcessError};
@@ -88,11 +88,7 @@ pub fn purge(
         old.extend(kept_packs(&pack_dir, word)?);
     }
     let record = site.dir().join(REMAINDER);
-    let given = fs::read_to_string(&record).unwrap_or_default();
-    let unkept = given
-        .lines()
-        .map(|stem| pack_dir.join(stem).with_extension("idx"));
-    old.extend(unkept.filter(|idx| idx.exists() && !idx.with_extension("keep").exists()));
+    old.extend(unkept_packs(&pack_dir, &record));
     let mut inside = BTreeMap::new();
     for idx in &old {
         read_index(repo, idx, &mut inside)?;
