@@ -6,19 +6,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
-use fs4::FileExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::providers::{Providers, Rates, Room};
 use crate::{
     brain::Provider,
     process::ProcessId,
+    refs::Turn,
     task::{FORMAT, TaskId, parse_versioned},
 };
 
@@ -163,16 +162,8 @@ impl Machine {
         Ok(self.read("providers.json")?.unwrap_or_default())
     }
 
-    fn lock(&self) -> io::Result<File> {
-        let path = self.dir.join("limits.lock");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        FileExt::lock(&file)?;
-        Ok(file)
+    fn lock(&self) -> io::Result<Turn> {
+        Turn::wait(&self.dir.join("limits.lock"))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &'static str) -> io::Result<Option<T>> {

@@ -21,7 +21,7 @@ use std::{
 use git2::{ObjectType, Oid};
 
 use super::{
-    Kind, LedgerError, ObjectSink, Pack, Repo, Site,
+    Kind, LedgerError, ObjectSink, Pack, Repo, Site, Turn,
     pack::{KEEP, REMAINS},
 };
 
@@ -46,13 +46,10 @@ pub(super) const REMAINDER: &str = "remainder";
 /// If a pack or ref cannot be read, or a new pack cannot be written; the old packs stand then.
 pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerError> {
     let pack_dir = repo.common_dir().join("objects/pack");
-    let lock = site.lock_file("packs.lock")?;
-    match fs4::FileExt::try_lock(&lock) {
-        Ok(()) => {}
+    let Some(lock) = Turn::try_take(&site.lock_path("packs.lock"))? else {
         // Someone writes; there will be another time.
-        Err(fs4::TryLockError::WouldBlock) => return Ok(false),
-        Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
-    }
+        return Ok(false);
+    };
     // Under the lock: a writer may be bringing the very same pack back.
     sweep(&pack_dir)?;
     let mut old = kept_packs(&pack_dir, KEEP)?;
@@ -124,8 +121,7 @@ pub fn give_to_remainder(site: &Site, stem: &str) -> io::Result<()> {
     if fs::metadata(pack).is_ok_and(|data| data.len() > LARGE) {
         return Ok(());
     }
-    let lock = site.lock_file("packs.lock")?;
-    fs4::FileExt::lock_shared(&lock)?;
+    let _turn = Turn::wait_shared(&site.lock_path("packs.lock"))?;
     let mut record = fs::File::options()
         .append(true)
         .create(true)

@@ -20,6 +20,7 @@ mod repo;
 mod site;
 mod tag;
 mod tree;
+mod turn;
 mod undo;
 mod zones;
 
@@ -38,6 +39,7 @@ pub use repo::{Head, Repo, RepoError};
 pub use site::{Site, SiteError, open_lock};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;
+pub use turn::Turn;
 pub use undo::{KeptClone, KeptFile, Undo};
 pub use zones::{Base, Crew, StoredZone, Zone};
 

@@ -16,7 +16,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use git2::Oid;
 
 use super::{
-    Kind, ObjectSink, Site,
+    Kind, ObjectSink, Site, Turn,
     delta::{Bases, distance},
 };
 use crate::process::fault::point;
@@ -38,7 +38,7 @@ pub struct Pack {
     objects: BTreeMap<Oid, Place>,
     bases: Bases,
     keeps: Option<&'static str>,
-    _lock: Option<File>,
+    _lock: Option<Turn>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +53,12 @@ impl Pack {
     /// # Errors
     /// If the site's folder cannot be written.
     pub fn begin(site: &Site) -> io::Result<Self> {
-        let lock = site.lock_file("packs.lock")?;
-        fs4::FileExt::lock_shared(&lock)?;
+        let lock = Turn::wait_shared(&site.lock_path("packs.lock"))?;
         Self::under(Some(lock), site)
     }
 
     /// Begins a pack under a lock that the caller already holds.
-    pub(super) fn under(lock: Option<File>, site: &Site) -> io::Result<Self> {
+    pub(super) fn under(lock: Option<Turn>, site: &Site) -> io::Result<Self> {
         let pack = Self::unkept(site.common_dir().join("objects/pack"), site.dir().join("tmp"))?;
         Ok(Self {
             keeps: Some(KEEP),

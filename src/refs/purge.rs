@@ -12,7 +12,7 @@ use std::{
 use git2::{ObjectType, Oid};
 
 use super::{
-    Kind, LedgerError, ObjectSink, Pack, Repo, Site,
+    Kind, LedgerError, ObjectSink, Pack, Repo, Site, Turn,
     compact::{DOOMED, REMAINDER, give_remains, kept_packs, needed, read_index, remove, unkept_packs},
     pack::{KEEP, REMAINS},
 };
@@ -81,8 +81,7 @@ pub fn purge(
     kept: &BTreeSet<Oid>,
 ) -> Result<Purged, LedgerError> {
     let pack_dir = repo.common_dir().join("objects/pack");
-    let lock = site.lock_file("packs.lock")?;
-    fs4::FileExt::lock(&lock)?;
+    let lock = Turn::wait(&site.lock_path("packs.lock"))?;
     let mut old = kept_packs(&pack_dir, KEEP)?;
     for word in [DOOMED, REMAINS] {
         old.extend(kept_packs(&pack_dir, word)?);

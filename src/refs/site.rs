@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Repo, pack::sync_dir};
+use super::{Repo, Turn, pack::sync_dir};
 use crate::task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned};
 
 /// The copy of `site.json` that stands beside the folder.
@@ -140,12 +140,9 @@ impl Site {
         self.dir.join("attempts").join(task.as_str()).join(n.to_string())
     }
 
-    /// Opens a lock file of the site, making it. Lock files are never removed: unlinking one gave two holders.
-    ///
-    /// # Errors
-    /// If the disk refuses.
-    pub fn lock_file(&self, name: &str) -> io::Result<File> {
-        open_lock(&self.dir.join(name))
+    /// Where a lock file of the site is. Lock files are never removed: unlinking one gave two holders.
+    pub fn lock_path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// The last number given in the site's order of arrival; `None` if the counter is lost.
@@ -165,11 +162,10 @@ impl Site {
     /// # Errors
     /// If the disk refuses.
     pub fn raise_seq(&self, floor: u64) -> io::Result<()> {
-        let mut file = self.lock_file("seq")?;
-        fs4::FileExt::lock(&file)?;
+        let mut turn = Turn::wait(&self.lock_path("seq"))?;
         let last = self.last_seq()?;
         if last.is_none_or(|last| last < floor) {
-            write_seq(&mut file, floor)?;
+            write_seq(turn.file(), floor)?;
         }
         Ok(())
     }
@@ -180,15 +176,14 @@ impl Site {
     /// # Errors
     /// If the disk refuses, or `highest` fails.
     pub fn next_seq<E: From<io::Error>>(&self, highest: impl FnOnce() -> Result<u64, E>) -> Result<u64, E> {
-        let mut file = self.lock_file("seq")?;
-        fs4::FileExt::lock(&file)?;
+        let mut turn = Turn::wait(&self.lock_path("seq"))?;
         let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        turn.file().read_to_string(&mut text)?;
         let last = match text.trim().parse() {
             Ok(last) => last,
             Err(_) => highest()?,
         };
-        write_seq(&mut file, last + 1)?;
+        write_seq(turn.file(), last + 1)?;
         Ok(last + 1)
     }
 }
@@ -236,8 +231,7 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
     {
         return Ok(file);
     }
-    let lock = open_lock(&dir.join("site.lock")).map_err(io)?;
-    fs4::FileExt::lock(&lock).map_err(io)?;
+    let _turn = Turn::wait(&dir.join("site.lock")).map_err(io)?;
     let there = read(&path)?;
     let old = match there {
         Some(there) => Some(there),

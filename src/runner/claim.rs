@@ -10,7 +10,7 @@ use std::{fs::File, io, path::PathBuf};
 use super::{RunnerError, spool};
 use crate::{
     guard::{survivors, tier::Tier},
-    refs::{Ledger, LedgerError, Stored, Update},
+    refs::{Ledger, LedgerError, Stored, Turn, Update},
     task::{Attempt, Event, How, Status, Task, TaskId},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Claim {
     /// Inherited by the sandbox.
     pub(super) attempt_lock: File,
     generation: u64,
-    _locks: [File; 2],
+    _locks: [Turn; 2],
 }
 
 impl Claim {
@@ -44,8 +44,8 @@ impl Claim {
         let n = task.last_attempt().map_or(0, |last| last.n) + 1;
         let dir = ledger.site().attempt_dir(id, n);
         spool::make_dir(&dir)?;
-        let runner_lock = try_lock(&dir.join("runner.lock"))?.ok_or_else(busy)?;
-        let attempt_lock = try_lock(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
+        let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
+        let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = (task.generation, task.status);
         let goes_on = task.status == Status::Interrupted && n > 1;
         let how = task.next.or(goes_on.then_some(How::Resume));
@@ -97,8 +97,8 @@ impl Claim {
         let n = stored.task.last_attempt().map_or(1, |last| last.n);
         let dir = ledger.site().attempt_dir(id, n);
         spool::make_dir(&dir)?;
-        let runner_lock = try_lock(&dir.join("runner.lock"))?.ok_or_else(busy)?;
-        let attempt_lock = try_lock(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
+        let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
+        let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = stored.task.generation;
         let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
             if update.task.generation != seen {
@@ -119,7 +119,7 @@ impl Claim {
     }
 
     /// The task and its clone's lock, with nothing of its last attempt alive.
-    fn alone(ledger: &Ledger<'_>, id: &TaskId) -> Result<(Stored, File), RunnerError> {
+    fn alone(ledger: &Ledger<'_>, id: &TaskId) -> Result<(Stored, Turn), RunnerError> {
         let stored = ledger.task(id)?;
         let task = &stored.task;
         if task.owner != *ledger.site().owner() {
@@ -128,7 +128,8 @@ impl Claim {
         let busy = || RunnerError::Busy(id.clone());
         let clones = ledger.site().dir().join("clones");
         spool::make_dir(&clones)?;
-        let lock = try_lock(&clones.join(format!("{}.{}.lock", task.zone, task.clone)))?.ok_or_else(busy)?;
+        let lock =
+            Turn::try_take(&clones.join(format!("{}.{}.lock", task.zone, task.clone)))?.ok_or_else(busy)?;
         if let Some(last) = task.last_attempt()
             && !is_free(ledger, id, last.n)?
         {
@@ -186,16 +187,16 @@ pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
             return Ok(true);
         }
     }
-    let Some(_runner_is_dead) = try_lock(&dir.join("runner.lock"))? else {
+    let Some(_runner_is_dead) = Turn::try_take(&dir.join("runner.lock"))? else {
         return Ok(false);
     };
     let lock = dir.join("attempt.lock");
-    if try_lock(&lock)?.is_none() {
+    if Turn::try_take(&lock)?.is_none() {
         // In a sandbox it dies with its runner; without one it has to be ended.
         let ended = survivors::end_attempt(id.as_str(), &lock);
         tracing::info!(%id, ended, "left by a dead runner");
     }
-    Ok(try_lock(&lock)?.is_some())
+    Ok(Turn::try_take(&lock)?.is_some())
 }
 
 /// Whether the process that runs attempt `n`, by what the ledger says of it, is there and is that runner.
@@ -211,7 +212,8 @@ fn is_alive(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> bool {
     words.any(|word| word == b"runner") && words.any(|word| word == id.as_str().as_bytes())
 }
 
-fn try_lock(path: &std::path::Path) -> io::Result<Option<File>> {
+/// A lock that goes on for as long as anything that inherited it lives, whoever drops it here.
+fn try_lock_for_all(path: &std::path::Path) -> io::Result<Option<File>> {
     let file = crate::refs::open_lock(path)?;
     match fs4::FileExt::try_lock(&file) {
         Ok(()) => Ok(Some(file)),

@@ -2,8 +2,7 @@
 //! depends on the size of the repository.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::DirBuilderExt,
     time::{Duration, Instant},
 };
@@ -13,7 +12,9 @@ use crate::{
     brain::BrainError,
     config::Config,
     guard::redact::Redactor,
-    refs::{Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Zone, clone_branch, now},
+    refs::{
+        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Turn, Zone, clone_branch, now,
+    },
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
 
@@ -209,17 +210,18 @@ fn enrol(
 
 /// One caller at a time counts a clone's queue and adds to it. A caller that waits in vain goes on: the limit is
 /// there against floods, and is not worth standing still for.
-fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<File> {
+fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<Turn>> {
     let dir = site.dir().join("clones");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let file = site.lock_file(&format!("clones/{}.{clone}.queue", place.zone))?;
+    let path = site.lock_path(&format!("clones/{}.{clone}.queue", place.zone));
     let deadline = Instant::now() + PATIENCE;
-    while let Err(fs4::TryLockError::WouldBlock) = fs4::FileExt::try_lock(&file)
-        && Instant::now() < deadline
-    {
+    loop {
+        let turn = Turn::try_take(&path)?;
+        if turn.is_some() || Instant::now() >= deadline {
+            return Ok(turn);
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
-    Ok(file)
 }
 
 fn waiting(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<TaskId>, LedgerError> {

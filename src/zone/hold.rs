@@ -3,24 +3,23 @@
 //! It is the lock that a runner holds for as long as it runs a task of the clone. It goes with the process.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::DirBuilderExt,
     time::{Duration, Instant},
 };
 
 use crate::{
-    refs::Site,
+    refs::{Site, Turn},
     task::{Class, CloneName, Explain, ZoneId},
 };
 
-/// A lock that was just let go can still be held for a moment by a child between its fork and its exec.
+/// A runner that was just killed can still hold its lock for a moment.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A clone that no runner works in for as long as this lives.
 #[must_use = "the clone is free again when this is dropped"]
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "held, not read")] File);
+pub struct Held(#[expect(dead_code, reason = "held, not read")] Turn);
 
 /// A clone that cannot be held.
 #[derive(Debug, thiserror::Error)]
@@ -58,16 +57,13 @@ impl Explain for HoldError {
 pub fn hold(site: &Site, zone: &ZoneId, clone: &CloneName) -> Result<Held, HoldError> {
     let dir = site.dir().join("clones");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let file = site.lock_file(&format!("clones/{zone}.{clone}.lock"))?;
+    let path = site.lock_path(&format!("clones/{zone}.{clone}.lock"));
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match fs4::FileExt::try_lock(&file) {
-            Ok(()) => return Ok(Held(file)),
-            Err(fs4::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(fs4::TryLockError::WouldBlock) => return Err(HoldError::Busy(clone.clone())),
-            Err(fs4::TryLockError::Error(error)) => return Err(error.into()),
+        match Turn::try_take(&path)? {
+            Some(turn) => return Ok(Held(turn)),
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            None => return Err(HoldError::Busy(clone.clone())),
         }
     }
 }

@@ -11,7 +11,7 @@ use git2::Oid;
 
 use super::{super::retention::landed, Collected, GcError};
 use crate::{
-    refs::{Ledger, LedgerError, UNDO, Undo, delete_ref},
+    refs::{Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
     worktree::remove::sweep,
 };
 
@@ -40,10 +40,9 @@ pub(super) fn undos(
 
 /// The tips of states that were never saved whole, or are forgotten but for them. Whoever saves one holds the packs.
 pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
-    let lock = ledger.site().lock_file("packs.lock")?;
-    if fs4::FileExt::try_lock(&lock).is_err() {
+    let Some(_turn) = Turn::try_take(&ledger.site().lock_path("packs.lock"))? else {
         return Ok(());
-    }
+    };
     let whole: BTreeSet<u64> = ledger.undos()?.into_iter().map(|(undo, _)| undo.n).collect();
     let repo = ledger.repo();
     for reference in repo.git().references_glob(&format!("{UNDO}*"))? {

@@ -20,7 +20,7 @@ pub use error::LandError;
 
 use super::advance::{AdvanceError, swap};
 use crate::{
-    refs::{RefError, Repo, Site, branch_ref},
+    refs::{RefError, Repo, Site, Turn, branch_ref},
     worktree::{carry::Carry, checkout::Checkout},
 };
 
@@ -101,8 +101,7 @@ pub struct Stat {
 /// # Errors
 /// [`LandError`]; nothing has changed then.
 pub fn land(repo: &Repo, site: &Site, landing: &Landing<'_>) -> Result<Landed, LandError> {
-    let turn = site.lock_file("land.lock")?;
-    fs4::FileExt::lock(&turn)?;
+    let _turn = Turn::wait(&site.lock_path("land.lock"))?;
     for _ in 1..TRIES {
         match land_once(repo, landing) {
             Err(LandError::Move(AdvanceError::Ref(RefError::Moved { .. }))) => {}

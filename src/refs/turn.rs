@@ -1,0 +1,80 @@
+//! One at a time: a lock file of ours, held.
+//!
+//! The kernel frees an flock when the last copy of its descriptor is closed, and a child that another thread has just
+//! forked has a copy until it executes its program. So a lock that was only dropped can still be held for a moment,
+//! and whoever tries it then takes it for somebody's. Here it is let go by name.
+
+use std::{fs::File, io, path::Path};
+
+use fs4::{FileExt, TryLockError};
+
+use super::site::open_lock;
+
+/// A held lock file. Not for locks that a child inherits to hold them on: letting go frees those, too.
+#[derive(Debug)]
+#[must_use = "the lock is free again when this is dropped"]
+pub struct Turn(File);
+
+impl Turn {
+    /// Waits for the lock at `path`.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn wait(path: &Path) -> io::Result<Self> {
+        let file = open_lock(path)?;
+        FileExt::lock(&file)?;
+        Ok(Self(file))
+    }
+
+    /// Waits until nobody holds the lock at `path` alone, and keeps it from being held so.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn wait_shared(path: &Path) -> io::Result<Self> {
+        let file = open_lock(path)?;
+        FileExt::lock_shared(&file)?;
+        Ok(Self(file))
+    }
+
+    /// Takes the lock at `path` if it is free.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        let file = open_lock(path)?;
+        match FileExt::try_lock(&file) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// The file, to read and write what the lock guards.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Closing it does the same, only perhaps later.
+        let _ = FileExt::unlock(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_free_at_once_though_a_child_has_a_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let held = Turn::wait(&path).unwrap();
+        assert!(Turn::try_take(&path).unwrap().is_none());
+        let copy = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(Turn::try_take(&path).unwrap().is_some());
+        drop(copy);
+    }
+}
