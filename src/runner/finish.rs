@@ -27,7 +27,6 @@ use crate::{
         receipt::Receipt,
         restore::restore,
         snapshot::Source,
-        surroundings::{Surroundings, Written},
     },
 };
 
@@ -60,7 +59,8 @@ pub(super) fn finish(
     (ended, spool, last): (&Ended, &Spool, Option<Receipt>),
 ) -> Result<Outcome, RunnerError> {
     claim.check(&run.ledger.task(&claim.task().id)?.task)?;
-    let written = written(run, prepared);
+    let told = prepared.around.as_ref().map(|around| around.told(run));
+    let told = told.unwrap_or_default();
     let home = come_home(run, claim, prepared, plan, (ended, spool))?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let store = Store::at(&claim.dir);
@@ -96,13 +96,9 @@ pub(super) fn finish(
     evidence.sequencer = home.left.sequencer.is_some();
     evidence.left_out = !home.left_out.is_empty() || home.left.rejected;
     evidence.moved = home.moved;
-    effects.foreign.extend(written.home);
+    effects.foreign.extend(told.breach);
     evidence.foreign = !effects.foreign.is_empty();
-    // Told, but no proof of anything: the user works there meanwhile.
-    let own = written.checkout.into_iter();
-    effects
-        .foreign
-        .extend(own.map(|file| format!("your checkout: {file}")));
+    effects.foreign.extend(told.perhaps);
     let forward = effects.branch.is_some() && run.bwrap.is_some();
     let mut finished = Finished {
         outcome: judge(&evidence),
@@ -112,10 +108,7 @@ pub(super) fn finish(
         checkpoints,
         import: forward.then_some((prepared.head, home.head)),
     };
-    if written.unwatched {
-        let why = "your checkout was not watched: git takes too long to tell its changes".to_owned();
-        finished.reasons.push(why);
-    }
+    finished.reasons.extend(told.unwatched);
     record(
         run,
         claim,
@@ -192,14 +185,6 @@ pub(super) fn keep_home(run: &Run<'_>, claim: &Claim, left: &mut Left) -> Result
         }
     }
     Ok(())
-}
-
-/// What was written where no sandbox kept the brain out.
-fn written(run: &Run<'_>, prepared: &Prepared) -> Written {
-    let before = prepared.surroundings.as_ref();
-    before.map_or_else(Written::default, |before| {
-        Surroundings::look(run.ledger.repo(), &run.home).written(before)
-    })
 }
 
 /// What changed, with the branch move that is still to come.

@@ -5,6 +5,7 @@
 //! `finishing` with the branch move that is still to come, the move, the notes, the outcome. Killed anywhere, the
 //! ledger says how far it came, and [`is_free`] says whether anything of it still lives.
 
+mod around;
 mod capped;
 mod checkpoint;
 mod claim;

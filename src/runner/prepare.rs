@@ -1,6 +1,6 @@
 //! Before the brain: the clone's worktree, its base, and the receipt of how everything stood.
 
-use super::{Run, RunnerError, checkpoint::replace, claim::Claim, ground::Ground};
+use super::{Run, RunnerError, around::Around, checkpoint::replace, claim::Claim, ground::Ground};
 use crate::{
     refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
@@ -13,7 +13,6 @@ use crate::{
         receipt::{Receipt, take_receipt},
         restore::restore,
         snapshot::{Limits, Manifest, Source, snapshot},
-        surroundings::Surroundings,
     },
     zone::advance::{Advance, advance},
 };
@@ -35,7 +34,7 @@ pub(super) struct Prepared {
     /// The git that the brain works with.
     pub(super) ground: Ground,
     /// How things stood where no sandbox keeps the brain out; a sandbox needs no look.
-    pub(super) surroundings: Option<Surroundings>,
+    pub(super) around: Option<Around>,
     /// Keeps the user's git from pruning or moving the worktree meanwhile.
     _lock: Locked,
 }
@@ -207,7 +206,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         remarks,
         port,
         ground,
-        surroundings: run.bwrap.is_none().then(|| Surroundings::look(repo, &run.home)),
+        around: run.bwrap.is_none().then(|| Around::look(run, claim.task())),
         _lock: lock,
     })
 }

@@ -9,6 +9,7 @@ pub mod effects;
 pub mod gitlinks;
 pub mod include;
 pub mod keep;
+pub mod neighbours;
 pub mod place;
 pub mod port;
 pub mod receipt;

@@ -435,12 +435,20 @@ fn without_a_sandbox_an_ask_is_taken_back_and_told() {
     stage.work.git(&["config", "--unset", "core.hooksPath"]);
     // One into the user's checkout is told; it may be the user's own. One into what their shell reads is a breach.
     let main = stage.work.0.display();
+    stage.work.git(&["branch", "other"]);
+    let act = ["act", "--zone", "other", "--who", "@shell", "--await", "-m"];
+    stage.run(&[&act[..], &["true"]].concat()).ok();
+    let other = stage.run(&["path", "--zone", "other"]).ok();
     let (said, task) = stage.act(&format!(
-        "echo x > '{main}/a.txt'; echo x > '{main}/new'; echo y > y"
+        "echo x > '{main}/a.txt'; echo x > '{main}/new'; echo x > '{other}/a.txt'; echo y > y"
     ));
     assert_eq!((said.code, &task["outcome"]), (0, &"done".into()), "{}", said.err);
-    for file in ["a.txt", "new"] {
-        let told = format!("foreign write: your checkout: {file}: written");
+    for file in [
+        "your checkout: a.txt",
+        "your checkout: new",
+        "worktree of foreman.1 in zone other: a.txt",
+    ] {
+        let told = format!("foreign write: {file}: written");
         assert!(
             task["reasons"].as_array().unwrap().contains(&told.into()),
             "{task:#}"

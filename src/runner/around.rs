@@ -1,0 +1,115 @@
+//! What a brain without a sandbox can reach beside its worktree and git: the user's checkout and home, and the
+//! worktrees of other clones.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use super::Run;
+use crate::{
+    refs::{Ledger, LedgerError, TaskHead},
+    task::{CloneName, Status, Task, TaskId, ZoneId},
+    worktree::{
+        neighbours::{Neighbours, Touched},
+        surroundings::{Surroundings, Written},
+    },
+};
+
+/// How things stood there before the brain ran.
+#[derive(Debug)]
+pub(super) struct Around {
+    heads: Option<BTreeMap<TaskId, TaskHead>>,
+    surroundings: Surroundings,
+    neighbours: Option<Neighbours>,
+}
+
+/// What was written there meanwhile.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Nobody but the brain will have done it.
+    pub(super) breach: Vec<String>,
+    /// No proof of anything: the user works there meanwhile.
+    pub(super) perhaps: Vec<String>,
+    /// What nobody can say.
+    pub(super) unwatched: Vec<String>,
+}
+
+impl Around {
+    /// Looks around the worktree of `task`.
+    pub(super) fn look(run: &Run<'_>, task: &Task) -> Self {
+        Self {
+            heads: heads(run.ledger).ok(),
+            surroundings: Surroundings::look(run.ledger.repo(), &run.home),
+            neighbours: worktrees(run.ledger, task).ok().map(Neighbours::look),
+        }
+    }
+
+    /// What was written since.
+    pub(super) fn told(&self, run: &Run<'_>) -> Told {
+        let Written {
+            checkout,
+            home,
+            unwatched,
+        } = Surroundings::look(run.ledger.repo(), &run.home).written(&self.surroundings);
+        let mut told = Told {
+            breach: home,
+            perhaps: checkout
+                .into_iter()
+                .map(|file| format!("your checkout: {file}"))
+                .collect(),
+            unwatched: Vec::new(),
+        };
+        if unwatched {
+            let why = "your checkout was not watched: git takes too long to tell its changes";
+            told.unwatched.push(why.to_owned());
+        }
+        match self.touched(run.ledger) {
+            Some(Touched { files, cut: false }) => told.perhaps.extend(files),
+            partly => {
+                told.perhaps.extend(partly.unwrap_or_default().files);
+                let why = "not every worktree of another clone was watched";
+                told.unwatched.push(why.to_owned());
+            }
+        }
+        told
+    }
+
+    /// What was written in worktrees that no task worked in.
+    fn touched(&self, ledger: &Ledger<'_>) -> Option<Touched> {
+        let (before, heads) = (self.heads.as_ref()?, heads(ledger).ok()?);
+        let is_at_work = |head: &&TaskHead| {
+            let status = head.status;
+            matches!(status, Status::Running | Status::Finishing | Status::Cancelling)
+                || before.get(&head.id) != Some(head)
+        };
+        let at_work = heads.values().filter(is_at_work);
+        let at_work: BTreeSet<String> = at_work.map(|head| name(&head.zone, &head.clone)).collect();
+        let neighbours = self.neighbours.as_ref()?;
+        Some(neighbours.touched(|clone| !at_work.contains(clone)))
+    }
+}
+
+fn heads(ledger: &Ledger<'_>) -> Result<BTreeMap<TaskId, TaskHead>, LedgerError> {
+    let heads = ledger.heads()?.into_iter();
+    Ok(heads.map(|head| (head.id.clone(), head)).collect())
+}
+
+fn name(zone: &ZoneId, clone: &CloneName) -> String {
+    format!("worktree of {clone} in zone {zone}")
+}
+
+/// The worktrees of every clone but the task's own.
+fn worktrees(ledger: &Ledger<'_>, task: &Task) -> Result<BTreeMap<String, PathBuf>, LedgerError> {
+    let mut worktrees = BTreeMap::new();
+    for stored in ledger.zones()? {
+        let zone = &stored.zone.id;
+        let others = stored.crew.values();
+        let others = others.filter(|member| (zone, &member.name) != (&task.zone, &task.clone));
+        worktrees.extend(others.filter_map(|member| {
+            let path = member.path.as_ref()?;
+            Some((name(zone, &member.name), PathBuf::from(path)))
+        }));
+    }
+    Ok(worktrees)
+}
