@@ -247,7 +247,12 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
         None => text("artifacts/summary")?,
     };
     let last = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-    let effects = text(&format!("attempts/{last}/effects.json"))?;
+    let effects = |n: u32| -> Result<Option<serde_json::Value>, CmdError> {
+        let text = text(&format!("attempts/{n}/effects.json"))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    };
+    let earlier = stored.task.first_of_last()..last;
+    let earlier: Result<Vec<_>, _> = earlier.map(effects).collect();
     let stderr = text(&format!("attempts/{last}/stderr.log"))?;
     Ok(TaskDetail {
         stderr: stderr.map(|text| last_lines(&text).to_owned()),
@@ -256,7 +261,8 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
         clone_branch: target::crew_of(cx, stored)
             .map(|member| member.branch)
             .unwrap_or_default(),
-        effects: effects.and_then(|text| serde_json::from_str(&text).ok()),
+        effects: effects(last)?,
+        earlier: earlier?.into_iter().flatten().collect(),
         task: stored.task.clone(),
     })
 }

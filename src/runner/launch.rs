@@ -70,7 +70,7 @@ pub(super) fn plan(
         Memory::Lost => Session::New(new_uuid()?),
     };
     let prompt = claim.dir.join(PROMPT);
-    fs::write(&prompt, prompt_text(run, claim, prepared, (brain, &session))?)?;
+    fs::write(&prompt, prompt_text(run, claim, (brain, &session))?)?;
     let settings = run.config.brains.get(&task.brain);
     let state_dir = run
         .ledger
@@ -172,7 +172,6 @@ impl Plan {
 fn prompt_text(
     run: &Run<'_>,
     claim: &Claim,
-    prepared: &Prepared,
     (brain, session): (&dyn Brain, &Session),
 ) -> Result<Vec<u8>, RunnerError> {
     let text = run.ledger.file(&claim.stored, "prompt.md")?.unwrap_or_default();
@@ -181,7 +180,7 @@ fn prompt_text(
     if how != Some(How::Resume) {
         return Ok(brain.frame(&prompt).as_bytes().to_vec());
     }
-    let mut told = recover::told(run, claim, prepared)?;
+    let mut told = recover::told(run, claim)?;
     if matches!(session, Session::New(_)) {
         let history = recover::history(run, claim)?;
         if !history.is_empty() {

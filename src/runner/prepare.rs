@@ -1,6 +1,6 @@
 //! Before the brain: the clone's worktree, its base, and the receipt of how everything stood.
 
-use super::{Run, RunnerError, around::Around, checkpoint::replace, claim::Claim, ground::Ground};
+use super::{Run, RunnerError, around::Around, checkpoint::replace, claim::Claim, ground::Ground, recover};
 use crate::{
     refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
@@ -44,6 +44,8 @@ pub(super) struct Prepared {
 pub(super) struct Made {
     checkout: Checkout,
     remarks: Vec<String>,
+    /// It was made now.
+    fresh: bool,
     port: Option<u16>,
     lock: Locked,
 }
@@ -116,6 +118,7 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
     let lock = ready.checkout.locked(&format!("{} runs here", task.id))?;
     Ok(Made {
         lock,
+        fresh: ready.made.is_fresh(),
         checkout: ready.checkout,
         remarks,
         port,
@@ -163,12 +166,14 @@ fn lease(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Option<u16>, Runne
     Ok(port)
 }
 
-/// Takes the receipt before and writes it to the ledger, so that whatever happens next can be compared with it.
+/// Takes the receipt before and writes it to the ledger, so that whatever happens next can be compared with it. What
+/// somebody else did since the last attempt stands in that one's effects.
 pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Prepared, RunnerError> {
     let Made {
         lock,
         checkout,
         remarks,
+        fresh,
         port,
     } = made;
     let repo = run.ledger.repo();
@@ -178,11 +183,17 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
     let head = repo
         .ref_target(&branch)?
         .ok_or_else(|| RunnerError::NoZoneBranch(branch.clone()))?;
+    let last = recover::before(run, claim)?;
+    let mut external = None;
+    if fresh && let Some(last) = &last {
+        external = Some(last.bring_back(run, claim, (&checkout, head))?);
+    }
     let id = claim.task().id.clone();
     pin(run.ledger, &claim.pin("head-before"), head)?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let before = shot(run, &checkout, Some(head), None, &mut pack)?;
     replace(&claim.dir.join("receipt-before"), &before.to_bytes())?;
+    let last = last.map(|last| last.with_external(run, claim, &checkout, (external, &before)));
     let claimed = &*claim;
     let stored = run.ledger.update_with(&mut pack, &id, "runner", |update| {
         claimed.check(update.task)?;
@@ -194,6 +205,9 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         update
             .edit
             .json(claimed.path("receipt-before.json"), &before.document())?;
+        if let Some((path, effects)) = &last {
+            update.edit.json(path, effects)?;
+        }
         Ok::<_, RunnerError>(())
     })?;
     claim.stored = stored;

@@ -1,5 +1,6 @@
 //! What happens to a task when something dies, and the verbs by which a person has a say in it.
 
+mod between;
 mod checkpoints;
 mod copies;
 mod deaths;

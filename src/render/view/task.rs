@@ -148,6 +148,38 @@ pub struct TaskDetail {
     /// What its last attempt changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effects: Option<serde_json::Value>,
+    /// What the attempts changed that the last one went on with, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<serde_json::Value>,
+}
+
+impl TaskDetail {
+    /// What all of these attempts changed, and what is to be said of it, each once.
+    fn changes(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        let mut add = |name, value: &str| {
+            let line = (name, one_line(value));
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        };
+        let all = || self.earlier.iter().chain(&self.effects);
+        for file in all().filter_map(|effects| effects["files"].as_array()).flatten() {
+            let word = |name: &str| file[name].as_str().unwrap_or_default();
+            add("file", &format!("{} {}", word("change"), word("path")));
+        }
+        for (word, name) in [
+            ("doubt", "in_doubt"),
+            ("running", "running"),
+            ("external", "external"),
+        ] {
+            let words = all().filter_map(|effects| effects[name].as_array());
+            for value in words.flatten() {
+                add(word, value.as_str().unwrap_or_default());
+            }
+        }
+        lines
+    }
 }
 
 impl View for TaskDetail {
@@ -190,24 +222,8 @@ impl View for TaskDetail {
                 &format!("{} in · {} out{cost}", count(usage.input), count(usage.output)),
             );
         }
-        for file in self
-            .effects
-            .iter()
-            .filter_map(|effects| effects["files"].as_array())
-            .flatten()
-        {
-            let word = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
-            line("file", &format!("{} {}", word("change"), one_line(&word("path"))));
-        }
-        for (word, name) in [
-            ("doubt", "in_doubt"),
-            ("running", "running"),
-            ("external", "external"),
-        ] {
-            let words = self.effects.iter().filter_map(|effects| effects[name].as_array());
-            for value in words.flatten() {
-                line(word, &one_line(value.as_str().unwrap_or_default()));
-            }
+        for (name, value) in self.changes() {
+            line(name, &value);
         }
         if let Some(said) = self
             .stderr

@@ -14,7 +14,7 @@ use crate::{
         claim::Claim,
         finish::keep_home,
         ground::{Ground, Left, host_head},
-        prepare::{bring_changes, shot},
+        prepare::{bring_changes, pin, shot},
         spool,
     },
     task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Task},
@@ -139,6 +139,9 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         .ledger
         .repo()
         .ref_target(&checkout.head_ref().unwrap_or_default())?;
+    if tier != "T2" {
+        external.extend(rewritten(run, claim, &checkout, &checkpoints, head)?);
+    }
     let import = homecoming(run, &checkout, (start, head, host), &left, &mut effects)?;
     external.append(&mut effects.external);
     effects.external = external;
@@ -268,6 +271,36 @@ fn confinement(run: &Run<'_>, checkout: &Checkout, ground: &Ground) -> Result<Co
     })
 }
 
+/// Without a sandbox the brain's branch is the host's, and who rewrote it nobody knows: the commit that it had stays
+/// pinned, and a person looks.
+fn rewritten(
+    run: &Run<'_>,
+    claim: &Claim,
+    checkout: &Checkout,
+    checkpoints: &[Checkpoint],
+    head: Oid,
+) -> Result<Option<String>, RunnerError> {
+    let repo = run.ledger.repo();
+    let start = repo.ref_target(&claim.pin("head-before"))?;
+    let seen = checkpoints.iter().filter_map(|it| it.head.as_ref()?.parse().ok());
+    // The newest that is still there.
+    let Some(old) = start
+        .into_iter()
+        .chain(seen)
+        .rfind(|oid| repo.git().find_commit(*oid).is_ok())
+    else {
+        return Ok(None);
+    };
+    if head == old || repo.git().graph_descendant_of(head, old)? {
+        return Ok(None);
+    }
+    pin(run.ledger, &claim.pin("passed-0"), old)?;
+    let branch = checkout.head_ref().unwrap_or_else(|| "HEAD".to_owned());
+    Ok(Some(format!(
+        "{branch} was rewritten: {old} is not on it any more, {head} is; both are pinned"
+    )))
+}
+
 /// The branch follows the dead brain's commits where it can; else they stay pinned, and that is said.
 fn homecoming(
     run: &Run<'_>,
@@ -295,9 +328,11 @@ fn homecoming(
     effects.commits = super::super::finish::new_commits(repo, start, head)?;
     let follows = repo.git().graph_descendant_of(head, start)?;
     if !follows || host != Some(start) && host != Some(head) {
-        effects.in_doubt.push(format!(
-            "the commits up to {head} are pinned, {branch} does not have them"
-        ));
+        if host != Some(head) {
+            effects.in_doubt.push(format!(
+                "the commits up to {head} are pinned, {branch} does not have them"
+            ));
+        }
         return Ok(None);
     }
     effects.branch = Some(BranchMove {

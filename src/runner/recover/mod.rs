@@ -6,6 +6,7 @@
 //! again. Nothing is replayed, and no brain runs here.
 
 mod autopsy;
+mod between;
 mod decide;
 mod doubt;
 mod lost;
@@ -22,6 +23,7 @@ use crate::{
 };
 use decide::{Decision, Facts, deaths, decide};
 
+pub(super) use between::before;
 pub(super) use doubt::late_files as in_doubt;
 pub(super) use lost::is_lost;
 pub(super) use words::{history, told};

@@ -3,10 +3,9 @@
 
 use std::fmt::Write;
 
-use super::{doubt, last_seen};
 use crate::{
     brain::{Event, Record, Role},
-    runner::{Run, RunnerError, claim::Claim, prepare::Prepared},
+    runner::{Run, RunnerError, claim::Claim},
     task::{Effects, Task},
 };
 
@@ -18,11 +17,7 @@ const BUDGET: usize = 24 << 10;
 const EVENT: usize = 1200;
 
 /// What an attempt that resumes is told before the prompt.
-pub(in crate::runner) fn told(
-    run: &Run<'_>,
-    claim: &Claim,
-    prepared: &Prepared,
-) -> Result<String, RunnerError> {
+pub(in crate::runner) fn told(run: &Run<'_>, claim: &Claim) -> Result<String, RunnerError> {
     let task = claim.task();
     let before = claim.n.saturating_sub(1);
     let mut text = format!("{}\n", opening(task, claim.n));
@@ -32,9 +27,11 @@ pub(in crate::runner) fn told(
         let bytes = run
             .ledger
             .file(&claim.stored, &format!("attempts/{n}/effects.json"))?;
-        last = bytes
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
+        // One that died before its brain began has none; what was in doubt before it still is.
+        let Some(effects) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
+            continue;
+        };
+        last = effects;
         let subject = |oid: &String| {
             let commit = run.ledger.repo().git().find_commit(oid.parse().ok()?).ok()?;
             let subject = commit.summary().ok().flatten().unwrap_or_default().to_owned();
@@ -60,18 +57,7 @@ pub(in crate::runner) fn told(
         "Tools that may have been running when it stopped; do not take them for done, nor run them again unseen:",
         &last.running,
     );
-    let mut others = last.external.clone();
-    let dir = run.ledger.site().attempt_dir(&task.id, before);
-    if let Some(then) = last_seen(&dir) {
-        let since = doubt::external(
-            run,
-            &prepared.checkout,
-            (&then, &prepared.before),
-            last.branch.as_ref(),
-        );
-        others.extend(since.into_iter().filter(|word| !last.external.contains(word)));
-    }
-    list(&mut text, "Changed by somebody else meanwhile:", &others);
+    list(&mut text, "Changed by somebody else meanwhile:", &last.external);
     text.push_str("\nGo on from here and do not repeat what is done.");
     Ok(text)
 }

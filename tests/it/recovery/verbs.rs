@@ -100,6 +100,12 @@ fn a_held_task_goes_on_when_a_person_says_so_and_is_told_what_others_did() {
     ] {
         assert!(told.contains(wanted), "{wanted}: {told}");
     }
+    // It is written down too, not only told to the brain.
+    let external = words(&effects(&stage, &id, 1)["external"]).join("\n");
+    assert!(
+        external.contains("b.txt: modified") && external.contains("refs/heads/khlone/main/foreman.1: "),
+        "{external}"
+    );
     assert!(stage.run(&["fsck"]).code == 0, "{}", stage.run(&["fsck"]).out);
 }
 
