@@ -2,23 +2,25 @@
 //!
 //! Every step of a path is opened from the folder above it without following links, so that a planted link leads
 //! nowhere and a write never leaves the folder. Only regular files are read, and only up to a cap; a pipe or a
-//! device that stands in for a file counts as absent. The folder itself is given by us and must be a folder.
+//! device that stands in for a file counts as absent. Rights that a brain took away from us are taken back. The folder
+//! itself is given by us and must be a folder.
 
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::Path,
 };
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags},
+    io::Errno,
+};
+
+use crate::worktree::erase::{enter, erase_at, give_back, names_in};
 
 /// Files are compared by so much at a time.
 const CHUNK: usize = 64 << 10;
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// A folder below which nothing is followed.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Beneath {
     /// # Errors
     /// When it is missing or no folder.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let top = rustix::fs::openat(CWD, folder, FOLDER, Mode::empty())?;
+        let top = enter(CWD, folder.as_os_str().as_bytes())?;
         Ok(Self { top })
     }
 
@@ -76,7 +78,15 @@ impl Beneath {
             return Ok(None);
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
+        let open = || rustix::fs::openat(&folder, name, flags, Mode::empty());
+        let file = match open() {
+            Err(Errno::ACCESS) => {
+                give_back(&folder, name.as_bytes(), Mode::RUSR | Mode::WUSR)?;
+                open()
+            }
+            file => file,
+        };
+        let file = match file {
             Ok(file) => File::from(file),
             Err(error) if is_absence(error) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -145,12 +155,12 @@ impl Beneath {
         let folder = self.make_folder(parent)?;
         // A name of this process's own: runners of several clones write the same file at once.
         let fresh = format!(".khlone-{name}-{}", std::process::id());
-        remove_at(&folder, fresh.as_bytes())?;
+        erase_at(&folder, fresh.as_bytes())?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&folder, fresh.as_str(), flags, Mode::from_raw_mode(0o644))?;
         content(&mut File::from(file))?;
         if entry_at(&folder, name.as_bytes())? == Some(Entry::Folder) {
-            remove_at(&folder, name.as_bytes())?;
+            erase_at(&folder, name.as_bytes())?;
         }
         Ok(rustix::fs::renameat(&folder, fresh.as_str(), &folder, name)?)
     }
@@ -162,16 +172,16 @@ impl Beneath {
     pub fn make_folder(&self, path: &str) -> io::Result<OwnedFd> {
         let mut folder = self.top.try_clone()?;
         for step in path.split('/').filter(|step| !step.is_empty()) {
-            match rustix::fs::openat(&folder, step, FOLDER, Mode::empty()) {
+            match enter(&folder, step.as_bytes()) {
                 Ok(next) => folder = next,
                 Err(error) if is_absence(error) => {
-                    remove_at(&folder, step.as_bytes())?;
+                    erase_at(&folder, step.as_bytes())?;
                     match rustix::fs::mkdirat(&folder, step, Mode::from_raw_mode(0o755)) {
                         // Made by another runner meanwhile.
-                        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                        Ok(()) | Err(Errno::EXIST) => {}
                         Err(error) => return Err(error.into()),
                     }
-                    folder = rustix::fs::openat(&folder, step, FOLDER, Mode::empty())?;
+                    folder = enter(&folder, step.as_bytes())?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -185,7 +195,7 @@ impl Beneath {
     /// When the disk does not let us.
     pub fn remove(&self, path: &str) -> io::Result<()> {
         match self.parent(path)? {
-            Some((folder, name)) => remove_at(&folder, name.as_bytes()),
+            Some((folder, name)) => erase_at(&folder, name.as_bytes()),
             None => Ok(()),
         }
     }
@@ -210,7 +220,7 @@ impl Beneath {
             match fate(&inner, entry) {
                 Fate::Stays => {}
                 Fate::Within => self.weed(&inner, fate)?,
-                Fate::Goes => remove_at(&folder, &name)?,
+                Fate::Goes => erase_at(&folder, &name)?,
             }
         }
         Ok(())
@@ -264,7 +274,7 @@ impl Beneath {
         let mut folder = self.top.try_clone()?;
         for step in path.split('/').filter(|step| !step.is_empty()) {
             debug_assert_ne!(step, "..");
-            match rustix::fs::openat(&folder, step, FOLDER, Mode::empty()) {
+            match enter(&folder, step.as_bytes()) {
                 Ok(next) => folder = next,
                 Err(error) if is_absence(error) => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -304,8 +314,7 @@ fn split(path: &str) -> (&str, &str) {
 }
 
 /// Links (`ELOOP` under no-follow), files in the place of folders and missing names are all "not there".
-fn is_absence(error: rustix::io::Errno) -> bool {
-    use rustix::io::Errno;
+fn is_absence(error: Errno) -> bool {
     matches!(
         error,
         Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::MLINK
@@ -326,69 +335,6 @@ fn entry_at(folder: &OwnedFd, name: &[u8]) -> io::Result<Option<Entry>> {
         Err(error) if is_absence(error) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-fn remove_at(folder: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    match entry_at(folder, name)? {
-        None => Ok(()),
-        Some(Entry::File | Entry::Other) => Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?),
-        Some(Entry::Folder) => {
-            empty(&open_folder(folder, name)?)?;
-            Ok(rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
-        }
-    }
-}
-
-/// Opens a folder that is about to be removed, whatever its permissions.
-fn open_folder(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    if let Err(rustix::io::Errno::ACCESS) = rustix::fs::openat(parent, name, FOLDER, Mode::empty()) {
-        rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
-    }
-    let folder = rustix::fs::openat(parent, name, FOLDER, Mode::empty())?;
-    rustix::fs::fchmod(&folder, Mode::RWXU)?;
-    Ok(folder)
-}
-
-/// Empties a folder of any depth with two open folders and no recursion: what lies two levels down is moved up one
-/// until nothing is left.
-fn empty(folder: &OwnedFd) -> io::Result<()> {
-    let mut moved = 0_u64;
-    loop {
-        let names = names_in(folder)?;
-        if names.is_empty() {
-            return Ok(());
-        }
-        for name in names {
-            if entry_at(folder, &name)? != Some(Entry::Folder) {
-                rustix::fs::unlinkat(folder, &*name, AtFlags::empty())?;
-                continue;
-            }
-            let inner = open_folder(folder, &name)?;
-            for deep in names_in(&inner)? {
-                if entry_at(&inner, &deep)? == Some(Entry::Folder) {
-                    drop(open_folder(&inner, &deep)?);
-                    moved += 1;
-                    let up = format!(".khlone-{moved}-{}", std::process::id());
-                    rustix::fs::renameat(&inner, &*deep, folder, up.as_str())?;
-                } else {
-                    rustix::fs::unlinkat(&inner, &*deep, AtFlags::empty())?;
-                }
-            }
-            rustix::fs::unlinkat(folder, &*name, AtFlags::REMOVEDIR)?;
-        }
-    }
-}
-
-fn names_in(folder: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for item in Dir::read_from(folder)? {
-        let item = item?;
-        let name = item.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(name.to_vec());
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::worktree::testing::without_power;
 
 #[test]
 fn links_lead_nowhere_and_writes_stay_below() {
@@ -87,8 +88,30 @@ fn deep_and_locked_folders_go() {
     std::fs::create_dir_all(dir.path().join("a/x/y")).unwrap();
     std::fs::write(dir.path().join("a/x/f"), "").unwrap();
     std::fs::set_permissions(dir.path().join("a/x"), std::fs::Permissions::from_mode(0o0)).unwrap();
-    beneath.remove("a").unwrap();
+    without_power(|| beneath.remove("a")).unwrap();
     assert_eq!(beneath.list("", 9).unwrap(), []);
+}
+
+#[test]
+fn rights_that_were_taken_away_are_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["top/a/in/x", "top/a/y", "top/b/z"] {
+        let path = dir.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "1").unwrap();
+    }
+    for name in ["top/a/in/x", "top/a/in", "top/a", "top/b", "top"] {
+        let mode = std::fs::Permissions::from_mode(0o0);
+        std::fs::set_permissions(dir.path().join(name), mode).unwrap();
+    }
+    without_power(|| {
+        let beneath = Beneath::open(&dir.path().join("top")).unwrap();
+        assert_eq!(beneath.read("a/in/x", 9).unwrap().as_deref(), Some(&b"1"[..]));
+        beneath.write("b/z", b"2").unwrap();
+        let fate = |path: &str, _| if path == "a" { Fate::Within } else { Fate::Goes };
+        beneath.weed("", &fate).unwrap();
+        assert_eq!(beneath.list("a", 9).unwrap(), []);
+    });
 }
 
 #[test]

@@ -55,7 +55,7 @@ use crate::{
     process::run_dir,
     refs::{Ledger, LedgerError, Update},
     task::{Event, Outcome, Status, TaskId},
-    worktree::receipt::Receipt,
+    worktree::{erase::erase, receipt::Receipt},
 };
 
 /// What a runner needs of its surroundings.
@@ -161,7 +161,7 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         (ended, seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
     }
     let outcome = finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))?;
-    if let Err(error) = std::fs::remove_dir_all(claim.dir.join(launch::TMP)) {
+    if let Err(error) = erase(&claim.dir.join(launch::TMP)) {
         tracing::debug!(%error, "the brain's temporary folder stays until retention");
     }
     Ok(outcome)

@@ -6,6 +6,7 @@ pub mod copy;
 pub mod create;
 pub mod disk;
 pub mod effects;
+pub mod erase;
 pub mod gitlinks;
 pub mod include;
 pub mod keep;
@@ -20,4 +21,4 @@ pub mod snapshot;
 pub mod submodule;
 pub mod surroundings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, erase::erase};
 
 /// How folders on their way out are named.
 const DOOMED: &str = ".khlone-removed-";
@@ -24,7 +24,7 @@ impl Doomed {
     /// Deletes the folder. What cannot be deleted stays for the next sweep.
     pub fn sweep(self) {
         if let Some(dir) = self.0 {
-            delete(&dir);
+            drop(erase(&dir));
         }
     }
 }
@@ -47,7 +47,7 @@ pub fn sweep(holder: &Path) {
     let entries = fs::read_dir(holder).into_iter().flatten().flatten();
     for entry in entries {
         if entry.file_name().to_string_lossy().starts_with(DOOMED) {
-            delete(&entry.path());
+            drop(erase(&entry.path()));
         }
     }
     // An empty holder of ours goes too; one that the user named stays.
@@ -71,23 +71,4 @@ fn aside(path: &Path) -> io::Result<Doomed> {
         }
     }
     Ok(Doomed(None))
-}
-
-/// Deletes a folder, also one whose folders were made read-only, as module caches are.
-fn delete(dir: &Path) {
-    if fs::remove_dir_all(dir).is_err() {
-        make_writable(dir);
-        drop(fs::remove_dir_all(dir));
-    }
-}
-
-fn make_writable(dir: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    drop(fs::set_permissions(dir, fs::Permissions::from_mode(0o700)));
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    for entry in entries {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            make_writable(&entry.path());
-        }
-    }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use bstr::ByteSlice;
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, erase::erase};
 use crate::process::{Cmd, ProcessError};
 
 /// How deep submodules of submodules are followed.
@@ -232,7 +232,7 @@ fn borrow(source: &Path, top: &Path, commit: &str) -> Result<Checkout, ProcessEr
         .output()
     {
         // Left empty, as git leaves one that is not set up.
-        drop(fs::remove_dir_all(top).and_then(|()| fs::create_dir(top)));
+        drop(erase(top).and_then(|()| fs::create_dir(top)));
         return Err(error);
     }
     Ok(inner)

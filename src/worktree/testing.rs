@@ -210,3 +210,18 @@ pub(crate) fn git_in(dir: &Path, args: &[&str]) -> String {
 pub(crate) fn raw(folder: &Path, name: &[u8]) -> PathBuf {
     folder.join(std::ffi::OsStr::from_bytes(name))
 }
+
+/// Runs `work` as a user who is not root would: rights that folders do not give are not had.
+pub(crate) fn without_power<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let powerless = scope.spawn(|| {
+            // Of this thread alone. Whoever is not root has none, and may have fewer.
+            let mut sets = rustix::thread::capabilities(None).unwrap();
+            sets.effective = rustix::thread::CapabilitySet::empty();
+            rustix::thread::set_capabilities(None, sets).unwrap();
+            work()
+        });
+        let ended = powerless.join();
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

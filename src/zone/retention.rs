@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     refs::{Ledger, LedgerError, PINS, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref},
     task::{Effects, Mode, Outcome, Task, TaskId},
+    worktree::erase::erase,
 };
 
 /// How much is kept.
@@ -356,7 +357,7 @@ fn sweep(ledger: &Ledger<'_>, before: SystemTime) -> Result<(), RetentionError> 
         if let Ok(id) = name.parse::<TaskId>()
             && ledger.repo().ref_target(&task_ref(&id))?.is_none()
         {
-            remove(&attempts.join(name))?;
+            erase(&attempts.join(name))?;
         }
     }
     let kept = names_in(&brains)?;
@@ -370,7 +371,7 @@ fn sweep(ledger: &Ledger<'_>, before: SystemTime) -> Result<(), RetentionError> 
             .and_then(|meta| meta.modified())
             .is_ok_and(|changed| changed < before)
         {
-            remove(&path)?;
+            erase(&path)?;
         }
     }
     Ok(())
@@ -382,13 +383,6 @@ fn names_in(dir: &Path) -> io::Result<Vec<String>> {
         entries => Ok(entries?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect()),
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

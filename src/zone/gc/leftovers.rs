@@ -12,7 +12,7 @@ use git2::Oid;
 use super::{super::retention::landed, Collected, GcError};
 use crate::{
     refs::{Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
-    worktree::remove::sweep,
+    worktree::{erase::erase, remove::sweep},
 };
 
 /// A temporary file that is older belongs to a program that is gone.
@@ -116,7 +116,7 @@ pub(super) fn folders(
             continue;
         }
         if !dry_run {
-            remove(&folder)?;
+            erase(&folder)?;
         }
         collected.folders.push(folder);
     }
@@ -126,7 +126,7 @@ pub(super) fn folders(
         .filter(|path| is_older(path, since))
     {
         if !dry_run {
-            remove(&file)?;
+            erase(&file)?;
         }
         collected.folders.push(file);
     }
@@ -175,16 +175,4 @@ fn is_older(path: &Path, than: SystemTime) -> bool {
     fs::symlink_metadata(path)
         .and_then(|meta| meta.modified())
         .is_ok_and(|at| at < than)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    let removed = if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

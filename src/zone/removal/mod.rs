@@ -21,7 +21,7 @@ use super::{
 use crate::{
     refs::{Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
     task::{CloneName, Event, Status, TaskId, ZoneId},
-    worktree::remove,
+    worktree::{erase::erase, remove},
 };
 
 /// What went.
@@ -125,7 +125,7 @@ fn take_away(
         }
         let private = format!("gitdirs/{}.{}", stored.zone.id, crew.name);
         if !keep_private {
-            drop(std::fs::remove_dir_all(ledger.site().dir().join(private)));
+            drop(erase(&ledger.site().dir().join(private)));
         }
     }
     ledger.remove_zone(&stored.zone.id, stored)?;

@@ -27,13 +27,16 @@ use git_khlone::guard::{
 
 use super::Stage;
 
-/// Every file below a folder with its mode and content.
-fn manifest(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+/// Every file below a folder with its mode and content, but for what is below `own`.
+fn manifest(folder: &Path, own: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
+            if path == own {
+                continue;
+            }
             let data = path.symlink_metadata().unwrap();
             let content = if data.is_symlink() {
                 fs::read_link(&path)
@@ -118,11 +121,10 @@ impl Siege {
 
     /// All that must stay as it is: the repository but for what khlone itself keeps in it, other trees, HOME.
     fn surroundings(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
-        let mut all = manifest(&self.stage.main.0);
-        all.extend(manifest(&self.root.join("other zone")));
-        all.extend(manifest(&self.root.join("home")));
         let private = self.stage.private.git_dir();
-        all.retain(|path, _| !path.starts_with(&private));
+        let mut all = manifest(&self.stage.main.0, &private);
+        all.extend(manifest(&self.root.join("other zone"), &private));
+        all.extend(manifest(&self.root.join("home"), &private));
         all
     }
 
@@ -406,9 +408,20 @@ const ESCAPES: [(&str, &str); 15] = [
 
 fn withstand_all(attacks: &[(&str, &str)]) {
     let Some(siege) = Siege::new() else { return };
-    for (name, script) in attacks {
-        siege.withstand(name, script);
-    }
+    let siege = &siege;
+    let powerless = move || {
+        // As for a user who is not root: rights that a folder does not give are not had.
+        let mut sets = rustix::thread::capabilities(None).unwrap();
+        sets.effective = rustix::thread::CapabilitySet::empty();
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        for (name, script) in attacks {
+            siege.withstand(name, script);
+        }
+    };
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(powerless).join();
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }
 
 #[test]
