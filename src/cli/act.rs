@@ -20,11 +20,11 @@ use crate::{
     },
     process::Cmd,
     refs::{Oid, Pack, Repo},
-    render::view::DispatchedView,
+    render::view::{DispatchedView, StrangerLine},
     runner,
     task::{FORMAT, Mode, Status, TaskId, TaskPrefix, Who, ZoneAddress},
     worktree::snapshot::{self, Source, snapshot},
-    zone::{self, Dispatched, Order, Place, Rank, require_trust, sites},
+    zone::{self, Dispatched, Order, Place, Rank, owners::waiting_elsewhere, require_trust, sites},
 };
 
 /// How long the look at the user's checkout may take.
@@ -154,11 +154,12 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
             behind: dispatched.behind.clone(),
         }))?;
     }
-    if let Err(error) = sites::remember(&cx.paths.khlone_home.join("sites"), &cx.repo, &cx.site) {
+    if let Err(error) = sites::remember(&cx.registry(), &cx.repo, &cx.site) {
         tracing::warn!(%error, "the site is not in the registry");
     }
     cx.out.done(&queued_where(&dispatched));
     tell_of_others(cx, &dispatched)?;
+    tell_of_strangers(cx, &dispatched)?;
     if uncommitted.is_some_and(Uncommitted::found) {
         cx.out.note(
             "note: your checkout has uncommitted changes, which the clone does not see (--with-changes)",
@@ -198,6 +199,22 @@ fn tell_of_others(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
             cx.out
                 .note(&format!("note: {id} was not done, so this one is skipped"));
         }
+    }
+    Ok(())
+}
+
+/// Tasks that nobody runs here stand before this one, or the whole repository stood elsewhere when they came.
+fn tell_of_strangers(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
+    let ledger = cx.ledger();
+    let has_moved = !cx.site.formers().is_empty();
+    if !has_moved && dispatched.behind.is_empty() {
+        return Ok(());
+    }
+    let mut heads = ledger.heads()?;
+    // The first of a queue tells for the rest, which is long at times.
+    heads.retain(|head| has_moved || dispatched.behind.first() == Some(&head.id));
+    for line in waiting_elsewhere(&ledger, &heads).iter().map(StrangerLine::of) {
+        cx.out.note(&format!("note: {}; {}", line.what(), line.next));
     }
     Ok(())
 }

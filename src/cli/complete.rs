@@ -73,6 +73,7 @@ fn with_candidates(arg: Arg) -> Arg {
             "TASK" => sources.push(tasks),
             "CLONE" => sources.push(clones),
             "BRAIN" => sources.push(brains),
+            "SITE" => sources.push(owners),
             "WHO" => sources.extend([clones as fn() -> _, targets]),
             _ => {}
         }
@@ -153,6 +154,19 @@ fn brains() -> Vec<CompletionCandidate> {
     brain::all()
         .map(|brain| candidate(brain.name(), "brain"))
         .collect()
+}
+
+/// The sites that have tasks here, but for this one.
+fn owners() -> Vec<CompletionCandidate> {
+    from_ledger(|ledger| {
+        let heads = ledger.heads().ok()?;
+        let own = &ledger.site().owner().site_uuid;
+        let mut ids: Vec<_> = heads.into_iter().map(|head| head.site_uuid).collect();
+        ids.sort();
+        ids.dedup();
+        let others = ids.iter().filter(|id| *id != own);
+        Some(others.map(|id| candidate(id, "site")).collect())
+    })
 }
 
 fn targets() -> Vec<CompletionCandidate> {

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::error::{CliError, CmdError};
 use crate::{
-    config::{Loaded, Paths},
+    config::{Config, Loaded, Paths},
     daemon,
     process::machine_id,
-    refs::{Ledger, Repo, Site, TaskHead},
+    refs::{Ledger, Repo, Site, TaskHead, Whose},
     render::Out,
     task::{Task, ZoneAddress},
+    worktree::place::Rules,
     zone::{Place, ResolveError, Waits, here, settings, sites, waits_for, zone_named},
 };
 
@@ -40,7 +41,7 @@ impl Cx {
         let Some(name) = zone.and_then(|zone| zone.site.as_deref()) else {
             return Ok(self);
         };
-        let folder = self.paths.khlone_home.join("sites");
+        let folder = self.registry();
         let io = |source| CliError::Io {
             what: folder.display().to_string(),
             source,
@@ -79,6 +80,11 @@ impl Cx {
     /// What `task` waits for, with what holds it up on the machine if it is next in its queue.
     pub(super) fn waits(&self, task: &Task, heads: &[TaskHead]) -> Option<Waits> {
         let waits = waits_for(task, heads)?;
+        if self.site.whose(&task.owner) != Whose::Here {
+            return Some(Waits::Owner {
+                site: task.owner.site_uuid.clone(),
+            });
+        }
         if waits != Waits::Turn {
             return Some(waits);
         }
@@ -90,6 +96,19 @@ impl Cx {
             .config;
         let held_up = daemon::hindrance(&config, &self.paths, task).ok().flatten();
         held_up.or(Some(waits))
+    }
+
+    /// Where worktrees may stand, by `config`.
+    pub(super) fn rules<'a>(&'a self, config: &'a Config) -> Rules<'a> {
+        Rules {
+            root: config.worktree.root.as_deref(),
+            data_home: &self.paths.data_home,
+        }
+    }
+
+    /// Where the sites of this machine are remembered.
+    pub(super) fn registry(&self) -> PathBuf {
+        self.paths.khlone_home.join("sites")
     }
 
     /// The configuration that counts at `place`.

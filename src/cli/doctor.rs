@@ -10,11 +10,15 @@ use super::{
     list,
 };
 use crate::{
-    config::Sandbox,
+    config::{Config, Sandbox},
     daemon,
     guard::{confine::has_scope, tier::Probe},
-    render::view::{DoctorView, Finding},
+    render::view::{DoctorView, Finding, StrangerLine},
     task::FORMAT,
+    zone::{
+        adopt::{AdoptError, Surveyor, stood},
+        owners::waiting_elsewhere,
+    },
 };
 
 /// Check this machine and repository
@@ -46,19 +50,19 @@ pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
         daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
         site: cx.site.owner().site_uuid.clone(),
         brains: list::brains(cx)?,
-        findings: findings(cx)?,
+        findings: findings(cx, &config)?,
     };
     printed(cx.out.answer(&view))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn findings(cx: &Cx) -> Result<Vec<Finding>, CliError> {
+fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
     let mut findings = Vec::new();
     let git = cx.repo.git();
-    let remotes = git.remotes()?;
-    let config = git.config()?;
+    let remotes = git.remotes().map_err(CliError::from)?;
+    let git_config = git.config().map_err(CliError::from)?;
     for remote in remotes.iter().flatten().flatten() {
-        if config
+        if git_config
             .get_bool(&format!("remote.{remote}.mirror"))
             .unwrap_or(false)
         {
@@ -68,17 +72,40 @@ fn findings(cx: &Cx) -> Result<Vec<Finding>, CliError> {
             });
         }
     }
-    if let Some(former) = cx.site.former() {
+    let ledger = cx.ledger();
+    for line in waiting_elsewhere(&ledger, &ledger.heads()?)
+        .iter()
+        .map(StrangerLine::of)
+    {
         findings.push(Finding {
-            what: format!("this repository was copied or moved; tasks of site {former} do not run here"),
-            next: "git khlone list tasks".to_owned(),
+            what: line.what(),
+            next: line.next,
         });
     }
-    if config.get_string("user.email").is_err() {
+    findings.extend(misplaced(cx, config)?);
+    if git_config.get_string("user.email").is_err() {
         findings.push(Finding {
             what: "git does not know who you are; commits of clones would have no author".to_owned(),
             next: "git config --global user.email you@example.com".to_owned(),
         });
     }
     Ok(findings)
+}
+
+/// Worktrees that are not where they are recorded.
+fn misplaced(cx: &Cx, config: &Config) -> Result<Option<Finding>, AdoptError> {
+    let ledger = cx.ledger();
+    let surveyor = Surveyor {
+        rules: cx.rules(config),
+        stood: stood(&ledger, &cx.registry())?,
+    };
+    let found = surveyor.misplaced(&ledger)?;
+    Ok(found.first().map(|first| Finding {
+        what: format!(
+            "{} of the worktrees are not where they are recorded, as {}",
+            found.len(),
+            first.from.display()
+        ),
+        next: "git khlone sites adopt".to_owned(),
+    }))
 }

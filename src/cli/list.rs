@@ -55,7 +55,7 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.what == What::Sites {
-        let folder = cx.paths.khlone_home.join("sites");
+        let folder = cx.registry();
         let known = sites::list(&folder).map_err(|source| CliError::Io {
             what: folder.display().to_string(),
             source,

@@ -27,6 +27,7 @@ mod retry;
 mod rollback;
 mod runner;
 mod show;
+mod sites;
 mod status;
 mod target;
 mod trust;
@@ -89,6 +90,8 @@ enum Verb {
     Await(wait::AwaitArgs),
     /// Watch what clones do, as they do it
     Watch(watch::WatchArgs),
+    /// Show whose the tasks here are, and take over those of a repository that was moved
+    Sites(sites::SitesArgs),
     /// Show what needs you and what is under way
     Status(status::StatusArgs),
     /// List tasks, crew, zones, sites or brains
@@ -190,6 +193,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Watch(args) => watch::run(&cx()?.at(args.address())?, &args),
         Verb::Status(args) => status::run(&dir, out, &args),
         Verb::List(args) => list::run(&cx()?.at(args.zone.as_ref())?, &args),
+        Verb::Sites(args) => sites::run(&cx()?, &args),
         Verb::Show(args) => show::run(&cx()?, &args),
         Verb::Diff(args) => diff::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Log(args) => log::run(&cx()?, &args),

@@ -111,9 +111,14 @@ fn held_up_by(cx: &Cx, stored: &Stored) -> Result<Option<Stored>, CmdError> {
     let before = match waits_for(&stored.task, &ledger.heads()?) {
         Some(Waits::Behind { first, .. }) => first,
         Some(Waits::After { task }) => task,
-        Some(Waits::Limit { .. } | Waits::Machine { .. } | Waits::Provider { .. } | Waits::Turn) | None => {
-            return Ok(None);
-        }
+        Some(
+            Waits::Limit { .. }
+            | Waits::Machine { .. }
+            | Waits::Provider { .. }
+            | Waits::Owner { .. }
+            | Waits::Turn,
+        )
+        | None => return Ok(None),
     };
     let before = ledger.task(&before)?;
     Ok(before.task.hold.is_some().then_some(before))

@@ -2,11 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     path::{Path, PathBuf},
 };
 
-use fs4::FileExt;
 use serde_json::{Value, json};
 
 use super::{
@@ -20,7 +18,7 @@ use crate::{
     brain::{self, Provider},
     config::{HomeError, Paths},
     process::machine_id,
-    refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead, sweep_locks},
+    refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead, Turn, sweep_locks},
     runner,
     task::{BrainName, Event, Explain, FORMAT, Status, Task, TaskId},
     zone::retention::{Keep, retain},
@@ -285,7 +283,7 @@ impl Store for LedgerStore {
     }
 
     fn is_attempt_held(&mut self, known: &Known) -> bool {
-        let [runner, attempt] = self.lock_paths(known).map(|path| is_held(&path));
+        let [runner, attempt] = self.lock_paths(known).map(|path| Turn::is_taken(&path));
         if runner {
             return true;
         }
@@ -315,10 +313,4 @@ fn list_line(head: &TaskHead) -> Value {
         "clone": head.clone, "seq": head.seq, "priority": head.priority, "updated": head.updated,
         "title": head.title,
     })
-}
-
-/// Whether some process holds the lock at `path`. A shared probe: it never takes the lock away from one of ours
-/// that tries in the same instant and waits.
-fn is_held(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| FileExt::try_lock_shared(&file).is_err())
 }

@@ -156,9 +156,30 @@ impl PrivateGit {
         if gitlinks::is_marked(host.admin) {
             gitlinks::look_at(host.admin, &self.git_dir().join("index"))?;
         }
-        let dot_git = format!("gitdir: {}\n", self.git_dir().display());
-        ours.write("dot-git", dot_git.as_bytes())?;
+        ours.write("dot-git", self.dot_git().as_bytes())?;
         Ok(())
+    }
+
+    /// Makes it borrow from the repository at `common` and say where it stands, if it is there: both may have moved.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn relocate(&self, common: &Path) -> io::Result<()> {
+        if !self.git_dir().is_dir() {
+            return Ok(());
+        }
+        let ours = Beneath::open(&self.folder)?;
+        let dot_git = self.dot_git();
+        if ours.read("dot-git", PACKED_CAP)?.as_deref() == Some(dot_git.as_bytes()) {
+            return Ok(());
+        }
+        self.mend_alternates(common)?;
+        ours.write("dot-git", dot_git.as_bytes())
+    }
+
+    /// What stands in the worktree's `.git` file, seen from inside.
+    fn dot_git(&self) -> String {
+        format!("gitdir: {}\n", self.git_dir().display())
     }
 
     /// Writes settings, excludes and attributes anew, whatever a brain made of them: what is committed for it is what

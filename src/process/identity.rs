@@ -43,6 +43,15 @@ impl ProcessId {
     }
 }
 
+/// Whether the process that has `pid` now was started with all of `words`, in this order, on its command line.
+pub fn runs(pid: u32, words: &[&str]) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut line = line.split(|byte| *byte == 0);
+    words
+        .iter()
+        .all(|wanted| line.any(|word| word == wanted.as_bytes()))
+}
+
 /// The id of this boot.
 ///
 /// # Errors

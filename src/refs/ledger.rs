@@ -15,6 +15,10 @@ use crate::task::{
 /// How often a compare-and-swap is tried against other writers.
 const TRIES: usize = 64;
 
+/// The next step with a task that is another site's.
+pub const ADOPT: &str =
+    "git khlone sites adopt    if this repository was moved; git khlone sites names the owner";
+
 /// The tasks and zones of one site.
 #[derive(Debug)]
 pub struct Ledger<'a> {
@@ -67,6 +71,12 @@ impl Update<'_> {
         }
         self.moves.push((from, self.task.status, reason.into()));
         Ok(())
+    }
+
+    /// Writes a line to the task's history without moving it.
+    pub fn remark(&mut self, what: impl Into<String>) {
+        let stays = self.task.status;
+        self.moves.push((stays, stays, what.into()));
     }
 }
 
@@ -149,9 +159,8 @@ impl Explain for LedgerError {
         match self {
             Self::NoTask(_) | Self::Ambiguous { .. } => Some("git khlone list tasks".to_owned()),
             Self::NoZone(_) => Some("git khlone list zones".to_owned()),
-            Self::Illegal { id, .. } | Self::Fenced { id, .. } | Self::Owner(id) => {
-                Some(format!("git khlone show {id}"))
-            }
+            Self::Illegal { id, .. } | Self::Fenced { id, .. } => Some(format!("git khlone show {id}")),
+            Self::Owner(_) => Some(ADOPT.to_owned()),
             Self::Format { source, .. } => source.hint(),
             Self::Ref(error) => error.hint(),
             Self::Zone(error) => error.hint(),
@@ -300,9 +309,7 @@ impl<'a> Ledger<'a> {
             prompt,
             config,
         } = new;
-        task.seq = self.site.next_seq(|| {
-            Ok::<_, LedgerError>(self.heads()?.iter().map(|head| head.seq).max().unwrap_or(0))
-        })?;
+        task.seq = self.next_seq()?;
         task.status = Status::Queued;
         task.prompt_sha = Kind::Blob.hash(prompt.as_bytes())?.to_string();
         let first = Transition {
@@ -324,6 +331,15 @@ impl<'a> Ledger<'a> {
         let (tag, tree) = self.write(&mut pack, &task, &mut edit, None)?;
         update_ref(self.repo, &names::task_ref(&task.id), None, tag)?;
         Ok(Stored { task, tag, tree })
+    }
+
+    /// The next number in the site's order of arrival.
+    ///
+    /// # Errors
+    /// If the counter is lost and git cannot read, or the disk refuses.
+    pub fn next_seq(&self) -> Result<u64, LedgerError> {
+        self.site
+            .next_seq(|| Ok(self.heads()?.iter().map(|head| head.seq).max().unwrap_or(0)))
     }
 
     /// Changes a task: reads it, lets `change` have its way, and swaps the ref; again from the start if someone

@@ -2,7 +2,8 @@
 //!
 //! Losing the folder loses no acknowledged task: the `site_uuid` stands beside it, too, else its tasks would be
 //! another's. It is bound to the common folder's device and inode, so a copied repository is another site and never
-//! runs its original's tasks.
+//! runs its original's tasks. A repository that was moved to another disk looks the same as a copy; so the file keeps
+//! which site it was before and where that stood, and a person tells which it is (`git khlone sites adopt`).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,6 +19,8 @@ use crate::task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_vers
 
 /// The copy of `site.json` that stands beside the folder.
 const BESIDE: &str = "khlone-site.json";
+/// So many moves are remembered.
+const MOVES: usize = 16;
 
 /// This repository on this machine.
 #[derive(Debug, Clone)]
@@ -25,8 +28,10 @@ pub struct Site {
     common: PathBuf,
     dir: PathBuf,
     owner: Owner,
-    /// Its id before it was copied or moved to another disk, if it was.
-    former: Option<String>,
+    /// Its ids before it was copied or moved to another disk, the newest first.
+    formers: Vec<String>,
+    /// Where it stood when it got them.
+    stood: Vec<PathBuf>,
 }
 
 /// `site.json`.
@@ -36,8 +41,27 @@ struct SiteFile {
     site_uuid: String,
     dev: u64,
     ino: u64,
+    /// The id before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     former: Option<String>,
+    /// The ids before that, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<String>,
+    /// The common folder's path when the id was made, and those of the ids before, where they are text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stood: Vec<String>,
+}
+
+/// Whose a task is, as seen from a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// This site's: it schedules and recovers it.
+    Here,
+    /// This site's before it was copied, moved to another disk, or got another machine around it.
+    Former,
+    /// Another site's.
+    Other,
 }
 
 /// A site whose folder cannot be used.
@@ -103,6 +127,7 @@ impl Site {
             return Err(SiteError::Foreign { path: dir, uid });
         }
         let file = identify(&common, &dir)?;
+        let formers = file.formers();
         let owner = Owner {
             site_uuid: file.site_uuid,
             machine: machine.to_owned(),
@@ -111,7 +136,8 @@ impl Site {
             common,
             dir,
             owner,
-            former: file.former,
+            formers,
+            stood: file.stood.into_iter().map(PathBuf::from).collect(),
         })
     }
 
@@ -130,9 +156,38 @@ impl Site {
         &self.owner
     }
 
-    /// The site's id before the repository was copied or moved to another disk.
-    pub fn former(&self) -> Option<&str> {
-        self.former.as_deref()
+    /// The site's ids before the repository was copied or moved to another disk, the newest first.
+    pub fn formers(&self) -> &[String] {
+        &self.formers
+    }
+
+    /// Where the common folder stood when it got its id, and where it stood before, as far as that is known.
+    pub fn stood(&self) -> &[PathBuf] {
+        &self.stood
+    }
+
+    /// Whose a task with this owner is.
+    pub fn whose(&self, owner: &Owner) -> Whose {
+        if *owner == self.owner {
+            Whose::Here
+        } else if owner.site_uuid == self.owner.site_uuid || self.formers.contains(&owner.site_uuid) {
+            Whose::Former
+        } else {
+            Whose::Other
+        }
+    }
+
+    /// The ids that the repository at `common` has or had, by its `site.json`; empty if it has none that can be read.
+    /// Nothing is made or changed.
+    pub fn ids_at(common: &Path) -> Vec<String> {
+        let places = [common.join("khlone/site.json"), common.join(BESIDE)];
+        let mut read = places.iter().filter_map(|path| fs::read(path).ok());
+        let file = read.find_map(|bytes| parse_versioned::<SiteFile>("site.json", &bytes).ok());
+        file.map(|file| {
+            let formers = file.formers();
+            [file.site_uuid].into_iter().chain(formers).collect()
+        })
+        .unwrap_or_default()
     }
 
     /// Where attempt `n` of a task keeps its locks, spool and sockets' names.
@@ -239,7 +294,7 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
     };
     let file = match old {
         Some(old) if ours(&old) => old,
-        old => fresh(&meta, old.map(|old| old.site_uuid)).map_err(io)?,
+        old => fresh(common, &meta, old).map_err(io)?,
     };
     let text = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
     for (place, folder) in [(&path, dir), (&beside, common)] {
@@ -253,15 +308,27 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
     Ok(file)
 }
 
-/// A new id for the common folder that `meta` describes.
-fn fresh(meta: &fs::Metadata, former: Option<String>) -> io::Result<SiteFile> {
+impl SiteFile {
+    fn formers(&self) -> Vec<String> {
+        self.former.iter().chain(&self.earlier).cloned().collect()
+    }
+}
+
+/// A new id for the common folder that `meta` describes, which had `old` before.
+fn fresh(common: &Path, meta: &fs::Metadata, old: Option<SiteFile>) -> io::Result<SiteFile> {
     let mut random = [0u8; 16];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    let earlier = old.as_ref().map(SiteFile::formers).unwrap_or_default();
+    let (former, stood) = old.map(|old| (old.site_uuid, old.stood)).unzip();
+    let stands = common.to_str().map(str::to_owned);
+    let stood = stands.into_iter().chain(stood.unwrap_or_default());
     Ok(SiteFile {
         format: FORMAT,
         site_uuid: random.iter().map(|byte| format!("{byte:02x}")).collect(),
         dev: meta.dev(),
         ino: meta.ino(),
         former,
+        earlier: earlier.into_iter().take(MOVES).collect(),
+        stood: stood.take(MOVES).collect(),
     })
 }

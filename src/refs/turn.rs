@@ -49,6 +49,12 @@ impl Turn {
         }
     }
 
+    /// Whether somebody holds the lock at `path`. A look that is shared: it never takes the lock away from one of ours
+    /// that tries in the same instant and waits.
+    pub fn is_taken(path: &Path) -> bool {
+        File::open(path).is_ok_and(|file| FileExt::try_lock_shared(&file).is_err())
+    }
+
     /// The file, to read and write what the lock guards.
     pub fn file(&mut self) -> &mut File {
         &mut self.0

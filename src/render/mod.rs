@@ -19,7 +19,9 @@ pub use daemon::DaemonView;
 pub use pulse::Pulse;
 pub use report::{Form, Reporter, waits};
 pub use story::Story;
-pub use style::{ShortIds, ago, bytes, clock, cut, elapsed, money, one_line, state_style, tokens, width};
+pub use style::{
+    ShortIds, ago, bytes, clock, cut, elapsed, money, one_line, short_site, state_style, tokens, width,
+};
 pub use table::Table;
 pub use terminal::{Screen, Stream};
 

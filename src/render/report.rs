@@ -4,7 +4,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Story, clock, money, tokens};
+use super::{Story, clock, money, short_site, tokens};
 use crate::{
     brain::{Figures, Record},
     daemon::Told,
@@ -169,6 +169,10 @@ pub fn waits(waits: &Waits) -> String {
             let key = key.as_ref().map_or_else(String::new, |key| format!(" ({key})"));
             format!("queued, waits for {provider}{until}{key}")
         }
+        Waits::Owner { site } => format!(
+            "belongs to site {}, does not run here; git khlone sites",
+            short_site(site)
+        ),
         Waits::Turn => "waits for a place to run".to_owned(),
     }
 }

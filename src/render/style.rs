@@ -156,6 +156,11 @@ pub fn one_line(text: &str) -> String {
         .collect()
 }
 
+/// As much of a site's id as people need.
+pub fn short_site(uuid: &str) -> &str {
+    uuid.get(..8).unwrap_or(uuid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

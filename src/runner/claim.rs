@@ -10,6 +10,7 @@ use std::{fs::File, io, path::PathBuf};
 use super::{RunnerError, spool};
 use crate::{
     guard::{survivors, tier::Tier},
+    process::runs,
     refs::{Ledger, LedgerError, Stored, Turn, Update},
     task::{Attempt, Event, How, Status, Task, TaskId},
 };
@@ -204,12 +205,8 @@ fn is_alive(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> bool {
     let task = ledger.task(id).ok().map(|stored| stored.task);
     let attempts = task.map(|task| task.attempts).unwrap_or_default();
     let attempt = attempts.iter().find(|attempt| attempt.n == n);
-    let Some(pid) = attempt.and_then(|attempt| attempt.pid) else {
-        return false;
-    };
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == 0);
-    words.any(|word| word == b"runner") && words.any(|word| word == id.as_str().as_bytes())
+    let pid = attempt.and_then(|attempt| attempt.pid);
+    pid.is_some_and(|pid| runs(pid, &["runner", id.as_str()]))
 }
 
 /// A lock that goes on for as long as anything that inherited it lives, whoever drops it here.

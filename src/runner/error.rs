@@ -9,13 +9,13 @@ use crate::{
         sandbox::SandboxError,
     },
     process::{ProcessError, RunDirError},
-    refs::{LedgerError, RepoError, SiteError},
+    refs::{ADOPT, LedgerError, RepoError, SiteError},
     task::{Class, CloneName, Explain, IllegalMove, TaskId},
     worktree::{
         create::CreateError, place::PlaceError, restore::RestoreError, setup::SetupError,
         snapshot::SnapshotError,
     },
-    zone::advance::AdvanceError,
+    zone::{adopt::AdoptError, advance::AdvanceError},
 };
 
 /// Why an attempt could not begin, or could not be finished.
@@ -59,6 +59,9 @@ pub enum RunnerError {
     /// No place for a worktree.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// The worktree cannot be looked for where the repository was moved.
+    #[error(transparent)]
+    Moved(#[from] AdoptError),
     /// No worktree.
     #[error(transparent)]
     Create(#[from] CreateError),
@@ -122,6 +125,7 @@ impl Explain for RunnerError {
             Self::Repo(error) => error.class(),
             Self::Site(error) => error.class(),
             Self::Place(error) => error.class(),
+            Self::Moved(error) => error.class(),
             Self::Create(error) => error.class(),
             Self::Advance(error) => error.class(),
             Self::Brain(error) => error.class(),
@@ -140,7 +144,8 @@ impl Explain for RunnerError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Busy(id) | Self::Owner(id) => Some(format!("git khlone show {id}")),
+            Self::Busy(id) => Some(format!("git khlone show {id}")),
+            Self::Owner(_) => Some(ADOPT.to_owned()),
             Self::Detached(path) => Some(format!("git -C {} switch -", path.display())),
             Self::WithChanges(clone) => Some(format!("--who {}++ enrols another clone", clone.role)),
             Self::Restore(error) => error.hint(),
@@ -148,6 +153,7 @@ impl Explain for RunnerError {
             Self::Repo(error) => error.hint(),
             Self::Site(error) => error.hint(),
             Self::Place(error) => error.hint(),
+            Self::Moved(error) => error.hint(),
             Self::Create(error) => error.hint(),
             Self::Advance(error) => error.hint(),
             Self::Brain(error) => error.hint(),

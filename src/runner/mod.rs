@@ -137,6 +137,7 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
 
 fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
     let task = claim.task().clone();
+    prepare::find_again(run, &task)?;
     let zone = run
         .ledger
         .zone(&task.zone)?

@@ -14,7 +14,10 @@ use crate::{
         restore::restore,
         snapshot::{Limits, Manifest, Source, snapshot},
     },
-    zone::advance::{Advance, advance},
+    zone::{
+        adopt::{Surveyor, settle_clone, stood},
+        advance::{Advance, advance},
+    },
 };
 
 /// A worktree in which the brain may start.
@@ -50,6 +53,22 @@ pub(super) struct Made {
     lock: Locked,
 }
 
+/// Finds the clone's worktree again where the repository, or both, were moved.
+pub(super) fn find_again(run: &Run<'_>, task: &Task) -> Result<(), RunnerError> {
+    let surveyor = Surveyor {
+        rules: rules(run),
+        stood: stood(run.ledger, &run.paths.khlone_home.join("sites"))?,
+    };
+    Ok(settle_clone(run.ledger, &surveyor, (&task.zone, &task.clone))?)
+}
+
+fn rules<'a>(run: &'a Run<'_>) -> Rules<'a> {
+    Rules {
+        root: run.config.worktree.root.as_deref(),
+        data_home: &run.paths.data_home,
+    }
+}
+
 /// Makes or finds the worktree and brings it to the zone's tip where nothing is lost by it.
 pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made, RunnerError> {
     let repo = run.ledger.repo();
@@ -60,11 +79,7 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
     let place = match &member.path {
         Some(path) => path.into(),
         None => {
-            let rules = Rules {
-                root: run.config.worktree.root.as_deref(),
-                data_home: &run.paths.data_home,
-            };
-            let place = place::choose(repo, &rules, &task.zone, &task.clone)?;
+            let place = place::choose(repo, &rules(run), &task.zone, &task.clone)?;
             remember(run.ledger, task, |member| {
                 member.path = Some(place.to_string_lossy().into_owned())
             })?;

@@ -68,6 +68,16 @@ impl Checkout {
     /// # Errors
     /// If the folder of linked worktrees cannot be read.
     pub fn linked(common: &Path) -> io::Result<Vec<Self>> {
+        let mut found = Self::recorded(common)?;
+        found.retain(|checkout| !is_others(&checkout.path, &checkout.git_dir));
+        Ok(found)
+    }
+
+    /// Every linked worktree where it is recorded, whatever stands there.
+    ///
+    /// # Errors
+    /// If the folder of linked worktrees cannot be read.
+    pub fn recorded(common: &Path) -> io::Result<Vec<Self>> {
         let entries = match fs::read_dir(common.join("worktrees")) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,9 +91,7 @@ impl Checkout {
                 continue;
             };
             let dot_git = git_dir.join(OsStr::from_bytes(text.trim_end()));
-            if let Some(path) = normal(&dot_git).parent()
-                && !is_others(path, &git_dir)
-            {
+            if let Some(path) = normal(&dot_git).parent() {
                 found.push(Self {
                     path: path.to_owned(),
                     git_dir,
@@ -254,8 +262,13 @@ pub(super) fn dot_git_target(place: &Path) -> Option<PathBuf> {
     Some(normal(&place.join(OsStr::from_bytes(target))))
 }
 
+/// Whether the `.git` file at `place` leads to `git_dir`, by whatever path.
+pub(super) fn leads_to(place: &Path, git_dir: &Path) -> bool {
+    dot_git_target(place).is_some_and(|target| target.exists()) && !is_others(place, git_dir)
+}
+
 /// Whether the `.git` file at `place` names a git folder that is there, and is not `git_dir`.
-fn is_others(place: &Path, git_dir: &Path) -> bool {
+pub(super) fn is_others(place: &Path, git_dir: &Path) -> bool {
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     let Some(Ok(there)) = dot_git_target(place).map(|target| id(&target)) else {
         return false;

@@ -10,6 +10,7 @@ pub mod erase;
 pub mod gitlinks;
 pub mod include;
 pub mod keep;
+pub mod moved;
 pub mod neighbours;
 pub mod place;
 pub mod port;

@@ -4,7 +4,7 @@
 //! first; the person's word then counts over the policy.
 
 use crate::{
-    refs::{Ledger, LedgerError, Stored, Update},
+    refs::{ADOPT, Ledger, LedgerError, Stored, Update},
     task::{Class, Event, Explain, How, Status, TaskId},
 };
 
@@ -38,7 +38,8 @@ impl Explain for AgainError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Owner(id) | Self::Skipped(id) => Some(format!("git khlone show {id}")),
+            Self::Owner(_) => Some(ADOPT.to_owned()),
+            Self::Skipped(id) => Some(format!("git khlone show {id}")),
             Self::Done(id) => Some(format!("git khlone rollback {id}    takes back what it did")),
             Self::UnderWay(id, _) => Some(format!("git khlone await {id}")),
             Self::Ledger(error) => error.hint(),

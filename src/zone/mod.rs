@@ -1,5 +1,6 @@
 //! Zones and their crew: who works where, how a task gets to them, and how their work comes back.
 
+pub mod adopt;
 pub mod advance;
 pub mod again;
 mod crew;
@@ -11,6 +12,7 @@ pub mod landing;
 pub mod merge;
 pub mod open;
 mod order;
+pub mod owners;
 pub mod prune;
 pub mod redaction;
 pub mod removal;

@@ -58,14 +58,23 @@ pub fn remember(folder: &Path, repo: &Repo, site: &Site) -> io::Result<()> {
 /// # Errors
 /// If the folder cannot be read.
 pub fn list(folder: &Path) -> io::Result<Vec<Known>> {
+    let mut sites = known(folder)?;
+    sites.retain(|known| known.common.join("khlone/site.json").is_file());
+    Ok(sites)
+}
+
+/// Every site that was ever used on this machine, by path.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn known(folder: &Path) -> io::Result<Vec<Known>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
     let mut sites = Vec::new();
     for entry in entries {
-        let known: Option<Known> = serde_json::from_slice(&fs::read(entry?.path())?).ok();
-        sites.extend(known.filter(|known| known.common.join("khlone/site.json").is_file()));
+        sites.extend(serde_json::from_slice::<Known>(&fs::read(entry?.path())?));
     }
     sites.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(sites)

@@ -42,6 +42,11 @@ pub enum Waits {
         /// Until then, where that is known; seconds since the epoch.
         until: Option<i64>,
     },
+    /// The site that owns it: it does not run here.
+    Owner {
+        /// Its id.
+        site: String,
+    },
     /// Nothing but a daemon that starts it.
     Turn,
 }

@@ -26,6 +26,7 @@ mod recovery;
 mod scratch;
 mod secrets;
 mod shapes;
+mod sites;
 mod stage;
 mod status;
 mod terminal;

@@ -3,7 +3,7 @@
 mod between;
 mod checkpoints;
 mod copies;
-mod deaths;
+pub(crate) mod deaths;
 mod locks;
 mod lost;
 mod verbs;

@@ -116,9 +116,27 @@ impl Stage {
         }
     }
 
+    /// Moves the repository with its worktrees to another place, as to another disk: every file is a new one.
+    pub(crate) fn relocate(&mut self, to: &str) {
+        drop(self.run(&["daemon", "stop"]));
+        let to = self.path().join(to);
+        fs::create_dir(&to).unwrap();
+        for name in ["repo", "repo.khlone"] {
+            let from = self.path().join(name);
+            copy(&from, &to.join(name));
+            fs::remove_dir_all(&from).unwrap();
+        }
+        self.work = Work(to.join("repo"));
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.work.0.join(".git/khlone/daemon.log")).unwrap_or_default()
     }
+}
+
+/// Copies a folder with all that belongs to it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    Cmd::new("cp").arg("-a").args([from, to]).output().unwrap();
 }
 
 pub(crate) fn said(cmd: Cmd) -> Said {

@@ -13,11 +13,12 @@ use crate::{
     refs::{Ledger, TaskHead, branch_ref, now},
     render::{
         ShortIds,
-        view::{CrewLine, RunningLine, StatusView, TaskLine, WaitingLine},
+        view::{CrewLine, RunningLine, StatusView, StrangerLine, TaskLine, WaitingLine},
     },
     runner,
     task::{FORMAT, Status, Task},
     worktree::disk::{Disk, measure},
+    zone::owners::waiting_elsewhere,
 };
 
 /// How long the disk is measured.
@@ -42,6 +43,10 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
         cost_today: cost_since(&ledger, &heads, midnight())?,
         disk: Disk::default(),
         brains: Vec::new(),
+        elsewhere: waiting_elsewhere(&ledger, &heads)
+            .iter()
+            .map(StrangerLine::of)
+            .collect(),
     };
     let ids = ShortIds::of(heads.iter().map(|head| &head.id));
     for head in &heads {

@@ -11,6 +11,7 @@ mod landed;
 mod log;
 mod redacted;
 mod rolled;
+mod sites;
 mod status;
 mod task;
 
@@ -26,6 +27,7 @@ pub use landed::LandedView;
 pub use log::{LogView, log_line};
 pub use redacted::RedactedView;
 pub use rolled::RolledBackView;
+pub use sites::{AdoptedView, HoldingList, StrangerLine};
 pub use status::{RunningLine, StatusView, WaitingLine};
 pub use task::{EndedList, TaskDetail, TaskLine, TaskList};
 

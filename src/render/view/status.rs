@@ -8,6 +8,7 @@ use super::{
     crew::CrewLine,
     doctor::brain_table,
     indent_by,
+    sites::StrangerLine,
     task::{TaskLine, row},
 };
 
@@ -35,6 +36,9 @@ pub struct StatusView {
     pub cost_today: Option<f64>,
     /// What worktrees and local state take.
     pub disk: Disk,
+    /// Sites whose unfinished tasks do not run here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<StrangerLine>,
     /// The brains; only where there is no clone yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub brains: Vec<Readiness>,
@@ -146,7 +150,10 @@ impl View for StatusView {
             .waiting
             .iter()
             .map(|line| (&line.task, line.task.since(), line.why()));
-        let mut text = part("needs you", needs);
+        let strangers = self.elsewhere.iter();
+        let strangers = strangers.map(|line| format!("✗ {}\n  next: {}\n", line.what(), line.next));
+        let mut text: String = strangers.collect();
+        text.push_str(&part("needs you", needs));
         text.push_str(&part("under way", running));
         text.push_str(&part("waiting", waiting));
         text.push_str("crew\n");

@@ -13,7 +13,12 @@ mod lost;
 mod words;
 
 use super::{
-    Run, RunnerError, claim::Claim, complete::bring, ground::clear_locks, prepare::shot, settle::note_commits,
+    Run, RunnerError,
+    claim::Claim,
+    complete::bring,
+    ground::clear_locks,
+    prepare::{find_again, shot},
+    settle::note_commits,
 };
 use crate::{
     guard::survivors::end_marked,
@@ -91,6 +96,7 @@ fn look(run: &Run<'_>, claim: &mut Claim) -> Result<bool, RunnerError> {
         .task()
         .last_attempt()
         .is_some_and(|last| last.died.is_some());
+    find_again(run, claim.task())?;
     if let Some(checkout) = checkout_of(run, claim.task())? {
         clear_locks(run.ledger, claim.task(), &checkout)?;
     }

@@ -168,6 +168,16 @@ pub fn choose(
     free.ok_or(PlaceError::Taken { place })
 }
 
+/// The folders that may hold this repository's worktrees, best first, as paths are recorded.
+pub fn holders(repo: &Repo, rules: &Rules<'_>) -> Vec<PathBuf> {
+    let ground = Ground::of(repo.common_dir(), repo.main_work_dir().as_deref());
+    ground
+        .holders(rules)
+        .iter()
+        .map(|holder| resolved(holder))
+        .collect()
+}
+
 /// Whether nothing stands at `place`, or nothing but a worktree of this repository.
 pub fn is_ours_to_take(repo: &Repo, place: &Path) -> bool {
     if !place.is_symlink() && !place.exists() {

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::stage::Stage;
 
 /// Settings under which checkpoints come as fast as they can.
-pub(super) const QUICK: &str = "limits: {checkpoint: 0s}\n";
+pub(crate) const QUICK: &str = "limits: {checkpoint: 0s}\n";
 
-pub(super) fn stage(config: &str) -> Stage {
+pub(crate) fn stage(config: &str) -> Stage {
     Stage::with(&[
         ("a.txt", "one\ntwo\nthree\n"),
         ("b.txt", "b\n"),
@@ -20,11 +20,11 @@ pub(super) fn stage(config: &str) -> Stage {
 }
 
 /// A script that waits in its first attempt for ever, once `mark` says so.
-pub(super) fn script(first: &str, then: &str) -> String {
+pub(crate) fn script(first: &str, then: &str) -> String {
     format!("if [ $KHLONE_ATTEMPT = 1 ]; then {first}; touch mark; sleep 600; fi; {then}")
 }
 
-pub(super) fn runner(stage: &Stage, id: &str) -> Pid {
+pub(crate) fn runner(stage: &Stage, id: &str) -> Pid {
     let pid = stage.until("a runner", || {
         stage.task(id)["attempts"].as_array()?.last()?["pid"].as_i64()
     });
@@ -32,12 +32,12 @@ pub(super) fn runner(stage: &Stage, id: &str) -> Pid {
 }
 
 /// Waits until the clone's worktree has `mark`, and kills the runner.
-pub(super) fn kill_at_mark(stage: &Stage, id: &str) {
+pub(crate) fn kill_at_mark(stage: &Stage, id: &str) {
     until_mark(stage, id);
     kill_process(runner(stage, id), Signal::KILL).unwrap();
 }
 
-pub(super) fn until_mark(stage: &Stage, id: &str) {
+pub(crate) fn until_mark(stage: &Stage, id: &str) {
     stage.until("the mark", || {
         let path = stage.run(&["path", id]);
         Path::new(path.out.trim()).join("mark").exists().then_some(())
@@ -45,14 +45,14 @@ pub(super) fn until_mark(stage: &Stage, id: &str) {
 }
 
 /// The settings of all the tests that hold a dead task, to look at it.
-pub(super) fn until_held(stage: &Stage, id: &str) -> Value {
+pub(crate) fn until_held(stage: &Stage, id: &str) -> Value {
     stage.until("a hold", || {
         let task = stage.task(id);
         task["hold"].is_string().then_some(task)
     })
 }
 
-pub(super) fn effects(stage: &Stage, id: &str, n: u32) -> Value {
+pub(crate) fn effects(stage: &Stage, id: &str, n: u32) -> Value {
     let text = stage.work.git(&[
         "show",
         &format!("refs/khlone/tasks/{id}:attempts/{n}/effects.json"),
@@ -60,7 +60,7 @@ pub(super) fn effects(stage: &Stage, id: &str, n: u32) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-pub(super) fn words(value: &Value) -> Vec<String> {
+pub(crate) fn words(value: &Value) -> Vec<String> {
     let list = value.as_array().cloned().unwrap_or_default();
     list.iter()
         .map(|word| word.as_str().unwrap_or_default().to_owned())

@@ -78,6 +78,7 @@ fn empty() -> StatusView {
         crew: Vec::new(),
         cost_today: None,
         disk: Disk::default(),
+        elsewhere: Vec::new(),
         brains: Vec::new(),
     }
 }

@@ -1,0 +1,227 @@
+//! Whose the tasks of the ledger are, and what was taken over.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::super::{Table, View, one_line, short_site};
+use crate::{
+    refs::Whose,
+    task::{CloneName, FORMAT, Status, TaskId, ZoneId},
+    zone::{adopt::Adopted, adopt::Misplaced, owners::Holding, sites::Known},
+};
+
+/// The sites that have tasks here.
+#[derive(Debug, Serialize)]
+pub struct HoldingList {
+    format: u32,
+    /// This site.
+    site: String,
+    /// This machine.
+    machine: String,
+    sites: Vec<HoldingLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct HoldingLine {
+    site: String,
+    whose: Whose,
+    machine: String,
+    /// Where it is on this machine; `null` where that is not known.
+    path: Option<String>,
+    /// How many tasks are not over.
+    unfinished: usize,
+    /// How many tasks stand where.
+    tasks: BTreeMap<Status, usize>,
+    /// The next step; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl HoldingList {
+    /// The documented form of what sites have here, seen from the site `(uuid, machine)`.
+    pub fn of((site, machine): (&str, &str), holdings: &[Holding], known: &[Known]) -> Self {
+        let line = |holding: &Holding| {
+            let uuid = &holding.owner.site_uuid;
+            let known = known.iter().find(|known| known.site_uuid == *uuid);
+            HoldingLine {
+                site: uuid.clone(),
+                whose: holding.whose,
+                machine: holding.owner.machine.clone(),
+                path: known.map(|known| known.path.display().to_string()),
+                unfinished: holding.unfinished(),
+                tasks: holding.tasks.clone(),
+                next: adopting(holding),
+            }
+        };
+        Self {
+            format: FORMAT,
+            site: site.to_owned(),
+            machine: machine.to_owned(),
+            sites: holdings.iter().map(line).collect(),
+        }
+    }
+}
+
+impl View for HoldingList {
+    fn plain(&self) -> String {
+        let mut table = Table::default();
+        for line in &self.sites {
+            let whose = match line.whose {
+                Whose::Here => "this one",
+                Whose::Former => "this one, before it was moved or copied",
+                Whose::Other => "another",
+            };
+            let machine = if line.machine == self.machine {
+                "this machine"
+            } else {
+                "another machine"
+            };
+            let tasks: Vec<_> = line
+                .tasks
+                .iter()
+                .map(|(status, count)| format!("{count} {status}"))
+                .collect();
+            table.row([
+                short_site(&line.site).to_owned(),
+                tasks.join(", "),
+                format!("{whose}, {machine}"),
+            ]);
+        }
+        let mut text = table.render();
+        for next in self.sites.iter().filter_map(|line| line.next.as_ref()) {
+            text.push_str(&format!("  next: {next}\n"));
+        }
+        text
+    }
+}
+
+/// The command that takes over what a site has.
+fn adopting(holding: &Holding) -> Option<String> {
+    let next = "git khlone sites adopt";
+    match holding.whose {
+        Whose::Here => None,
+        Whose::Former => Some(next.to_owned()),
+        Whose::Other => Some(format!("{next} {}", short_site(&holding.owner.site_uuid))),
+    }
+}
+
+/// A site whose tasks wait here and do not run.
+#[derive(Debug, Serialize)]
+pub struct StrangerLine {
+    site: String,
+    whose: Whose,
+    unfinished: usize,
+    /// The next step.
+    pub next: String,
+}
+
+impl StrangerLine {
+    /// The line of a site that is not this one.
+    pub fn of(holding: &Holding) -> Self {
+        Self {
+            site: holding.owner.site_uuid.clone(),
+            whose: holding.whose,
+            unfinished: holding.unfinished(),
+            next: adopting(holding).unwrap_or_default(),
+        }
+    }
+
+    /// What is the matter, in words.
+    pub fn what(&self) -> String {
+        let (count, site) = (self.unfinished, short_site(&self.site));
+        let tasks = if count == 1 {
+            "1 task".to_owned()
+        } else {
+            format!("{count} tasks")
+        };
+        let why = match self.whose {
+            Whose::Former | Whose::Here => {
+                "this repository was copied, or moved to another disk or machine: "
+            }
+            Whose::Other => "",
+        };
+        let verb = if count == 1 { "does" } else { "do" };
+        format!("{why}{tasks} of site {site} {verb} not run here")
+    }
+}
+
+/// `sites adopt`.
+#[derive(Debug, Serialize)]
+pub struct AdoptedView {
+    format: u32,
+    /// Taken over, not over yet, in order of arrival.
+    unfinished: Vec<TaskId>,
+    /// Taken over, and over.
+    over: Vec<TaskId>,
+    worktrees: Vec<PlaceLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct PlaceLine {
+    /// Absent for a worktree of the user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<ZoneId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clone: Option<CloneName>,
+    from: String,
+    to: String,
+    /// `linked`, `lost` (its next task makes it again), `busy` (left as it is).
+    state: &'static str,
+}
+
+impl AdoptedView {
+    /// The documented form.
+    pub fn of(adopted: Adopted) -> Self {
+        Self {
+            format: FORMAT,
+            unfinished: adopted.unfinished,
+            over: adopted.over,
+            worktrees: adopted.places.iter().map(PlaceLine::of).collect(),
+        }
+    }
+}
+
+impl PlaceLine {
+    fn of(place: &Misplaced) -> Self {
+        let (zone, clone) = place.clone.clone().unzip();
+        let state = match (place.busy, place.found) {
+            (true, _) => "busy",
+            (false, true) => "linked",
+            (false, false) => "lost",
+        };
+        Self {
+            zone,
+            clone,
+            from: place.from.display().to_string(),
+            to: place.to.display().to_string(),
+            state,
+        }
+    }
+}
+
+impl View for AdoptedView {
+    fn plain(&self) -> String {
+        let mut text = String::new();
+        for place in &self.worktrees {
+            let whose = place
+                .clone
+                .as_ref()
+                .map_or(String::new(), |clone| format!("{clone} "));
+            let to = one_line(&place.to);
+            let line = match place.state {
+                "busy" => format!("left alone, at work: {whose}{}", one_line(&place.from)),
+                "lost" => format!("not found, its next task makes it: {whose}{to}"),
+                _ => format!("linked {whose}{to}"),
+            };
+            text.push_str(&format!("{line}\n"));
+        }
+        for task in &self.unfinished {
+            text.push_str(&format!("adopted {task}\n"));
+        }
+        if !self.over.is_empty() {
+            text.push_str(&format!("adopted {} that are over\n", self.over.len()));
+        }
+        text
+    }
+}
