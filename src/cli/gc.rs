@@ -16,8 +16,8 @@ use crate::{
 
 /// Drop what nobody needs any more, and pack the rest
 ///
-/// Finished tasks older than `limits.keep_for` or beyond `limits.keep` of their zone, saved states as old, folders of
-/// clones that are gone, locks of the dead. What has not landed or is not committed stays, and is named.
+/// Finished tasks older than `limits.keep_for` or beyond `limits.keep` of their zone, saved states as old, folders and
+/// worktrees of clones that are gone, locks of the dead. What has not landed or is not committed stays, and is named.
 #[derive(Args, Debug)]
 pub(super) struct GcArgs {
     /// Only say what would go, and what the zones take on the disk
@@ -29,7 +29,8 @@ pub(super) struct GcArgs {
 pub(super) fn run(cx: &Cx, args: &GcArgs) -> Result<ExitCode, CmdError> {
     let config = cx.config(&cx.place(None)?)?.config;
     let pulse = Pulse::new(cx.out, "looking at what nobody needs");
-    let collected = gc(&cx.ledger(), Keep::of(&config), now(), args.dry_run)?;
+    let (keep, rules) = (Keep::of(&config), cx.rules(&config));
+    let collected = gc(&cx.ledger(), keep, &rules, now(), args.dry_run)?;
     pulse.clear();
     printed(cx.out.answer(&GcView::of(collected, args.dry_run)))?;
     Ok(ExitCode::SUCCESS)

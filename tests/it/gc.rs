@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::daemon::site::Site;
+use crate::{daemon::site::Site, scratch::Work};
 
 fn gc(site: &Site, args: &[&str]) -> Value {
     serde_json::from_str(&site.run(&[&["--json", "gc"], args].concat())).unwrap()
@@ -79,6 +79,89 @@ fn landed_and_old_goes_while_unlanded_and_uncommitted_stays() {
         again["dropped"],
         json!({ "tasks": [], "undos": [], "folders": [] })
     );
+}
+
+/// What a kill between the forgetting of a clone and the removal of its worktree leaves.
+#[test]
+fn worktrees_that_no_clone_has_go_unless_they_hold_something() {
+    let site = Site::new();
+    let trees: Vec<_> = (1..=6)
+        .map(|n| {
+            let id = site.act("@shell++", &format!("echo {n} > {n}.txt"));
+            site.run(&["await", id.as_str()]);
+            Work(site.tree(&format!("foreman.{n}")).into())
+        })
+        .collect();
+    let [clean, dirty, locked, detached, gone, _] = &trees[..] else {
+        panic!("{trees:?}")
+    };
+    // A worktree of the user's, and the one of a clone that there is, are nobody else's business.
+    let mine = site.path().join("mine");
+    site.work
+        .git(&["worktree", "add", "-q", "-b", "mine", mine.to_str().unwrap()]);
+    dirty.write("new.txt", "");
+    site.work.git(&["worktree", "lock", locked.0.to_str().unwrap()]);
+    detached.git(&["checkout", "-q", "--detach"]);
+    detached.git(&[
+        "-c",
+        "user.name=A",
+        "-c",
+        "user.email=a@b",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "x",
+    ]);
+    fs::remove_dir_all(&gone.0).unwrap();
+    let stays = site.with_ledger(|ledger| {
+        let zone = git_khlone::task::ZoneId::of_branch("main");
+        let forget = |zone: &mut git_khlone::refs::StoredZone| {
+            zone.crew.retain(|name, _| name.number == 6);
+            Ok::<_, git_khlone::refs::LedgerError>(())
+        };
+        ledger.update_zone(&zone, None, forget).unwrap();
+        trees[5].0.clone()
+    });
+    let listed = || site.work.git(&["worktree", "list", "--porcelain"]);
+    let before = listed();
+    let would = gc(&site, &["--dry-run"])["worktrees"].clone();
+    assert_eq!(listed(), before);
+    let did = gc(&site, &[])["worktrees"].clone();
+    assert_eq!(did, would);
+    let of = |tree: &Work| {
+        let path = json!(tree.0.to_str().unwrap());
+        let mut all = did.as_array().unwrap().iter();
+        all.find(|line| line["path"] == path).unwrap().clone()
+    };
+    assert_eq!(did.as_array().unwrap().len(), 5, "{did:#}");
+    for (tree, why, next) in [
+        (dirty, "new.txt", "status"),
+        (locked, "locked", "git worktree unlock"),
+        (detached, "is on no branch", "git branch NAME"),
+    ] {
+        let line = of(tree);
+        assert!(line["held"].as_str().unwrap().contains(why), "{line:#}");
+        assert!(line["next"].as_str().unwrap().contains(next), "{line:#}");
+        assert!(tree.0.is_dir());
+    }
+    for tree in [clean, gone] {
+        assert!(of(tree).get("held").is_none() && !tree.0.exists());
+        assert!(!listed().contains(tree.0.to_str().unwrap()));
+    }
+    assert!(stays.is_dir() && mine.is_dir());
+    // Once what held them is settled, they go, too; their branches stay.
+    fs::remove_file(dirty.0.join("new.txt")).unwrap();
+    site.work.git(&["worktree", "unlock", locked.0.to_str().unwrap()]);
+    site.work
+        .git(&["branch", "kept", &detached.git(&["rev-parse", "HEAD"])]);
+    gc(&site, &[]);
+    assert!(!dirty.0.exists() && !locked.0.exists() && !detached.0.exists());
+    let branches = site
+        .work
+        .git(&["branch", "--list", "khlone/*", "--format=%(refname)"]);
+    assert_eq!(branches.lines().count(), 6, "{branches}");
+    assert_eq!(gc(&site, &[])["worktrees"], json!([]));
 }
 
 #[test]

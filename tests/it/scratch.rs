@@ -38,7 +38,7 @@ impl Scratch {
 }
 
 /// A work tree.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Work(pub(crate) PathBuf);
 
 impl Work {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::{View, bytes, one_line};
 use crate::{
     task::{FORMAT, TaskId, ZoneId},
-    zone::gc::Collected,
+    zone::gc::{Collected, Stray},
 };
 
 /// A collection.
@@ -17,6 +17,8 @@ pub struct GcView {
     held: Dropped,
     /// Pins of no task, on commits that are nowhere else.
     strays: Vec<String>,
+    /// Worktrees that no clone has.
+    worktrees: Vec<StrayLine>,
     /// Locks of others.
     locks: Vec<String>,
     packs_before: Size,
@@ -29,6 +31,28 @@ struct Dropped {
     tasks: Vec<TaskId>,
     undos: Vec<u64>,
     folders: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StrayLine {
+    path: String,
+    /// What is in it that is nowhere else; absent where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+    /// The next step with one that stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl StrayLine {
+    fn of(stray: Stray) -> Self {
+        let (held, next) = stray.held.map(|held| (held.why, held.next)).unzip();
+        Self {
+            path: stray.path.display().to_string(),
+            held,
+            next,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -55,6 +79,7 @@ impl GcView {
             dry_run,
             locks: others.map(|lock| lock.path.display().to_string()).collect(),
             strays: collected.tasks.strays,
+            worktrees: collected.worktrees.into_iter().map(StrayLine::of).collect(),
             dropped: Dropped {
                 tasks: collected.tasks.dropped,
                 undos: collected.undos,
@@ -93,6 +118,15 @@ impl View for GcView {
         }
         for pin in &self.strays {
             text.push_str(&format!("kept, holds work: {}\n", one_line(pin)));
+        }
+        for stray in &self.worktrees {
+            let path = one_line(&stray.path);
+            text.push_str(&match (&stray.held, &stray.next) {
+                (Some(why), Some(next)) => {
+                    format!("kept {path}: {}\n  next: {}\n", one_line(why), one_line(next))
+                }
+                _ => format!("{verb} {path}\n"),
+            });
         }
         for lock in &self.locks {
             text.push_str(&format!(

@@ -1,11 +1,12 @@
 //! `gc`: what nobody needs any more goes, and what is left takes less room.
 //!
 //! Finished tasks by the same rule as when the daemon is idle ([`super::retention`]), saved states that are old,
-//! folders of clones that are gone, locks of the dead; then our packs become one. Whatever holds a commit that no
+//! folders and worktrees of clones that are gone, locks of the dead; then our packs become one. Whatever holds a commit that no
 //! branch, tag or remote has, or files that are in no commit, stays and is named. Killed anywhere, the next one goes
 //! on.
 
 mod leftovers;
+mod worktrees;
 
 use std::{
     io,
@@ -13,14 +14,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use worktrees::{Held, Stray};
+
 use super::{
     prune::disk_use,
     repair::{Lock, locks},
     retention::{Keep, Retained, RetentionError, retain, would_retain},
 };
 use crate::{
+    process::ProcessError,
     refs::{Ledger, LedgerError, compact, kept_size},
     task::{Class, Explain, ZoneId},
+    worktree::place::Rules,
 };
 
 /// What went, or would go; what stays though it is old; and what there is.
@@ -36,6 +41,8 @@ pub struct Collected {
     pub folders: Vec<PathBuf>,
     /// Old folders that hold commits which are nowhere else.
     pub held_folders: Vec<PathBuf>,
+    /// Worktrees that no clone has: gone, unless something holds them.
+    pub worktrees: Vec<Stray>,
     /// Lock files that were found.
     pub locks: Vec<Lock>,
     /// Packs of ours with their bytes, before.
@@ -58,6 +65,9 @@ pub enum GcError {
     /// git cannot read.
     #[error("git: {0}")]
     Git(#[from] git2::Error),
+    /// git cannot tell what a worktree holds.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// The disk refuses.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -67,6 +77,7 @@ impl Explain for GcError {
     fn class(&self) -> Class {
         match self {
             Self::Ledger(error) => error.class(),
+            Self::Process(error) => error.class(),
             Self::Retention(_) | Self::Git(_) | Self::Io(_) => Class::Failed,
         }
     }
@@ -76,11 +87,17 @@ impl Explain for GcError {
     }
 }
 
-/// Collects at `now`, or says what would be collected.
+/// Collects at `now`, or says what would be collected. Worktrees stand by `rules`.
 ///
 /// # Errors
 /// [`GcError`]; what went before it stays gone.
-pub fn gc(ledger: &Ledger<'_>, keep: Keep, now: i64, dry_run: bool) -> Result<Collected, GcError> {
+pub fn gc(
+    ledger: &Ledger<'_>,
+    keep: Keep,
+    rules: &Rules<'_>,
+    now: i64,
+    dry_run: bool,
+) -> Result<Collected, GcError> {
     let mut collected = Collected {
         before: kept_size(ledger.repo())?,
         ..Collected::default()
@@ -100,6 +117,7 @@ pub fn gc(ledger: &Ledger<'_>, keep: Keep, now: i64, dry_run: bool) -> Result<Co
     }
     leftovers::undos(ledger, now - keep.age, dry_run, &mut collected)?;
     leftovers::folders(ledger, old, dry_run, &mut collected)?;
+    collected.worktrees = worktrees::strays(ledger, rules, dry_run)?;
     if !dry_run {
         leftovers::tips(ledger)?;
         collected.locks = locks(ledger)?;
