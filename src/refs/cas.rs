@@ -17,7 +17,7 @@ use git2::{ErrorCode, Oid};
 
 use super::{
     Repo,
-    locks::{About, Lock, PATIENCE, sweep_locks},
+    locks::{About, Lock, PATIENCE, sweep_locks, with_locks},
     pack::sync_dir,
 };
 use crate::{
@@ -146,60 +146,60 @@ fn sync_above(path: &Path, common: &Path) -> io::Result<()> {
 /// # Errors
 /// [`RefError::Moved`] if it stands elsewhere.
 pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
-    let io = |source| RefError::Io {
-        name: name.to_owned(),
-        source,
-    };
     let common = repo.common_dir();
     let locks = [
         common.join(format!("{name}.lock")),
         common.join("packed-refs.lock"),
     ];
-    let _about = locks
-        .iter()
-        .map(|lock| About::lock(common, lock))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(io)?;
-    point("delete", name);
-    let deadline = Instant::now() + PATIENCE * 4 / 3;
-    while let Err(error) = delete_once(repo, name, old) {
-        if !matches!(&error, RefError::Locked { .. }) || Instant::now() >= deadline {
-            return Err(error);
+    let was_killed = |step: &Undeleted| matches!(step, Undeleted::Git(git) if git.was_killed());
+    let done = with_locks(common, &locks, was_killed, || {
+        point("delete", name);
+        let Err(source) = delete_once(repo, name, old) else {
+            return Ok(Ok(()));
+        };
+        match repo.ref_target(name) {
+            Ok(Some(at)) if at == old => Err(Undeleted::Git(source)),
+            Ok(_) => Ok(Err(RefError::Moved {
+                name: name.to_owned(),
+            })),
+            Err(source) => Ok(Err(explain(repo, name, source))),
         }
-        sweep_locks(common).map_err(io)?;
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    });
+    let done = done.unwrap_or_else(|error| {
+        Err(match (error, locks.into_iter().find(|lock| lock.exists())) {
+            (Undeleted::Io(source), _) => RefError::Io {
+                name: name.to_owned(),
+                source,
+            },
+            (Undeleted::Git(_), Some(lock)) => RefError::Locked { lock },
+            (Undeleted::Git(source), None) => RefError::Process {
+                name: name.to_owned(),
+                source,
+            },
+        })
+    });
     point("deleted", name);
-    Ok(())
+    done
+}
+
+/// Why a ref that stands where it did was not deleted.
+enum Undeleted {
+    Git(ProcessError),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Undeleted {
+    fn from(source: io::Error) -> Self {
+        Self::Io(source)
+    }
 }
 
 /// By git itself: libgit2 reads `packed-refs` before it locks it, and would write other refs back to where they stood
 /// then.
-fn delete_once(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
+fn delete_once(repo: &Repo, name: &str, old: Oid) -> Result<(), ProcessError> {
     let git = Cmd::git(repo.common_dir()).args(["-c", "core.fsync=reference"]);
     let git = git.args(["update-ref", "--no-deref", "-d", name, &old.to_string()]);
-    let Err(source) = git.output() else {
-        return Ok(());
-    };
-    let at = repo
-        .ref_target(name)
-        .map_err(|source| explain(repo, name, source))?;
-    if at != Some(old) {
-        return Err(RefError::Moved {
-            name: name.to_owned(),
-        });
-    }
-    let common = repo.common_dir();
-    let mut locks = [format!("{name}.lock"), "packed-refs.lock".to_owned()]
-        .map(|lock| common.join(lock))
-        .into_iter();
-    Err(match locks.find(|lock| lock.exists()) {
-        Some(lock) => RefError::Locked { lock },
-        None => RefError::Process {
-            name: name.to_owned(),
-            source,
-        },
-    })
+    git.output().map(drop)
 }
 
 /// Moves a branch (full ref name) from `old` (`None`: it must not exist) to `new`, with a line in its reflog,

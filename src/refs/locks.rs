@@ -215,10 +215,10 @@ fn is_announced(lock: &Path, note: &fs::File) -> io::Result<bool> {
         other => other?.modified()?,
     };
     let after = made.duration_since(note.metadata()?.modified()?);
-    // Clocks of files tick coarsely.
+    // Clocks of files tick coarsely, and git waits for up to a second for the lock of `packed-refs`.
     Ok(after.map_or_else(
         |early| early.duration() < Duration::from_millis(20),
-        |after| after < Duration::from_secs(1),
+        |after| after < Duration::from_secs(2),
     ))
 }
 

@@ -1,8 +1,8 @@
 //! A git of ours that is killed leaves its lock in the user's checkout: it is cleared, and nobody else's is.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, said};
 
 /// A clone whose work takes a filter to check out; `smudge` is run once, the first time.
 fn stage(smudge: &str) -> Stage {
@@ -50,4 +50,37 @@ fn a_lock_that_outlives_both_git_and_us_is_known_for_ours() {
     );
     fs::remove_file(others).unwrap();
     stage.work.git(&["status"]);
+}
+
+#[test]
+fn a_git_that_is_killed_over_a_branch_leaves_no_lock() {
+    let stage = Stage::new();
+    stage.work.git(&["branch", "feat"]);
+    let act = [
+        "act", "--zone", "feat", "--who", "@shell", "--await", "-m", "true",
+    ];
+    stage.run(&act).ok();
+    // Killed as git is in the moment in which it holds both locks, the first time.
+    let bin = stage.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let common = stage.work.0.join(".git");
+    let locks = ["refs/heads/khlone/feat/foreman.1.lock", "packed-refs.lock"].map(|lock| common.join(lock));
+    let once = bin.join("once");
+    fs::write(&once, "").unwrap();
+    let git = format!(
+        "#!/bin/sh\ncase \"$*\" in *update-ref*-d*) if [ -e '{0}' ]; then rm '{0}'; touch '{1}' '{2}'; kill -9 $$; fi; esac\nPATH=${{PATH#*:}} exec git \"$@\"\n",
+        once.display(),
+        locks[0].display(),
+        locks[1].display()
+    );
+    fs::write(bin.join("git"), git).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut path = bin.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let remove = stage.cmd(&stage.work.0, &["zone", "remove", "feat"]);
+    said(remove.env("PATH", path)).ok();
+    assert!(!once.exists(), "no git was killed");
+    assert!(!locks[0].with_extension("").exists());
+    assert!(locks.iter().all(|lock| !lock.exists()));
 }
