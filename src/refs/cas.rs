@@ -147,10 +147,9 @@ fn sync_above(path: &Path, common: &Path) -> io::Result<()> {
 /// [`RefError::Moved`] if it stands elsewhere.
 pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
     let common = repo.common_dir();
-    let locks = [
-        common.join(format!("{name}.lock")),
-        common.join("packed-refs.lock"),
-    ];
+    let locks = deletion_locks(common, name);
+    // The ref is gone by a git of ours that was killed before it let its locks go.
+    let mut cut_short = false;
     let was_killed = |step: &Undeleted| matches!(step, Undeleted::Git(git) if git.was_killed());
     let done = with_locks(common, &locks, was_killed, || {
         point("delete", name);
@@ -159,6 +158,11 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
         };
         match repo.ref_target(name) {
             Ok(Some(at)) if at == old => Err(Undeleted::Git(source)),
+            Ok(None) if source.was_killed() && locks.iter().any(|lock| lock.exists()) => {
+                cut_short = true;
+                Err(Undeleted::Git(source))
+            }
+            Ok(None) if source.was_killed() || cut_short => Ok(Ok(())),
             Ok(_) => Ok(Err(RefError::Moved {
                 name: name.to_owned(),
             })),
@@ -180,6 +184,17 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
     });
     point("deleted", name);
     done
+}
+
+/// The locks that git takes to delete a ref. For the branch that the main checkout is on, HEAD's is one of them: its
+/// reflog gets a line.
+fn deletion_locks(common: &Path, name: &str) -> Vec<PathBuf> {
+    let mut locks = vec![format!("{name}.lock"), "packed-refs.lock".to_owned()];
+    let head = fs::read_to_string(common.join("HEAD")).unwrap_or_default();
+    if head.strip_prefix("ref:").is_some_and(|on| on.trim() == name) {
+        locks.push("HEAD.lock".to_owned());
+    }
+    locks.into_iter().map(|lock| common.join(lock)).collect()
 }
 
 /// Why a ref that stands where it did was not deleted.
