@@ -136,6 +136,11 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// So many of something: `1 task`, `2 tasks`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Text of unknown origin on one line: what a terminal would act upon is shown, not sent.
 pub fn one_line(text: &str) -> String {
     let shown = |c: char| match c {

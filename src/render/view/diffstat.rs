@@ -5,7 +5,7 @@ use std::path::Path;
 
 use git2::{Delta, Diff, DiffDelta, Patch};
 
-use super::super::{cut, one_line, width};
+use super::super::{counted, cut, one_line, width};
 use crate::worktree::snapshot::{Marker, decode};
 
 /// So many files are named.
@@ -111,13 +111,12 @@ fn render(lines: &[Line]) -> String {
 fn summary(lines: &[Line]) -> String {
     let count = |of: fn(&Change) -> usize| lines.iter().map(|line| of(&line.change)).sum::<usize>();
     let (added, removed) = (count(Change::added), count(Change::removed));
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let mut text = format!(" {} file{} changed", lines.len(), plural(lines.len()));
+    let mut text = format!(" {} changed", counted(lines.len(), "file"));
     if added > 0 {
-        text.push_str(&format!(", {added} insertion{}(+)", plural(added)));
+        text.push_str(&format!(", {}(+)", counted(added, "insertion")));
     }
     if removed > 0 {
-        text.push_str(&format!(", {removed} deletion{}(-)", plural(removed)));
+        text.push_str(&format!(", {}(-)", counted(removed, "deletion")));
     }
     text + "\n"
 }

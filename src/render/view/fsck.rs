@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::{View, one_line};
+use super::super::{View, counted, one_line};
 use crate::{
     task::FORMAT,
     zone::fsck::{Kind, Report},
@@ -74,12 +74,11 @@ impl View for FsckView {
         let (tasks, zones, objects) = (self.tasks, self.zones, self.objects);
         let state = match self.problems.len() {
             0 => "whole".to_owned(),
-            1 => "1 problem".to_owned(),
-            n => format!("{n} problems"),
+            n => counted(n, "problem"),
         };
-        text.push_str(&format!(
-            "{tasks} tasks, {zones} zones, {objects} objects: {state}\n"
-        ));
+        let seen = [(tasks, "task"), (zones, "zone"), (objects, "object")];
+        let seen = seen.map(|(count, what)| counted(count, what)).join(", ");
+        text.push_str(&format!("{seen}: {state}\n"));
         text
     }
 }

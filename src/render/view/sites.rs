@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::{Table, View, one_line, short_site};
+use super::super::{Table, View, counted, one_line, short_site};
 use crate::{
     refs::Whose,
     task::{CloneName, FORMAT, Status, TaskId, ZoneId},
@@ -130,11 +130,7 @@ impl StrangerLine {
     /// What is the matter, in words.
     pub fn what(&self) -> String {
         let (count, site) = (self.unfinished, short_site(&self.site));
-        let tasks = if count == 1 {
-            "1 task".to_owned()
-        } else {
-            format!("{count} tasks")
-        };
+        let tasks = counted(count, "task");
         let why = match self.whose {
             Whose::Former | Whose::Here => {
                 "this repository was copied, or moved to another disk or machine: "
