@@ -100,10 +100,15 @@ fn misplaced(cx: &Cx, config: &Config) -> Result<Option<Finding>, AdoptError> {
         stood: stood(&ledger, &cx.registry())?,
     };
     let found = surveyor.misplaced(&ledger)?;
+    let more = found.len().saturating_sub(1);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
     Ok(found.first().map(|first| Finding {
         what: format!(
-            "{} of the worktrees are not where they are recorded, as {}",
-            found.len(),
+            "not where git and the ledger have it: worktree {}{more}",
             first.from.display()
         ),
         next: "git khlone sites adopt".to_owned(),

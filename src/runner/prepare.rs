@@ -55,11 +55,14 @@ pub(super) struct Made {
 
 /// Finds the clone's worktree again where the repository, or both, were moved.
 pub(super) fn find_again(run: &Run<'_>, task: &Task) -> Result<(), RunnerError> {
-    let surveyor = Surveyor {
-        rules: rules(run),
-        stood: stood(run.ledger, &run.paths.khlone_home.join("sites"))?,
+    let surveyor = || {
+        let stood = stood(run.ledger, &run.paths.khlone_home.join("sites"))?;
+        Ok(Surveyor {
+            rules: rules(run),
+            stood,
+        })
     };
-    Ok(settle_clone(run.ledger, &surveyor, (&task.zone, &task.clone))?)
+    Ok(settle_clone(run.ledger, (&task.zone, &task.clone), surveyor)?)
 }
 
 fn rules<'a>(run: &'a Run<'_>) -> Rules<'a> {

@@ -2,6 +2,11 @@
 
 use std::{fs, path::Path};
 
+use git_khlone::{
+    refs::{Ledger, Site},
+    worktree::place::Rules,
+    zone::adopt::{Adoption, adopt},
+};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -213,6 +218,98 @@ fn killed_anywhere_adopting_again_finishes() {
     assert_eq!((all.len(), &all[0]["whose"]), (1, &json!("here")), "{all:#?}");
     assert_eq!(stage.clone().read("runs.txt").as_deref(), Some("1\n"));
     assert_eq!(stage.run(&["fsck"]).code, 0, "{}", stage.run(&["fsck"]).out);
+}
+
+/// On the same disk it is the same site, and nothing has to be adopted: its worktrees are found again by their next task,
+/// and by the same command.
+#[test]
+fn worktrees_that_moved_with_their_repository_are_found_again() {
+    let mut stage = Stage::new();
+    stage.act("echo 1 > 1.txt");
+    stage.act("echo 2 > 2.txt");
+    let second = stage.run(&["act", "--who", "@shell++", "--await", "-m", "echo 3 > 3.txt"]);
+    second.ok();
+    stage.run(&["daemon", "stop"]).ok();
+    let first = stage.run(&["path", "foreman.1"]).ok();
+    fs::write(Path::new(&first).join("mine.txt"), "not committed\n").unwrap();
+    for (from, to) in [("repo", "renamed"), ("repo.khlone", "renamed.khlone")] {
+        fs::rename(stage.path().join(from), stage.path().join(to)).unwrap();
+    }
+    stage.work.0 = stage.path().join("renamed");
+    let doctor = stage.run(&["doctor"]).ok();
+    assert!(
+        doctor.contains("and 1 more") && doctor.contains("git khlone sites adopt"),
+        "{doctor}"
+    );
+    let (said, task) = stage.act("cat mine.txt > seen.txt");
+    assert_eq!(said.code, 0, "{} {task:#}", said.err);
+    let clone = stage.clone();
+    assert!(clone.0.starts_with(stage.path().join("renamed.khlone")));
+    assert_eq!(clone.read("seen.txt").as_deref(), Some("not committed\n"));
+    let adopted = json(&stage, &["sites", "adopt"]);
+    assert_eq!(
+        (
+            &adopted["worktrees"][0]["clone"],
+            &adopted["worktrees"][0]["state"]
+        ),
+        (&json!("foreman.2"), &json!("linked")),
+        "{adopted:#}"
+    );
+    assert_eq!(adopted["worktrees"].as_array().unwrap().len(), 1, "{adopted:#}");
+    assert!(!stage.path().join("repo.khlone").exists());
+    let again = stage.run(&["sites", "adopt"]);
+    assert!(
+        again.code == 0 && again.err.contains("nothing to adopt"),
+        "{}",
+        again.err
+    );
+}
+
+#[test]
+fn another_machine_around_the_repository_makes_it_another_owner() {
+    let stage = Stage::new();
+    let (_, task) = stage.act("echo 1 > 1.txt");
+    let id = task["id"].as_str().unwrap();
+    stage.run(&["daemon", "stop"]).ok();
+    let repo = stage.work.open();
+    let site = Site::open(&repo, "elsewhere").unwrap();
+    let (registry, data) = (stage.path().join("home/.khlone/sites"), stage.path().join("data"));
+    let taken = adopt(
+        &Ledger::new(&repo, &site),
+        &Adoption {
+            site: None,
+            force: false,
+            registry: &registry,
+            rules: Rules {
+                root: None,
+                data_home: &data,
+            },
+        },
+    );
+    let taken = taken.unwrap();
+    assert!(taken.from_away && taken.places.is_empty(), "{taken:?}");
+    assert_eq!(taken.over.len(), 1);
+    // Here it is the former one now; for a repository that was never there, another machine's.
+    let sites = owners(&stage);
+    assert_eq!(
+        (&sites[0]["whose"], &sites[0]["machine"]),
+        (&json!("former"), &json!("elsewhere")),
+        "{sites:#?}"
+    );
+    let other = stage.path().join("other");
+    stage.work.git(&["clone", "-q", ".", other.to_str().unwrap()]);
+    let refs = "refs/khlone/tasks/*:refs/khlone/tasks/*";
+    crate::scratch::Work(other.clone()).git(&["fetch", "-q", "origin", refs]);
+    let uuid = sites[0]["site"].as_str().unwrap();
+    let refused = stage.run_in(&other, &["sites", "adopt", uuid]);
+    assert!(
+        refused.code == 4 && refused.err.contains("on another machine"),
+        "{}",
+        refused.err
+    );
+    stage.run_in(&other, &["sites", "adopt", uuid, "--force"]).ok();
+    assert_eq!(json(&stage, &["sites", "adopt"])["over"], json!([id]));
+    assert_eq!(owners(&stage)[0]["whose"], "here");
 }
 
 /// Another repository has fetched them, or its own were fetched here.

@@ -68,9 +68,9 @@ impl View for HoldingList {
         let mut table = Table::default();
         for line in &self.sites {
             let whose = match line.whose {
-                Whose::Here => "this one",
-                Whose::Former => "this one, before it was moved or copied",
-                Whose::Other => "another",
+                Whose::Here => "this site",
+                Whose::Former => "what it was before",
+                Whose::Other => "another site",
             };
             let machine = if line.machine == self.machine {
                 "this machine"

@@ -176,13 +176,14 @@ pub(super) fn settle(ledger: &Ledger<'_>, mut found: Vec<Misplaced>) -> Result<V
 }
 
 /// Finds the worktree of a clone again before a task of it works there, and puts it right. The caller holds the clone.
+/// Nearly always it is where it shall be; `surveyor` is asked for where it is not.
 ///
 /// # Errors
 /// As [`Surveyor::misplaced`].
-pub fn settle_clone(
+pub fn settle_clone<'a>(
     ledger: &Ledger<'_>,
-    surveyor: &Surveyor<'_>,
     (zone, clone): (&ZoneId, &CloneName),
+    surveyor: impl FnOnce() -> std::io::Result<Surveyor<'a>>,
 ) -> Result<(), AdoptError> {
     let common = ledger.repo().common_dir();
     let Some(stored) = ledger.zone(zone)? else {
@@ -197,7 +198,7 @@ pub fn settle_clone(
         return Ok(());
     };
     let checkout = taken(&mut Checkout::recorded(common)?, &path, member);
-    if let Some(misplaced) = surveyor.of_clone(ledger, &stored, member, (path, checkout))? {
+    if let Some(misplaced) = surveyor()?.of_clone(ledger, &stored, member, (path, checkout))? {
         put(ledger, (zone, clone), &misplaced)?;
     }
     Ok(private_git(ledger, zone, clone).relocate(common)?)
