@@ -116,7 +116,7 @@ fn a_refused_key_ends_soon() {
         let ran = rig.run(&Run::ask("SCENARIO=401"));
         assert!(ran.verdict.auth_failed, "{ran:?}");
         assert_eq!(ran.verdict.result, Some(false), "{ran:?}");
-        assert!(ran.took < Duration::from_secs(40), "{ran:?}");
+        assert!(ran.took < Duration::from_secs(90), "{ran:?}");
     });
 }
 
