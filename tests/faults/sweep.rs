@@ -189,9 +189,6 @@ fn survey(stages: &Stages) -> Vec<Target> {
             place,
         });
         let found = found.filter(|target| format!("{verb:?} {}", target.place).starts_with(&only));
-        // Whoever is killed besides us is many processes, each run others: the long form looks for those.
-        let is_long = wanted().is_some();
-        let found = found.filter(|target| is_long || target.place.fault != Fault::KillAny);
         targets.lock().unwrap().extend(found);
         stages.lock().unwrap().push((rig, scene));
     });

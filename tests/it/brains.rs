@@ -7,6 +7,7 @@
 mod dispatch;
 mod recovery;
 mod rig;
+mod struck;
 
 use std::time::Duration;
 

@@ -64,6 +64,15 @@ echo \"dep = { git = \\\"file://$PWD/dep\\\" }\" >> app/Cargo.toml; cd app; carg
 test -x target/debug/app; cd ..; chmod -R u+w dep; rm -r dep app; echo worked > with-cargo",
 ];
 
+/// Steps that do not do again what is done, and write down each time that they are asked to.
+const STEPS: [&str; 4] = [
+    "echo $KHLONE_ATTEMPT 1 >> calls; test -e one || echo one > one",
+    "echo $KHLONE_ATTEMPT 2 >> calls; git log --format=%s | grep -qx 'step 2' || { echo two > two; git add one two; \
+     git -c user.name=m -c user.email=m@x commit --allow-empty -qm 'step 2'; }",
+    "echo $KHLONE_ATTEMPT 3 >> calls; for n in 1 2 3 4 5; do echo $n >> three; sleep 0.1; done",
+    "echo $KHLONE_ATTEMPT 4 >> calls; mkdir -p four; echo four > four/four; sleep 0.3; test ! -e README.md || rm README.md",
+];
+
 impl Seen {
     pub(super) fn of<'a>(entries: impl Iterator<Item = Entry<'a>>, tools: Vec<String>, body: &Value) -> Self {
         let mut seen = Self {
@@ -125,7 +134,7 @@ pub(super) fn turn(seen: &Seen) -> Turn {
     match (seen.scenario.as_str(), seen.rounds) {
         _ if seen.wants_json => say(r#"{"reasoning": "scripted", "model_choice": "flash", "complexity_reasoning": "scripted", "complexity_score": 1}"#),
         _ if seen.tools.is_empty() => say("A title"),
-        ("write" | "429x2-write", 0) => write(),
+        ("write" | "429x2-write", 0) | ("steps", 4) => write(),
         ("write" | "429x2-write", _) => say("All done: hello.txt is written."),
         ("shell", 0) => Turn::Run("echo hi > sh.txt; echo out; echo err >&2".to_owned()),
         ("shell", _) => say("Ran it."),
@@ -138,6 +147,10 @@ pub(super) fn turn(seen: &Seen) -> Turn {
         ("work", done) => match WORK.get(done) {
             Some(script) => Turn::Run((*script).to_owned()),
             None => say("All of it."),
+        },
+        ("steps", done) => match STEPS.get(done) {
+            Some(step) => Turn::Run((*step).to_owned()),
+            None => say("Every step is done."),
         },
         ("long", 0) => Turn::Run("echo started > marker; sleep 25; echo finished > marker2".to_owned()),
         ("once", 0) => Turn::Run("test -e marker && exit; echo started > marker; sleep 60".to_owned()),
