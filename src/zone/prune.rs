@@ -64,7 +64,12 @@ pub fn prune(ledger: &Ledger<'_>, dry_run: bool) -> Result<Pruned, RemovalError>
                 pruned.removed.push(id);
                 pruned.saved.push(removed);
             }
-            Err(why @ (RemovalError::AtStake(_) | RemovalError::Active(..) | RemovalError::Hold(_))) => {
+            Err(
+                why @ (RemovalError::AtStake(_)
+                | RemovalError::Active(..)
+                | RemovalError::CheckedOut { .. }
+                | RemovalError::Hold(_)),
+            ) => {
                 pruned.kept.push((id, why.to_string()));
             }
             Err(error) => return Err(error),

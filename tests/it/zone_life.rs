@@ -198,6 +198,31 @@ fn what_has_landed_goes_without_force() {
 }
 
 #[test]
+fn a_branch_that_the_user_stands_on_is_left_to_them() {
+    let z = Zoned::new();
+    z.clone_of("main", "foreman.1");
+    let own = "khlone/main/foreman.1";
+    let beside = z.scratch.path().join("be side");
+    let places: [(&Path, &[&str]); 2] = [
+        (&z.main.0, &["switch", "-q", "--ignore-other-worktrees", own]),
+        (
+            &beside,
+            &["worktree", "add", "-q", "-f", beside.to_str().unwrap(), own],
+        ),
+    ];
+    for (place, args) in places {
+        z.main.git(args);
+        let error = remove(&z.ledger(), &main_zone(), true).unwrap_err();
+        let told = format!("{own} is checked out at {}", place.display());
+        assert_eq!((error.to_string(), error.class()), (told, Class::Refused));
+        assert!(error.hint().unwrap().ends_with(" switch main"), "{error:?}");
+        z.main.git(&["switch", "-q", "main"]);
+    }
+    z.main.git(&["worktree", "remove", beside.to_str().unwrap()]);
+    remove(&z.ledger(), &main_zone(), false).unwrap();
+}
+
+#[test]
 fn a_clone_at_work_is_left_alone() {
     let z = Zoned::new();
     let clone = z.clone_of("main", "foreman.1");

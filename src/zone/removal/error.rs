@@ -1,12 +1,16 @@
 //! Why a zone was not removed.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::Stake;
 use crate::{
     process::ProcessError,
     refs::LedgerError,
     task::{Class, Explain, Status, TaskId},
+    worktree::carry::quoted,
     zone::{advance::AdvanceError, hold::HoldError, saving::SaveError},
 };
 
@@ -19,6 +23,16 @@ pub enum RemovalError {
     /// A task is under way.
     #[error("{0} is {1}")]
     Active(TaskId, Status),
+    /// The branch of a clone is checked out somewhere else: its removal would leave nothing there to commit on.
+    #[error("{branch} is checked out at {path}", path = .path.display())]
+    CheckedOut {
+        /// The clone's branch.
+        branch: String,
+        /// Where.
+        path: PathBuf,
+        /// The zone's branch.
+        zone: String,
+    },
     /// A clone is at work.
     #[error(transparent)]
     Hold(#[from] HoldError),
@@ -50,7 +64,7 @@ pub enum RemovalError {
 impl Explain for RemovalError {
     fn class(&self) -> Class {
         match self {
-            Self::AtStake(_) | Self::Active(..) => Class::Refused,
+            Self::AtStake(_) | Self::Active(..) | Self::CheckedOut { .. } => Class::Refused,
             Self::Hold(error) => error.class(),
             Self::Standing(error) => error.class(),
             Self::Save(error) => error.class(),
@@ -75,6 +89,11 @@ impl Explain for RemovalError {
                 ))
             }
             Self::Active(id, _) => Some(format!("git khlone cancel {id}")),
+            Self::CheckedOut { path, zone, .. } => Some(format!(
+                "git -C {} switch {}",
+                quoted(path),
+                quoted(Path::new(zone))
+            )),
             Self::Hold(error) => error.hint(),
             Self::Standing(error) => error.hint(),
             Self::Save(error) => error.hint(),

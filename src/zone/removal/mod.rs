@@ -21,7 +21,7 @@ use super::{
 use crate::{
     refs::{Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
     task::{CloneName, Event, Status, TaskId, ZoneId},
-    worktree::{erase::erase, remove},
+    worktree::{checkout::Checkout, erase::erase, remove},
 };
 
 /// What went.
@@ -65,6 +65,7 @@ pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, 
     if !force && !at_stake.is_empty() {
         return Err(RemovalError::AtStake(at_stake));
     }
+    is_checked_out_nowhere_else(ledger, &stored)?;
     let undo = save(ledger, &stored)?;
     // What an interrupted task has not brought home yet is in its clone's own git folder, which stays then.
     let is_interrupted = waiting.iter().any(|head| head.status == Status::Interrupted);
@@ -91,6 +92,29 @@ pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, 
         undo: undo.n,
         lost: lost.collect(),
     })
+}
+
+/// git, too, deletes no branch that somebody has checked out.
+fn is_checked_out_nowhere_else(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<(), RemovalError> {
+    let all = Checkout::all(ledger.repo()).map_err(LedgerError::from)?;
+    for crew in stored.crew.values() {
+        let branch = branch_ref(&crew.branch);
+        let own = worktree_of(ledger, crew).map(|checkout| checkout.git_dir);
+        let elsewhere = all.iter().find(|checkout| {
+            let is_main = checkout.git_dir == ledger.repo().common_dir();
+            // One that was moved away is not known for the clone's own.
+            let is_other = own.as_ref().is_some_and(|own| *own != checkout.git_dir);
+            (is_main || is_other) && checkout.held_ref().as_ref() == Some(&branch)
+        });
+        if let Some(elsewhere) = elsewhere {
+            return Err(RemovalError::CheckedOut {
+                branch: crew.branch.clone(),
+                path: elsewhere.path.clone(),
+                zone: stored.zone.branch.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Saves every clone as it stands.
