@@ -96,9 +96,11 @@ fn worktrees_that_no_clone_has_go_unless_they_hold_something() {
         panic!("{trees:?}")
     };
     // A worktree of the user's, and the one of a clone that there is, are nobody else's business.
-    let mine = site.path().join("mine");
-    site.work
-        .git(&["worktree", "add", "-q", "-b", "mine", mine.to_str().unwrap()]);
+    let mine = [site.path().join("mine"), clean.0.with_file_name("repo-v1.2")];
+    for (mine, branch) in mine.iter().zip(["mine", "too"]) {
+        site.work
+            .git(&["worktree", "add", "-q", "-b", branch, mine.to_str().unwrap()]);
+    }
     dirty.write("new.txt", "");
     site.work.git(&["worktree", "lock", locked.0.to_str().unwrap()]);
     detached.git(&["checkout", "-q", "--detach"]);
@@ -149,7 +151,7 @@ fn worktrees_that_no_clone_has_go_unless_they_hold_something() {
         assert!(of(tree).get("held").is_none() && !tree.0.exists());
         assert!(!listed().contains(tree.0.to_str().unwrap()));
     }
-    assert!(stays.is_dir() && mine.is_dir());
+    assert!(stays.is_dir() && mine.iter().all(|mine| mine.is_dir()));
     // Once what held them is settled, they go, too; their branches stay.
     fs::remove_file(dirty.0.join("new.txt")).unwrap();
     site.work.git(&["worktree", "unlock", locked.0.to_str().unwrap()]);

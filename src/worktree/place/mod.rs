@@ -122,6 +122,20 @@ impl Ground {
         folder.push(format!("-{zone}.{clone}"));
         folder
     }
+
+    /// Whether a clone's worktree can be called `folder`. Pure.
+    fn gives(&self, folder: &OsStr) -> bool {
+        let parts = || {
+            let rest = folder.to_str()?.strip_prefix(self.name.to_str()?)?;
+            let (zone, clone) = rest.strip_prefix('-')?.split_once('.')?;
+            // Another try, where the first name was taken.
+            let numbered = clone.rsplit_once('-');
+            let numbered = numbered.filter(|(_, n)| n.parse::<u32>().is_ok());
+            let clone = numbered.map_or(clone, |(first, _)| first);
+            Some((ZoneId::try_from(zone.to_owned()), clone.parse::<CloneName>()))
+        };
+        matches!(parts(), Some((Ok(_), Ok(_))))
+    }
 }
 
 /// Chooses the place of a new clone's worktree. Nothing is made.
@@ -176,6 +190,12 @@ pub fn holders(repo: &Repo, rules: &Rules<'_>) -> Vec<PathBuf> {
         .iter()
         .map(|holder| resolved(holder))
         .collect()
+}
+
+/// Whether `place` has a name that clones' worktrees get here. The user may keep others in the same folder.
+pub fn is_a_clones(repo: &Repo, place: &Path) -> bool {
+    let ground = Ground::of(repo.common_dir(), repo.main_work_dir().as_deref());
+    place.file_name().is_some_and(|name| ground.gives(name))
 }
 
 /// Whether nothing stands at `place`, or nothing but a worktree of this repository.

@@ -76,3 +76,24 @@ fn the_setting_is_relative_to_the_work_tree() {
     assert_eq!(ground.holders(&rules("../zones")), [PathBuf::from("/w/zones")]);
     assert_eq!(ground.holders(&rules("/tmp/z")), [PathBuf::from("/tmp/z")]);
 }
+
+#[test]
+fn a_clones_folder_is_known_by_its_name() {
+    let ground = Ground::of(Path::new("/w/a-b/.git"), Some(Path::new("/w/a-b")));
+    for branch in ["main", "feat/auth", "修正"] {
+        let mut name = ground.folder(&ZoneId::of_branch(branch), &"code-reviewer.12".parse().unwrap());
+        assert!(ground.gives(&name), "{}", name.display());
+        name.push("-2");
+        assert!(ground.gives(&name), "{}", name.display());
+    }
+    for name in [
+        "a-b",
+        "a-b-main",
+        "a-b-v1.2",
+        "a-b-main.notes",
+        "b-main.foreman.1",
+        "a-b-main.foreman.01",
+    ] {
+        assert!(!ground.gives(OsStr::new(name)), "{name}");
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! It goes if nothing is lost with it: no file that is changed or new, no commit that no ref has, nothing half done,
 //! nobody's lock. Ignored files go with it, as in any removal. Everything else stays, and is named with the reason and
-//! the next command. Worktrees of the user's elsewhere are not looked at.
+//! the next command. The user's own worktrees are not looked at, also where they keep them in the same folder.
 
 use std::{fs, path::PathBuf};
 
@@ -49,7 +49,9 @@ pub(super) fn strays(ledger: &Ledger<'_>, rules: &Rules<'_>, dry_run: bool) -> R
     let mut found = Vec::new();
     for checkout in all {
         let parent = checkout.path.parent();
-        if !holders.iter().any(|holder| Some(holder.as_path()) == parent) || is_someones(&checkout, &zones) {
+        let is_ours = holders.iter().any(|holder| Some(holder.as_path()) == parent)
+            && place::is_a_clones(ledger.repo(), &checkout.path);
+        if !is_ours || is_someones(&checkout, &zones) {
             continue;
         }
         let held = what_holds(ledger, &checkout)?;
