@@ -31,7 +31,10 @@ pub(crate) enum Fault {
     Broken,
 }
 
-/// Where it goes wrong: at the n-th `call`, or the n-th named point.
+/// In the place of a call: the n-th of all points.
+const POINT: &str = "point";
+
+/// Where it goes wrong: at the n-th `call`, the n-th point, or the first point that begins with `call`.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) fault: Fault,
@@ -74,12 +77,6 @@ impl Struck {
     pub(crate) fn count(&self, call: &str) -> u64 {
         self.trace.matches(&format!(" {call}(")).count() as u64
     }
-
-    /// The number of the first point that begins with `name`; 0 if there was none.
-    pub(crate) fn nth(&self, name: &str) -> u64 {
-        let at = self.passed.iter().position(|point| point.starts_with(name));
-        at.map_or(0, |at| at as u64 + 1)
-    }
 }
 
 /// Runs the program with `args` and lets the fault strike at its place; without one, only watches. The moment it
@@ -87,7 +84,10 @@ impl Struck {
 pub(crate) fn strike(rig: &Rig, args: &[&str], place: Option<&Place>, then: impl FnOnce(i32)) -> Struck {
     let log = rig.path().join("strace");
     let cmd = match place {
-        Some(place) if place.fault == Fault::Point => rig.cmd(args).env("KHLONE_FAULT", place.n.to_string()),
+        Some(place) if place.fault == Fault::Point && place.call == POINT => {
+            rig.cmd(args).env("KHLONE_FAULT", place.n.to_string())
+        }
+        Some(place) if place.fault == Fault::Point => rig.cmd(args).env("KHLONE_FAULT", &place.call),
         _ => strace(rig, &log, place, args).env("KHLONE_FAULT", "all"),
     };
     let mut command = cmd.into_inner();
@@ -194,7 +194,7 @@ pub(crate) fn places(unharmed: &Struck, faults: &[Fault]) -> Vec<(Place, usize)>
         }
     }
     let points = (1..=unharmed.passed.len())
-        .map(|n| ("point", n as u64, n))
+        .map(|n| (POINT, n as u64, n))
         .collect();
     let mut places = Vec::new();
     for fault in faults.iter().copied() {

@@ -10,7 +10,7 @@ use std::{
 
 use git_khlone::{
     process::Cmd,
-    refs::{Ledger, Repo, Site},
+    refs::{Ledger, Repo, Site, Turn},
     task::TaskId,
     zone::fsck::fsck,
 };
@@ -93,13 +93,15 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     rig.work.git(&["pack-refs", "--all", "--prune"]);
     drop(fs::remove_dir_all(rig.common().join("refs/khlone")));
     rig.save();
-    let (id, log) = record(&rig, &["act", "--who", "@shell++", "-m", "true"]);
     rig.stop();
+    // No daemon starts, whose runner would write on where `act` has written.
+    let alone = Turn::wait(&rig.common().join("khlone/daemon.lock")).unwrap();
+    let (id, log) = record(&rig, &["act", "--who", "@shell++", "-m", "true"]);
     let id: TaskId = id.parse().unwrap();
-    // The runner that the daemon may have started has done no harm to what `act` wrote; only that is looked at.
     let (mut disk, mut cuts, mut acknowledged) = (Disk::default(), Vec::new(), false);
     let common = rig.common();
     let content = contents(&log, &common);
+    drop(alone);
     for line in log.lines() {
         // Killed once it had answered: strace has not seen the end of it.
         acknowledged |= line.starts_with("write(1<");

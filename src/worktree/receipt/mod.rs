@@ -128,6 +128,10 @@ mod tests {
         let first = lab.receipt(None);
         lab.git(&["update-ref", "refs/khlone/tasks/x", "HEAD"]);
         lab.git(&["update-ref", "refs/notes/khlone", "HEAD"]);
+        // As `git gc` does, killed or not.
+        for name in ["info/refs", "info/refs_a1B2c3"] {
+            fs::write(common.join(name), "x\n").unwrap();
+        }
         assert_eq!(lab.receipt(None).document(), first.document());
         fs::write(common.join("refs/heads/broken"), "nonsense\n").unwrap();
         fs::write(common.join("hooks/post-checkout"), "#!/bin/sh\n").unwrap();

@@ -26,7 +26,7 @@ const FILES: [&[u8]; 4] = [
 ];
 /// Folders of the common folder of which every file counts.
 const FOLDERS: [&[u8]; 2] = [b"hooks", b"info"];
-/// Written by `git gc` for dumb servers; it says nothing that the refs do not.
+/// Written by `git gc` for dumb servers, under a temporary name first; it says nothing that the refs do not.
 const NOISE: &[u8] = b"info/refs";
 /// Files of a worktree's own git folder.
 const PER_WORKTREE: [&[u8]; 3] = [b"config.worktree", b"commondir", b"gitdir"];
@@ -62,7 +62,7 @@ pub(super) fn look(common: &Path, work_dir: &Path) -> Around {
     for folder in FOLDERS {
         around.folder(&common, folder, DEPTH);
     }
-    around.config.remove(NOISE.as_bstr());
+    around.config.retain(|path, _| !is_noise(path));
     let worktrees = common.folder(b"worktrees").and_then(list);
     for id in worktrees.map(|(_, names)| names).unwrap_or_default() {
         let folder = join(b"worktrees", &id);
@@ -74,6 +74,11 @@ pub(super) fn look(common: &Path, work_dir: &Path) -> Around {
         }
     }
     around
+}
+
+fn is_noise(path: &[u8]) -> bool {
+    let rest = path.strip_prefix(NOISE);
+    rest.is_some_and(|rest| rest.is_empty() || (rest.len() == 7 && rest[0] == b'_'))
 }
 
 impl Around {
