@@ -13,8 +13,8 @@ use crate::{
     task::{Class, CloneName, Explain, ZoneId},
 };
 
-/// A runner that was just killed can still hold its lock for a moment.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// A runner still holds its lock for a moment when its task is over, or when it was just killed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A clone that no runner works in for as long as this lives.
 #[must_use = "the clone is free again when this is dropped"]

@@ -121,8 +121,14 @@ impl Rig {
     /// Runs the program to a good end.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let done = self.finish(args);
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(done.status.success(), "{args:?}: {said}\n{}", self.log());
+        let said = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(
+            done.status.success(),
+            "{args:?}: {}{}\n{}",
+            said[0],
+            said[1],
+            self.log()
+        );
         String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
     }
 
