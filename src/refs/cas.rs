@@ -397,6 +397,32 @@ mod tests {
         assert!(!lock.exists());
     }
 
+    /// Seed 22, `Update kill flock 6` while git packed and pruned.
+    #[test]
+    fn folders_of_refs_that_git_removes_in_that_moment_are_made_again() {
+        let (_dir, repo, site) = scratch();
+        let mut pack = Pack::begin(&site).unwrap();
+        let a = pack.put(Kind::Blob, b"a").unwrap();
+        pack.publish().unwrap();
+        let ends = std::sync::atomic::AtomicBool::new(false);
+        let folders = repo.common_dir().join("refs/khlone/undo");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ends.load(std::sync::atomic::Ordering::Relaxed) {
+                    for n in 0..50 {
+                        drop(fs::remove_dir(folders.join(n.to_string())));
+                    }
+                    drop(fs::remove_dir(&folders));
+                }
+            });
+            let all: Result<Vec<()>, _> = (0..50)
+                .map(|n| update_ref(&repo, &format!("refs/khlone/undo/{n}/state"), None, a))
+                .collect();
+            ends.store(true, std::sync::atomic::Ordering::Relaxed);
+            all.unwrap();
+        });
+    }
+
     /// Seed 7, `Rollback EIO mkdir 4` while git packed and pruned.
     #[test]
     fn a_ref_that_is_packed_before_its_folder_is_synced_is_there() {

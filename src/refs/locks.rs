@@ -47,7 +47,12 @@ impl Lock {
                 }
                 // git removes folders of refs that it packed; make them again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    path.parent().map_or(Ok(()), make_dirs)?;
+                    match path.parent().map_or(Ok(()), make_dirs) {
+                        // And it may remove one of them again meanwhile.
+                        Err(error)
+                            if error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {}
+                        made => made?,
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     if !clear_stale(path)? && Instant::now() >= deadline {
