@@ -300,6 +300,8 @@ fn blocker(repo: &Repo, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::{super::locks::clear_stale, *};
     use crate::refs::{Kind, ObjectSink, Pack, tests::scratch};
 
@@ -404,22 +406,26 @@ mod tests {
         let mut pack = Pack::begin(&site).unwrap();
         let a = pack.put(Kind::Blob, b"a").unwrap();
         pack.publish().unwrap();
-        let ends = std::sync::atomic::AtomicBool::new(false);
-        let folders = repo.common_dir().join("refs/khlone/undo");
+        let now = AtomicUsize::new(0);
+        let khlone = repo.common_dir().join("refs/khlone");
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !ends.load(std::sync::atomic::Ordering::Relaxed) {
-                    for n in 0..50 {
-                        drop(fs::remove_dir(folders.join(n.to_string())));
+                // Each once, in the moment in which it is new and has nothing in it yet.
+                let mut gone = 0;
+                while now.load(Ordering::Relaxed) < 50 {
+                    let n = now.load(Ordering::Relaxed);
+                    if gone <= n && fs::remove_dir(khlone.join(n.to_string())).is_ok() {
+                        gone = n + 1;
                     }
-                    drop(fs::remove_dir(&folders));
                 }
             });
-            let all: Result<Vec<()>, _> = (0..50)
-                .map(|n| update_ref(&repo, &format!("refs/khlone/undo/{n}/state"), None, a))
-                .collect();
-            ends.store(true, std::sync::atomic::Ordering::Relaxed);
-            all.unwrap();
+            let made = (0..50).map(|n| {
+                now.store(n, Ordering::Relaxed);
+                update_ref(&repo, &format!("refs/khlone/{n}/in/state"), None, a)
+            });
+            let made: Vec<_> = made.collect();
+            now.store(50, Ordering::Relaxed);
+            made.into_iter().collect::<Result<Vec<()>, _>>().unwrap();
         });
     }
 
