@@ -1,14 +1,6 @@
 //! A git of ours that is killed leaves its lock in the user's checkout: it is cleared, and nobody else's is.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
-};
-
-use git_khlone::process::Cmd;
-use rustix::process::{Pid, Signal, kill_process};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::stage::{Stage, said};
 
@@ -102,71 +94,4 @@ fn a_git_that_is_killed_over_a_branch_leaves_no_lock() {
 #[test]
 fn nor_does_one_that_is_killed_when_the_branch_is_gone() {
     killed_over_a_branch("git \"$@\"");
-}
-
-/// The user stands on a clone's branch, and HEAD's reflog is a pipe that nobody reads: a git that deletes the branch waits
-/// there, with HEAD locked.
-fn on_the_clones_branch() -> (Stage, [PathBuf; 2]) {
-    let stage = Stage::new();
-    stage.act("echo 1 > 1.txt");
-    stage.run(&["daemon", "stop"]).ok();
-    let branch = "khlone/main/foreman.1";
-    stage
-        .work
-        .git(&["checkout", "-q", "--ignore-other-worktrees", branch]);
-    let git = stage.work.0.join(".git");
-    let (lock, log) = (git.join("HEAD.lock"), git.join("logs/HEAD"));
-    fs::rename(&log, git.join("log")).unwrap();
-    Cmd::new("mkfifo").arg(&log).output().unwrap();
-    (stage, [lock, log])
-}
-
-/// Begins to remove the zone, and waits until its git has HEAD locked; gives that git, too.
-fn removing(stage: &Stage, lock: &Path) -> (Child, Pid) {
-    let args = ["zone", "remove", "main", "--force"];
-    let mut ours = stage.cmd(&stage.work.0, &args).into_inner();
-    let ours = ours.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let git = stage.until("a locked HEAD", || {
-        let children = format!("/proc/{0}/task/{0}/children", ours.id());
-        let children = fs::read_to_string(children).unwrap_or_default();
-        let child = children.split_whitespace().next()?.parse().ok()?;
-        lock.exists().then(|| Pid::from_raw(child))?
-    });
-    (ours, git)
-}
-
-fn mend(log: &Path) {
-    fs::remove_file(log).unwrap();
-    fs::rename(log.parent().unwrap().with_file_name("log"), log).unwrap();
-}
-
-#[test]
-fn a_git_that_is_killed_over_the_users_head_leaves_no_lock() {
-    let (stage, [lock, log]) = on_the_clones_branch();
-    let (mut ours, git) = removing(&stage, &lock);
-    mend(&log);
-    kill_process(git, Signal::KILL).unwrap();
-    // It is tried again once the lock is known to be nobody's.
-    assert!(ours.wait().unwrap().success());
-    assert!(!lock.exists());
-    assert_eq!(stage.work.git(&["branch", "--list", "khlone/*"]), "");
-    stage.work.git(&["checkout", "-q", "main"]);
-}
-
-#[test]
-fn a_locked_head_that_outlives_both_git_and_us_is_known_for_ours() {
-    let (stage, [lock, log]) = on_the_clones_branch();
-    let (mut ours, git) = removing(&stage, &lock);
-    ours.kill().unwrap();
-    ours.wait().unwrap();
-    kill_process(git, Signal::KILL).unwrap();
-    mend(&log);
-    assert!(lock.exists());
-    stage.until("the lock is cleared", || {
-        stage.run(&["zone", "repair"]);
-        (!lock.exists()).then_some(())
-    });
-    stage.run(&["zone", "remove", "main", "--force"]).ok();
-    stage.work.git(&["checkout", "-q", "main"]);
-    assert_eq!(stage.run(&["fsck"]).code, 0, "{}", stage.run(&["fsck"]).out);
 }
