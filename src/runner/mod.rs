@@ -122,7 +122,15 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         return Ok(Some(Outcome::Setup));
     }
     match attempt(&run, &mut claim) {
-        Ok(outcome) => Ok(Some(outcome)),
+        Ok(outcome) => {
+            let left = claim.dir.join(launch::TMP);
+            // Nobody who wants the clone waits for that: it can take as long as the brain has made files.
+            drop(claim);
+            if let Err(error) = erase(&left) {
+                tracing::debug!(%error, "the brain's temporary folder stays until retention");
+            }
+            Ok(Some(outcome))
+        }
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
         // All of it is written down: it is completed once the disk allows it, and nothing runs again.
         Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
@@ -161,11 +169,7 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         plan = launch::plan(run, claim, &prepared, (member, Memory::Lost))?;
         (ended, seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
     }
-    let outcome = finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))?;
-    if let Err(error) = erase(&claim.dir.join(launch::TMP)) {
-        tracing::debug!(%error, "the brain's temporary folder stays until retention");
-    }
-    Ok(outcome)
+    finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))
 }
 
 /// Runs the brain to its end; gives what came of it, and the receipt of the last checkpoint.

@@ -9,7 +9,7 @@ use git_khlone::{
 use serde_json::Value;
 
 use crate::{
-    inject::{Fault, Place, strike},
+    inject::{Fault, Place, record, strike},
     oracle::{Journal, gather, judge},
     rig::{BOUND, Rig, program},
     tools::has,
@@ -31,6 +31,26 @@ fn a_runner_that_comes_too_late_for_a_cancel_runs_nothing() {
         "{task:?}"
     );
     assert!(!rig.clone_tree("main").join("ran.txt").exists());
+}
+
+/// A brain can leave so much in its temporary folder that removing it takes minutes.
+#[test]
+fn a_clone_is_free_before_its_runner_has_tidied_up() {
+    if !has("strace") {
+        return;
+    }
+    let rig = Rig::new();
+    let id = rig.queue("tidy", "echo x > /tmp/left-behind");
+    let site = rig.common().display().to_string();
+    let (_, log) = record(&rig, &["runner", "--site", &site, "--task", id.as_str()]);
+    assert_eq!(rig.task(&id).outcome, Some(Outcome::Done), "{log}");
+    let first = |words: [&str; 3]| {
+        let mut lines = log.lines();
+        lines.position(|line| words.iter().all(|word| line.contains(word)))
+    };
+    let freed = first(["flock", "clones/main.foreman.1.lock", "LOCK_UN"]);
+    let tidied = first(["unlinkat", "/tmp", "left-behind"]);
+    assert!(freed.is_some() && freed < tidied, "{log}");
 }
 
 /// Killed after all is written down: nothing runs again, and the work comes home.
