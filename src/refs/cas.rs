@@ -17,7 +17,7 @@ use git2::{ErrorCode, Oid};
 
 use super::{
     Repo,
-    locks::{About, Lock, PATIENCE, sweep_locks, with_locks},
+    locks::{About, Lock, PATIENCE, Stuck, sweep_locks, with_locks},
     pack::sync_dir,
 };
 use crate::{
@@ -147,20 +147,22 @@ fn sync_above(path: &Path, common: &Path) -> io::Result<()> {
 /// [`RefError::Moved`] if it stands elsewhere.
 pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
     let common = repo.common_dir();
-    let locks = deletion_locks(common, name);
+    let locks = [
+        common.join(format!("{name}.lock")),
+        common.join("packed-refs.lock"),
+    ];
     // The ref is gone by a git of ours that was killed before it let its locks go.
     let mut cut_short = false;
-    let was_killed = |step: &Undeleted| matches!(step, Undeleted::Git(git) if git.was_killed());
-    let done = with_locks(common, &locks, was_killed, || {
+    let done = with_locks(common, &locks, Stuck::was_killed, || {
         point("delete", name);
         let Err(source) = delete_once(repo, name, old) else {
             return Ok(Ok(()));
         };
         match repo.ref_target(name) {
-            Ok(Some(at)) if at == old => Err(Undeleted::Git(source)),
+            Ok(Some(at)) if at == old => Err(Stuck::Git(source)),
             Ok(None) if source.was_killed() && locks.iter().any(|lock| lock.exists()) => {
                 cut_short = true;
-                Err(Undeleted::Git(source))
+                Err(Stuck::Git(source))
             }
             Ok(None) if source.was_killed() || cut_short => Ok(Ok(())),
             Ok(_) => Ok(Err(RefError::Moved {
@@ -171,12 +173,12 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
     });
     let done = done.unwrap_or_else(|error| {
         Err(match (error, locks.into_iter().find(|lock| lock.exists())) {
-            (Undeleted::Io(source), _) => RefError::Io {
+            (Stuck::Io(source), _) => RefError::Io {
                 name: name.to_owned(),
                 source,
             },
-            (Undeleted::Git(_), Some(lock)) => RefError::Locked { lock },
-            (Undeleted::Git(source), None) => RefError::Process {
+            (Stuck::Git(_), Some(lock)) => RefError::Locked { lock },
+            (Stuck::Git(source), None) => RefError::Process {
                 name: name.to_owned(),
                 source,
             },
@@ -184,29 +186,6 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
     });
     point("deleted", name);
     done
-}
-
-/// The locks that git takes to delete a ref. For the branch that the main checkout is on, HEAD's is one of them: its
-/// reflog gets a line.
-fn deletion_locks(common: &Path, name: &str) -> Vec<PathBuf> {
-    let mut locks = vec![format!("{name}.lock"), "packed-refs.lock".to_owned()];
-    let head = fs::read_to_string(common.join("HEAD")).unwrap_or_default();
-    if head.strip_prefix("ref:").is_some_and(|on| on.trim() == name) {
-        locks.push("HEAD.lock".to_owned());
-    }
-    locks.into_iter().map(|lock| common.join(lock)).collect()
-}
-
-/// Why a ref that stands where it did was not deleted.
-enum Undeleted {
-    Git(ProcessError),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Undeleted {
-    fn from(source: io::Error) -> Self {
-        Self::Io(source)
-    }
 }
 
 /// By git itself: libgit2 reads `packed-refs` before it locks it, and would write other refs back to where they stood

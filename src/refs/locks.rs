@@ -17,6 +17,7 @@ use std::{
 };
 
 use super::pack::make_dirs;
+use crate::process::ProcessError;
 
 /// How long to wait for another writer of the same ref.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -126,6 +127,28 @@ fn is_open(lock: &fs::Metadata) -> bool {
         let held = fd.and_then(|fd| fs::metadata(fd.path()));
         held.is_ok_and(|held| (held.dev(), held.ino()) == (lock.dev(), lock.ino()))
     })
+}
+
+/// Why what a git of ours was to do under locks was not done.
+#[derive(Debug)]
+pub enum Stuck {
+    /// git did not do it.
+    Git(ProcessError),
+    /// The disk refuses.
+    Io(io::Error),
+}
+
+impl Stuck {
+    /// Whether that git had no chance to remove its locks.
+    pub fn was_killed(&self) -> bool {
+        matches!(self, Self::Git(git) if git.was_killed())
+    }
+}
+
+impl From<io::Error> for Stuck {
+    fn from(source: io::Error) -> Self {
+        Self::Io(source)
+    }
 }
 
 /// Runs a git of ours that takes `locks`, again where one stands in its way that is ours and nobody's any more.

@@ -28,7 +28,7 @@ pub use cas::{RefError, delete_ref, move_branch, update_ref};
 pub use compact::{compact, give_to_remainder, kept_size};
 pub use git2::Oid;
 pub use ledger::{ADOPT, Ledger, LedgerError, NewTask, Stored, Update, now};
-pub use locks::{sweep_locks, with_locks};
+pub use locks::{Stuck, sweep_locks, with_locks};
 pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_ref, task_ref, zone_ref};
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};

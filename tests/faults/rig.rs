@@ -146,6 +146,8 @@ impl Rig {
             lines.push(format!("{} {:?} {:?}", task.id, task.hold, task.reasons));
             lines.extend(self.work.try_git(&["show", &history]));
         }
+        let held = self.held.lock().unwrap();
+        lines.extend(held.iter().rev().take(2).map(|why| format!("held: {why}")));
         lines.join("\n")
     }
 

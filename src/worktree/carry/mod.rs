@@ -23,7 +23,7 @@ use obstacle::{added_files, in_the_way};
 use super::{checkout::Checkout, gitlinks};
 use crate::{
     process::{Cmd, ProcessError},
-    refs::{Repo, with_locks},
+    refs::{Repo, Stuck, with_locks},
 };
 
 /// How long a checkout may take: filters may fetch large files.
@@ -232,29 +232,16 @@ pub(crate) fn patiently<T>(
     mut step: impl FnMut() -> Result<T, ProcessError>,
 ) -> Result<T, CarryError> {
     let lock = checkout.git_dir.join("index.lock");
-    let was_killed = |error: &Step| matches!(error, Step::Git(git) if git.was_killed());
-    let done = with_locks(checkout.common_dir(), &[lock], was_killed, || {
-        step().map_err(Step::Git)
+    let done = with_locks(checkout.common_dir(), &[lock], Stuck::was_killed, || {
+        step().map_err(Stuck::Git)
     });
     done.map_err(|error| match error {
-        Step::Git(git) => git.into(),
-        Step::Io(source) => CarryError::Io {
+        Stuck::Git(git) => git.into(),
+        Stuck::Io(source) => CarryError::Io {
             path: checkout.git_dir.clone(),
             source,
         },
     })
-}
-
-/// Why a step did not work.
-enum Step {
-    Git(ProcessError),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Step {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 /// Removes the folders above a removed file that are empty now, up to `top`.
