@@ -210,14 +210,14 @@ impl Rig {
         }
     }
 
-    /// Lets a minute go by, as far as left locks can tell.
+    /// Lets a minute go by, as far as left locks can tell. A lock that is let go meanwhile must not be made again.
     pub(crate) fn pass_time(&self) {
         if self.busy.load(Ordering::Relaxed) {
             return;
         }
         self.sh(
-            "find repo/.git/refs repo/.git/khlone/locks -type f -exec touch -d '1 minute ago' {} + 2>/dev/null || :
-             find repo/.git -name '*.lock' -not -path '*/khlone/*' -exec touch -d '1 minute ago' {} + || :",
+            "find repo/.git/refs repo/.git/khlone/locks -type f -exec touch -c -d '1 minute ago' {} + 2>/dev/null || :
+             find repo/.git -name '*.lock' -not -path '*/khlone/*' -exec touch -c -d '1 minute ago' {} + || :",
         );
     }
 
