@@ -205,12 +205,18 @@ impl Checkout {
     /// # Errors
     /// If the disk refuses.
     pub fn link(common: &Path, place: &Path, head: &str) -> io::Result<Self> {
-        let git_dir = new_git_dir(common, place)?;
-        let checkout = Self {
-            git_dir,
-            path: place.to_owned(),
+        let mut again = 0..100;
+        let checkout = loop {
+            let checkout = Self {
+                git_dir: new_git_dir(common, place)?,
+                path: place.to_owned(),
+            };
+            match checkout.mark_half_made() {
+                // `git worktree prune` takes one that is not locked yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && again.next().is_some() => {}
+                marked => break marked.map(|()| checkout)?,
+            }
         };
-        checkout.mark_half_made()?;
         write_whole(&checkout.git_dir.join("commondir"), "../..\n")?;
         write_whole(&checkout.git_dir.join("HEAD"), format!("ref: {head}\n"))?;
         checkout.record_place()?;

@@ -1,6 +1,11 @@
 //! Worktrees are made, found, mended and removed in real repositories.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use git_khlone::{
     process::Cmd,
@@ -446,4 +451,29 @@ fn setup_runs_once_and_again_when_a_lock_file_changes() {
     fs::remove_dir_all(&clone.0).unwrap();
     make(&main, 1, &[]).unwrap();
     assert_eq!(why(), Some(Why::First), "a rebuilt worktree is set up again");
+}
+
+/// Seed 22 of the faults, `Undo ENOSPC mkdir 8` while git packed and pruned: `git gc` prunes one that has no lock yet.
+#[test]
+fn one_that_git_prunes_in_the_moment_in_which_it_is_made_is_made_again() {
+    const PLACES: usize = 200;
+    let scratch = Scratch::new();
+    let main = scratch.repo("app", FILES);
+    let (common, now) = (main.0.join(".git"), AtomicUsize::new(0));
+    let (common, now) = (&common, &now);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while let n @ 0..PLACES = now.load(Ordering::Relaxed) {
+                drop(fs::remove_dir(common.join(format!("worktrees/w{n}"))));
+            }
+        });
+        let made = (0..PLACES).map(|n| {
+            now.store(n, Ordering::Relaxed);
+            Checkout::link(common, &scratch.path().join(format!("w{n}")), "refs/heads/main")
+        });
+        let made: Vec<_> = made.collect();
+        now.store(PLACES, Ordering::Relaxed);
+        made.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+    });
+    assert_eq!(Checkout::linked(common).unwrap().len(), PLACES);
 }
