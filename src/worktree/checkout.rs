@@ -205,24 +205,45 @@ impl Checkout {
     /// # Errors
     /// If the disk refuses.
     pub fn link(common: &Path, place: &Path, head: &str) -> io::Result<Self> {
-        let mut again = 0..100;
-        let checkout = loop {
-            let checkout = Self {
-                git_dir: new_git_dir(common, place)?,
-                path: place.to_owned(),
-            };
-            match checkout.mark_half_made() {
-                // `git worktree prune` takes one that is not locked yet.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && again.next().is_some() => {}
-                marked => break marked.map(|()| checkout)?,
-            }
+        let checkout = Self {
+            git_dir: new_git_dir(common, place)?,
+            path: place.to_owned(),
         };
+        checkout.appear(common)?;
         write_whole(&checkout.git_dir.join("commondir"), "../..\n")?;
         write_whole(&checkout.git_dir.join("HEAD"), format!("ref: {head}\n"))?;
         checkout.record_place()?;
         fs::create_dir_all(place)?;
         checkout.write_dot_git()?;
         Ok(checkout)
+    }
+
+    /// Puts a locked folder in the place of the new, empty one: `git worktree prune`, which `git gc` runs, takes one that
+    /// says neither that it is locked nor where its work tree is.
+    fn appear(&self, common: &Path) -> io::Result<()> {
+        let temp_dir = common.join("khlone/tmp");
+        fs::create_dir_all(&temp_dir)?;
+        let temp = tempfile::tempdir_in(temp_dir)?;
+        let locked = Self {
+            git_dir: temp.path().join("new"),
+            path: self.path.clone(),
+        };
+        fs::create_dir(&locked.git_dir)?;
+        locked.mark_half_made()?;
+        let mut again = 0..100;
+        loop {
+            match fs::rename(&locked.git_dir, &self.git_dir) {
+                // Cut short before, and locked since.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    return self.mark_half_made();
+                }
+                // git removes the folder of all worktrees, too, when it is empty.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && again.next().is_some() => {
+                    fs::create_dir_all(common.join("worktrees"))?;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Marks it as being made (again).
