@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
 
+use super::main_tree::MainTree;
 use crate::task::{Class, Explain};
 
 /// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it.
 pub struct Repo {
     git: Repository,
     common: PathBuf,
+    main: MainTree,
 }
 
 /// Where HEAD stands.
@@ -84,7 +86,7 @@ impl Repo {
     /// # Errors
     /// [`RepoError`] if there is none, or none that we can read.
     pub fn discover(start: &Path) -> Result<Self, RepoError> {
-        Self::open_with(start, RepositoryOpenFlags::empty())
+        Self::open_with(start, RepositoryOpenFlags::empty(), Some(start))
     }
 
     /// Opens the repository whose git folder is `git_dir`, without any search.
@@ -95,10 +97,11 @@ impl Repo {
         Self::open_with(
             git_dir,
             RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT,
+            None,
         )
     }
 
-    fn open_with(path: &Path, flags: RepositoryOpenFlags) -> Result<Self, RepoError> {
+    fn open_with(path: &Path, flags: RepositoryOpenFlags, start: Option<&Path>) -> Result<Self, RepoError> {
         let none: [&Path; 0] = [];
         let git = Repository::open_ext(path, flags, none).map_err(|error| explain(path, error))?;
         let common = git.commondir();
@@ -106,7 +109,8 @@ impl Repo {
             path: common.into(),
             source,
         })?;
-        Ok(Self { git, common })
+        let main = MainTree::find(&common, start.filter(|_| !git.is_worktree()));
+        Ok(Self { git, common, main })
     }
 
     /// The libgit2 handle.
@@ -126,22 +130,23 @@ impl Repo {
 
     /// The top of the worktree in which the repository was found; none in a bare one.
     pub fn work_dir(&self) -> Option<&Path> {
-        self.git.workdir()
+        match &self.main {
+            _ if self.git.is_worktree() => self.git.workdir(),
+            MainTree::At(tree) => Some(tree),
+            MainTree::None | MainTree::Unknown => None,
+        }
+    }
+
+    /// The main work tree.
+    pub fn main_tree(&self) -> &MainTree {
+        &self.main
     }
 
     /// The top of the main work tree; none for a bare repository.
     pub fn main_work_dir(&self) -> Option<PathBuf> {
-        let config = self.git.config().ok()?;
-        if config.get_bool("core.bare").unwrap_or(false) {
-            return None;
-        }
-        if let Ok(tree) = config.get_string("core.worktree") {
-            return self.common.join(tree).canonicalize().ok();
-        }
-        if self.common.file_name()? == ".git" {
-            self.common.parent().map(Path::to_owned)
-        } else {
-            None
+        match &self.main {
+            MainTree::At(tree) => Some(tree.clone()),
+            MainTree::None | MainTree::Unknown => None,
         }
     }
 

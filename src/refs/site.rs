@@ -50,6 +50,9 @@ struct SiteFile {
     /// The common folder's path when the id was made, and those of the ids before, where they are text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     stood: Vec<String>,
+    /// The main work tree, where the common folder does not say where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    main: Option<String>,
 }
 
 /// Whose a task is, as seen from a site.
@@ -126,7 +129,8 @@ impl Site {
         if uid != rustix::process::geteuid().as_raw() {
             return Err(SiteError::Foreign { path: dir, uid });
         }
-        let file = identify(&common, &dir)?;
+        let main = repo.main_tree().to_remember(&common).and_then(Path::to_str);
+        let file = identify(&common, &dir, main)?;
         let formers = file.formers();
         let owner = Owner {
             site_uuid: file.site_uuid,
@@ -180,14 +184,15 @@ impl Site {
     /// The ids that the repository at `common` has or had, by its `site.json`; empty if it has none that can be read.
     /// Nothing is made or changed.
     pub fn ids_at(common: &Path) -> Vec<String> {
-        let places = [common.join("khlone/site.json"), common.join(BESIDE)];
-        let mut read = places.iter().filter_map(|path| fs::read(path).ok());
-        let file = read.find_map(|bytes| parse_versioned::<SiteFile>("site.json", &bytes).ok());
-        file.map(|file| {
+        file_at(common).map_or_else(Vec::new, |file| {
             let formers = file.formers();
             [file.site_uuid].into_iter().chain(formers).collect()
         })
-        .unwrap_or_default()
+    }
+
+    /// The main work tree that was remembered for the repository at `common`.
+    pub(super) fn main_at(common: &Path) -> Option<PathBuf> {
+        file_at(common)?.main.map(PathBuf::from)
     }
 
     /// Where attempt `n` of a task keeps its locks, spool and sockets' names.
@@ -263,7 +268,14 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
+/// The `site.json` of the repository at `common`, if it has one that can be read.
+fn file_at(common: &Path) -> Option<SiteFile> {
+    let places = [common.join("khlone/site.json"), common.join(BESIDE)];
+    let mut read = places.iter().filter_map(|path| fs::read(path).ok());
+    read.find_map(|bytes| parse_versioned("site.json", &bytes).ok())
+}
+
+fn identify(common: &Path, dir: &Path, main: Option<&str>) -> Result<SiteFile, SiteError> {
     let (path, beside) = (dir.join("site.json"), common.join(BESIDE));
     let io = |source| SiteError::Io {
         path: path.clone(),
@@ -283,6 +295,7 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
     let ours = |file: &SiteFile| (file.dev, file.ino) == (meta.dev(), meta.ino());
     if beside.exists()
         && let Some(file) = read(&path)?.filter(ours)
+        && (main.is_none() || file.main.as_deref() == main)
     {
         return Ok(file);
     }
@@ -292,10 +305,11 @@ fn identify(common: &Path, dir: &Path) -> Result<SiteFile, SiteError> {
         Some(there) => Some(there),
         None => read(&beside)?,
     };
-    let file = match old {
+    let mut file = match old {
         Some(old) if ours(&old) => old,
         old => fresh(common, &meta, old).map_err(io)?,
     };
+    file.main = main.map(str::to_owned).or(file.main);
     let text = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
     for (place, folder) in [(&path, dir), (&beside, common)] {
         let mut temp = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
@@ -330,5 +344,6 @@ fn fresh(common: &Path, meta: &fs::Metadata, old: Option<SiteFile>) -> io::Resul
         former,
         earlier: earlier.into_iter().take(MOVES).collect(),
         stood: stood.take(MOVES).collect(),
+        main: None,
     })
 }

@@ -43,6 +43,14 @@ pub enum LandError {
         /// The worktree.
         path: PathBuf,
     },
+    /// The main checkout has the zone's branch and cannot be found.
+    #[error("{zone} is checked out in the main work tree of {common}, and nothing there says where that is", common = .common.display())]
+    Unplaced {
+        /// The zone's branch.
+        zone: String,
+        /// The git folder.
+        common: PathBuf,
+    },
     /// A checkout is not clean, or a branch moved.
     #[error(transparent)]
     Move(#[from] AdvanceError),
@@ -55,7 +63,9 @@ impl Explain for LandError {
     fn class(&self) -> Class {
         match self {
             Self::NoBranch(_) => Class::NotFound,
-            Self::Rewritten { .. } | Self::Conflict { .. } | Self::Away { .. } => Class::Refused,
+            Self::Rewritten { .. } | Self::Conflict { .. } | Self::Away { .. } | Self::Unplaced { .. } => {
+                Class::Refused
+            }
             Self::Move(error) => error.class(),
             Self::Io(_) => Class::Failed,
         }
@@ -70,6 +80,7 @@ impl Explain for LandError {
             )),
             Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
+            Self::Unplaced { .. } => Some("run `git khlone` once in the main work tree".to_owned()),
             Self::Move(error) => error.hint(),
             Self::Io(_) => None,
         }

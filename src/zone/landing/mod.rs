@@ -20,7 +20,7 @@ pub use error::LandError;
 
 use super::advance::{AdvanceError, swap};
 use crate::{
-    refs::{RefError, Repo, Site, Turn, branch_ref},
+    refs::{MainTree, RefError, Repo, Site, Turn, branch_ref},
     worktree::{carry::Carry, checkout::Checkout},
 };
 
@@ -152,6 +152,17 @@ fn land_once(repo: &Repo, landing: &Landing<'_>) -> Result<Landed, LandError> {
 /// The checkouts that have the zone's branch.
 fn holders(repo: &Repo, zone: &str) -> Result<Vec<Checkout>, LandError> {
     let name = branch_ref(zone);
+    let common = repo.common_dir().to_owned();
+    let unplaced = Checkout {
+        path: common.clone(),
+        git_dir: common,
+    };
+    if *repo.main_tree() == MainTree::Unknown && unplaced.held_ref().as_ref() == Some(&name) {
+        return Err(LandError::Unplaced {
+            zone: zone.to_owned(),
+            common: unplaced.git_dir,
+        });
+    }
     let mut holders = Checkout::all(repo)?;
     holders.retain(|checkout| checkout.held_ref().as_ref() == Some(&name));
     let away = holders
