@@ -52,7 +52,7 @@ pub(super) fn run(dir: &Path, out: Out, args: &ConfigArgs) -> Result<ExitCode, C
     } else if args.schema {
         printed(out.text(&format!("{:#}\n", json_schema())))?;
     } else {
-        let Loaded { config, asks } = here(dir, out, &paths)?;
+        let Loaded { config, asks, .. } = here(dir, out, &paths)?;
         let asks: Vec<_> = asks.iter().map(|words| in_shell(words)).collect();
         for ask in &asks {
             out.note(&format!("khlone.yml asks for {ask}"));

@@ -3,8 +3,9 @@
 //! A key that is set in `khlone.yml` counts over the user's, the user's over the default; mappings are merged key
 //! by key, lists are replaced. Four rules protect the user from the repository: `notify`, `providers`, `readable`,
 //! `redact` and `writable` are the user's alone, `sandbox` is the user's where the user set it, `network: none` of either
-//! counts, and the smaller `limits.running`, which is the whole machine's. What else widens the reach of a brain or runs something is listed in [`Loaded::asks`], for the caller to
-//! refuse unless that content is trusted.
+//! counts, and the smaller `limits.running`, which is the whole machine's. Whatever else widens the reach of a brain, runs
+//! something, or takes more than the user's own limits allow is listed in [`Loaded::asks`], for the caller to refuse
+//! unless that content is trusted. What depends on the repository around the file is judged by `zone::settings`.
 
 use std::path::Path;
 
@@ -40,6 +41,51 @@ pub struct Loaded {
     /// What the repository's file asks for that needs `git khlone trust`, word by word: the setting and a colon, then
     /// what it is to be, or the command that would run.
     pub asks: Vec<Vec<String>>,
+    /// What would count without the repository's file.
+    pub own: Config,
+}
+
+impl Loaded {
+    /// Notes that the repository's file sets `key` to what needs trust.
+    pub fn ask(&mut self, key: &str, value: &dyn std::fmt::Display) {
+        self.asks.push(vec![format!("{key}:"), value.to_string()]);
+    }
+
+    /// Asks for what goes beyond what the user's own settings allow.
+    fn ask_for_more(&mut self) {
+        let (config, own) = (self.config.clone(), self.own.clone());
+        for (key, value) in config.limits.beyond(&own.limits) {
+            self.ask(&format!("limits.{key}"), &value);
+        }
+        if config.commit.max_file > own.commit.max_file {
+            self.ask("commit.max_file", &config.commit.max_file);
+        }
+        if config.commit.max_files > own.commit.max_files {
+            self.ask("commit.max_files", &config.commit.max_files);
+        }
+        if config.resume.is_looser_than(own.resume) {
+            self.ask("resume", &config.resume.as_str());
+        }
+        // `all` is asked for in any case.
+        let loosens = |word: Permissions, than| word.is_looser_than(than) && word != Permissions::All;
+        if loosens(config.permissions, own.permissions) {
+            self.ask("permissions", &config.permissions.as_str());
+        }
+        for name in config.brains.keys() {
+            let word = config.permissions_of(name);
+            if config.brains[name].permissions.is_some() && loosens(word, own.permissions_of(name)) {
+                self.ask(&format!("brains.{name}.permissions"), &word.as_str());
+            }
+        }
+    }
+
+    /// Takes back what takes effect outside of a task, for a repository that is not trusted: where worktrees stand,
+    /// which branches are its clones', how much of the machine it uses. A task is refused altogether.
+    pub fn withhold(&mut self) {
+        self.config.worktree.root.clone_from(&self.own.worktree.root);
+        self.config.branch.clone_from(&self.own.branch);
+        self.config.limits = self.config.limits.within(&self.own.limits);
+    }
 }
 
 impl Config {
@@ -51,6 +97,7 @@ impl Config {
         let (user_value, _) = user.map(read).transpose()?.unwrap_or_default();
         let Some(source) = repo else {
             return settle(user_value, Value::default(), None).map(|config| Loaded {
+                own: config.clone(),
                 config,
                 asks: Vec::new(),
             });
@@ -60,11 +107,15 @@ impl Config {
             let at = Box::new(place_of_top_key(source, key));
             return Err(ConfigError::UserOnly { at, key });
         }
+        let own = settle(user_value.clone(), Value::default(), None)?;
         let config = settle(user_value, repo_value, Some(source))?;
-        Ok(Loaded {
-            config,
+        let mut loaded = Loaded {
             asks: asks(&alone),
-        })
+            config,
+            own,
+        };
+        loaded.ask_for_more();
+        Ok(loaded)
     }
 }
 

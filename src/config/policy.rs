@@ -85,6 +85,48 @@ pub enum Resume {
     Never,
 }
 
+impl Permissions {
+    /// Whether this allows more than `other`.
+    pub fn is_looser_than(self, other: Self) -> bool {
+        let rank = |word| match word {
+            Self::Edits => 0,
+            Self::Auto => 1,
+            Self::All => 2,
+        };
+        rank(self) > rank(other)
+    }
+
+    /// The word for it, as in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Edits => "edits",
+            Self::Auto => "auto",
+            Self::All => "all",
+        }
+    }
+}
+
+impl Resume {
+    /// Whether this does more without a person than `other`.
+    pub fn is_looser_than(self, other: Self) -> bool {
+        let rank = |word| match word {
+            Self::Never => 0,
+            Self::Ask => 1,
+            Self::Auto => 2,
+        };
+        rank(self) > rank(other)
+    }
+
+    /// The word for it, as in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Ask => "ask",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// Whether a brain may dispatch tasks itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

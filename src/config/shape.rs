@@ -257,6 +257,38 @@ impl Limits {
     }
 }
 
+/// Limits by which a higher value costs the machine, its disk or the user's money more.
+macro_rules! capped {
+    ($($field:ident),*) => {
+        impl Limits {
+            /// What of these goes beyond `most`, with what is asked for.
+            pub(super) fn beyond(&self, most: &Self) -> Vec<(&'static str, String)> {
+                let mut beyond = Vec::new();
+                if self.running() > most.running() {
+                    beyond.push(("running", self.running().to_string()));
+                }
+                $(if self.$field > most.$field {
+                    beyond.push((stringify!($field), self.$field.to_string()));
+                })*
+                beyond
+            }
+
+            /// These, each as far as `most` allows.
+            pub(super) fn within(&self, most: &Self) -> Self {
+                let mut within = self.clone();
+                if self.running() > most.running() {
+                    within.running = most.running;
+                }
+                $(within.$field = self.$field.min(most.$field);)*
+                within
+            }
+        }
+    };
+}
+capped!(
+    queue, clones, watchers, artifact, transcript, blob, attempts, task, silence, idle, keep_for, keep
+);
+
 impl Default for Commit {
     fn default() -> Self {
         Self {

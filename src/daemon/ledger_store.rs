@@ -185,7 +185,7 @@ impl Store for LedgerStore {
     }
 
     fn limits(&mut self) -> Option<InForce> {
-        self.settings.reload()
+        self.settings.reload(&self.repo)
     }
 
     fn list(&mut self, most: usize) -> Result<Vec<Value>, RpcError> {

@@ -2,15 +2,16 @@
 //! them changes. A file that cannot be read leaves the limits as they were, and the log says so.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use super::{plan, providers::Rates};
 use crate::{
-    config::{Config, FILE_NAME, Paths, Source},
-    zone::retention::Keep,
+    config::{Config, FILE_NAME, Paths},
+    refs::Repo,
+    zone::{retention::Keep, site_settings},
 };
 
 /// The limits that the daemon itself keeps.
@@ -36,7 +37,7 @@ pub(crate) struct InForce {
 /// Where the limits are written, and what was there when they were read last.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    user: PathBuf,
+    paths: Paths,
     repo: Option<PathBuf>,
     seen: Vec<Option<(SystemTime, u64)>>,
 }
@@ -46,15 +47,17 @@ impl Settings {
     pub(crate) fn new(paths: &Paths, work_dir: Option<&Path>) -> Self {
         let repo = work_dir.map(|dir| dir.join(FILE_NAME));
         Self {
-            user: paths.config.clone(),
+            paths: paths.clone(),
             repo,
             seen: Vec::new(),
         }
     }
 
     /// The limits, if they may be others than last time.
-    pub(crate) fn reload(&mut self) -> Option<InForce> {
-        let files = [Some(&self.user), self.repo.as_ref()];
+    pub(crate) fn reload(&mut self, repo: &Repo) -> Option<InForce> {
+        // The folder of what is trusted changes with what the repository's file may raise.
+        let trust = self.paths.khlone_home.join("trust");
+        let files = [Some(&self.paths.config), self.repo.as_ref(), Some(&trust)];
         let stamp = |path: &PathBuf| {
             let meta = fs::metadata(path).ok()?;
             Some((meta.modified().ok()?, meta.len()))
@@ -64,17 +67,7 @@ impl Settings {
             return None;
         }
         self.seen = seen;
-        let user = read(&self.user);
-        let repo = self.repo.as_deref().and_then(read);
-        let user = user.as_deref().map(|bytes| Source {
-            path: &self.user,
-            bytes,
-        });
-        let repo = repo.as_deref().map(|bytes| Source {
-            path: FILE_NAME.as_ref(),
-            bytes,
-        });
-        match Config::load(user, repo) {
+        match site_settings(repo, &self.paths) {
             Ok(loaded) => Some(InForce {
                 limits: Limits::of(&loaded.config),
                 rates: loaded.config.providers,
@@ -107,17 +100,6 @@ fn usize_of(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn read(path: &Path) -> Option<Vec<u8>> {
-    match fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "cannot be read");
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,14 +114,41 @@ mod tests {
             config_home: dir.path().to_owned(),
             data_home: dir.path().to_owned(),
         };
+        git2::Repository::init(dir.path()).unwrap();
+        let repo = Repo::open(&dir.path().join(".git")).unwrap();
         let mut settings = Settings::new(&paths, Some(dir.path()));
-        let first = settings.reload().unwrap().limits;
+        let first = settings.reload(&repo).unwrap().limits;
         assert_eq!(first, Limits::of(&Config::default()));
-        assert_eq!(settings.reload(), None);
+        assert_eq!(settings.reload(&repo), None);
+        fs::write(&paths.config, "limits: {running: 8}").unwrap();
         fs::write(dir.path().join(FILE_NAME), "limits: {running: 7, watchers: 2}").unwrap();
-        let second = settings.reload().unwrap().limits;
+        let second = settings.reload(&repo).unwrap().limits;
         assert_eq!((second.plan.running, second.watchers), (7, 2));
         fs::write(dir.path().join(FILE_NAME), "limits: {runing: 9}").unwrap();
-        assert_eq!(settings.reload(), None);
+        assert_eq!(settings.reload(&repo), None);
+    }
+
+    #[test]
+    fn a_repository_raises_the_daemons_limits_only_where_it_is_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::from_env(|name| (name == "HOME").then(|| dir.path().join("home").into())).unwrap();
+        git2::Repository::init(dir.path()).unwrap();
+        let repo = Repo::open(&dir.path().join(".git")).unwrap();
+        let text = "limits: {running: 999, watchers: 9999, keep: 100000, keep_for: 9999d, idle: 999h}";
+        fs::write(dir.path().join(FILE_NAME), text).unwrap();
+        let mut settings = Settings::new(&paths, Some(dir.path()));
+        assert_eq!(
+            settings.reload(&repo).unwrap().limits,
+            Limits::of(&Config::default())
+        );
+        let loaded = site_settings(&repo, &paths).unwrap();
+        let request = crate::guard::trust::Request {
+            repository: repo.common_dir().to_owned(),
+            config: text.into(),
+            commands: loaded.asks,
+            scripts: Vec::new(),
+        };
+        crate::zone::trust_store(&paths).grant(&request, 1).unwrap();
+        assert_eq!(settings.reload(&repo).unwrap().limits.plan.running, 999);
     }
 }

@@ -3,14 +3,18 @@
 //! In a bare repository, and inside a clone's worktree, the one committed on the zone's branch counts: a clone's
 //! worktree is never read for it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::Place;
 use crate::{
     config::{self, Config, ConfigError, FILE_NAME, Loaded, Paths},
-    guard::trust::{Request, TrustError, TrustStore, scripts_of},
+    guard::trust::{Request, TrustError, TrustStore, Verdict, scripts_of},
     refs::{Repo, branch_ref},
-    task::{Class, Explain},
+    task::{Class, CloneName, Explain, ZoneId},
+    worktree::place,
 };
 
 /// Settings that cannot be read, or that nobody agreed to.
@@ -58,17 +62,96 @@ impl Explain for SettingsError {
 /// # Errors
 /// [`SettingsError`] for the first thing wrong in either.
 pub fn settings(repo: &Repo, place: &Place, paths: &Paths) -> Result<Loaded, SettingsError> {
+    in_force(repo, repo_file(repo, place)?, paths)
+}
+
+/// What counts in the main checkout, for what concerns the whole repository.
+///
+/// # Errors
+/// [`SettingsError`] for the first thing wrong in either.
+pub fn site_settings(repo: &Repo, paths: &Paths) -> Result<Loaded, SettingsError> {
+    let top = repo.main_work_dir();
+    let file = top.map(|top| read(&top.join(FILE_NAME))).transpose()?;
+    in_force(repo, file.flatten(), paths)
+}
+
+/// The user's settings under those of the repository's file; of one that is not trusted, only what needs no trust has
+/// any effect outside of a task.
+fn in_force(repo: &Repo, file: Option<Vec<u8>>, paths: &Paths) -> Result<Loaded, SettingsError> {
     let user = read(&paths.config)?;
-    let own = repo_file(repo, place)?;
     let user = user.as_deref().map(|bytes| config::Source {
         path: &paths.config,
         bytes,
     });
-    let own = own.as_deref().map(|bytes| config::Source {
+    let source = file.as_deref().map(|bytes| config::Source {
         path: FILE_NAME.as_ref(),
         bytes,
     });
-    Ok(Config::load(user, own)?)
+    let mut loaded = Config::load(user, source)?;
+    for config in [&mut loaded.config, &mut loaded.own] {
+        if let Some(root) = &mut config.worktree.root {
+            *root = in_home(root);
+        }
+    }
+    ask_for_places(repo, &mut loaded)?;
+    if !loaded.asks.is_empty() {
+        let request = request(repo, file.unwrap_or_default(), &loaded);
+        if trust_store(paths).check(&request)? != Verdict::Trusted {
+            loaded.withhold();
+        }
+    }
+    Ok(loaded)
+}
+
+/// Adds what of the repository's own choice reaches beyond its surroundings and its branches.
+fn ask_for_places(repo: &Repo, loaded: &mut Loaded) -> Result<(), SettingsError> {
+    let (config, own) = (&loaded.config, &loaded.own);
+    let root = config.worktree.root.clone().filter(|root| {
+        let named = own.worktree.root.as_deref();
+        named != Some(root.as_path()) && !place::is_own_ground(repo, root, named)
+    });
+    let prefix = config.branch.prefix.clone();
+    let takes_over = prefix != own.branch.prefix && is_taken(repo, prefix.as_str())?;
+    if let Some(root) = root {
+        loaded.ask("worktree.root", &root.display());
+    }
+    if takes_over {
+        loaded.ask("branch.prefix", &prefix);
+    }
+    Ok(())
+}
+
+/// Whether there are branches below `prefix`, here or on a remote, that are not named as those of clones are.
+fn is_taken(repo: &Repo, prefix: &str) -> Result<bool, git2::Error> {
+    let is_a_clones = |rest: &str| {
+        let parts: Vec<_> = rest.split('/').collect();
+        matches!(parts.as_slice(), [zone, clone]
+            if ZoneId::try_from((*zone).to_owned()).is_ok() && clone.parse::<CloneName>().is_ok())
+    };
+    for branch in repo.git().branches(None)? {
+        let (branch, kind) = branch?;
+        let name = String::from_utf8_lossy(branch.name_bytes()?).into_owned();
+        // Case is no difference where the file system sees none.
+        let name = name.to_ascii_lowercase();
+        let at = format!("{}/", prefix.to_ascii_lowercase());
+        let rest = match kind {
+            git2::BranchType::Local => name.strip_prefix(&at),
+            git2::BranchType::Remote => name.split_once('/').and_then(|(_, name)| name.strip_prefix(&at)),
+        };
+        if rest.is_some_and(|rest| !is_a_clones(rest)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A path of a config file, where `~/` is the user's home.
+fn in_home(path: &Path) -> PathBuf {
+    let home = std::env::home_dir();
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
 }
 
 /// The user's file alone.
@@ -89,13 +172,17 @@ pub fn user_settings(paths: &Paths) -> Result<Loaded, SettingsError> {
 /// # Errors
 /// [`SettingsError`] if the repository's file cannot be read.
 pub fn trust_request(repo: &Repo, place: &Place, loaded: &Loaded) -> Result<Request, SettingsError> {
+    Ok(request(repo, repo_file(repo, place)?.unwrap_or_default(), loaded))
+}
+
+fn request(repo: &Repo, config: Vec<u8>, loaded: &Loaded) -> Request {
     let scripts = repo.work_dir().map(|top| scripts_of(top, &loaded.asks));
-    Ok(Request {
+    Request {
         repository: repo.common_dir().to_owned(),
-        config: repo_file(repo, place)?.unwrap_or_default(),
+        config,
         commands: loaded.asks.clone(),
         scripts: scripts.unwrap_or_default(),
-    })
+    }
 }
 
 /// Passes if everything that the settings ask for is trusted.

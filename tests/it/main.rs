@@ -15,6 +15,7 @@ mod documents;
 mod fsck;
 mod gc;
 mod guard;
+mod hostile_config;
 mod landing;
 mod layers;
 mod main_job;

@@ -157,7 +157,9 @@ pub fn choose(
             main.as_deref(),
             Some(repo.common_dir()),
         ];
-        if let Some(top) = inside.into_iter().flatten().find(|top| root.starts_with(top)) {
+        let real = resolved(root);
+        let holds = |top: &&Path| root.starts_with(top) || real.starts_with(resolved(top));
+        if let Some(top) = inside.into_iter().flatten().find(holds) {
             return Err(PlaceError::Inside {
                 root: root.clone(),
                 top: top.to_owned(),
@@ -190,6 +192,38 @@ pub fn holders(repo: &Repo, rules: &Rules<'_>) -> Vec<PathBuf> {
         .iter()
         .map(|holder| resolved(holder))
         .collect()
+}
+
+/// Whether a repository may choose `root` for its worktrees by itself: below `named`, a root of the user's own choice,
+/// or a folder directly beside the repository that is not hidden and holds nothing but linked worktrees. A folder of
+/// anything else may be one that programs load what stands in it from.
+pub fn is_own_ground(repo: &Repo, root: &Path, named: Option<&Path>) -> bool {
+    let ground = Ground::of(repo.common_dir(), repo.main_work_dir().as_deref());
+    let holder = normal(&ground.top.join(root));
+    let real = resolved(&holder);
+    // A link that leads nowhere yet may lead anywhere later.
+    let dangles = |path: &Path| path.ancestors().any(|part| part.is_symlink() && !part.exists());
+    if dangles(&holder) {
+        return false;
+    }
+    if let Some(named) = named.map(|named| resolved(&normal(&ground.top.join(named)))) {
+        return real.starts_with(named);
+    }
+    let beside = ground
+        .parent
+        .as_deref()
+        .is_some_and(|parent| real.parent() == Some(resolved(parent).as_path()));
+    let name = real.file_name().unwrap_or_default().as_bytes();
+    let plain = !name.starts_with(b".") && !name.iter().any(u8::is_ascii_control);
+    beside && plain && !holder.is_symlink() && holds_only_worktrees(&real)
+}
+
+/// Whether nothing stands in `folder` but linked worktrees, whose `.git` is a file.
+fn holds_only_worktrees(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.path().join(".git").is_file())),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 /// Whether `place` has a name that clones' worktrees get here. The user may keep others in the same folder.
