@@ -1,10 +1,11 @@
 //! The adapters against the real coding CLIs, which talk to a model server on loopback.
 //!
-//! `tests/brains/install` puts the CLIs where these tests look: `KHLONE_TEST_BRAINS_DIR`, else `target/brains`.
-//! Where they are missing the tests fail and say so. Nothing here leaves the machine: the environment is
-//! cleared, HOME is scratch, every address is loopback.
+//! The first test that needs the CLIs has `tests/brains/install` bring them; where it cannot, these tests say that they
+//! are skipped. Nothing else here leaves the machine: the environment is cleared, HOME is scratch, every address is
+//! loopback.
 
 mod dispatch;
+mod installed;
 mod recovery;
 mod rig;
 mod struck;
@@ -22,12 +23,20 @@ fn each(test: impl Fn(&Rig) + Sync) {
     each_name(|name| test(&Rig::new(name)));
 }
 
-/// The same by name. `KHLONE_TEST_BRAIN` picks one.
+/// The same by name.
 fn each_name(test: impl Fn(&'static str) + Sync) {
+    each_of(&ALL, test);
+}
+
+/// The same for some. `KHLONE_TEST_BRAIN` picks one.
+fn each_of(names: &[&'static str], test: impl Fn(&'static str) + Sync) {
+    if !installed::is_ready() {
+        return;
+    }
     let only = std::env::var("KHLONE_TEST_BRAIN").ok();
-    let picked = ALL
-        .into_iter()
-        .filter(|name| only.as_deref().is_none_or(|only| only == *name));
+    let picked = names
+        .iter()
+        .filter(|name| only.as_deref().is_none_or(|only| only == **name));
     std::thread::scope(|scope| {
         for name in picked {
             let test = &test;
@@ -178,11 +187,13 @@ fn an_ask_cannot_write() {
 
 #[test]
 fn outside_a_sandbox_commands_need_leave() {
-    for (name, rules) in [
+    let rules = [
         ("claude", ["Bash(git:*)", "Bash(echo:*)"]),
         ("opencode", ["git *", "echo *"]),
         ("gemini", ["run_shell_command(git)", "run_shell_command(echo)"]),
-    ] {
+    ];
+    each_of(&rules.map(|(name, _)| name), |name| {
+        let (_, rules) = rules.into_iter().find(|(of, _)| *of == name).unwrap();
         let rig = Rig::new(name);
         let refused = rig.run(&Run::act("SCENARIO=commit"));
         assert_eq!(rig.commits(), 1, "{refused:?}");
@@ -195,12 +206,12 @@ fn outside_a_sandbox_commands_need_leave() {
             ..Run::act("SCENARIO=commit")
         });
         assert_eq!(rig.commits(), 2, "{allowed:?}");
-    }
+    });
 }
 
 #[test]
 fn a_stream_that_breaks_off_always_is_no_success() {
-    for name in ["claude", "codex", "gemini"] {
+    each_of(&["claude", "codex", "gemini"], |name| {
         let rig = Rig::new(name);
         let ran = rig.run(&Run::ask("SCENARIO=cut"));
         assert_ne!(
@@ -208,15 +219,15 @@ fn a_stream_that_breaks_off_always_is_no_success() {
             (Some(true), true),
             "{ran:?}"
         );
-    }
+    });
 }
 
 #[test]
 fn no_key_is_an_auth_failure() {
-    for name in ["claude", "codex", "gemini"] {
+    each_of(&["claude", "codex", "gemini"], |name| {
         let rig = Rig::new(name).without_key();
         let ran = rig.run(&Run::ask("SCENARIO=answer"));
         assert!(ran.verdict.auth_failed, "{ran:?}");
         assert_ne!(ran.hopeless, Some(Trouble::Other), "{ran:?}");
-    }
+    });
 }

@@ -5,7 +5,10 @@ use std::fs;
 
 use git_khlone::{guard::survivors::marked, process::ProcessId};
 
-use crate::stage::{BOUND, Stage, said};
+use crate::{
+    stage::{BOUND, Stage, said},
+    tools,
+};
 
 /// Styles in which a process leaves its parent, its group, its session, its environment.
 const STYLES: [&str; 7] = [
@@ -149,6 +152,7 @@ fn the_users_word_on_the_sandbox_counts_and_is_told() {
     user_config(&stage, "sandbox: require\n");
     let doctor = stage.run(&["doctor"]).ok();
     if doctor.starts_with("sandbox  T0") {
+        tools::skip("there is no sandbox here");
         return;
     }
     assert!(
@@ -202,6 +206,7 @@ fn no_network_is_none_and_never_claimed_without_a_sandbox() {
         format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}' 2>/dev/null && echo reached || echo cut off");
     let ask = |stage: &Stage| stage.run(&["ask", "--who", "@shell", "--await", "-m", &reach]);
     if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+        tools::skip("there is no sandbox here");
         return;
     }
     assert_eq!(ask(&stage).out, "reached\n");

@@ -89,7 +89,7 @@ fn the_table_of_errors_is_current() {
 /// git turns `git khlone --help` into `man git-khlone`; man finds the page through the program's place on `PATH`.
 #[test]
 fn git_opens_the_manual_once_it_is_installed() {
-    if !crate::tools::has("man") {
+    if !crate::tools::has("man-db") {
         return;
     }
     let scratch = Scratch::new();

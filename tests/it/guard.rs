@@ -1,6 +1,6 @@
 //! The sandbox, the private git folder and the way home, with real bubblewrap and real git.
 //!
-//! Where bubblewrap does not work these tests say so on stderr and pass: T0 has nothing to prove here.
+//! Where bubblewrap does not work these tests are skipped: T0 has nothing to prove here.
 
 use std::{ffi::OsString, fs, os::fd::AsFd, path::PathBuf, process::Stdio, time::Duration};
 
@@ -18,7 +18,10 @@ use git_khlone::{
     process::Finished,
 };
 
-use crate::scratch::{Scratch, Work};
+use crate::{
+    scratch::{Scratch, Work},
+    tools,
+};
 
 pub(crate) mod attacks;
 
@@ -33,12 +36,11 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// `None` where there is no T2.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub(crate) fn new() -> Option<Self> {
         let scratch = Scratch::new();
         let root = scratch.path();
         let Some(bwrap) = Probe::run(&root.join("cache")).bwrap else {
-            eprintln!("skipped: bubblewrap does not work here");
+            tools::skip("bubblewrap does not work here");
             return None;
         };
         let main = scratch.repo("main repo", &[("a.txt", "one\n"), (".gitignore", "*.log\n")]);
@@ -458,7 +460,6 @@ const BUILDS: [(&str, &str); 4] = [
 ];
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn toolchains_build_with_new_dependencies() {
     let Some(mut stage) = Stage::new() else { return };
     let caches = stage.scratch.path().join("khlone home/cache/site");
@@ -484,7 +485,7 @@ fn toolchains_build_with_new_dependencies() {
         {
             stage.brain(&format!("set -e\n{script}"));
         } else {
-            eprintln!("skipped: there is no {tool} here");
+            tools::skip(&format!("`{tool} --version` does not work in the sandbox"));
         }
     }
     let planted =

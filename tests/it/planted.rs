@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use crate::{guard::attacks::PLANTED, stage::Stage};
+use crate::{guard::attacks::PLANTED, stage::Stage, tools};
 
 /// Every verb that looks at or changes what a clone has made; some refuse, and that is fine.
 const VERBS: [&[&str]; 11] = [
@@ -86,7 +86,7 @@ fn withstand(attacks: &[(&str, &str)]) {
 }
 
 fn sandboxed() -> bool {
-    Stage::new().run(&["doctor"]).ok().starts_with("sandbox  T2")
+    Stage::new().run(&["doctor"]).ok().starts_with("sandbox  T2") || tools::skip("there is no sandbox here")
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod elsewhere;
 
 use std::fs;
 
-use crate::{scratch::Work, stage::Stage};
+use crate::{scratch::Work, stage::Stage, tools};
 
 const LFS: [(&str, &str); 4] = [
     ("filter.lfs.clean", "git-lfs clean -- %f"),
@@ -49,6 +49,9 @@ fn as_user(stage: &Stage, work: &Work, args: &[&str]) -> String {
 
 #[test]
 fn files_under_lfs_come_home() {
+    if !tools::has("git-lfs") {
+        return;
+    }
     for global in [false, true] {
         let stage = with_lfs(global);
         stage

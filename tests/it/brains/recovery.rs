@@ -8,7 +8,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::dispatch::Desk;
+use super::{dispatch::Desk, each_of};
 
 const BOUND: Duration = Duration::from_secs(120);
 
@@ -105,7 +105,11 @@ fn killed_mid_tool(name: &'static str) -> Value {
 
 #[test]
 fn a_session_that_the_cli_has_lost_is_told_anew_with_what_is_done_in_doubt_and_others() {
-    let (desk, id) = mid_tool("claude", "half");
+    each_of(&["claude"], told_anew);
+}
+
+fn told_anew(name: &'static str) {
+    let (desk, id) = mid_tool(name, "half");
     desk.khlone(&["daemon", "stop"]);
     kill_runner(&desk, &id);
     for file in holding(Path::new(&desk.vars["HOME"]), "echo started > marker") {
@@ -148,12 +152,14 @@ fn assert_same_session(task: &Value) {
 
 #[test]
 fn a_killed_runner_of_claude_goes_on_in_the_same_session() {
-    let task = killed_mid_tool("claude");
-    assert_same_session(&task);
-    assert_eq!(task["attempts"][1]["how"], "resume");
+    each_of(&["claude"], |name| {
+        let task = killed_mid_tool(name);
+        assert_same_session(&task);
+        assert_eq!(task["attempts"][1]["how"], "resume");
+    });
 }
 
 #[test]
 fn a_killed_runner_of_codex_goes_on_in_the_same_session() {
-    assert_same_session(&killed_mid_tool("codex"));
+    each_of(&["codex"], |name| assert_same_session(&killed_mid_tool(name)));
 }

@@ -6,7 +6,7 @@ use std::{
     fmt, fs,
     io::Read,
     os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -19,6 +19,7 @@ use git_khlone::{
 };
 use serde_json::json;
 
+use super::installed;
 use crate::{
     model_server::ModelServer,
     scratch::{Scratch, Work},
@@ -282,24 +283,13 @@ fn uuid() -> String {
     )
 }
 
-/// Where `tests/brains/install` has put the CLIs.
-pub(crate) fn installed(name: &str) -> PathBuf {
-    let set = std::env::var_os("KHLONE_TEST_BRAINS_DIR").map(PathBuf::from);
-    let root = set.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/brains"));
-    // A sandbox shows real paths only.
-    let root = root.canonicalize().unwrap_or(root);
-    let bin = root.join(name).join("node_modules/.bin");
-    assert!(
-        bin.join(name).exists(),
-        "{name} is not in {}: run tests/brains/install, or set KHLONE_TEST_BRAINS_DIR",
-        root.display()
-    );
-    bin
-}
-
 /// The environment of a user who has the CLI installed and signed in, with the model server as provider.
 pub(crate) fn environment(name: &str, home: &Path, url: &str) -> BTreeMap<String, String> {
-    let path = format!("{}:{}", installed(name).display(), std::env::var("PATH").unwrap());
+    let path = format!(
+        "{}:{}",
+        installed::bin(name).display(),
+        std::env::var("PATH").unwrap()
+    );
     let mut vars = BTreeMap::from([
         ("PATH", path),
         ("HOME", home.display().to_string()),
