@@ -15,6 +15,7 @@ use std::{
 };
 
 use super::{
+    alternates::{self, Unreadable, object_folders},
     beneath::{Beneath, Entry, Fate},
     gitconfig::Settings,
     gitfiles::{self, Files},
@@ -27,7 +28,7 @@ use crate::{
     process::ProcessError,
     refs::Repo,
     task::{Class, Explain},
-    worktree::gitlinks,
+    worktree::{carry::quoted, gitlinks},
 };
 
 /// What of an earlier task stays: nothing in it decides what a command of ours does.
@@ -47,6 +48,9 @@ pub enum GitdirError {
     /// An object format that this build does not read.
     #[error("this repository's {0} is not supported")]
     Format(&'static str),
+    /// Objects that the repository borrows cannot be read.
+    #[error("the objects that this repository borrows cannot be read: {0}")]
+    Lender(#[from] Unreadable),
     /// Git could not tell the settings.
     #[error(transparent)]
     Git(#[from] ProcessError),
@@ -58,7 +62,7 @@ pub enum GitdirError {
 impl Explain for GitdirError {
     fn class(&self) -> Class {
         match self {
-            Self::PartialClone(_) | Self::Format(_) => Class::Refused,
+            Self::PartialClone(_) | Self::Format(_) | Self::Lender(_) => Class::Refused,
             Self::Git(_) | Self::Disk(_) => Class::Failed,
         }
     }
@@ -69,6 +73,7 @@ impl Explain for GitdirError {
                 "git config --unset remote.{remote}.partialclonefilter; git config --unset remote.{remote}.promisor; \
                  git fetch --refetch {remote}    or set `sandbox: off`"
             )),
+            Self::Lender(lender) => Some(format!("ls -ld {}", quoted(&lender.path))),
             Self::Format(_) | Self::Git(_) | Self::Disk(_) => None,
         }
     }
@@ -132,7 +137,10 @@ impl PrivateGit {
         })?;
         let mut files = gitfiles::settings(&self.git_dir(), host, &settings);
         files.insert("HEAD".to_owned(), std::fs::read(host.admin.join("HEAD"))?);
-        files.insert(ALTERNATES.to_owned(), gitfiles::alternates(host.common)?);
+        files.insert(
+            ALTERNATES.to_owned(),
+            alternates::lines(object_folders(host.common)?.iter().map(PathBuf::as_path)),
+        );
         files.extend(std::mem::take(&mut refs.symbolic));
         let mut indexes = gitfiles::shared_indexes(host.admin);
         indexes.push("index".to_owned());
@@ -208,7 +216,12 @@ impl PrivateGit {
     pub(super) fn mend_alternates(&self, common: &Path) -> io::Result<()> {
         let private = Beneath::open(&self.git_dir())?;
         private.remove("objects/info")?;
-        private.write(ALTERNATES, &gitfiles::alternates(common)?)
+        // What cannot be read any more is missed where it is needed.
+        let folders = object_folders(common).unwrap_or_else(|_| vec![common.join("objects")]);
+        private.write(
+            ALTERNATES,
+            &alternates::lines(folders.iter().map(PathBuf::as_path)),
+        )
     }
 }
 
@@ -293,8 +306,9 @@ pub(super) fn unblock(git_dir: &Beneath) -> io::Result<()> {
 /// Whether clones of the repository can work in a sandbox, before a task of one is queued: without a process.
 ///
 /// # Errors
-/// [`GitdirError::PartialClone`].
+/// [`GitdirError::PartialClone`], [`GitdirError::Lender`].
 pub fn fits(repo: &Repo) -> Result<(), GitdirError> {
+    object_folders(repo.common_dir())?;
     let Ok(config) = repo.git().config() else {
         return Ok(());
     };

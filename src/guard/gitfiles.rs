@@ -1,4 +1,4 @@
-//! The files of a private git folder that are ours to say: settings, excludes, attributes, borrowed objects.
+//! The files of a private git folder that are ours to say: settings, excludes, attributes.
 
 use std::{
     collections::BTreeMap,
@@ -35,38 +35,6 @@ pub(super) fn settings(git_dir: &Path, host: HostGit<'_>, settings: &Settings) -
         }
     }
     files
-}
-
-/// The repository's objects and those that it borrows itself.
-pub(super) fn alternates(common: &Path) -> io::Result<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt;
-    let objects = common.join("objects").canonicalize()?;
-    let mut lines = quoted(objects.as_os_str().as_bytes());
-    // Relative ones are relative to the objects folder; git follows further levels by itself.
-    let theirs = std::fs::read(objects.join("info/alternates")).unwrap_or_default();
-    for line in theirs.split(|byte| *byte == b'\n') {
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        if line.starts_with(b"/") || line.starts_with(b"\"") {
-            lines.extend_from_slice(line);
-            lines.push(b'\n');
-        } else {
-            let path = objects.join(std::ffi::OsStr::from_bytes(line));
-            lines.extend(quoted(path.as_os_str().as_bytes()));
-        }
-    }
-    Ok(lines)
-}
-
-/// A path as a line of `alternates`; only one that begins with a quote or holds a newline needs quoting.
-fn quoted(path: &[u8]) -> Vec<u8> {
-    let mut line = path.to_vec();
-    if path.contains(&b'\n') {
-        line = [b"\"", path.escape_ascii().to_string().as_bytes(), b"\""].concat();
-    }
-    line.push(b'\n');
-    line
 }
 
 /// A file of the user's that git reads: as configured, else in its usual place.

@@ -19,6 +19,7 @@ use std::{
 };
 
 use super::{
+    alternates,
     beneath::Beneath,
     gitdir::PrivateGit,
     privaterefs::{self, HeadState, RefMove, Sequencer},
@@ -28,7 +29,7 @@ use crate::{
     process::{Cmd, ProcessError, was_killed},
     refs::{Oid, with_locks},
     task::{Class, Explain},
-    worktree::{checkout::Checkout, gitlinks},
+    worktree::{checkout::Checkout, gitlinks, index},
 };
 
 /// How long packing and indexing may take.
@@ -400,11 +401,10 @@ fn nest(common: &Path) -> io::Result<tempfile::TempDir> {
     let dir = common.join("khlone/tmp");
     std::fs::create_dir_all(&dir)?;
     let nest = tempfile::Builder::new().prefix("import-").tempdir_in(dir)?;
-    let mut borrowed = common.join("objects").into_os_string();
-    borrowed.push("\n");
+    let borrowed = alternates::lines([common.join("objects").as_path()]);
     std::fs::create_dir(nest.path().join("info"))?;
     let alternates = nest.path().join("info/alternates");
-    File::create(alternates)?.write_all(borrowed.as_encoded_bytes())?;
+    File::create(alternates)?.write_all(&borrowed)?;
     Ok(nest)
 }
 
@@ -454,11 +454,7 @@ fn tail(said: &mut File) -> String {
 pub fn rebuild_index(common: &Path, checkout: &Checkout, commit: Oid) -> Result<(), ImportError> {
     let was_killed = |error: &ImportError| matches!(error, ImportError::Git(git) if git.was_killed());
     with_locks(common, &[checkout.git_dir.join("index.lock")], was_killed, || {
-        // The work tree may be gone.
-        Cmd::git(&checkout.git_dir)
-            .env("GIT_WORK_TREE", &checkout.path)
-            .args(["read-tree", "--reset", &commit.to_string()])
-            .output()?;
+        index::reset(checkout, &commit.to_string())?;
         Ok(gitlinks::pass_over(checkout)?)
     })
 }

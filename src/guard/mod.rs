@@ -4,6 +4,7 @@
 //! else in T0, where nothing is prevented and everything is watched. Whatever stands in a folder that a brain could
 //! write is untrusted: it is read as text, never followed, and no git process of the host works on it.
 
+pub mod alternates;
 pub mod beneath;
 pub mod caches;
 pub mod cleaner;

@@ -18,7 +18,7 @@ use std::{
 
 use rustix::io::FdFlags;
 
-use super::{homes, mounts::Mounts, running::Running, survivors::MARK};
+use super::{alternates::object_folders, homes, mounts::Mounts, running::Running, survivors::MARK};
 pub use crate::config::Network;
 use crate::{
     process::{Cmd, ProcessError},
@@ -283,6 +283,10 @@ impl Confinement {
             mounts.seal(&git.common);
             for shown in ["objects", "modules", "lfs"] {
                 mounts.read_only(&git.common.join(shown));
+            }
+            // Wherever what it borrows is; one that cannot be read was refused before.
+            for lender in object_folders(&git.common).unwrap_or_default() {
+                mounts.read_only(&lender);
             }
             mounts.place(&git.private, &git.private, self.writes);
             mounts.place(&git.dot_git, &self.work_dir.join(".git"), false);

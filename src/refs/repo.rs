@@ -104,6 +104,9 @@ impl Repo {
     fn open_with(path: &Path, flags: RepositoryOpenFlags, start: Option<&Path>) -> Result<Self, RepoError> {
         let none: [&Path; 0] = [];
         let git = Repository::open_ext(path, flags, none).map_err(|error| explain(path, error))?;
+        // Whatever needs the user's index asks git: what it may have (sparse, split) is more than the library reads,
+        // which looks into it for attributes, too.
+        git.set_index(&mut git2::Index::new()?)?;
         let common = git.commondir();
         let common = common.canonicalize().map_err(|source| RepoError::Io {
             path: common.into(),

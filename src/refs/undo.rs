@@ -1,6 +1,9 @@
 //! What destructive verbs saved: `refs/khlone/undo/<n>/state`, a tag of a tree with `undo.json` and whatever
 //! files go with it, and `refs/khlone/undo/<n>/<clone>`, the tip that a clone's branch had.
 //!
+//! Commits that only the worktree of a clone named (HEAD on no branch, a rebase half done) are the parents of a commit
+//! of ours, `refs/khlone/undo/<n>/<clone>.kept`.
+//!
 //! The tips are written first and the state last, so that a state always has its tips; tips without a state are
 //! left over from a kill and harm nobody. The verb goes on only when all of it is durable.
 
@@ -12,6 +15,9 @@ use super::{
     tag, update_ref,
 };
 use crate::task::{CloneName, FORMAT, ZoneId, parse_versioned};
+
+/// The end of the name of a ref that keeps what a clone's worktree had besides its branch.
+pub const KEPT: &str = ".kept";
 
 /// `undo.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +59,15 @@ pub struct KeptClone {
     /// Ignored files that were kept, in `<clone>/ignored`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<KeptFile>,
+    /// The files of its worktree's git folder, HEAD among them, in `<clone>/git`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub git: Vec<KeptFile>,
+    /// The commits that those name and its branch has not, kept by `refs/khlone/undo/<n>/<clone>.kept`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<String>,
+    /// What its index had in conflict, in `<clone>/git`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<KeptFile>,
     /// Ignored files and folders that were not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,
@@ -101,7 +116,15 @@ impl Ledger<'_> {
         files.json("undo.json", &undo)?;
         let tree = files.apply(self.repo, None, pack)?;
         let tag = pack.put(Kind::Tag, &tag::undo_tag(undo.n, verb, tree, undo.at))?;
+        let mut holders = Vec::new();
+        for kept in undo.clones.iter().filter(|kept| !kept.commits.is_empty()) {
+            let holder = pack.put(Kind::Commit, &holder(kept, tree, undo.at))?;
+            holders.push((kept_ref(undo.n, &kept.crew.name), holder));
+        }
         pack.publish()?;
+        for (name, holder) in holders {
+            update_ref(self.repo, &name, None, holder)?;
+        }
         update_ref(self.repo, &state_ref(undo.n), None, tag)?;
         Ok(undo)
     }
@@ -138,8 +161,9 @@ impl Ledger<'_> {
     /// # Errors
     /// If git refuses; what is left is still a whole state or tips alone.
     pub fn forget_undo(&self, undo: &Undo) -> Result<(), LedgerError> {
-        let names = undo.clones.iter().map(|kept| tip_ref(undo.n, &kept.crew.name));
-        for name in std::iter::once(state_ref(undo.n)).chain(names) {
+        let tips = undo.clones.iter().map(|kept| tip_ref(undo.n, &kept.crew.name));
+        let kept = undo.clones.iter().map(|kept| kept_ref(undo.n, &kept.crew.name));
+        for name in std::iter::once(state_ref(undo.n)).chain(tips).chain(kept) {
             if let Some(oid) = self.repo.ref_target(&name)? {
                 delete_ref(self.repo, &name, oid)?;
             }
@@ -176,4 +200,22 @@ fn state_ref(n: u64) -> String {
 
 fn tip_ref(n: u64, clone: &CloneName) -> String {
     format!("{UNDO}{n}/{clone}")
+}
+
+fn kept_ref(n: u64, clone: &CloneName) -> String {
+    format!("{UNDO}{n}/{clone}{KEPT}")
+}
+
+/// The commit that keeps what a clone's worktree had.
+fn holder(kept: &KeptClone, tree: Oid, at: i64) -> Vec<u8> {
+    let mut text = format!("tree {tree}\n");
+    for commit in &kept.commits {
+        text.push_str(&format!("parent {commit}\n"));
+    }
+    let who = format!("git-khlone <git-khlone@localhost> {at} +0000");
+    text.push_str(&format!(
+        "author {who}\ncommitter {who}\n\nkept of {}\n",
+        kept.crew.name
+    ));
+    text.into_bytes()
 }

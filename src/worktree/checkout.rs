@@ -121,6 +121,12 @@ impl Checkout {
         text.strip_prefix("ref:").map(|name| name.trim().to_owned())
     }
 
+    /// The commit that its HEAD names, if that is on no branch.
+    pub fn detached_head(&self) -> Option<git2::Oid> {
+        let text = fs::read_to_string(self.git_dir.join("HEAD")).ok()?;
+        text.trim().parse().ok()
+    }
+
     /// The full ref name that it holds: HEAD's, or that of a branch being rebased or bisected there.
     pub fn held_ref(&self) -> Option<String> {
         let mut rebased = ["rebase-merge/head-name", "rebase-apply/head-name"].into_iter();
@@ -145,11 +151,18 @@ impl Checkout {
         signs.find_map(|(file, word)| self.git_dir.join(file).exists().then_some(word))
     }
 
-    /// Prepares git on this checkout: the git folder and the work tree are given, submodules are left alone.
+    /// Prepares git on this checkout: the git folder and the work tree are given, submodules are left alone. The work
+    /// tree may be gone.
     pub fn git(&self) -> Cmd {
+        // git looks for files from where it stands, not from the work tree that it was given.
+        let dir = if self.path.is_dir() {
+            &self.path
+        } else {
+            &self.git_dir
+        };
         Cmd::git(&self.git_dir)
             .env("GIT_WORK_TREE", &self.path)
-            .dir(&self.path)
+            .dir(dir)
             .args(["-c", "submodule.recurse=false"])
             .args(["-c", "advice.sparseIndexExpanded=false"])
     }
@@ -268,7 +281,7 @@ impl Checkout {
 }
 
 /// Writes a small file whole or not at all: half a link would make git forget the worktree.
-fn write_whole(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .permissions(fs::Permissions::from_mode(0o644))

@@ -9,6 +9,7 @@ pub mod effects;
 pub mod erase;
 pub mod gitlinks;
 pub mod include;
+pub mod index;
 pub mod keep;
 pub mod moved;
 pub mod neighbours;
@@ -19,6 +20,7 @@ pub mod remove;
 pub mod restore;
 pub mod setup;
 pub mod snapshot;
+pub mod standing;
 pub mod submodule;
 pub mod surroundings;
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::{
         carry::{CarryError, patiently},
         checkout::Checkout,
         create::{CreateError, Want, ensure},
+        index,
         restore::{RestoreError, Restored, restore},
         snapshot::{Limits, SnapshotError, Source, snapshot},
     },
@@ -171,12 +172,7 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
         move_branch(ledger.repo(), &name, Some(tip), start, &format!("khlone: {verb}"))
             .map_err(LedgerError::from)?;
     }
-    patiently(&checkout, || {
-        checkout
-            .git()
-            .args(["read-tree", "--reset", &start.to_string()])
-            .output()
-    })?;
+    patiently(&checkout, || index::reset(&checkout, &start.to_string()))?;
     let lost = undo.clones.iter().flat_map(|kept| kept.lost.clone());
     Ok(RolledBack {
         task: task.id.clone(),

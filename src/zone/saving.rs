@@ -9,7 +9,7 @@ use crate::{
     process::ProcessError,
     refs::{Crew, KeptClone, Ledger, Pack, TreeEdit, branch_ref},
     task::{Class, Explain},
-    worktree::{checkout::Checkout, keep::keep, snapshot::SnapshotError, submodule},
+    worktree::{checkout::Checkout, keep::keep, snapshot::SnapshotError, standing, submodule},
 };
 
 /// A clone that cannot be saved; the verb must not go on then.
@@ -63,9 +63,22 @@ pub(super) fn save_clone(
         work: None,
         index: None,
         ignored: Vec::new(),
+        git: Vec::new(),
+        commits: Vec::new(),
+        conflicts: None,
         lost: Vec::new(),
     };
-    let present = worktree_of(ledger, crew).filter(|checkout| checkout.path.is_dir());
+    let checkout = worktree_of(ledger, crew);
+    if let Some(checkout) = checkout.as_ref().filter(|checkout| !checkout.is_half_made()) {
+        let stands = standing::keep(repo, checkout, tip, pack)?;
+        if let Some(tree) = stands.tree {
+            files.graft(format!("{}/git", crew.name), tree);
+        }
+        saved.git = stands.files;
+        saved.commits = stands.commits.iter().map(ToString::to_string).collect();
+        saved.conflicts = stands.conflicts;
+    }
+    let present = checkout.filter(|checkout| checkout.path.is_dir());
     if let Some(checkout) = present {
         let kept = keep(repo, &checkout, tip, pack)?;
         let name = &crew.name;

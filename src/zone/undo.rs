@@ -23,9 +23,11 @@ use crate::{
     worktree::{
         carry::{CarryError, patiently},
         create::{CreateError, Want, ensure},
+        index,
         keep::put_back,
         restore::{RestoreError, Restored},
         snapshot::SnapshotError,
+        standing,
     },
 };
 
@@ -210,12 +212,7 @@ fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restor
     if let (Some(at), Some(tip)) = (at, oid(&kept.tip).filter(|tip| Some(*tip) != at)) {
         move_branch(repo, &name, Some(at), tip, "khlone undo").map_err(LedgerError::from)?;
         if let Some(checkout) = worktree_of(ledger, &kept.crew) {
-            patiently(&checkout, || {
-                checkout
-                    .git()
-                    .args(["read-tree", "--reset", &tip.to_string()])
-                    .output()
-            })?;
+            patiently(&checkout, || index::reset(&checkout, &tip.to_string()))?;
         }
     }
     bring_back(ledger, kept)
@@ -241,22 +238,34 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
         start: tip,
         folders: &[],
     };
-    let checkout = ensure(repo, &want)?.checkout;
-    let Some(work) = oid(&kept.work) else {
-        return Ok(Restored::default());
-    };
-    let restored = lay_out(ledger, &checkout, tip, work)?;
-    if let Some(index) = &kept.index {
-        patiently(&checkout, || checkout.git().args(["read-tree", index]).output())?;
-    }
     let blob = |oid: &str| {
         let oid = oid.parse().map_err(io::Error::other)?;
         let blob = repo.git().find_blob(oid).map_err(io::Error::other)?;
         Ok(blob.content().to_vec())
     };
-    put_back(&checkout, &kept.ignored, blob).map_err(|source| UndoError::Io {
+    // Where HEAD was on no branch, an `undo` that was cut short has put it there already.
+    let there = worktree_of(ledger, &kept.crew).filter(|checkout| {
+        let is_whole = checkout.path.join(".git").exists() && !checkout.is_half_made();
+        is_whole && standing::is_put_back(checkout, &kept.git, blob)
+    });
+    let checkout = match there {
+        Some(checkout) => checkout,
+        None => ensure(repo, &want)?.checkout,
+    };
+    let failed = |source| UndoError::Io {
         path: checkout.path.clone(),
         source,
-    })?;
+    };
+    standing::put_back(&checkout, &kept.git, blob).map_err(failed)?;
+    let Some(work) = oid(&kept.work) else {
+        return Ok(Restored::default());
+    };
+    let restored = lay_out(ledger, &checkout, tip, work)?;
+    let staged = kept.index.clone().unwrap_or_else(|| tip.to_string());
+    patiently(&checkout, || index::reset_and_look(&checkout, &staged))?;
+    if let Some(conflicts) = &kept.conflicts {
+        standing::put_back_conflicts(&checkout, &blob(&conflicts.blob).map_err(failed)?)?;
+    }
+    put_back(&checkout, &kept.ignored, blob).map_err(failed)?;
     Ok(restored)
 }

@@ -1,7 +1,10 @@
 //! Repositories that are not plain: LFS, sparse, shallow, with submodules, with excludes of a worktree's own. And the
 //! clone's branch, which the user may move at any time.
 
+mod borrowed;
 mod elsewhere;
+mod sparse;
+mod undone;
 
 use std::fs;
 

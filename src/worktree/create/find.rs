@@ -8,7 +8,7 @@ use crate::{
     worktree::{
         carry,
         checkout::{Checkout, LOCK_WORDS, dot_git_target, id_of},
-        place, remove,
+        index, place, remove,
     },
 };
 
@@ -50,7 +50,7 @@ pub(super) fn find(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Found, Cr
         (None, _) if !is_there => Ok(Found::Nothing(Made::New)),
         (None, _) if place::is_ours_to_take(repo, want.place) => {
             let checkout = Checkout::link(repo.common_dir(), want.place, name).map_err(io)?;
-            carry::patiently(&checkout, || checkout.git().args(["read-tree", "HEAD"]).output())?;
+            carry::patiently(&checkout, || index::rebuild(&checkout))?;
             checkout.unlock().map_err(io)?;
             Ok(Found::Whole(checkout, Made::Mended("git had forgotten it")))
         }
@@ -116,7 +116,7 @@ fn mended(checkout: Checkout, want: &Want<'_>, name: &str) -> Result<Found, Crea
         }
     }
     if !checkout.git_dir.join("index").exists() {
-        carry::patiently(&checkout, || checkout.git().args(["read-tree", "HEAD"]).output())?;
+        carry::patiently(&checkout, || index::rebuild(&checkout))?;
         made = Made::Mended("its index was lost");
     }
     on_branch(

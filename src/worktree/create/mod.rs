@@ -23,7 +23,7 @@ use super::{
     carry,
     checkout::Checkout,
     copy::Copied,
-    include, setup,
+    include, index, setup,
     submodule::{self, Submodules},
 };
 use crate::refs::{Repo, branch_ref, move_branch};
@@ -94,7 +94,7 @@ pub fn ensure(repo: &Repo, want: &Want<'_>) -> Result<Ready, CreateError> {
     };
     if !had_branch && !made.is_fresh() {
         // The branch was deleted below a worktree: its files stay, and show as changes against the new start.
-        carry::patiently(&checkout, || checkout.git().args(["read-tree", "HEAD"]).output())?;
+        carry::patiently(&checkout, || index::reset(&checkout, "HEAD"))?;
     }
     let mut ready = Ready {
         checkout,

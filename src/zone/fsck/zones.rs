@@ -2,7 +2,7 @@
 
 use super::{Kind, Problem, Walk};
 use crate::{
-    refs::{Ledger, LedgerError, Oid, Undo},
+    refs::{KEPT, Ledger, LedgerError, Oid, Undo},
     task::{CloneName, Explain, ZoneId, parse_versioned},
 };
 
@@ -86,11 +86,19 @@ pub(super) fn check_undo(
                 problems.push(Problem::new(Kind::Document, name, error.to_string(), next));
             }
         }
-        Some((n, clone)) if n.parse::<u64>().is_ok() && clone.parse::<CloneName>().is_ok() => {
+        Some((n, clone)) if n.parse::<u64>().is_ok() && names_a_clone(clone) => {
             problems.extend(walk.commits(name, oid));
         }
         _ => problems.push(stray("is no saved state")),
     }
+}
+
+/// Whether the last part of a saved state's ref is a clone's, for its tip or for what its worktree had besides.
+fn names_a_clone(last: &str) -> bool {
+    last.strip_suffix(KEPT)
+        .unwrap_or(last)
+        .parse::<CloneName>()
+        .is_ok()
 }
 
 fn tree_of(ledger: &Ledger<'_>, name: &str, oid: Oid, problems: &mut Vec<Problem>) -> Option<Oid> {

@@ -11,7 +11,7 @@ use git2::Oid;
 
 use super::{super::retention::landed, Collected, GcError};
 use crate::{
-    refs::{Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
+    refs::{KEPT, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
     worktree::{erase::erase, remove::sweep},
 };
 
@@ -56,8 +56,12 @@ pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
         };
         // One that nothing else has is somebody's last.
         let is_alone = || -> Result<bool, GcError> {
-            let found = landed(ledger, BTreeSet::from([tip])).map_err(GcError::from)?;
-            Ok(found.is_empty())
+            let mut tips = BTreeSet::from([tip]);
+            if name.ends_with(KEPT) {
+                tips = repo.git().find_commit(tip)?.parent_ids().collect();
+            }
+            let found = landed(ledger, tips.clone()).map_err(GcError::from)?;
+            Ok(found != tips)
         };
         if !whole.contains(&n) && !is_alone()? {
             delete_ref(repo, name, tip).map_err(LedgerError::from)?;
@@ -81,6 +85,11 @@ fn holds_work(ledger: &Ledger<'_>, undo: &Undo) -> Result<bool, GcError> {
             return Ok(true);
         }
         tips.insert(tip);
+        tips.extend(
+            kept.commits
+                .iter()
+                .filter_map(|commit| commit.parse::<Oid>().ok()),
+        );
     }
     let found = landed(ledger, tips.clone()).map_err(GcError::from)?;
     Ok(found != tips)

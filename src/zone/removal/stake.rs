@@ -11,7 +11,7 @@ use crate::{
     task::CloneName,
     worktree::{
         carry::{changes, listed},
-        checkout::LOCK_WORDS,
+        checkout::{Checkout, LOCK_WORDS},
         submodule,
     },
     zone::{advance::is_contained, saving::worktree_of},
@@ -89,10 +89,13 @@ fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stak
         unfinished: None,
         locked: None,
     };
-    if let Some(tip) = ledger.repo().ref_target(&branch_ref(&crew.branch))? {
-        stake.unlanded = unlanded(ledger, tip, zone_tip)?;
-    }
-    let Some(checkout) = worktree_of(ledger, crew) else {
+    let tip = ledger.repo().ref_target(&branch_ref(&crew.branch))?;
+    let checkout = worktree_of(ledger, crew);
+    // On no branch, HEAD has commits of its own.
+    let head = checkout.as_ref().and_then(Checkout::detached_head);
+    let tips: Vec<_> = tip.into_iter().chain(head).collect();
+    stake.unlanded = unlanded(ledger, &tips, zone_tip)?;
+    let Some(checkout) = checkout else {
         return Ok(stake);
     };
     stake.locked = checkout
@@ -107,13 +110,18 @@ fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stak
     Ok(stake)
 }
 
-/// The commits of `tip` that would be on no branch without it, unless all they change is in the zone.
-fn unlanded(ledger: &Ledger<'_>, tip: Oid, zone_tip: Option<Oid>) -> Result<usize, RemovalError> {
-    let own = only_here(ledger.repo(), tip, &clone_branches(ledger)?)?;
-    match zone_tip {
-        Some(zone_tip) if own > 0 && is_contained(ledger.repo(), tip, zone_tip)? => Ok(0),
-        _ => Ok(own),
+/// The commits of `tips` that would be on no branch without them, unless all they change is in the zone.
+fn unlanded(ledger: &Ledger<'_>, tips: &[Oid], zone_tip: Option<Oid>) -> Result<usize, RemovalError> {
+    let own = only_here(ledger.repo(), tips, &clone_branches(ledger)?)?;
+    let Some(zone_tip) = zone_tip.filter(|_| own > 0) else {
+        return Ok(own);
+    };
+    for tip in tips {
+        if !is_contained(ledger.repo(), *tip, zone_tip)? {
+            return Ok(own);
+        }
     }
+    Ok(0)
 }
 
 fn clone_branches(ledger: &Ledger<'_>) -> Result<Vec<String>, RemovalError> {
@@ -122,9 +130,11 @@ fn clone_branches(ledger: &Ledger<'_>) -> Result<Vec<String>, RemovalError> {
     Ok(crew.map(|member| branch_ref(&member.branch)).collect())
 }
 
-fn only_here(repo: &Repo, tip: Oid, clones: &[String]) -> Result<usize, git2::Error> {
+fn only_here(repo: &Repo, tips: &[Oid], clones: &[String]) -> Result<usize, git2::Error> {
     let mut walk = repo.git().revwalk()?;
-    walk.push(tip)?;
+    for tip in tips {
+        walk.push(*tip)?;
+    }
     for reference in repo.git().references()? {
         let reference = reference?;
         let Ok(name) = reference.name() else { continue };
