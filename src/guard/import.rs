@@ -13,7 +13,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, Write},
     os::fd::BorrowedFd,
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     process::{Cmd, ProcessError, was_killed},
-    refs::{Oid, with_locks},
+    refs::{KeptPack, Oid, Site, with_locks},
     task::{Class, Explain},
     worktree::{checkout::Checkout, gitlinks, index},
 };
@@ -36,8 +36,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(5);
 /// The pack without objects.
 const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
-/// What stands in the keep mark of a pack that comes home.
-const KEEP: &str = "git-khlone import";
 /// Takes the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new. Where a step is
 /// killed it ends as that did: half a list would look like commits that are not there.
 const PACK: &str = "unless_killed() { code=$?; test $code -le 128 || exit $code; }
@@ -77,28 +75,6 @@ pub struct Imported {
     pub refused: Vec<String>,
     /// The pack that holds the new objects, if there are any.
     pub pack: Option<KeptPack>,
-}
-
-/// A pack that `gc` does not touch.
-#[derive(Debug)]
-#[must_use = "a kept pack stays for ever unless it is released"]
-pub struct KeptPack {
-    keep: PathBuf,
-}
-
-impl KeptPack {
-    /// The pack's name, without ending.
-    pub fn name(&self) -> Option<&str> {
-        self.keep.file_stem()?.to_str()
-    }
-
-    /// Gives the pack to the repository's own housekeeping, once refs name what is in it.
-    ///
-    /// # Errors
-    /// When the mark cannot be removed.
-    pub fn release(self) -> io::Result<()> {
-        std::fs::remove_file(self.keep)
-    }
 }
 
 /// What could not be brought home. The clone's folder still has it all.
@@ -165,7 +141,7 @@ impl Explain for ImportError {
 /// [`ImportError`]; the repository then has at most a pack that nothing names.
 pub fn import(
     private: &PrivateGit,
-    common: &Path,
+    site: &Site,
     confinement: &Confinement,
     lock: Option<BorrowedFd<'_>>,
 ) -> Result<Imported, ImportError> {
@@ -174,15 +150,15 @@ pub fn import(
     let mut tips = found.tips();
     if tips.is_empty() {
         // Where no ref moved in the end, what was committed and reset away may still be new.
-        tips = missing(common, &found.passed)?;
+        tips = missing(site.common_dir(), &found.passed)?;
         found.passed.retain(|oid| tips.contains(oid));
         if tips.is_empty() {
             return Ok(found);
         }
     }
     super::gitdir::unblock(&Beneath::open(&private.git_dir())?)?;
-    private.mend_alternates(common)?;
-    let send = |wanted: &str| transfer(private, common, confinement, lock, wanted);
+    private.mend_alternates(site.common_dir())?;
+    let send = |wanted: &str| transfer(private, site, confinement, lock, wanted);
     match send(&found.wanted(&tips, &baseline)) {
         Err(ImportError::Refused(why)) if found.head.oid().is_some_and(|head| tips != [head]) => {
             // What else the brain made must not cost it the work on its branch.
@@ -191,7 +167,7 @@ pub fn import(
         }
         pack => found.pack = pack?,
     }
-    found.drop_missing(common, &tips)?;
+    found.drop_missing(site.common_dir(), &tips)?;
     Ok(found)
 }
 
@@ -330,7 +306,7 @@ fn missing(common: &Path, ids: &[Oid]) -> Result<Vec<Oid>, ImportError> {
 /// Packs inside, indexes outside.
 fn transfer(
     private: &PrivateGit,
-    common: &Path,
+    site: &Site,
     confinement: &Confinement,
     lock: Option<BorrowedFd<'_>>,
     wanted: &str,
@@ -356,10 +332,10 @@ fn transfer(
         .stdout
         .take()
         .ok_or_else(|| io::Error::other("no pipe"))?;
-    let nest = nest(common)?;
-    let indexed = Cmd::git(common)
+    let nest = nest(site)?;
+    let indexed = Cmd::git(site.common_dir())
         .env("GIT_OBJECT_DIRECTORY", nest.path())
-        .args(["index-pack", "--strict", "--stdin", &format!("--keep={KEEP}")])
+        .args(["index-pack", "--strict", "--stdin"])
         .stdin(stream)
         .patience(PATIENCE)
         .finish()?;
@@ -392,24 +368,24 @@ fn transfer(
             inner
         }));
     }
-    keep(common, nest.path(), &String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk)
+    keep(site, nest.path(), &String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk)
 }
 
 /// An object folder of our own that borrows from the repository's. In that one, a `git gc` of the user's would take
 /// the unfinished pack for a leftover and remove it under `index-pack`.
-fn nest(common: &Path) -> io::Result<tempfile::TempDir> {
-    let dir = common.join("khlone/tmp");
+fn nest(site: &Site) -> io::Result<tempfile::TempDir> {
+    let dir = site.dir().join("tmp");
     std::fs::create_dir_all(&dir)?;
     let nest = tempfile::Builder::new().prefix("import-").tempdir_in(dir)?;
-    let borrowed = alternates::lines([common.join("objects").as_path()]);
+    let borrowed = alternates::lines([site.common_dir().join("objects").as_path()]);
     std::fs::create_dir(nest.path().join("info"))?;
     let alternates = nest.path().join("info/alternates");
     File::create(alternates)?.write_all(&borrowed)?;
     Ok(nest)
 }
 
-/// Moves the pack that `index-pack` has named to where packs stand, its keep mark first, and makes that durable.
-fn keep(common: &Path, nest: &Path, printed: &str) -> io::Result<Option<KeptPack>> {
+/// Puts the pack that `index-pack` has named in place.
+fn keep(site: &Site, nest: &Path, printed: &str) -> io::Result<Option<KeptPack>> {
     let hash = printed
         .split_whitespace()
         .last()
@@ -418,22 +394,7 @@ fn keep(common: &Path, nest: &Path, printed: &str) -> io::Result<Option<KeptPack
     if hash == EMPTY_PACK {
         return Ok(None);
     }
-    let folder = common.join("objects/pack");
-    let keep = folder.join(format!("pack-{hash}.keep"));
-    let is_others = std::fs::read(&keep).is_ok_and(|mark| mark.trim_ascii_end() != KEEP.as_bytes());
-    if is_others {
-        // It was there and kept before: not ours to release.
-        return Ok(None);
-    }
-    for end in ["keep", "pack", "rev", "idx"] {
-        let name = format!("pack-{hash}.{end}");
-        match std::fs::rename(nest.join("pack").join(&name), folder.join(&name)) {
-            Err(error) if end != "rev" || error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    File::open(&folder)?.sync_all()?;
-    Ok(Some(KeptPack { keep }))
+    KeptPack::install(site, &nest.join("pack"), &format!("pack-{hash}"))
 }
 
 /// The end of what a process of the sandbox said.

@@ -5,6 +5,7 @@
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group.
 
 pub mod fault;
+pub mod file;
 mod identity;
 mod run_dir;
 

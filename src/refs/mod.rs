@@ -5,7 +5,6 @@
 //! moves by compare-and-swap (file, folder). Neither git, git2 nor gix syncs by itself.
 
 mod cas;
-mod compact;
 mod delta;
 mod heads;
 mod ledger;
@@ -15,7 +14,7 @@ mod names;
 mod notes;
 mod objects;
 mod pack;
-mod purge;
+mod packs;
 mod quarantine;
 mod repo;
 mod site;
@@ -26,7 +25,6 @@ mod undo;
 mod zones;
 
 pub use cas::{RefError, delete_ref, move_branch, update_ref};
-pub use compact::{compact, give_to_remainder, kept_size};
 pub use git2::Oid;
 pub use ledger::{ADOPT, Ledger, LedgerError, NewTask, Stored, Update, now};
 pub use locks::{Stuck, sweep_locks, with_locks};
@@ -35,7 +33,9 @@ pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_r
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
-pub use purge::{Purged, every_object, purge, reached};
+pub use packs::{
+    KeptPack, Purged, adopt_packs, compact, compact_all, every_object, kept_size, purge, reached,
+};
 pub use quarantine::Quarantine;
 pub use repo::{Head, Repo, RepoError};
 pub use site::{Site, SiteError, Whose, open_lock};

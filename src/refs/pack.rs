@@ -2,13 +2,14 @@
 //!
 //! Written by hand, since neither git2 nor gix syncs what it writes. The `.keep` file stands before the index
 //! does, so `git gc --prune=now` at any moment leaves the pack alone until a ref names its objects; `git gc
-//! --auto` does not count kept packs. While a [`Pack`] lives, it holds the packs' lock shared: [`super::compact()`],
-//! which deletes packs of ours, takes it alone.
+//! --auto` does not count kept packs. A [`Pack`] of the ledger lives until the refs that need it have moved; until then
+//! the site's record says that its writer is at work, and the pack is not joined with others ([`super::packs`]).
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -18,13 +19,10 @@ use git2::Oid;
 use super::{
     Kind, ObjectSink, Site, Turn,
     delta::{Bases, distance},
+    packs::record::{Mark, Record},
 };
 use crate::process::fault::point;
 
-/// The content of our `.keep` files: how we know our packs from others.
-pub(super) const KEEP: &str = "git-khlone\n";
-/// The same of a pack with what our refs do not need, see [`super::compact()`].
-pub(super) const REMAINS: &str = "git-remain\n";
 /// Bodies up to this size never touch a temporary file.
 const IN_MEMORY: usize = 4 << 20;
 
@@ -37,8 +35,25 @@ pub struct Pack {
     size: u64,
     objects: BTreeMap<Oid, Place>,
     bases: Bases,
-    keeps: Option<&'static str>,
-    _lock: Option<Turn>,
+    keeping: Option<Keeping>,
+}
+
+/// What a pack of the ledger needs: a place in the site's record, settled when its writer is done.
+#[derive(Debug)]
+struct Keeping {
+    record: Record,
+    published: Vec<String>,
+    _writing: Turn,
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        for stem in &self.published {
+            if let Err(error) = self.record.settle(stem, Mark::Kept) {
+                tracing::warn!(%error, %stem, "a pack stays by itself");
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,21 +63,20 @@ struct Place {
 }
 
 impl Pack {
-    /// Begins a pack, waiting while packs are being compacted.
+    /// Begins a pack of the ledger. It is to live until the refs that need its objects have moved.
     ///
     /// # Errors
     /// If the site's folder cannot be written.
     pub fn begin(site: &Site) -> io::Result<Self> {
-        let lock = Turn::wait_shared(&site.lock_path("packs.lock"))?;
-        Self::under(Some(lock), site)
-    }
-
-    /// Begins a pack under a lock that the caller already holds.
-    pub(super) fn under(lock: Option<Turn>, site: &Site) -> io::Result<Self> {
-        let pack = Self::unkept(site.common_dir().join("objects/pack"), site.dir().join("tmp"))?;
+        let record = Record::open(site)?;
+        let pack = Self::unkept(record.pack_dir().to_owned(), site.dir().join("tmp"))?;
+        let keeping = Keeping {
+            record,
+            published: Vec::new(),
+            _writing: Turn::wait_shared(&site.lock_path("packs.lock"))?,
+        };
         Ok(Self {
-            keeps: Some(KEEP),
-            _lock: lock,
+            keeping: Some(keeping),
             ..pack
         })
     }
@@ -77,8 +91,7 @@ impl Pack {
             size: 0,
             objects: BTreeMap::new(),
             bases: Bases::default(),
-            keeps: None,
-            _lock: None,
+            keeping: None,
         })
     }
 
@@ -96,15 +109,6 @@ impl Pack {
     /// # Errors
     /// If the disk refuses; nothing of the pack is visible then.
     pub fn publish(&mut self) -> io::Result<Option<String>> {
-        self.install(self.keeps)
-    }
-
-    /// As [`Pack::publish`], for objects that will be git's to keep or prune, but are not yet.
-    pub(super) fn publish_remains(&mut self) -> io::Result<Option<String>> {
-        self.install(Some(REMAINS))
-    }
-
-    fn install(&mut self, word: Option<&str>) -> io::Result<Option<String>> {
         if self.objects.is_empty() {
             return Ok(None);
         }
@@ -117,8 +121,10 @@ impl Pack {
 
         let name = format!("pack-{}", checksum.to_hex());
         let stem = self.pack_dir.join(&name);
-        if let Some(word) = word {
-            self.keep(&stem.with_extension("keep"), word)?;
+        if let Some(keeping) = &mut self.keeping {
+            keeping.record.begin(&name)?;
+            keeping.published.push(name.clone());
+            keep(&keeping.record, &stem.with_extension("keep"), &self.temp_dir)?;
         }
         point("pack-kept", &name);
         persist(data, &stem.with_extension("pack"))?;
@@ -132,21 +138,6 @@ impl Pack {
         self.size = 0;
         self.body = tempfile::SpooledTempFile::new_in(IN_MEMORY, &self.temp_dir);
         Ok(Some(name))
-    }
-
-    /// In one step, as everything in that folder: a `git clone` that links it checks that it stays as it was.
-    fn keep(&self, path: &Path, word: &str) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        if fs::read(path).is_ok_and(|there| there == word.as_bytes()) {
-            return Ok(());
-        }
-        let mut file = tempfile::Builder::new()
-            .permissions(fs::Permissions::from_mode(0o644))
-            .tempfile_in(&self.temp_dir)?;
-        file.write_all(word.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
     }
 
     fn write_data(&mut self, file: &mut File) -> io::Result<gix::ObjectId> {
@@ -295,8 +286,21 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
+/// In one step, as everything in that folder: a `git clone` that links it checks that it stays as it was.
+pub(super) fn keep(record: &Record, path: &Path, temp_dir: &Path) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|there| there == record.word().as_bytes()) {
+        return Ok(());
+    }
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(temp_dir)?;
+    file.write_all(record.word().as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 fn persist(file: tempfile::NamedTempFile, to: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     file.as_file()
         .set_permissions(fs::Permissions::from_mode(0o444))?;
     file.persist(to).map_err(|error| error.error)?;

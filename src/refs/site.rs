@@ -14,7 +14,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Repo, Turn, pack::sync_dir};
+use super::{Repo, Turn};
+use crate::process::file::{replace_durably, unshare_all};
 use crate::task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned};
 
 /// The copy of `site.json` that stands beside the folder.
@@ -299,7 +300,8 @@ fn identify(common: &Path, dir: &Path, main: Option<&str>) -> Result<SiteFile, S
     {
         return Ok(file);
     }
-    let _turn = Turn::wait(&dir.join("site.lock")).map_err(io)?;
+    // Not on a file of the site's: a hard-linked copy would share it with its original.
+    let _turn = Turn::wait_folder(common).map_err(io)?;
     let there = read(&path)?;
     let old = match there {
         Some(there) => Some(there),
@@ -307,19 +309,35 @@ fn identify(common: &Path, dir: &Path, main: Option<&str>) -> Result<SiteFile, S
     };
     let mut file = match old {
         Some(old) if ours(&old) => old,
-        old => fresh(common, &meta, old).map_err(io)?,
+        old => {
+            make_anew(common, dir).map_err(io)?;
+            fresh(common, &meta, old).map_err(io)?
+        }
     };
     file.main = main.map(str::to_owned).or(file.main);
     let text = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
-    for (place, folder) in [(&path, dir), (&beside, common)] {
-        let mut temp = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
-        temp.write_all(&text)
-            .and_then(|()| temp.as_file().sync_all())
-            .map_err(io)?;
-        temp.persist(place).map_err(|error| io(error.error))?;
-        sync_dir(folder).map_err(io)?;
+    for place in [&path, &beside] {
+        replace_durably(place, &text).map_err(io)?;
     }
     Ok(file)
+}
+
+/// Makes what came with a copy this site's own: no file that is written in place is shared with the original any more
+/// (reflogs and the files of linked worktrees are, by git as by us), and no pack is ours.
+fn make_anew(common: &Path, dir: &Path) -> io::Result<()> {
+    unshare_all(dir)?;
+    for name in ["logs", "worktrees"] {
+        match unshare_all(&common.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    let packs = dir.join("packs");
+    match fs::remove_dir_all(&packs) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir(packs)
 }
 
 impl SiteFile {

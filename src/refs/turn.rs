@@ -26,6 +26,17 @@ impl Turn {
         Ok(Self(file))
     }
 
+    /// Waits for the lock on the folder `dir` itself. A folder has one name, so a hard-linked copy of what is in it has
+    /// another lock.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn wait_folder(dir: &Path) -> io::Result<Self> {
+        let file = File::open(dir)?;
+        FileExt::lock(&file)?;
+        Ok(Self(file))
+    }
+
     /// Waits until nobody holds the lock at `path` alone, and keeps it from being held so.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::{
     brain::Session,
     config::Limits,
     process::exit_word,
-    refs::{Oid, Pack, Repo, give_to_remainder},
+    refs::{Oid, Pack, Repo},
     task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, judge},
     worktree::{
         checkout::Checkout,
@@ -178,11 +178,7 @@ pub(super) fn keep_home(run: &Run<'_>, claim: &Claim, left: &mut Left) -> Result
         pin(run.ledger, &claim.pin("head-after"), head)?;
     }
     if let Some(pack) = left.pack.take() {
-        let name = pack.name().map(str::to_owned);
         pack.release()?;
-        if let Some(name) = name {
-            give_to_remainder(run.ledger.site(), &name)?;
-        }
     }
     Ok(())
 }

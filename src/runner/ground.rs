@@ -6,14 +6,14 @@ use super::{Run, RunnerError, claim::Claim};
 use crate::{
     guard::{
         gitdir::{HostGit, PrivateGit},
-        import::{self, KeptPack},
+        import,
         left_locks::clear_left,
         lfs,
         privaterefs::HeadState,
         sandbox::Confinement,
         tier::Tier,
     },
-    refs::{Ledger, Oid, Repo, Site},
+    refs::{KeptPack, Ledger, Oid, Repo, Site},
     task::Task,
     worktree::checkout::Checkout,
 };
@@ -107,7 +107,7 @@ impl Ground {
             });
         };
         let lock = Some(std::os::fd::AsFd::as_fd(&claim.attempt_lock));
-        let mut found = match import::import(private, repo.common_dir(), confinement, lock) {
+        let mut found = match import::import(private, run.ledger.site(), confinement, lock) {
             Err(error) if error.is_the_brains() => {
                 // Its files are compared all the same, and the next task begins with a git folder as it should be.
                 return Ok(Left {

@@ -13,6 +13,7 @@
 
 mod again;
 mod churn;
+mod copies;
 mod inject;
 mod oracle;
 mod power;

@@ -289,7 +289,7 @@ impl Rig {
              rm -rf repo.khlone; cp -a saved/repo/. repo/; cp -a saved/repo.khlone .");
     }
 
-    fn sh(&self, script: &str) {
+    pub(crate) fn sh(&self, script: &str) {
         Cmd::new("sh")
             .args(["-ec", script])
             .dir(self.path())

@@ -16,6 +16,7 @@ use git_khlone::{
         tier::Probe,
     },
     process::Finished,
+    refs::{Repo, Site},
 };
 
 use crate::{
@@ -91,6 +92,11 @@ impl Stage {
         self.main.0.join(".git")
     }
 
+    pub(crate) fn site(&self) -> Site {
+        let repo = Repo::open(&self.common()).unwrap();
+        Site::open(&repo, "test-machine").unwrap()
+    }
+
     pub(crate) fn admin(&self) -> PathBuf {
         self.common().join("worktrees/wt")
     }
@@ -127,7 +133,7 @@ impl Stage {
     }
 
     pub(crate) fn import(&self) -> Imported {
-        import(&self.private, &self.common(), &self.confinement, None).unwrap()
+        import(&self.private, &self.site(), &self.confinement, None).unwrap()
     }
 
     /// What the runner does after a run: the branch moves, the index follows, the pack is released.

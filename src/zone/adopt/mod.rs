@@ -22,7 +22,7 @@ pub use error::AdoptError;
 pub use places::{Misplaced, Surveyor, settle_clone};
 
 use crate::{
-    refs::{Ledger, LedgerError, Update, Whose},
+    refs::{Ledger, LedgerError, Update, Whose, adopt_packs},
     task::{Owner, Task, TaskId},
     worktree::place::Rules,
 };
@@ -81,6 +81,7 @@ pub fn adopt(ledger: &Ledger<'_>, wanted: &Adoption<'_>) -> Result<Adopted, Adop
             Err(Taking::Ledger(error)) => return Err(error.into()),
         }
     }
+    adopt_packs(ledger.site()).map_err(LedgerError::from)?;
     Ok(adopted)
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     process::ProcessError,
-    refs::{Ledger, LedgerError, compact, kept_size},
+    refs::{Ledger, LedgerError, compact_all, kept_size},
     task::{Class, Explain, ZoneId},
     worktree::place::Rules,
 };
@@ -99,7 +99,7 @@ pub fn gc(
     dry_run: bool,
 ) -> Result<Collected, GcError> {
     let mut collected = Collected {
-        before: kept_size(ledger.repo())?,
+        before: kept_size(ledger.site())?,
         ..Collected::default()
     };
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs((now - keep.age).unsigned_abs());
@@ -121,9 +121,9 @@ pub fn gc(
     if !dry_run {
         leftovers::tips(ledger)?;
         collected.locks = locks(ledger)?;
-        compact(ledger.repo(), ledger.site(), 1)?;
+        compact_all(ledger.repo(), ledger.site())?;
     }
-    collected.after = kept_size(ledger.repo())?;
+    collected.after = kept_size(ledger.site())?;
     for zone in ledger.zones()? {
         let size = zone.crew.values().filter_map(disk_use).sum();
         collected.zones.push((zone.zone.id, size));

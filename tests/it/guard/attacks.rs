@@ -163,7 +163,7 @@ impl Siege {
             scratch.path(),
             &plan,
         ));
-        drop(import(&stage.private, &stage.common(), &stage.confinement, None));
+        drop(import(&stage.private, &stage.site(), &stage.confinement, None));
         stage.prepare();
         for work in [&stage.main, &stage.tree] {
             work.git(&["status", "--porcelain"]);
@@ -445,7 +445,7 @@ fn a_commit_of_borrowed_objects_does_not_come_home() {
     let (_, script) = PLANTED.iter().find(|(name, _)| *name == "alternates").unwrap();
     siege.stage.inside(script);
     let stage = &siege.stage;
-    let home = import(&stage.private, &stage.common(), &stage.confinement, None);
+    let home = import(&stage.private, &stage.site(), &stage.confinement, None);
     assert!(home.is_err(), "{home:?}");
 }
 

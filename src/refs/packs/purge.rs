@@ -1,22 +1,20 @@
 //! Taking objects out of the repository for good, as far as that is ours to do.
 //!
 //! Only packs of ours are written anew. An object that anything of the user's still reaches (a branch, an index, a
-//! reflog) stays where it is, and so does one that another ref of ours needs: the caller says so. Unlike compaction
-//! this leaves no old pack behind for a while: a reader that is at it may have to look again.
+//! reflog) stays where it is, and so does one that another ref of ours needs: the caller says so.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-};
+use std::{collections::BTreeSet, io};
 
 use git2::{ObjectType, Oid};
 
 use super::{
-    Kind, LedgerError, ObjectSink, Pack, Repo, Site, Turn,
-    compact::{DOOMED, REMAINDER, give_remains, kept_packs, needed, read_index, remove, unkept_packs},
-    pack::{KEEP, REMAINS},
+    join::{Contents, join},
+    joining, ours,
 };
-use crate::process::{Cmd, ProcessError};
+use crate::{
+    process::{Cmd, ProcessError},
+    refs::{Kind, LedgerError, Repo, Site, Turn},
+};
 
 /// The list of all objects of a large repository.
 const LIST: usize = 2 << 30;
@@ -80,61 +78,21 @@ pub fn purge(
     doomed: &BTreeSet<Oid>,
     kept: &BTreeSet<Oid>,
 ) -> Result<Purged, LedgerError> {
-    let pack_dir = repo.common_dir().join("objects/pack");
-    let lock = Turn::wait(&site.lock_path("packs.lock"))?;
-    let mut old = kept_packs(&pack_dir, KEEP)?;
-    for word in [DOOMED, REMAINS] {
-        old.extend(kept_packs(&pack_dir, word)?);
+    let _joining = Turn::wait(&joining(site))?;
+    // Every writer is done then: what it has packed is looked at, too.
+    drop(Turn::wait(&site.lock_path("packs.lock"))?);
+    let (record, packs) = ours(site)?;
+    let mut contents = Contents::of(repo, &record, &packs)?;
+    let dropped = contents.leave_out(&doomed.difference(kept).copied().collect());
+    if !dropped.is_empty() {
+        join(site, &record, &packs, &contents, &dropped)?;
     }
-    let record = site.dir().join(REMAINDER);
-    old.extend(unkept_packs(&pack_dir, &record));
-    let mut inside = BTreeMap::new();
-    for idx in &old {
-        read_index(repo, idx, &mut inside)?;
-    }
-    let needed = needed(repo, &inside)?;
-
-    let odb = repo.git().odb()?;
-    let mut ours = Pack::under(Some(lock), site)?;
-    let mut rest = Pack::under(None, site)?;
-    let mut taken = BTreeSet::new();
-    for (&oid, &kind) in &inside {
-        if doomed.contains(&oid) && !kept.contains(&oid) && !needed.contains(&oid) {
-            taken.insert(oid);
-            continue;
-        }
-        let pack = if needed.contains(&oid) {
-            &mut ours
-        } else {
-            &mut rest
-        };
-        pack.put(kind, odb.read(oid)?.data())?;
-    }
-    let rest = rest.publish_remains()?;
-    fs::write(&record, rest.as_deref().unwrap_or_default())?;
-    let fresh: Vec<_> = [ours.publish()?, rest].into_iter().flatten().collect();
-    for idx in &old {
-        let stem = idx.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        if !fresh.iter().any(|fresh| fresh == stem) {
-            remove(idx)?;
-        }
-    }
-    give_remains(&pack_dir)?;
-    leave_no_index_of_many(repo)?;
     let git = Repo::open(repo.common_dir()).map_err(|error| io::Error::other(error.to_string()))?;
     let odb = git.git().odb()?;
     odb.refresh()?;
     let left: BTreeSet<Oid> = doomed.iter().copied().filter(|oid| odb.exists(*oid)).collect();
     Ok(Purged {
-        gone: taken.difference(&left).count(),
+        gone: dropped.difference(&left).count(),
         left,
     })
-}
-
-/// A multi-pack index still names the packs that are gone; git makes another when it wants one.
-fn leave_no_index_of_many(repo: &Repo) -> io::Result<()> {
-    match fs::remove_file(repo.common_dir().join("objects/pack/multi-pack-index")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -1,0 +1,100 @@
+//! Files that other names may share: replaced, never written in place.
+//!
+//! A hard-linked copy of a repository (`cp -al`, `rsync --link-dest`, a local `git clone`) shares inodes with its
+//! original. Writing in place would change both; a new file under the old name changes one.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+/// Gives `path` the content `bytes`: a new file, renamed over it. Readers see the old content or the new one.
+///
+/// # Errors
+/// If the disk refuses; the old content stands then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = beside(path)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// As [`replace`], with content and name on disk when it returns.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = beside(path)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Gives each regular file below `dir` that has other names an inode of its own. What cannot be entered below a
+/// subfolder is passed over.
+///
+/// # Errors
+/// If a file in `dir` itself cannot be copied.
+pub fn unshare_all(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let data = fs::symlink_metadata(&path)?;
+        if data.is_dir() {
+            if let Err(error) = unshare_all(&path) {
+                tracing::warn!(path = %path.display(), %error, "left as it is");
+            }
+        } else if data.is_file() && data.nlink() > 1 {
+            let copy = beside(&path)?;
+            fs::copy(&path, copy.path())?;
+            let times = fs::FileTimes::new().set_modified(data.modified()?);
+            copy.as_file().set_times(times)?;
+            copy.persist(&path).map_err(|error| error.error)?;
+        }
+    }
+    Ok(())
+}
+
+fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_name_keeps_the_old_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        for name in ["a", "b", "sub/c"] {
+            fs::write(at(name), name).unwrap();
+            fs::hard_link(
+                at(name),
+                dir.path().join(format!("{}-copy", name.replace('/', "-"))),
+            )
+            .unwrap();
+        }
+        replace(&at("a"), b"new").unwrap();
+        replace_durably(&at("b"), b"new").unwrap();
+        assert_eq!(fs::read(at("a-copy")).unwrap(), b"a");
+        assert_eq!(fs::read(at("b-copy")).unwrap(), b"b");
+        unshare_all(dir.path()).unwrap();
+        for name in ["a", "b", "sub/c", "sub-c-copy"] {
+            assert_eq!(fs::metadata(at(name)).unwrap().nlink(), 1, "{name}");
+        }
+        assert_eq!(fs::read(at("sub/c")).unwrap(), b"sub/c");
+    }
+}
