@@ -33,6 +33,7 @@ mod status;
 mod terminal;
 mod tools;
 mod trust;
+mod upgrade;
 mod watch;
 mod worktree_life;
 mod zone_life;
