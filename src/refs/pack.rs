@@ -35,6 +35,9 @@ pub struct Pack {
     size: u64,
     objects: BTreeMap<Oid, Place>,
     bases: Bases,
+    /// One for all objects: its state is 300 KB, and freed between the small things that stay it leaves a hole that
+    /// the next one does not fit in any more, so that a pack of many trees would take that much for each of them.
+    deflate: ZlibEncoder<Vec<u8>>,
     keeping: Option<Keeping>,
 }
 
@@ -91,6 +94,7 @@ impl Pack {
             size: 0,
             objects: BTreeMap::new(),
             bases: Bases::default(),
+            deflate: ZlibEncoder::new(Vec::new(), Compression::fast()),
             keeping: None,
         })
     }
@@ -207,13 +211,15 @@ impl ObjectSink for Pack {
         // 12 bytes of pack header stand before the first entry.
         let offset = 12 + self.size;
         let delta = self.bases.compress(kind, bytes, offset);
-        let mut entry = match &delta {
+        let header = match &delta {
             Some((base, delta)) => [entry_header(OFS_DELTA, delta.len()), distance(offset - base)].concat(),
             None => entry_header(code(kind), bytes.len()),
         };
-        let mut deflate = ZlibEncoder::new(&mut entry, Compression::fast());
-        deflate.write_all(delta.as_ref().map_or(bytes, |(_, delta)| delta))?;
-        deflate.finish()?;
+        // Nothing has been deflated since the reset, so the header stands before all of it.
+        self.deflate.get_mut().extend(header);
+        self.deflate
+            .write_all(delta.as_ref().map_or(bytes, |(_, delta)| delta))?;
+        let entry = self.deflate.reset(Vec::new())?;
         self.body.write_all(&entry)?;
         let place = Place {
             offset,
