@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{beneath::Beneath, redact::looks_random};
+use super::{beneath::Beneath, shapes::looks_random};
 
 /// Under HOME.
 const FILES: [&str; 41] = [

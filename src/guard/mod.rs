@@ -28,6 +28,7 @@ pub mod running;
 pub mod sandbox;
 pub mod sanitise;
 pub mod selection;
+mod shapes;
 pub mod standing;
 pub mod survivors;
 pub mod tier;

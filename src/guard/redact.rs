@@ -1,37 +1,25 @@
 //! Secrets taken out of text before it is stored or shown.
 //!
-//! Two sources: shapes of well-known secrets (`secrets.tsv`, data) and the exact values that the brain was given.
+//! Two sources: shapes of well-known secrets ([`super::shapes`]) and the exact values that the brain was given.
 //! Text is looked at in whole lines, and in several where a key spans them, so that a secret cut by a chunk border is
-//! found; a text without a single keyword costs one scan. What is found is replaced by `[redacted:NAME]` and
-//! counted by name; values are never told.
+//! found. What is found is replaced by `[redacted:NAME]` and counted by name; values are never told.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use regex::{Regex, RegexBuilder};
 
-use super::sanitise::floor;
+use super::{
+    sanitise::floor,
+    shapes::{self, Found},
+};
 use crate::task::{Class, Explain};
 
-const RULES: &str = include_str!("secrets.tsv");
 /// Given values shorter than this are left: they would hit ordinary words.
 const SHORTEST_VALUE: usize = 8;
 /// The most text that waits for its end of line or end of key.
 const HELD_CAP: usize = 64 << 10;
 /// What still waits when that much has come without one: longer than any single-line secret.
 const OVERLAP: usize = 4 << 10;
-
-/// One shape.
-struct Rule {
-    name: &'static str,
-    random: bool,
-    pattern: Regex,
-}
-
-/// All shapes, with one pattern for all.
-struct Rules {
-    list: Vec<Rule>,
-    any: Regex,
-}
 
 /// An entry of `redact.allow`, or a word of the command line, that is no pattern.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +41,12 @@ impl Explain for BadPattern {
     }
 }
 
-/// What to take out, made once for an attempt.
+/// What to take out, made once for an attempt; a copy shares it.
 #[derive(Debug, Clone, Default)]
-pub struct Redactor {
+pub struct Redactor(Arc<Wanted>);
+
+#[derive(Debug, Default)]
+struct Wanted {
     values: Option<Regex>,
     longest_lines: usize,
     pattern: Option<Regex>,
@@ -95,13 +86,13 @@ impl Redactor {
                 source,
             })
         });
-        Ok(Self {
+        Ok(Self(Arc::new(Wanted {
             values,
             longest_lines: longest_lines.unwrap_or(0),
             pattern: None,
             given_only: false,
             allow: allow.collect::<Result<_, _>>()?,
-        })
+        })))
     }
 
     /// Takes out `values`, however short, and what `pattern` matches, and leaves known shapes alone.
@@ -109,20 +100,20 @@ impl Redactor {
     /// # Errors
     /// [`BadPattern`].
     pub fn only(values: &[String], pattern: Option<&str>) -> Result<Self, BadPattern> {
-        let padded: Vec<String> = values.iter().filter(|value| !value.is_empty()).cloned().collect();
+        let values: Vec<String> = values.iter().filter(|value| !value.is_empty()).cloned().collect();
         let pattern = pattern.map(|pattern| {
             compile(pattern).map_err(|source| BadPattern {
                 pattern: pattern.to_owned(),
                 source,
             })
         });
-        Ok(Self {
-            values: literals(&padded),
+        Ok(Self(Arc::new(Wanted {
+            values: literals(&values),
             longest_lines: 0,
             pattern: pattern.transpose()?,
             given_only: true,
             allow: Vec::new(),
-        })
+        })))
     }
 
     /// Begins a text that comes in chunks.
@@ -160,15 +151,16 @@ impl Redactor {
 
     /// Where secrets stand, in order and apart from each other.
     fn find(&self, text: &str) -> Vec<Found> {
+        let wanted = &*self.0;
         let mut found = Vec::new();
-        if let Some(values) = &self.values {
+        if let Some(values) = &wanted.values {
             found.extend(values.find_iter(text).map(|hit| Found {
                 start: hit.start(),
                 end: hit.end(),
                 name: "given-value",
             }));
         }
-        if let Some(pattern) = &self.pattern {
+        if let Some(pattern) = &wanted.pattern {
             let hits = pattern.find_iter(text).filter(|hit| !hit.is_empty());
             found.extend(hits.map(|hit| Found {
                 start: hit.start(),
@@ -176,18 +168,12 @@ impl Redactor {
                 name: "pattern",
             }));
         }
-        if !self.given_only && keywords().is_match(text) {
-            let rules = rules();
-            found.extend(
-                rules
-                    .any
-                    .find_iter(text)
-                    .filter_map(|hit| rules.judge(text, hit.start(), hit.end())),
-            );
+        if !wanted.given_only {
+            shapes::find(text, &mut found);
         }
         found.retain(|hit| {
             let value = &text[hit.start..hit.end];
-            !self.allow.iter().any(|allowed| allowed.is_match(value))
+            !wanted.allow.iter().any(|allowed| allowed.is_match(value))
         });
         found.sort_by_key(|hit| (hit.start, std::cmp::Reverse(hit.end)));
         let mut apart: Vec<Found> = Vec::with_capacity(found.len());
@@ -226,13 +212,6 @@ fn json_form(value: &str) -> String {
         .to_owned()
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    start: usize,
-    end: usize,
-    name: &'static str,
-}
-
 impl Redaction {
     /// Takes a chunk and gives the text that is settled.
     pub fn push(&mut self, text: &str) -> String {
@@ -261,13 +240,13 @@ impl Redaction {
 
     /// Up to where no secret can be cut.
     fn settled(&self) -> usize {
-        let held = &self.held;
+        let (held, longest_lines) = (&self.held, self.redactor.0.longest_lines);
         let mut cut = held.rfind('\n').map_or(0, |at| at + 1);
-        if self.redactor.longest_lines > 0 {
-            cut = cut.min(floor(
-                held,
-                held.len().saturating_sub(self.redactor.longest_lines),
-            ));
+        if longest_lines > 0 {
+            cut = cut.min(floor(held, held.len().saturating_sub(longest_lines)));
+        }
+        if cut == 0 && held.len() <= HELD_CAP {
+            return 0;
         }
         let key = held
             .rfind("-----BEGIN")
@@ -277,31 +256,6 @@ impl Redaction {
             cut = floor(held, held.len() - OVERLAP);
         }
         cut
-    }
-}
-
-impl Rules {
-    /// Which rule it was, and what of the match is the secret.
-    fn judge(&self, text: &str, start: usize, end: usize) -> Option<Found> {
-        for rule in &self.list {
-            let Some(groups) = rule.pattern.captures_at(text, start) else {
-                continue;
-            };
-            let whole = groups.get(0)?;
-            if whole.start() != start || whole.end() != end {
-                continue;
-            }
-            let value = groups.get(1).unwrap_or(whole);
-            if rule.random && !looks_random(value.as_str()) {
-                return None;
-            }
-            return Some(Found {
-                start: value.start(),
-                end: value.end(),
-                name: rule.name,
-            });
-        }
-        None
     }
 }
 
@@ -319,79 +273,8 @@ fn replace(text: &str, cut: usize, found: &[Found], counts: &mut BTreeMap<String
     out
 }
 
-/// Letters and digits mixed as no word or identifier is.
-pub(super) fn looks_random(value: &str) -> bool {
-    let has = |test: fn(&u8) -> bool| value.bytes().any(|byte| test(&byte));
-    if !has(u8::is_ascii_digit) || !has(u8::is_ascii_alphabetic) {
-        return false;
-    }
-    let mut counts = [0_u32; 256];
-    for byte in value.bytes() {
-        counts[usize::from(byte)] += 1;
-    }
-    let length = f64::from(u32::try_from(value.len()).unwrap_or(u32::MAX));
-    let entropy: f64 = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| {
-            let share = f64::from(*count) / length;
-            -share * share.log2()
-        })
-        .sum();
-    entropy > 3.3
-}
-
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).size_limit(64 << 20).build()
-}
-
-/// The lines of the rule set: name, keywords, pattern.
-fn lines() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    RULES
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .filter_map(|line| {
-            let mut fields = line.splitn(3, '\t');
-            Some((fields.next()?, fields.next()?, fields.next()?))
-        })
-}
-
-/// One pattern for any of `patterns`.
-fn any_of(patterns: &[String], flags: &str) -> Regex {
-    // A test holds that every rule compiles; a rule set that did not would have to match everything.
-    compile(&format!("{flags}(?:{})", patterns.join("|")))
-        .unwrap_or_else(|_| Regex::new("").unwrap_or_else(|_| unreachable!("the empty pattern compiles")))
-}
-
-/// The words without which no rule can match: most texts have none, and then the rules are not even compiled.
-fn keywords() -> &'static Regex {
-    static COMPILED: OnceLock<Regex> = OnceLock::new();
-    COMPILED.get_or_init(|| {
-        let words = lines().flat_map(|(_, words, _)| words.split(',').map(regex::escape));
-        any_of(&words.collect::<Vec<_>>(), "(?i)")
-    })
-}
-
-/// The rules, compiled at their first use.
-fn rules() -> &'static Rules {
-    static COMPILED: OnceLock<Rules> = OnceLock::new();
-    COMPILED.get_or_init(|| {
-        let mut list = Vec::new();
-        let mut patterns = Vec::new();
-        for (name, _, pattern) in lines() {
-            let Ok(compiled) = compile(pattern) else { continue };
-            patterns.push(format!("(?:{pattern})"));
-            list.push(Rule {
-                name: name.trim_end_matches('?'),
-                random: name.ends_with('?'),
-                pattern: compiled,
-            });
-        }
-        Rules {
-            any: any_of(&patterns, ""),
-            list,
-        }
-    })
 }
 
 #[cfg(test)]
