@@ -241,11 +241,12 @@ pub struct Verdict {
 
 /// The part of a [`Translator`] that knows one brain's words.
 pub(super) trait Dialect: Send {
-    /// One line of stdout, without its end: what it means. A line that is not blank gives at least one event.
+    /// One line of stdout, without its end: what it means. A line that is not blank gives at least one event. Of a
+    /// [text](Self::is_text), a piece of it, as it stands.
     fn line(&mut self, line: &[u8], events: &mut Vec<Event>);
 
-    /// Whether a blank line is part of what it says.
-    fn keeps_blank_lines(&self) -> bool {
+    /// Whether its stdout is text for the reader, and not a line for each thing that happens.
+    fn is_text(&self) -> bool {
         false
     }
 

@@ -67,18 +67,18 @@ impl Brain for Shell {
     }
 }
 
-/// Lines are text.
+/// What it prints is text.
 struct Script;
 
 impl Dialect for Script {
-    fn keeps_blank_lines(&self) -> bool {
+    fn is_text(&self) -> bool {
         true
     }
 
-    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+    fn line(&mut self, piece: &[u8], events: &mut Vec<Event>) {
         events.push(Event::Message {
             role: Role::Assistant,
-            text: format!("{}\n", String::from_utf8_lossy(line)),
+            text: String::from_utf8_lossy(piece).into_owned(),
             delta: true,
         });
     }

@@ -2,7 +2,8 @@
 //!
 //! A [`Translator`] takes stdout and stderr in chunks of any size, cuts them into lines, lets the brain's
 //! dialect say what each means, and counts along. It never fails: what cannot be read is an `unknown` event.
-//! Memory is bounded: a line counts up to [`LINE`] bytes, an answer up to a megabyte.
+//! Memory is bounded: a line counts up to [`LINE`] bytes, an answer up to a megabyte. Text that is no protocol is handed
+//! on in the pieces that it comes in, so that an event is not made of each line of a build's output.
 
 use super::{
     contract::{Dialect, Session, Total, Verdict},
@@ -23,6 +24,7 @@ const OPEN_CALLS: usize = 256;
 /// Reads what one run of a brain prints.
 pub struct Translator {
     dialect: Box<dyn Dialect>,
+    text: Text,
     stdout: Lines,
     stderr: Lines,
     open: OpenCalls,
@@ -41,6 +43,7 @@ impl Translator {
     pub(super) fn new(dialect: impl Dialect + 'static, session: &Session) -> Self {
         Self {
             dialect: Box::new(dialect),
+            text: Text::default(),
             stdout: Lines::default(),
             stderr: Lines::default(),
             open: OpenCalls::default(),
@@ -57,8 +60,12 @@ impl Translator {
     /// Takes some bytes of stdout; gives the events of the lines that they complete.
     pub fn stdout(&mut self, bytes: &[u8]) -> Vec<Event> {
         let (dialect, mut events) = (&mut self.dialect, Vec::new());
-        self.stdout
-            .feed(bytes, |line| translate(dialect.as_mut(), line, &mut events));
+        if dialect.is_text() {
+            self.text.feed(bytes, |piece| dialect.line(piece, &mut events));
+        } else {
+            self.stdout
+                .feed(bytes, |line| translate(dialect.as_mut(), line, &mut events));
+        }
         self.count(events)
     }
 
@@ -83,7 +90,13 @@ impl Translator {
     /// The brain has ended: with `code`, or by a signal. Gives the last events; [`Translator::verdict`] is final
     /// after it.
     pub fn finish(&mut self, code: Option<i32>) -> Vec<Event> {
-        let mut events = self.stdout(b"\n");
+        let mut events = if self.dialect.is_text() {
+            let (dialect, mut events) = (&mut self.dialect, Vec::new());
+            self.text.end(|piece| dialect.line(piece, &mut events));
+            self.count(events)
+        } else {
+            self.stdout(b"\n")
+        };
         events.extend(self.stderr(b"\n"));
         let mut last = Vec::new();
         self.dialect.end(code, &mut last);
@@ -113,13 +126,45 @@ impl Translator {
 
 fn translate(dialect: &mut dyn Dialect, line: &[u8], events: &mut Vec<Event>) {
     let line = &line[..line.len().min(LINE)];
-    if line.trim_ascii().is_empty() && !dialect.keeps_blank_lines() {
+    if line.trim_ascii().is_empty() {
         return;
     }
     let before = events.len();
     dialect.line(line, events);
     if events.len() == before {
         events.push(Event::unknown(line));
+    }
+}
+
+/// A text in pieces of whole characters.
+#[derive(Default)]
+struct Text {
+    /// The beginning of a character.
+    open: Vec<u8>,
+    /// The last line has no end yet.
+    unended: bool,
+}
+
+impl Text {
+    fn feed(&mut self, bytes: &[u8], each: impl FnOnce(&[u8])) {
+        let all = [self.open.as_slice(), bytes].concat();
+        let last = all.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+        let is_open = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let (piece, open) = all.split_at(all.len() - if is_open { last.len() } else { 0 });
+        self.open = open.to_vec();
+        if let Some(last) = piece.last() {
+            self.unended = *last != b'\n';
+            each(piece);
+        }
+    }
+
+    /// What is left of it; the last line gets its end.
+    fn end(&mut self, each: impl FnOnce(&[u8])) {
+        let mut rest = std::mem::take(&mut self.open);
+        if std::mem::take(&mut self.unended) || !rest.is_empty() {
+            rest.push(b'\n');
+            each(&rest);
+        }
     }
 }
 
@@ -250,7 +295,9 @@ impl Tally {
                 }
                 v.at_limit = false;
                 let room = ANSWER.saturating_sub(v.answer.len());
-                v.answer.push_str(&text::clip(text, room.max(1)));
+                if room > 0 {
+                    v.answer.push_str(&text::clip(text, room));
+                }
                 open_message = *delta;
             }
             Event::Message { .. } | Event::Thinking { .. } | Event::Unknown { .. } => {}

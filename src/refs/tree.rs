@@ -44,6 +44,11 @@ impl TreeEdit {
         self.changes.insert(path.into(), Change::Graft(FOLDER, tree));
     }
 
+    /// Hangs an existing blob in as a file.
+    pub fn blob(&mut self, path: impl Into<String>, blob: Oid) {
+        self.changes.insert(path.into(), Change::Graft(FILE, blob));
+    }
+
     /// Removes a file or folder.
     pub fn remove(&mut self, path: impl Into<String>) {
         self.changes.insert(path.into(), Change::Remove);

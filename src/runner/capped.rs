@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -131,16 +131,20 @@ fn tails(path: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 /// # Errors
 /// If a file cannot be read.
 pub(super) fn read(path: &Path, cut: &[u8]) -> io::Result<Vec<u8>> {
-    let mut all = match fs::read(path) {
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let head = all.len() as u64;
-    let mut tail = Vec::new();
     let tails = tails(path)?;
+    let mut tail = Vec::new();
     for (_, path) in &tails {
-        tail.extend(fs::read(path)?);
+        File::open(path)?.read_to_end(&mut tail)?;
     }
+    // All of it at once: grown bit by bit, it would take twice the room.
+    let room = usize::try_from(file.metadata()?.len()).unwrap_or(0) + tail.len() + cut.len() + 1;
+    let mut all = Vec::with_capacity(room);
+    file.read_to_end(&mut all)?;
+    let head = all.len() as u64;
     if tails.first().is_some_and(|(begin, _)| *begin > head) {
         all.truncate(all.len() - ragged(all.iter().rev()));
         all.extend_from_slice(cut);

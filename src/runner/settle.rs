@@ -13,7 +13,7 @@ use crate::{
     config::Size,
     guard::import::rebuild_index,
     process::exit_word,
-    refs::{Ledger, LedgerError, Oid, Pack, RefError, annotate, move_branch, note_of},
+    refs::{Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, RefError, annotate, move_branch, note_of},
     task::{Attempt, Event, Import, Mode, Outcome, Task, Usage},
 };
 
@@ -31,8 +31,12 @@ pub(super) fn record(
     }
     let finished = &*finished;
     checkpoint::replace(&spool.dir().join("receipt-after"), &finished.after.to_bytes())?;
-    let transcript = spool.transcript()?;
-    let errors = spool.errors()?;
+    // One after the other: each may be as long as `limits.transcript`.
+    let transcript = pack.put(Kind::Blob, &spool.transcript()?)?;
+    let errors = match spool.errors()? {
+        none if none.is_empty() => None,
+        errors => Some(pack.put(Kind::Blob, &errors)?),
+    };
     let answer = capped(
         spool.clean(ended.verdict.answer.as_bytes()),
         run.config.limits.artifact,
@@ -63,9 +67,9 @@ pub(super) fn record(
         edit.json(claimed.path("receipt-after.json"), &finished.after.document())?;
         edit.json(claimed.path("effects.json"), &finished.effects)?;
         checkpoint::record(edit, &claimed.path("checkpoints"), &finished.checkpoints)?;
-        edit.file(claimed.path("transcript/0001.jsonl"), transcript.clone());
-        if !errors.is_empty() {
-            edit.file(claimed.path("stderr.log"), errors.clone());
+        edit.blob(claimed.path("transcript/0001.jsonl"), transcript);
+        if let Some(errors) = errors {
+            edit.blob(claimed.path("stderr.log"), errors);
         }
         if !answer.trim().is_empty() {
             let name = if update.task.mode == Mode::Ask {

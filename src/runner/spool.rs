@@ -28,6 +28,9 @@ use crate::{
 /// The line that stands where a stream was cut.
 const CUT: &str = "[git-khlone: the middle of this stream is not kept (limits.transcript)]";
 
+/// So much text of a message in pieces stands in one event, where the transcript may be long.
+const PIECE: usize = 64 << 10;
+
 /// The transcript's file.
 const EVENTS: &str = "events.jsonl";
 /// The file of what came on stderr.
@@ -42,6 +45,8 @@ pub(super) struct Spool {
     errors: Capped,
     events: Capped,
     counter: Counter,
+    /// Bytes of text in one event at most.
+    piece: usize,
     seq: u64,
     redactor: Redactor,
     open: Option<OpenMessage>,
@@ -69,6 +74,7 @@ impl Spool {
             errors: open(ERRORS)?,
             events: open(EVENTS)?,
             counter: Counter::default(),
+            piece: usize::try_from(cap / 64).unwrap_or(PIECE).clamp(256, PIECE),
             seq: 0,
             redactor,
             open: None,
@@ -132,13 +138,18 @@ impl Spool {
         self.piece(open.role, text)
     }
 
-    /// `text` is clean.
+    /// `text` is clean. Much of it is kept as several events: the cut of a long stream lies between two.
     fn piece(&mut self, role: Role, text: String) -> io::Result<()> {
-        if text.is_empty() {
-            return Ok(());
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let most = rest.floor_char_boundary(self.piece);
+            let end = rest[..most].rfind('\n').filter(|_| most < rest.len());
+            let (text, after) = rest.split_at(end.map_or(most, |end| end + 1));
+            let (text, delta) = (text.to_owned(), true);
+            self.write(Event::Message { role, text, delta }, false)?;
+            rest = after;
         }
-        let delta = true;
-        self.write(Event::Message { role, text, delta }, false)
+        Ok(())
     }
 
     fn keep(&mut self, event: Event) -> io::Result<()> {
@@ -147,21 +158,25 @@ impl Spool {
 
     fn write(&mut self, event: Event, clean: bool) -> io::Result<()> {
         self.seq += 1;
-        let time = jiff::Timestamp::now().as_millisecond();
-        let mut record = serde_json::to_value(Record {
+        let mut record = Record {
             seq: Some(self.seq),
-            time,
+            time: jiff::Timestamp::now().as_millisecond(),
             event,
-        })?;
-        if clean {
-            self.clean_value(&mut record);
-        }
-        let mut line = serde_json::to_vec(&record)?;
+        };
+        let mut line = if clean {
+            let mut value = serde_json::to_value(&record)?;
+            self.clean_value(&mut value);
+            let line = serde_json::to_vec(&value)?;
+            // What is not an event any more, since a word of its own is a secret, stays in its line alone.
+            record.event =
+                serde_json::from_value(value).map_or_else(|_| Event::unknown(b""), |it: Record| it.event);
+            line
+        } else {
+            serde_json::to_vec(&record)?
+        };
         line.push(b'\n');
         self.events.write(&line)?;
-        if let Ok(record) = serde_json::from_value(record) {
-            self.counter.count(&record, self.events.written(), &self.dir);
-        }
+        self.counter.count(&record, self.events.written(), &self.dir);
         Ok(())
     }
 

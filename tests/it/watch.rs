@@ -113,11 +113,11 @@ fn a_stream_ends_with_its_task_and_goes_on_when_the_daemon_dies() {
 fn offsets_lose_and_double_nothing() {
     let stage = Stage::new();
     fs::write(stage.work.0.join("khlone.yml"), "limits: {transcript: 4KiB}\n").unwrap();
-    let (said, _) = stage.act("i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done");
+    let (said, _) = stage.act("i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done");
     let task = said.out.trim();
     let whole = stage.run(&["watch", "--raw", task]).ok();
     assert!(whole.contains("the middle of this stream is not kept"), "{whole}");
-    assert!(whole.contains("line 99\\n"), "{whole}");
+    assert!(whole.contains("line 999\\n"), "{whole}");
     let json = stage.run(&["watch", "--json", task]).ok();
     let lines: Vec<Value> = json
         .lines()
