@@ -12,6 +12,7 @@ use super::{
 use crate::{
     refs::Stored,
     render::view::RolledBackView,
+    task::few,
     zone::rollback::{RollbackError, RolledBack, rollback},
 };
 
@@ -37,9 +38,10 @@ pub(super) fn run(cx: &Cx, args: &RollbackArgs) -> Result<ExitCode, CmdError> {
 /// Rolls a task back, and says what is not kept.
 pub(super) fn roll_back(cx: &Cx, stored: &Stored, verb: &str) -> Result<RolledBack, RollbackError> {
     let rolled = rollback(&cx.ledger(), stored, verb)?;
-    for path in &rolled.lost {
-        cx.out
-            .note(&format!("not saved, being ignored and large: {path}"));
+    let lost = rolled.lost.iter();
+    let lost = lost.map(|path| format!("not saved, being ignored and large: {path}"));
+    for line in few(lost.collect(), 20) {
+        cx.out.note(&line);
     }
     cx.out
         .note(&format!("git khlone undo {} brings it back", rolled.undo));

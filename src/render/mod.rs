@@ -20,8 +20,8 @@ pub use pulse::Pulse;
 pub use report::{Form, Reporter, waits};
 pub use story::Story;
 pub use style::{
-    ShortIds, ago, bytes, clock, counted, cut, elapsed, money, one_line, short_site, state_style, tokens,
-    width,
+    ShortIds, ago, bytes, clock, counted, cut, elapsed, listed, money, one_line, short_site, state_style,
+    tokens, width,
 };
 pub use table::Table;
 pub use terminal::{Screen, Stream};

@@ -78,6 +78,32 @@ pub fn cut(text: &str, columns: usize) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
+/// So many lines of a list are shown.
+const LISTED: usize = 20;
+/// A path of more columns is cut in its middle.
+const PATH: usize = 160;
+
+/// What happened to many things of a kind: a line for each of the first, and how many more.
+pub fn listed<S: AsRef<str>>(word: &str, all: &[S]) -> String {
+    let lines = all.iter().take(LISTED);
+    let lines = lines.map(|it| format!("  {word} {}\n", shortened(&one_line(it.as_ref()))));
+    let mut text: String = lines.collect();
+    if all.len() > LISTED {
+        text.push_str(&format!("  … and {} more {word}\n", all.len() - LISTED));
+    }
+    text
+}
+
+/// A path with its beginning and its end.
+fn shortened(path: &str) -> String {
+    if width(path) <= PATH {
+        return path.to_owned();
+    }
+    let half = PATH / 2;
+    let end: Vec<char> = path.chars().rev().take(half).collect();
+    format!("{}{}", cut(path, half), end.into_iter().rev().collect::<String>())
+}
+
 /// How long ago, in its largest unit: `3m`.
 pub fn ago(then: i64, now: i64) -> String {
     let seconds = now.saturating_sub(then).max(0);

@@ -10,6 +10,7 @@ use super::{
     follow::{Ended, Stop},
     ground::{Left, clear_locks},
     launch::Plan,
+    pins,
     prepare::{Prepared, pin, remember, shot},
     recover,
     settle::{record, settle},
@@ -20,7 +21,7 @@ use crate::{
     config::Limits,
     process::exit_word,
     refs::{Oid, Pack, Repo},
-    task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, judge},
+    task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, few, judge},
     worktree::{
         checkout::Checkout,
         effects::{Context, Outside, effects},
@@ -29,6 +30,9 @@ use crate::{
         snapshot::Source,
     },
 };
+
+/// So many things of a kind are named as reasons; effects have more of them.
+pub(super) const NAMED: usize = 20;
 
 /// What an attempt came to.
 pub(super) struct Finished {
@@ -61,7 +65,7 @@ pub(super) fn finish(
     claim.check(&run.ledger.task(&claim.task().id)?.task)?;
     let told = prepared.around.as_ref().map(|around| around.told(run));
     let told = told.unwrap_or_default();
-    let home = come_home(run, claim, prepared, plan, (ended, spool))?;
+    let mut home = come_home(run, claim, prepared, plan, (ended, spool))?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let store = Store::at(&claim.dir);
     let checkpoints = checkpoint::give(&store, &mut pack);
@@ -76,6 +80,8 @@ pub(super) fn finish(
     let previous = Some(&previous.snapshot.manifest);
     let after = shot(run, &prepared.checkout, Some(home.head), previous, &mut pack)?;
     let mut effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
+    let refs = std::mem::take(&mut home.left.refs);
+    pins::tell(&mut effects, refs, &|name| spool.clean(name.as_bytes()));
     if is_killed(ended) && claim.task().mode == Mode::Act {
         // Read back: a cut-off file is known by what it was.
         pack.publish()?;
@@ -171,9 +177,7 @@ fn come_home(
 
 /// Pins what came home, and gives its pack to git.
 pub(super) fn keep_home(run: &Run<'_>, claim: &Claim, left: &mut Left) -> Result<(), RunnerError> {
-    for (what, commit) in &left.pins {
-        pin(run.ledger, &claim.pin(what), *commit)?;
-    }
+    pins::set(run.ledger, claim, &left.pins)?;
     if let Some(head) = left.head {
         pin(run.ledger, &claim.pin("head-after"), head)?;
     }
@@ -325,19 +329,16 @@ fn reasons(
         }
         None => {}
     }
-    reasons.extend(home.left_out.iter().cloned());
+    reasons.extend(few(home.left_out.clone(), NAMED));
     reasons.extend(
         home.left
             .sequencer
             .map(|what| format!("a {what} is not finished; nothing was committed for it")),
     );
     reasons.extend(home.left.refused.iter().cloned());
-    reasons.extend(
-        effects
-            .foreign
-            .iter()
-            .map(|what| format!("foreign write: {what}")),
-    );
+    let foreign = effects.foreign.iter();
+    let foreign = foreign.map(|what| format!("foreign write: {what}"));
+    reasons.extend(few(foreign.collect(), NAMED));
     if home.moved {
         let (head, branch) = (home.head, &prepared.branch);
         reasons.push(format!(

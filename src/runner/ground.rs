@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Run, RunnerError, claim::Claim};
+use super::{Run, RunnerError, claim::Claim, finish::NAMED, pins};
 use crate::{
     guard::{
         gitdir::{HostGit, PrivateGit},
@@ -14,7 +14,7 @@ use crate::{
         tier::Tier,
     },
     refs::{KeptPack, Ledger, Oid, Repo, Site},
-    task::Task,
+    task::{RefChange, Task, few},
     worktree::checkout::Checkout,
 };
 
@@ -23,8 +23,10 @@ use crate::{
 pub(super) struct Left {
     /// The commit where HEAD ended.
     pub(super) head: Option<Oid>,
-    /// Commits to keep, each with the name of its pin.
+    /// What only a pin keeps, with the name that it goes by.
     pub(super) pins: Vec<(String, Oid)>,
+    /// The refs that it made or moved, besides its branch.
+    pub(super) refs: Vec<RefChange>,
     /// The operation that is not finished.
     pub(super) sequencer: Option<&'static str>,
     /// What was not taken, in words.
@@ -124,34 +126,24 @@ impl Ground {
         let branch = checkout.head_ref();
         let on_its_branch =
             matches!(&found.head, HeadState::Branch(name, _) if Some(name) == branch.as_ref());
-        let mut pins = Vec::new();
+        let mut made = Vec::new();
+        let mut refs = Vec::new();
         for (name, moved) in &found.refs {
             if Some(name) != branch.as_ref() || !on_its_branch {
-                pins.push((pin_name(name), moved.new));
+                made.push((name.clone(), moved.new));
+                refs.push(RefChange {
+                    name: name.clone(),
+                    before: moved.old.map(|oid| oid.to_string()),
+                    after: Some(moved.new.to_string()),
+                });
             }
         }
-        pins.extend(
-            found
-                .stash
-                .iter()
-                .enumerate()
-                .map(|(n, oid)| (format!("stash-{n}"), *oid)),
-        );
-        let tips: Vec<_> = found
-            .head
-            .oid()
-            .into_iter()
-            .chain(found.refs.values().map(|moved| moved.new))
-            .collect();
-        for (n, oid) in found.passed.iter().enumerate() {
-            // Only what was amended or reset away needs a pin of its own.
-            let kept = tips
-                .iter()
-                .any(|tip| tip == oid || repo.git().graph_descendant_of(*tip, *oid).unwrap_or(false));
-            if !kept {
-                pins.push((format!("passed-{n}"), *oid));
-            }
-        }
+        let numbered = |word: &'static str, oids: Vec<Oid>| {
+            let names = (0..).map(move |n: u32| format!("{word}-{n}"));
+            names.zip(oids)
+        };
+        made.extend(numbered("stash", found.stash));
+        made.extend(numbered("passed", found.passed));
         let head = found
             .head
             .oid()
@@ -160,11 +152,14 @@ impl Ground {
         if rejected {
             found.refused.push("HEAD ended on what is no commit".to_owned());
         }
+        let before = repo.ref_target(&claim.pin("head-before"))?;
+        let kept: Vec<Oid> = head.into_iter().chain(before).collect();
         Ok(Left {
             head,
-            pins,
+            pins: pins::needed(repo.git(), made, &kept)?,
+            refs,
             sequencer: found.sequencer.map(crate::guard::privaterefs::Sequencer::as_str),
-            refused: found.refused,
+            refused: few(found.refused, NAMED),
             rejected,
             pack: found.pack,
         })
@@ -194,11 +189,6 @@ fn lfs_store(repo: &Repo) -> PathBuf {
         .and_then(|config| config.get_path("lfs.storage"));
     let store = configured.unwrap_or_else(|_| "lfs".into());
     repo.common_dir().join(store).join("objects")
-}
-
-/// `refs/heads/a/b` as one component of a pin's name.
-fn pin_name(name: &str) -> String {
-    name.strip_prefix("refs/").unwrap_or(name).replace('/', "-")
 }
 
 pub(super) fn host_head(repo: &Repo, checkout: &Checkout) -> Result<Option<Oid>, RunnerError> {

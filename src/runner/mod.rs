@@ -19,6 +19,7 @@ mod follow;
 mod ground;
 mod launch;
 mod limits;
+mod pins;
 mod prepare;
 mod recover;
 mod settle;

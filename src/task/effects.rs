@@ -22,6 +22,9 @@ pub struct Effects {
     /// Refs that the brain made or moved besides its branch.
     #[serde(default)]
     pub refs: Vec<RefChange>,
+    /// So many more of them, not named.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_refs: u64,
     /// Files of the repository's configuration (config, hooks, info) that differ.
     #[serde(default)]
     pub config: Vec<String>,
@@ -43,6 +46,14 @@ pub struct Effects {
     /// Fields of later minor versions.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One file that differs.

@@ -9,6 +9,7 @@ mod id;
 mod names;
 mod outcome;
 mod status;
+mod words;
 
 pub use address::{AddressError, Who, ZoneAddress};
 pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
@@ -21,3 +22,4 @@ pub use id::{IdError, TaskId, TaskPrefix};
 pub use names::{BrainName, CloneName, NameError, RoleName, ZoneId};
 pub use outcome::{Evidence, Outcome, judge};
 pub use status::{Event, IllegalMove, Status};
+pub use words::few;

@@ -211,8 +211,19 @@ fn whatever_a_brain_does_with_git_is_not_lost() {
         "--format=%(refname) %(subject)",
         &format!("refs/khlone/pins/{id}"),
     ]);
-    for pin in ["1-heads-side two", "1-stash-0", "1-passed-", "1-head-after two"] {
+    for pin in ["1-stash-0", "1-passed-", "1-head-after two"] {
         assert!(pins.contains(pin), "{pin} is missing in\n{pins}");
+    }
+    // The branch and the tag stand where HEAD ended, and are told.
+    assert_eq!(pins.lines().count(), 4, "{pins}");
+    let head = stage
+        .work
+        .tip(&format!("refs/khlone/pins/{id}/1-head-after"))
+        .to_string();
+    let refs = task["effects"]["refs"].as_array().unwrap();
+    for name in ["refs/heads/side", "refs/tags/mark"] {
+        let told = refs.iter().find(|it| it["name"] == name);
+        assert_eq!(told.map(|it| &it["after"]), Some(&head.as_str().into()), "{name}");
     }
     // A final HEAD that descends from the clone's branch moves it.
     assert_eq!(

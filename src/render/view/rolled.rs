@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::{View, one_line};
+use super::super::{View, listed};
 use crate::{
     task::{FORMAT, TaskId},
     zone::rollback::RolledBack,
@@ -71,9 +71,7 @@ impl View for RolledBackView {
             ("removed", &self.removed),
             ("left", &self.kept),
         ] {
-            for path in paths {
-                text.push_str(&format!("  {word} {}\n", one_line(path)));
-            }
+            text.push_str(&listed(word, paths));
         }
         text
     }

@@ -1,16 +1,20 @@
 //! Tasks: in a list, and whole.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::super::{ShortIds, Table, View, ago, one_line, state_style};
 use crate::{
     guard::sanitise::strip,
     refs::{TaskHead, now},
-    task::{CloneName, FORMAT, Outcome, Status, Task, TaskId},
+    task::{CloneName, FORMAT, Outcome, Status, Task, TaskId, few},
 };
 
 /// So many lines of stderr are shown of a task that did not end well.
 const ERRORS: usize = 10;
+/// So many changes of a kind are shown; the JSON form has all.
+const CHANGES: usize = 200;
 
 /// One line of a list of tasks.
 #[derive(Debug, Serialize)]
@@ -156,10 +160,10 @@ pub struct TaskDetail {
 impl TaskDetail {
     /// What all of these attempts changed, and what is to be said of it, each once.
     fn changes(&self) -> Vec<(&'static str, String)> {
-        let mut lines = Vec::new();
+        let (mut lines, mut seen) = (Vec::new(), HashSet::new());
         let mut add = |name, value: &str| {
             let line = (name, one_line(value));
-            if !lines.contains(&line) {
+            if seen.insert(line.clone()) {
                 lines.push(line);
             }
         };
@@ -167,6 +171,15 @@ impl TaskDetail {
         for file in all().filter_map(|effects| effects["files"].as_array()).flatten() {
             let word = |name: &str| file[name].as_str().unwrap_or_default();
             add("file", &format!("{} {}", word("change"), word("path")));
+        }
+        for change in all().filter_map(|effects| effects["refs"].as_array()).flatten() {
+            let word = |name: &str| change[name].as_str().unwrap_or_default();
+            let commit: String = word("after").chars().take(10).collect();
+            add("ref", format!("{} {commit}", word("name")).trim_end());
+        }
+        let more: u64 = all().filter_map(|effects| effects["more_refs"].as_u64()).sum();
+        if more > 0 {
+            add("ref", &format!("… and {more} more"));
         }
         for (word, name) in [
             ("doubt", "in_doubt"),
@@ -190,6 +203,7 @@ impl View for TaskDetail {
             .filter(|_| task.status.is_over())
             .map_or(task.status.as_str(), Outcome::as_str);
         let style = state_style(task.status, task.outcome);
+        let changes = self.changes();
         let mut text = format!("{} {}{word}{}\n", task.id, style.render(), style.render_reset());
         let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
         line("mode", task.mode.as_str());
@@ -222,8 +236,11 @@ impl View for TaskDetail {
                 &format!("{} in · {} out{cost}", count(usage.input), count(usage.output)),
             );
         }
-        for (name, value) in self.changes() {
-            line(name, &value);
+        for kind in ["file", "ref", "doubt", "running", "external"] {
+            let values = changes.iter().filter(|(name, _)| *name == kind);
+            for value in few(values.map(|(_, value)| value.clone()).collect(), CHANGES) {
+                line(kind, &value);
+            }
         }
         if let Some(said) = self
             .stderr

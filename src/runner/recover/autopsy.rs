@@ -5,7 +5,7 @@ use std::fs;
 use super::{checkout_of, doubt, lost};
 use crate::{
     brain::Record,
-    guard::{gitdir::PrivateGit, sandbox::Confinement, sandbox::Network},
+    guard::{gitdir::PrivateGit, redact::Redactor, sandbox::Confinement, sandbox::Network},
     process::run_dir,
     refs::{LedgerError, Oid, Pack, Update},
     runner::{
@@ -14,6 +14,7 @@ use crate::{
         claim::Claim,
         finish::keep_home,
         ground::{Ground, Left, host_head},
+        pins,
         prepare::{bring_changes, pin, shot},
         spool,
     },
@@ -115,7 +116,7 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         .repo()
         .ref_target(&claim.pin("head-before"))?
         .ok_or_else(|| LedgerError::NoTask(task.id.to_string()))?;
-    let left = come_home(run, claim, &checkout, tier)?;
+    let mut left = come_home(run, claim, &checkout, tier)?;
     let last = store.last().filter(|last| {
         let tree = last.snapshot.tree.to_string();
         checkpoints.iter().any(|checkpoint| checkpoint.tree == tree)
@@ -135,6 +136,10 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         ask: task.mode == Mode::Ask,
     };
     let mut effects = doubt::effects(run, &checkout, &compared);
+    let shapes = Redactor::default();
+    pins::tell(&mut effects, std::mem::take(&mut left.refs), &|name| {
+        shapes.redact(name).0.into_owned()
+    });
     let host = run
         .ledger
         .repo()

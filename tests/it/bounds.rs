@@ -1,0 +1,148 @@
+//! What a task takes of the machine does not grow with what its brain does: memory, refs, lines on the screen.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::stage::Stage;
+
+const MIB: u64 = 1 << 10;
+
+/// A shell clone acts; the most memory of its own that its runner had, in KiB, and the task.
+fn peak(stage: &Stage, script: &str) -> (u64, Value) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let act = scope.spawn(|| {
+            let acted = stage.act(script);
+            over.store(true, Ordering::Relaxed);
+            acted
+        });
+        let mut most = 0;
+        while !over.load(Ordering::Relaxed) && !act.is_finished() {
+            most = most.max(runner(stage).and_then(own_memory).unwrap_or(0));
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(most > 0, "no runner was seen");
+        (most, act.join().unwrap().1)
+    })
+}
+
+/// The folder in `/proc` of the stage's runner.
+fn runner(stage: &Stage) -> Option<std::path::PathBuf> {
+    let site = stage.work.0.join(".git").into_os_string().into_encoded_bytes();
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let mut found = entries.map(|entry| entry.path()).filter(|path| {
+        let line = fs::read(path.join("cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0);
+        words.nth(1) == Some(b"runner") && words.any(|word| word == site)
+    });
+    found.next()
+}
+
+/// The most that it has ever had, less what it has mapped of files.
+fn own_memory(process: std::path::PathBuf) -> Option<u64> {
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    Some(field("VmHWM:")? - field("RssFile:")?)
+}
+
+#[test]
+fn memory_does_not_grow_with_the_number_of_folders() {
+    let stage = Stage::new();
+    let script =
+        "for i in $(seq 1 2000); do mkdir d$i; echo $i > d$i/f; done; git add -A; git commit -qm many";
+    let (most, task) = peak(&stage, script);
+    assert_eq!(task["outcome"], "done", "{}", task["reasons"]);
+    // It was 300 KB a folder.
+    assert!(most < 60 * MIB, "{most} KiB");
+}
+
+#[test]
+fn every_small_task_of_a_clone_is_as_small_as_the_first() {
+    let stage = Stage::new();
+    for n in 0..3 {
+        let (most, task) = peak(
+            &stage,
+            &format!("echo {n} > n; echo 'the task stands at the end'"),
+        );
+        assert_eq!(task["outcome"], "done", "{}", task["reasons"]);
+        assert!(most < 40 * MIB, "task {n}: {most} KiB");
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_what_a_brain_prints() {
+    let stage = Stage::new();
+    let script = "head -c 40000000 /dev/zero | tr '\\0' x; yes 'a line of a build' | head -c 40000000; yes complaint | head -c 20000000 >&2
+        echo the end";
+    let (most, task) = peak(&stage, script);
+    assert_eq!(task["outcome"], "no-op", "{}", task["reasons"]);
+    assert!(most < 64 * MIB, "{most} KiB");
+    // The head, the tail, and what is between them marked.
+    let id = task["id"].as_str().unwrap();
+    let said = format!("refs/khlone/tasks/{id}:attempts/1/transcript/0001.jsonl");
+    let said = stage.work.git(&["cat-file", "blob", &said]);
+    assert!(said.len() < 20_000_000, "{}", said.len());
+    for part in ["xxxxxxxx", "limits.transcript", "the end"] {
+        assert!(said.contains(part), "{part} is missing");
+    }
+}
+
+#[test]
+fn a_pin_for_each_commit_that_nothing_else_keeps() {
+    let stage = Stage::new();
+    let script = "
+        d=$(sed 's/gitdir: //' .git); h=$(git rev-parse HEAD); t=$(git rev-parse HEAD^{tree})
+        for i in $(seq 1 3000); do echo \"$h refs/heads/x/$i\"; done >> $d/packed-refs
+        for i in $(seq 1 100); do c=$(git commit-tree -p $h -m apart-$i $t); git update-ref refs/heads/y/$i $c; done
+        git update-ref 'refs/heads/$(touch${IFS}pwn)' $(git commit-tree -p $h -m evil $t)
+        git update-ref refs/tags/tree $t";
+    let (_, task) = stage.act(script);
+    let id = task["id"].as_str().unwrap();
+    let pins = stage.work.git(&[
+        "for-each-ref",
+        "--format=%(refname)",
+        &format!("refs/khlone/pins/{id}"),
+    ]);
+    assert_eq!(pins.lines().count(), 2 + 64, "{pins}");
+    assert!(!pins.contains(['$', '(', ')', '{', ';']), "{pins}");
+    let all = stage
+        .work
+        .git(&["log", "--format=%s", &format!("--glob=refs/khlone/pins/{id}")]);
+    for subject in (1..=100).map(|n| format!("apart-{n}")).chain(["evil".to_owned()]) {
+        assert!(all.lines().any(|line| line == subject), "{subject} is lost");
+    }
+    stage.work.git(&["gc", "-q", "--prune=now"]);
+    stage.work.git(&["fsck", "--strict", "--no-dangling"]);
+    assert_eq!(stage.run(&["fsck"]).code, 0);
+    // Each is told with its commit, and how many more there are.
+    let refs = &task["effects"]["refs"];
+    assert_eq!(refs.as_array().unwrap().len(), 100);
+    assert!(refs[0]["after"].as_str().unwrap().len() == 40);
+    assert_eq!(task["effects"]["more_refs"], 3002);
+    let shown = stage.run(&["show", id]).ok();
+    assert!(shown.contains("ref      refs/heads/"), "{shown}");
+    assert!(shown.contains("… and 3002 more"), "{shown}");
+}
+
+#[test]
+fn long_lists_are_counted_and_long_paths_cut() {
+    let stage = Stage::with(&[("a.txt", "a\n"), ("khlone.yml", "commit:\n  max_files: 50\n")]);
+    let script = "for i in $(seq 1 300); do echo $i > f$i; done; p=$(printf 'd/%.0s' $(seq 1 300)); mkdir -p $p; echo x > $p/x";
+    let (said, task) = stage.act(script);
+    assert_eq!(task["outcome"], "partial");
+    let left = said.err.lines().filter(|line| line.contains("left uncommitted"));
+    assert_eq!(left.count(), 20, "{}", said.err);
+    assert!(said.err.contains("… and 281 more"), "{}", said.err);
+    let rolled = stage.run(&["rollback", task["id"].as_str().unwrap()]);
+    assert!(rolled.out.contains("more removed"), "{}", rolled.out);
+    assert!(rolled.out.lines().count() < 30 && rolled.out.lines().all(|line| line.len() < 300));
+}
