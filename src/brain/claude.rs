@@ -12,20 +12,25 @@ use line::{Block, Blocks, Line};
 
 use super::{
     contract::{
-        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Total,
-        Vars,
+        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
     },
     event::{Event, Role, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
     provider::Provider,
-    text::{INPUT, OUTPUT, framed, trouble},
+    text::{INPUT, OUTPUT, framed},
     translate::{Translator, before},
+    trouble::sort,
 };
 use crate::task::Mode;
 
 /// How often it may run into a limit before we stop waiting, some seventeen seconds in. By itself it goes on for
 /// minutes.
 const LIMITED: u64 = 5;
+/// How long it waits for a limit before its next try, in milliseconds, where that is not its own patience (half a
+/// minute at most) but what the provider has told it.
+const TOLD: u64 = 60_000;
+/// How its own account of having been interrupted begins.
+const INTERRUPTED: &str = "[ede_diagnostic]";
 /// The tools that write files; an ask goes without.
 const WRITING_TOOLS: &str = "Edit,Write,NotebookEdit";
 
@@ -122,7 +127,10 @@ impl Brain for Claude {
         let program = job.program.unwrap_or("claude".as_ref());
         let mut launch = Launch::new(program, &["-p", "--output-format", "stream-json", "--verbose"]);
         permit(job, &mut launch);
-        if let Some(model) = job.model {
+        // A session that goes on would keep the model of its last run.
+        let goes_on = matches!(job.session, Session::Resume { .. });
+        let usual = || goes_on.then(|| usual_model(job));
+        if let Some(model) = job.model.map(str::to_owned).or_else(usual) {
             launch.option("--model", model);
         }
         match job.session {
@@ -136,7 +144,7 @@ impl Brain for Claude {
 
     fn translator(&self, session: &Session) -> Translator {
         let dialect = Conversation {
-            before: before(session),
+            counted: before(session).cost,
             denials: 0,
         };
         Translator::new(dialect, session).with_own_id()
@@ -171,6 +179,22 @@ fn permit(job: &Job<'_>, launch: &mut Launch) {
     if job.mode == Mode::Ask {
         launch.option("--disallowedTools", WRITING_TOOLS);
     }
+}
+
+/// The model that it would begin a session with, in its own order.
+fn usual_model(job: &Job<'_>) -> String {
+    let set = (job.vars)("ANTHROPIC_MODEL").and_then(|model| model.into_string().ok());
+    let own = home(job.vars).map(|(folder, _)| folder.join("settings.json"));
+    let project =
+        ["settings.local.json", "settings.json"].map(|name| job.work_dir.join(".claude").join(name));
+    let named = || {
+        project.into_iter().chain(own).find_map(|path| {
+            let settings: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+            Some(settings.get("model")?.as_str()?.to_owned())
+        })
+    };
+    let model = set.filter(|model| !model.is_empty()).or_else(named);
+    model.unwrap_or_else(|| "default".to_owned())
 }
 
 /// Its folder, and the file beside it.
@@ -209,14 +233,16 @@ fn state(vars: Vars<'_>, launch: &mut Launch) -> std::io::Result<()> {
 
 /// The events of one run.
 struct Conversation {
-    before: Total,
+    /// What it had counted for the session when it last told. A run can have several results: one each time that
+    /// something in the background gives it another turn.
+    counted: Option<f64>,
     denials: usize,
 }
 
 impl Dialect for Conversation {
-    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) -> bool {
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
-            return;
+            return false;
         };
         match (line.kind.as_str(), line.subtype.as_str()) {
             ("system", "init") => events.push(Event::Session {
@@ -258,6 +284,7 @@ impl Dialect for Conversation {
             ("result", _) => self.result(&line, events),
             _ => {}
         }
+        true
     }
 }
 
@@ -280,7 +307,7 @@ impl Conversation {
         } else {
             &line.result
         };
-        if !ok {
+        if !ok && !said.as_str().starts_with(INTERRUPTED) {
             let kind = if lost(said.as_str()) {
                 Trouble::Session
             } else {
@@ -295,14 +322,14 @@ impl Conversation {
         });
     }
 
-    fn usage(&self, line: &Line<'_>) -> Event {
+    fn usage(&mut self, line: &Line<'_>) -> Event {
         let cost = line.total_cost_usd.map(|now| {
-            let before = self.before.cost.unwrap_or(0.0);
+            let before = self.counted.replace(now).unwrap_or(0.0);
             if now >= before { now - before } else { now }
         });
         let usage = line.usage.as_ref();
         Event::Usage {
-            input: usage.and_then(|u| Some(u.input? + u.cache_written.unwrap_or(0))),
+            input: usage.and_then(|u| Some(u.input?.saturating_add(u.cache_written.unwrap_or(0)))),
             output: usage.and_then(|u| u.output),
             cached: usage.and_then(|u| u.cache_read),
             cost,
@@ -375,28 +402,29 @@ fn exit_code(output: &str) -> Option<i64> {
 /// login. A limit that lasts is the runner's to wait for.
 fn retry(line: &Line<'_>) -> Event {
     let attempt = line.attempt.unwrap_or(1);
-    let status = line
-        .error_status
-        .map_or_else(String::new, |status| format!(" ({status})"));
-    let message = format!("{}{status}, trying again: {attempt}", line.error.as_str());
+    // It has no word for a connection that does not come about.
+    let unreached = line.error_status.is_none() && line.error.as_str() == "unknown";
+    let cause = match line.error_status {
+        _ if unreached => "the provider cannot be reached".to_owned(),
+        Some(status) => format!("{} ({status})", line.error.as_str()),
+        None => line.error.as_str().to_owned(),
+    };
+    let message = format!("{cause}, trying again: {attempt}");
+    let wait = line.retry_delay_ms.filter(|wait| *wait > TOLD);
     match sort(line.error_status, line.error.as_str()) {
         Trouble::Auth if attempt > 1 => Event::fatal(Trouble::Auth, message),
-        Trouble::Limit if attempt > LIMITED => Event::fatal(Trouble::Limit, message),
-        Trouble::Limit => Event::RateLimit { message, until: None },
+        Trouble::Credit => Event::fatal(Trouble::Credit, cause),
+        Trouble::Limit => match wait {
+            Some(wait) => Event::fatal(Trouble::Limit, format!("{cause}, retrying after {wait}ms")),
+            None if attempt > LIMITED => Event::fatal(Trouble::Limit, message),
+            None => Event::RateLimit { message, until: None },
+        },
+        Trouble::Network => Event::error(Trouble::Network, message),
+        _ if unreached => Event::error(Trouble::Network, message),
         _ => Event::error(Trouble::Warning, message),
     }
 }
 
 fn lost(said: &str) -> bool {
     said.contains("No conversation found") || said.contains("requires a valid session ID")
-}
-
-/// What a failed request is about, by its status where there is one.
-fn sort(status: Option<u16>, said: &str) -> Trouble {
-    match status {
-        Some(401 | 403) => Trouble::Auth,
-        Some(429) => Trouble::Limit,
-        Some(500..) => Trouble::Network,
-        _ => trouble(said),
-    }
 }

@@ -5,22 +5,26 @@
 //! for the whole thread. A refused write has no event, only a line on stderr. Its own sandbox does not start
 //! inside ours, so in ours it runs without.
 
+mod line;
+mod settings;
+
 use std::{borrow::Cow, path::PathBuf};
 
-use serde::Deserialize;
+use line::{Item, Line, Tokens};
+use settings::Settings;
 
 use super::{
     contract::{
-        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Total,
-        Vars,
+        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
     },
     event::{Event, Trouble},
-    preflight::{SignedIn, has_any, is_filled, says},
+    preflight::{SignedIn, has_any, is_filled},
     provider::Provider,
-    text::{INPUT, OUTPUT, Text, clip, trouble},
+    text::{INPUT, OUTPUT, Text, clip},
     translate::{Translator, before, grown},
+    trouble::trouble,
 };
-use crate::task::Mode;
+use crate::task::{Mode, Usage};
 
 /// See the module.
 pub(super) struct Codex;
@@ -51,24 +55,22 @@ impl Brain for Codex {
 
     fn provider(&self, _model: Option<&str>, vars: Vars<'_>) -> Option<Provider> {
         let login = home(vars).unwrap_or_default();
-        let config = std::fs::read_to_string(login.join("config.toml")).unwrap_or_default();
-        let named = value_of(&config, "model_provider").unwrap_or_else(|| "openai".to_owned());
-        let own: Vec<String> = keys_named_in(&config).collect();
-        let mut keys: Vec<&str> = own.iter().map(String::as_str).collect();
+        let settings = Settings::at(&login);
+        let mut keys = settings.keys();
         keys.push("CODEX_API_KEY");
-        Some(Provider::of(vars, &named, (&keys, "OPENAI_BASE_URL"), &login))
+        let named = settings.provider().unwrap_or("openai");
+        Some(Provider::of(vars, named, (&keys, "OPENAI_BASE_URL"), &login))
     }
 
     fn signed_in(&self, vars: Vars<'_>) -> SignedIn {
         let Some(home) = home(vars) else {
             return SignedIn::Unknown;
         };
-        let config = home.join("config.toml");
-        let text = std::fs::read_to_string(&config).unwrap_or_default();
-        let key_set = keys_named_in(&text).any(|name| has_any(vars, &[&name]));
-        if key_set || has_any(vars, &["CODEX_API_KEY"]) || is_filled(&home.join("auth.json")) {
+        let settings = Settings::at(&home);
+        let keys = settings.keys();
+        if has_any(vars, &keys) || has_any(vars, &["CODEX_API_KEY"]) || is_filled(&home.join("auth.json")) {
             SignedIn::Yes
-        } else if has_any(vars, &["OPENAI_API_KEY"]) || says(&config, &["model_provider", "keyring"]) {
+        } else if has_any(vars, &["OPENAI_API_KEY"]) || settings.may_be_signed_in() {
             SignedIn::Unknown
         } else {
             SignedIn::No
@@ -80,9 +82,8 @@ impl Brain for Codex {
             .map(str::to_owned)
             .into();
         // A provider of the user's own names the variable that holds its key.
-        let config = home(vars).map(|home| home.join("config.toml"));
-        let config = config.and_then(|path| std::fs::read_to_string(path).ok());
-        names.extend(config.iter().flat_map(|text| keys_named_in(text)));
+        let settings = home(vars).map(|home| Settings::at(&home));
+        names.extend(settings.iter().flat_map(Settings::keys).map(str::to_owned));
         names
     }
 
@@ -132,7 +133,7 @@ impl Brain for Codex {
     fn translator(&self, session: &Session) -> Translator {
         let dialect = Thread {
             asked: session.id().to_owned(),
-            before: before(session),
+            before: before(session).usage,
             refused: 0,
         };
         Translator::new(dialect, session)
@@ -157,110 +158,24 @@ fn home(vars: Vars<'_>) -> Option<PathBuf> {
     }
 }
 
-/// The names that `env_key = "NAME"` lines give.
-fn keys_named_in(config: &str) -> impl Iterator<Item = String> {
-    config.lines().filter_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        let name = value.trim().trim_matches(['"', '\'']);
-        let sound = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        (key.trim() == "env_key" && sound).then(|| name.to_owned())
-    })
-}
-
-/// What a `key = "value"` line before the first table gives.
-fn value_of(config: &str, key: &str) -> Option<String> {
-    let top = config
-        .lines()
-        .take_while(|line| !line.trim_start().starts_with('['));
-    let mut pairs = top.filter_map(|line| line.split_once('='));
-    let value = pairs.find(|(name, _)| name.trim() == key)?.1.trim();
-    Some(value.trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
-}
-
-/// One line.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    thread_id: Text<'a>,
-    #[serde(borrow, default)]
-    message: Text<'a>,
-    #[serde(borrow)]
-    item: Option<Item<'a>>,
-    usage: Option<Tokens>,
-    #[serde(borrow)]
-    error: Option<Failure<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Failure<'a> {
-    #[serde(borrow, default)]
-    message: Text<'a>,
-}
-
-/// Something that the model did.
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow, default)]
-    id: Text<'a>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow, default)]
-    text: Text<'a>,
-    #[serde(borrow, default)]
-    message: Text<'a>,
-    #[serde(borrow, default)]
-    command: Text<'a>,
-    #[serde(borrow, default)]
-    aggregated_output: Text<'a>,
-    exit_code: Option<i64>,
-    #[serde(borrow, default)]
-    status: Text<'a>,
-    #[serde(borrow, default)]
-    changes: Vec<Changed<'a>>,
-    #[serde(borrow, default)]
-    server: Text<'a>,
-    #[serde(borrow, default)]
-    tool: Text<'a>,
-    #[serde(borrow, default)]
-    query: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct Changed<'a> {
-    #[serde(borrow, default)]
-    path: Text<'a>,
-}
-
-/// Counted over the whole thread; cached tokens are part of the input.
-#[derive(Deserialize)]
-struct Tokens {
-    #[serde(rename = "input_tokens")]
-    input: Option<u64>,
-    #[serde(rename = "cached_input_tokens")]
-    cached: Option<u64>,
-    #[serde(rename = "output_tokens")]
-    output: Option<u64>,
-}
-
 /// The events of one thread.
 struct Thread {
     asked: String,
-    before: Total,
+    /// What was counted when it last told.
+    before: Usage,
     /// Requests that the provider refused for want of a good key.
     refused: u32,
 }
 
 impl Dialect for Thread {
-    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) -> bool {
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
-            return;
+            return false;
         };
         match (line.kind.as_str(), &line.item, &line.usage) {
             ("thread.started", ..) => {
                 if line.thread_id.as_str() != self.asked {
-                    self.before = Total::default();
+                    self.before = Usage::default();
                 }
                 events.push(Event::Session {
                     id: line.thread_id.0.into_owned(),
@@ -293,6 +208,7 @@ impl Dialect for Thread {
             ("error", ..) => events.push(self.error(&line.message)),
             _ => {}
         }
+        true
     }
 
     fn stderr(&mut self, line: &str, events: &mut Vec<Event>) {
@@ -304,6 +220,10 @@ impl Dialect for Thread {
                 reason: clip(&reason, INPUT),
             });
         }
+        // Why it cannot is not said: a full disk, or a worktree that an ask may only read.
+        if line.starts_with("Failed to write file") {
+            events.push(Event::error(Trouble::Other, clip(line.trim(), INPUT)));
+        }
         if line.contains("no rollout found for thread id") {
             events.push(Event::fatal(Trouble::Session, clip(line, INPUT)));
         }
@@ -311,10 +231,15 @@ impl Dialect for Thread {
 }
 
 impl Thread {
-    fn usage(&self, now: &Tokens) -> Event {
+    fn usage(&mut self, now: &Tokens) -> Event {
         let cached = now.cached.unwrap_or(0);
         let fresh = now.input.map(|input| input.saturating_sub(cached));
-        let before = &self.before.usage;
+        let counted = Usage {
+            input: fresh,
+            output: now.output,
+            cached: now.cached,
+        };
+        let before = std::mem::replace(&mut self.before, counted);
         Event::Usage {
             input: grown(fresh, before.input),
             output: grown(now.output, before.output),
@@ -323,8 +248,8 @@ impl Thread {
         }
     }
 
-    /// It tries five times, whatever the matter is. A refused key stays refused: the first time it may be
-    /// renewing its login, the second time it is hopeless.
+    /// It tries five times, whatever the matter is, and without end where nothing answers. A refused key stays refused:
+    /// the first time it may be renewing its login, the second time it is hopeless.
     fn error(&mut self, message: &Text<'_>) -> Event {
         let whole = message.clip(OUTPUT);
         let retrying = whole.starts_with("Reconnecting");
@@ -336,10 +261,12 @@ impl Thread {
         self.refused += u32::from(kind == Trouble::Auth);
         match kind {
             Trouble::Auth if !retrying || self.refused > 1 => Event::fatal(kind, message),
+            Trouble::Credit | Trouble::Full => Event::fatal(kind, message),
             Trouble::Limit if retrying => Event::RateLimit {
                 message: whole,
                 until: None,
             },
+            Trouble::Network if retrying => Event::error(kind, message),
             _ if retrying => Event::error(Trouble::Warning, whole),
             _ => Event::error(kind, message),
         }
@@ -410,15 +337,13 @@ fn paths(item: &Item<'_>) -> Vec<String> {
         .collect()
 }
 
-/// What a stderr line says was refused.
+/// What a stderr line says was refused by its own rules.
 fn refusal(line: &str) -> Option<String> {
-    [
+    let rules = [
         "rejected by user approval settings",
         "writing outside of the project",
         "writing is blocked by read-only sandbox",
-        "Failed to write file",
-    ]
-    .iter()
-    .any(|words| line.contains(words))
-    .then(|| line.trim().to_owned())
+    ];
+    let refused = rules.iter().any(|words| line.contains(words));
+    refused.then(|| line.trim().to_owned())
 }

@@ -211,6 +211,12 @@ pub struct Verdict {
     pub result: Option<bool>,
     /// Not signed in, or the key is refused.
     pub auth_failed: bool,
+    /// The account has no money left.
+    pub no_credit: bool,
+    /// The session has no room left for more.
+    pub full: bool,
+    /// The provider could not be reached, or broke off, to the end.
+    pub offline: bool,
     /// It ended on a limit.
     pub limited: bool,
     /// It has come to a limit and done nothing since: it waits for that to pass.
@@ -233,6 +239,14 @@ pub struct Verdict {
     pub denials: u32,
     /// The last tool call was refused.
     pub last_denied: bool,
+    /// Tools that it called.
+    pub calls: u64,
+    /// Tool calls of which no end was told: what they run.
+    pub open: Vec<String>,
+    /// Lines that look like JSON and cannot be read.
+    pub unread: u64,
+    /// The model that it says it works with.
+    pub model: Option<String>,
     /// Its last message.
     pub answer: String,
     /// In words, what speaks against success.
@@ -241,9 +255,9 @@ pub struct Verdict {
 
 /// The part of a [`Translator`] that knows one brain's words.
 pub(super) trait Dialect: Send {
-    /// One line of stdout, without its end: what it means. A line that is not blank gives at least one event. Of a
-    /// [text](Self::is_text), a piece of it, as it stands.
-    fn line(&mut self, line: &[u8], events: &mut Vec<Event>);
+    /// One line of stdout, without its end: what it means; false where it is none of this brain's lines. A line that is
+    /// not blank and gives no event is told as it is. Of a [text](Self::is_text), a piece of it, as it stands.
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) -> bool;
 
     /// Whether its stdout is text for the reader, and not a line for each thing that happens.
     fn is_text(&self) -> bool {

@@ -180,8 +180,12 @@ impl Role {
 pub enum Trouble {
     /// Not signed in, or the key is refused.
     Auth,
-    /// A rate, usage or credit limit.
+    /// The account has no money left: it waits for a person, not for a time.
+    Credit,
+    /// A rate or usage limit.
     Limit,
+    /// The session has no room left for more.
+    Full,
     /// The provider cannot be reached or breaks off.
     Network,
     /// The session asked for is not there, or is another one.
@@ -201,6 +205,21 @@ impl Event {
             role: Role::Assistant,
             text: text.into(),
             delta: false,
+        }
+    }
+
+    /// Whether the brain gets on by it: no limit and no network holds it up.
+    pub(super) fn gets_on(&self) -> bool {
+        match self {
+            Self::Message { role, .. } => *role == Role::Assistant,
+            Self::Thinking { .. } | Self::ToolCall { .. } | Self::ToolResult { .. } => true,
+            Self::Session { .. }
+            | Self::Permission { .. }
+            | Self::Usage { .. }
+            | Self::RateLimit { .. }
+            | Self::Error { .. }
+            | Self::Result { .. }
+            | Self::Unknown { .. } => false,
         }
     }
 

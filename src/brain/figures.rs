@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Role};
+use super::event::{Event, Role, Trouble};
 use crate::task::Usage;
 
 /// More files than this are not told apart.
@@ -28,15 +28,28 @@ pub struct Figures {
     /// US dollars so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+    /// What it waits for since it last got on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up: Option<HeldUp>,
     /// The last message goes on.
     #[serde(default)]
     open: bool,
+}
+
+/// What a brain waits for, trying again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldUp {
+    /// A limit, or its provider.
+    pub by: Trouble,
+    /// How often it has tried.
+    pub tries: u64,
 }
 
 impl Figures {
     /// Counts one more event.
     pub fn count(&mut self, event: &Event) {
         let goes_on = std::mem::take(&mut self.open);
+        self.hold_up(event);
         match event {
             Event::Message {
                 role: Role::Assistant,
@@ -75,6 +88,24 @@ impl Figures {
             | Event::Result { .. }
             | Event::Unknown { .. } => {}
         }
+    }
+
+    fn hold_up(&mut self, event: &Event) {
+        let by = match event {
+            Event::RateLimit { .. } => Trouble::Limit,
+            Event::Error {
+                kind: Trouble::Network,
+                fatal: false,
+                ..
+            } => Trouble::Network,
+            event if event.gets_on() => {
+                self.held_up = None;
+                return;
+            }
+            _ => return,
+        };
+        let tries = self.held_up.as_ref().map_or(0, |held| held.tries);
+        self.held_up = Some(HeldUp { by, tries: tries + 1 });
     }
 
     fn touch(&mut self, paths: &[String]) {
@@ -150,6 +181,25 @@ mod tests {
             "c"
         );
         assert_eq!(last(&[message(&"x".repeat(5000), true)]).len(), LAST);
+    }
+
+    #[test]
+    fn what_holds_it_up_is_known_until_it_gets_on() {
+        let mut figures = Figures::default();
+        let limit = Event::RateLimit {
+            message: String::new(),
+            until: None,
+        };
+        for _ in 0..3 {
+            figures.count(&limit);
+        }
+        figures.count(&Event::error(Trouble::Warning, "x"));
+        let held = |by, tries| Some(HeldUp { by, tries });
+        assert_eq!(figures.held_up, held(Trouble::Limit, 3));
+        figures.count(&Event::error(Trouble::Network, "x"));
+        assert_eq!(figures.held_up, held(Trouble::Network, 4));
+        figures.count(&message("on it", false));
+        assert_eq!(figures.held_up, None);
     }
 
     #[test]

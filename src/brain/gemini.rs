@@ -15,13 +15,16 @@ use super::{
     event::{Event, Role, Trouble},
     preflight::{SignedIn, has_any, is_filled, says},
     provider::Provider,
-    text::{INPUT, Input, OUTPUT, Text, clip, framed, trouble},
-    translate::Translator,
+    text::{INPUT, Input, OUTPUT, Text, clip, framed, lenient},
+    translate::{Translator, ends},
+    trouble::trouble,
 };
-use crate::task::Mode;
+use crate::{refs::now, task::Mode};
 
 /// How often it may run into a limit before we stop waiting.
 const LIMITED: u32 = 4;
+/// How long it may sleep till a limit is over, in seconds; the runner waits better than it does.
+const PATIENCE: i64 = 60;
 
 /// See the module.
 pub(super) struct Gemini;
@@ -97,7 +100,7 @@ impl Brain for Gemini {
     }
 
     fn frame<'p>(&self, prompt: &'p str) -> Cow<'p, str> {
-        framed(prompt)
+        plain(prompt)
     }
 
     fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
@@ -149,6 +152,32 @@ impl Brain for Gemini {
     }
 }
 
+/// A prompt in which no `@` stands for a file's contents: this CLI would append the file, and take the word apart. One
+/// behind a backslash stays, with the backslash.
+fn plain(prompt: &str) -> Cow<'_, str> {
+    let names = |(at, _): (usize, &str)| {
+        let next = prompt[at + 1..].chars().next();
+        next.is_some_and(|next| !next.is_whitespace() && !",;!?()[]{}.".contains(next))
+            && !prompt[..at].ends_with('\\')
+    };
+    let places: Vec<usize> = prompt
+        .match_indices('@')
+        .filter(|found| names(*found))
+        .map(|(at, _)| at)
+        .collect();
+    if places.is_empty() {
+        return framed(prompt);
+    }
+    let mut text = "In the following, `\\@` stands for a plain at sign.\n\n".to_owned();
+    let mut done = 0;
+    for at in places {
+        text.extend([&prompt[done..at], "\\"]);
+        done = at;
+    }
+    text.push_str(&prompt[done..]);
+    Cow::Owned(text)
+}
+
 /// One line.
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -162,6 +191,7 @@ struct Line<'a> {
     role: Text<'a>,
     #[serde(borrow, default)]
     content: Text<'a>,
+    #[serde(default, deserialize_with = "lenient")]
     delta: Option<bool>,
     #[serde(borrow, default)]
     tool_name: Text<'a>,
@@ -177,8 +207,9 @@ struct Line<'a> {
     severity: Text<'a>,
     #[serde(borrow, default)]
     message: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     error: Option<Failure<'a>>,
+    #[serde(default, deserialize_with = "lenient")]
     stats: Option<Stats>,
 }
 
@@ -193,13 +224,15 @@ struct Failure<'a> {
 /// The whole run's; `input` is without what came from the cache, the total has the thoughts.
 #[derive(Deserialize)]
 struct Stats {
-    #[serde(rename = "total_tokens")]
+    #[serde(rename = "total_tokens", default, deserialize_with = "lenient")]
     total: Option<u64>,
-    #[serde(rename = "input_tokens")]
+    #[serde(rename = "input_tokens", default, deserialize_with = "lenient")]
     prompt: Option<u64>,
-    #[serde(rename = "output_tokens")]
+    #[serde(rename = "output_tokens", default, deserialize_with = "lenient")]
     output: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     cached: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     input: Option<u64>,
 }
 
@@ -213,9 +246,9 @@ struct Chat {
 }
 
 impl Dialect for Chat {
-    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) -> bool {
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
-            return;
+            return false;
         };
         match line.kind.as_str() {
             "init" => events.push(Event::Session {
@@ -253,18 +286,13 @@ impl Dialect for Chat {
             }
             _ => {}
         }
+        true
     }
 
     fn stderr(&mut self, line: &str, events: &mut Vec<Event>) {
         let line = line.trim();
-        if line.starts_with("Attempt ") && line.contains("429") {
-            self.limited += 1;
-            let message = clip(line, INPUT);
-            events.push(if self.limited >= LIMITED {
-                Event::fatal(Trouble::Limit, message)
-            } else {
-                Event::RateLimit { message, until: None }
-            });
+        if line.starts_with("Attempt ") && line.contains(" failed") {
+            events.extend(self.failed_try(line));
         } else if line.contains("Error") || line.contains("Please set an Auth method") {
             self.cause = clip(line, INPUT);
         }
@@ -294,6 +322,27 @@ impl Dialect for Chat {
             text: None,
             reason,
         });
+    }
+}
+
+impl Chat {
+    /// A request that failed and that it tries again: ten times, or once it has slept till the quota is there again.
+    fn failed_try(&mut self, line: &str) -> Option<Event> {
+        let message = clip(line, INPUT);
+        let kind = trouble(line);
+        if kind == Trouble::Network {
+            return Some(Event::error(kind, message));
+        }
+        if kind != Trouble::Limit {
+            return None;
+        }
+        self.limited += 1;
+        let far = ends(line).is_some_and(|until| until > now().saturating_add(PATIENCE));
+        Some(if far || self.limited >= LIMITED {
+            Event::fatal(kind, message)
+        } else {
+            Event::RateLimit { message, until: None }
+        })
     }
 }
 
@@ -353,4 +402,25 @@ fn end(line: &Line<'_>, events: &mut Vec<Event>) {
         text: None,
         reason: line.status.as_str().to_owned(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_at_sign_names_no_file() {
+        for kept in ["a @ b", "mail: a@, or @.", "none", "\\@there", "@"] {
+            assert_eq!(plain(kept), kept);
+        }
+        let text = plain("Mail to bob@README.md, see @/etc/x and @\"a b\"; é@é");
+        let (head, text) = text.split_once("\n\n").unwrap();
+        assert!(head.contains("plain at sign"), "{head}");
+        assert_eq!(
+            text,
+            "Mail to bob\\@README.md, see \\@/etc/x and \\@\"a b\"; é\\@é"
+        );
+        assert!(plain("/clear").starts_with("The task:"));
+        assert!(!plain("/clear @x").starts_with('/'));
+    }
 }

@@ -4,6 +4,7 @@
 //! promises, [`event`] is the vocabulary that all of them are translated into.
 
 mod claude;
+mod clock;
 mod codex;
 mod contract;
 mod event;
@@ -14,17 +15,19 @@ mod preflight;
 mod provider;
 mod reset;
 mod shell;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod text;
 mod translate;
+mod trouble;
 
 pub use contract::{
     Account, Brain, Capabilities, Job, Launch, Mount, Permissions, Session, Stdin, ToolStart, Total, Vars,
     Verdict,
 };
 pub use event::{Event, Record, Role, Trouble, schema};
-pub use figures::Figures;
+pub use figures::{Figures, HeldUp};
 pub use preflight::{Preflight, Readiness, SignedIn, State};
 pub use provider::Provider;
 pub use translate::{LINE, Translator};

@@ -4,21 +4,26 @@
 //! out, and counts tokens and cost a step. Two runs on one data folder fail now and then, so every clone has its
 //! own, with the user's credentials linked in. Without any provider it hangs and says nothing.
 
+mod line;
+mod settings;
+
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use line::{Failure, Line, Part};
+use settings::Settings;
 
 use super::{
     contract::{
         Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
     },
     event::{Event, Trouble},
-    preflight::{SignedIn, has_any, is_filled, says},
+    preflight::{SignedIn, has_any, is_filled},
     provider::Provider,
-    text::{INPUT, Input, OUTPUT, Text, clip, trouble},
-    translate::Translator,
+    text::{INPUT, OUTPUT, Text, clip},
+    translate::{Translator, ends},
+    trouble::{sort, trouble},
 };
-use crate::task::Mode;
+use crate::{refs::now, task::Mode};
 
 /// Where the models come from, as far as their keys do not stand in its settings.
 const KEYS: [&str; 18] = [
@@ -46,6 +51,13 @@ const CREDENTIALS: [&str; 2] = ["auth.json", "mcp-auth.json"];
 /// What an ask may not do; an act on its own may not run commands that nobody allowed.
 const NO_EDITS: &str = r#"{"edit":"deny"}"#;
 const READ_ONLY: &str = r#"{"edit":"deny","bash":"deny"}"#;
+
+/// How often it may make room in a session before there is no point in it.
+const OVERFLOWS: u32 = 3;
+/// How often it may run into a limit before we stop waiting, half a minute in.
+const LIMITED: u32 = 5;
+/// How long it may sleep till a limit is over, in seconds; the runner waits better than it does.
+const PATIENCE: i64 = 60;
 
 /// See the module.
 pub(super) struct Opencode;
@@ -75,24 +87,14 @@ impl Brain for Opencode {
     }
 
     fn provider(&self, model: Option<&str>, vars: Vars<'_>) -> Option<Provider> {
-        let files = settings(vars);
-        let texts: Vec<_> = files
-            .iter()
-            .filter_map(|path| std::fs::read_to_string(path).ok())
-            .collect();
-        let set = || texts.iter().find_map(|text| model_in(text)).map(str::to_owned);
-        let model = model.map(str::to_owned).or_else(set).unwrap_or_default();
+        let settings = Settings::of(vars);
+        let model = model.or_else(|| settings.model()).unwrap_or_default();
         let name = model.split_once('/').map_or("opencode", |(provider, _)| provider);
         let mut keys = vec![format!("{}_API_KEY", name.to_ascii_uppercase().replace('-', "_"))];
         if name == "google" {
             keys.extend(["GEMINI_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"].map(str::to_owned));
         }
-        keys.extend(
-            texts
-                .iter()
-                .flat_map(|text| keys_named_in(text))
-                .map(str::to_owned),
-        );
+        keys.extend(settings.variables());
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let login = data_home(vars)
             .map(|data| data.join("opencode"))
@@ -108,7 +110,7 @@ impl Brain for Opencode {
             "GEMINI_API_KEY",
         ];
         let login = data_home(vars).map(|data| data.join("opencode/auth.json"));
-        let provider = settings(vars).iter().any(|path| says(path, &["\"provider\""]));
+        let provider = Settings::of(vars).has_provider();
         if provider || has_any(vars, &keys) || login.is_some_and(|path| is_filled(&path)) {
             SignedIn::Yes
         } else {
@@ -119,17 +121,21 @@ impl Brain for Opencode {
 
     fn env_names(&self, vars: Vars<'_>) -> Vec<String> {
         let mut names: Vec<String> = KEYS.map(str::to_owned).into();
-        for path in settings(vars) {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            names.extend(keys_named_in(&text).map(str::to_owned));
-        }
+        names.extend(Settings::of(vars).variables());
         names
     }
 
     fn launch(&self, job: &Job<'_>) -> std::io::Result<Launch> {
         let program = job.program.unwrap_or("opencode".as_ref());
-        let mut launch = Launch::new(program, &["run", "--format", "json"]);
-        if let Some(model) = job.model {
+        // Of its tries nothing is told but in its log.
+        let mut launch = Launch::new(
+            program,
+            &["run", "--format", "json", "--print-logs", "--log-level", "ERROR"],
+        );
+        // A session that goes on would keep the model of its last run.
+        let settings = Settings::of(job.vars);
+        let goes_on = matches!(job.session, Session::Resume { .. });
+        if let Some(model) = job.model.or_else(|| settings.model().filter(|_| goes_on)) {
             launch.option("--model", model);
         }
         if let Session::Resume { id, .. } = job.session {
@@ -147,7 +153,7 @@ impl Brain for Opencode {
         }
         credentials(job, &mut launch)?;
         // Not the folders themselves: it writes a file into each at every start, and gives up where it cannot.
-        for folder in settings_folders(job.vars) {
+        for folder in settings::folders(job.vars) {
             for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 launch.reads(entry.path());
             }
@@ -211,132 +217,6 @@ fn data_home(vars: Vars<'_>) -> Option<PathBuf> {
     }
 }
 
-/// The folders with the user's settings.
-fn settings_folders(vars: Vars<'_>) -> Vec<PathBuf> {
-    let config = match vars("XDG_CONFIG_HOME") {
-        Some(path) => Some(PathBuf::from(path)),
-        None => vars("HOME").map(|home| Path::new(&home).join(".config")),
-    };
-    let own = vars("OPENCODE_CONFIG_DIR").map(PathBuf::from);
-    own.into_iter()
-        .chain(config.map(|config| config.join("opencode")))
-        .collect()
-}
-
-/// The files with the user's settings that name providers and keys.
-fn settings(vars: Vars<'_>) -> Vec<PathBuf> {
-    let names = ["opencode.json", "opencode.jsonc", "config.json"];
-    let folders = settings_folders(vars).into_iter();
-    let mut files: Vec<_> = folders
-        .flat_map(|folder| names.map(|name| folder.join(name)))
-        .collect();
-    files.extend(vars("OPENCODE_CONFIG").map(PathBuf::from));
-    files
-}
-
-/// The model that settings name: the value after `"model":`.
-fn model_in(settings: &str) -> Option<&str> {
-    let value = settings.split_once("\"model\"")?.1.split_once(':')?.1;
-    value.trim_start().strip_prefix('"')?.split('"').next()
-}
-
-/// The names in `{env:NAME}`.
-fn keys_named_in(config: &str) -> impl Iterator<Item = &str> {
-    config.split("{env:").skip(1).filter_map(|rest| {
-        let name = rest.split_once('}')?.0;
-        let sound = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        sound.then_some(name)
-    })
-}
-
-/// One line.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Text<'a>,
-    timestamp: Option<i64>,
-    #[serde(borrow, default, rename = "sessionID")]
-    session: Text<'a>,
-    #[serde(borrow)]
-    part: Option<Part<'a>>,
-    #[serde(borrow)]
-    error: Option<Failure<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Text<'a>,
-    #[serde(borrow, default)]
-    tool: Text<'a>,
-    #[serde(borrow, default, rename = "callID")]
-    call: Text<'a>,
-    #[serde(borrow)]
-    state: Option<State<'a>>,
-    #[serde(borrow, default)]
-    reason: Text<'a>,
-    tokens: Option<Tokens>,
-    cost: Option<f64>,
-}
-
-/// How a tool call ended.
-#[derive(Deserialize)]
-struct State<'a> {
-    #[serde(borrow, default)]
-    status: Text<'a>,
-    #[serde(default)]
-    input: Input,
-    #[serde(borrow, default)]
-    output: Text<'a>,
-    #[serde(borrow, default)]
-    error: Text<'a>,
-    metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    exit: Option<i64>,
-}
-
-/// One step's; `input` is without what came from the cache, `output` without reasoning.
-#[derive(Deserialize)]
-struct Tokens {
-    input: Option<u64>,
-    output: Option<u64>,
-    reasoning: Option<u64>,
-    cache: Option<Cache>,
-}
-
-#[derive(Deserialize)]
-struct Cache {
-    read: Option<u64>,
-    write: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Failure<'a> {
-    #[serde(borrow, default)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    data: Option<FailureData<'a>>,
-}
-
-#[derive(Deserialize)]
-struct FailureData<'a> {
-    #[serde(borrow, default)]
-    message: Text<'a>,
-    #[serde(rename = "statusCode")]
-    status: Option<u16>,
-    #[serde(borrow, rename = "responseHeaders")]
-    headers: Option<Headers<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Headers<'a> {
-    #[serde(borrow, default, rename = "retry-after")]
-    retry_after: Text<'a>,
-}
-
 /// The events of one run.
 #[derive(Default)]
 struct Steps {
@@ -344,12 +224,18 @@ struct Steps {
     /// The reason of the last step's end; `stop` is a good one.
     ended: String,
     failed: bool,
+    /// How often the session had no room left. It makes room by itself, and does not see where that is in vain.
+    overflows: u32,
+    /// How often it ran into a limit.
+    limited: u32,
+    /// Sessions beside this one: of their steps nothing is told.
+    subagents: u64,
 }
 
 impl Dialect for Steps {
-    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+    fn line(&mut self, line: &[u8], events: &mut Vec<Event>) -> bool {
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else {
-            return;
+            return false;
         };
         if !line.session.is_empty() && line.session.as_str() != self.session {
             line.session.as_str().clone_into(&mut self.session);
@@ -364,23 +250,39 @@ impl Dialect for Steps {
             ("reasoning", Some(part)) => events.push(Event::Thinking {
                 text: part.text.as_str().to_owned(),
             }),
-            ("tool_use", Some(part)) => tool(part, events),
+            ("tool_use", Some(part)) => {
+                self.subagents += u64::from(part.tool.as_str() == "task");
+                tool(part, events);
+            }
             ("step_finish", Some(part)) => {
                 part.reason.as_str().clone_into(&mut self.ended);
                 events.extend(usage(part));
             }
             ("error", _) => {
-                self.failed = true;
-                events.extend(line.error.iter().map(|error| failure(error, line.timestamp)));
+                let told = line.error.iter().map(|error| failure(error, line.timestamp));
+                for event in told {
+                    events.push(self.failed(event));
+                }
             }
             _ => {}
         }
+        true
     }
 
     fn stderr(&mut self, line: &str, events: &mut Vec<Event>) {
         if line.contains("Session not found") {
             self.failed = true;
             events.push(Event::fatal(Trouble::Session, clip(line.trim(), INPUT)));
+        } else if let Some(cause) = failed_try(line) {
+            events.extend(match trouble(cause) {
+                kind @ Trouble::Network => Some(Event::error(kind, clip(cause, INPUT))),
+                kind @ (Trouble::Credit | Trouble::Auth) => {
+                    self.failed = true;
+                    Some(Event::fatal(kind, clip(cause, INPUT)))
+                }
+                kind @ Trouble::Limit => Some(self.limited(kind, cause)),
+                _ => None,
+            });
         }
     }
 
@@ -388,6 +290,20 @@ impl Dialect for Steps {
         let Some(code) = code else {
             return;
         };
+        // Having made room it may have got on, and yet it ends as if it had not.
+        if code != 0 && self.overflows > 0 && !self.failed {
+            events.push(Event::fatal(Trouble::Full, "the session had no room left"));
+        }
+        if self.subagents > 0 {
+            let whose = if self.subagents == 1 {
+                "a subagent"
+            } else {
+                "subagents"
+            };
+            let remark =
+                format!("tokens and cost of {whose} are not counted: opencode tells nothing of them");
+            events.push(Event::error(Trouble::Other, remark));
+        }
         events.push(Event::Result {
             ok: code == 0 && !self.failed && self.ended == "stop",
             text: None,
@@ -398,6 +314,48 @@ impl Dialect for Steps {
             },
         });
     }
+}
+
+impl Steps {
+    fn failed(&mut self, event: Event) -> Event {
+        let Event::Error {
+            kind: Trouble::Full,
+            message,
+            ..
+        } = event
+        else {
+            self.failed = true;
+            return event;
+        };
+        self.overflows += 1;
+        if self.overflows < OVERFLOWS {
+            return Event::error(Trouble::Warning, message);
+        }
+        self.failed = true;
+        Event::fatal(Trouble::Full, message)
+    }
+
+    /// It tries again without a word and without an end.
+    fn limited(&mut self, kind: Trouble, cause: &str) -> Event {
+        self.limited += 1;
+        let message = clip(cause, INPUT);
+        let far = ends(cause).is_some_and(|until| until > now().saturating_add(PATIENCE));
+        if far || self.limited >= LIMITED {
+            self.failed = true;
+            return Event::fatal(kind, message);
+        }
+        Event::RateLimit { message, until: None }
+    }
+}
+
+/// What a line of its log says of a request that failed and is tried again; not one for a title, which nothing waits
+/// for.
+fn failed_try(line: &str) -> Option<&str> {
+    if !line.contains("message=\"stream error\"") || line.contains("agent=title") {
+        return None;
+    }
+    let (_, cause) = line.split_once("error.error=\"")?;
+    Some(cause.trim_end().trim_end_matches('"'))
 }
 
 /// A tool call, told once it is over.
@@ -456,10 +414,10 @@ fn usage(part: &Part<'_>) -> Option<Event> {
     (tokens.is_some() || part.cost.is_some()).then(|| Event::Usage {
         input: tokens
             .and_then(|tokens| tokens.input)
-            .map(|input| input + written),
+            .map(|input| input.saturating_add(written)),
         output: tokens
             .and_then(|tokens| tokens.output)
-            .map(|output| output + thought),
+            .map(|output| output.saturating_add(thought)),
         cached: cache.and_then(|cache| cache.read),
         cost: part.cost,
     })
@@ -470,11 +428,15 @@ fn failure(error: &Failure<'_>, timestamp: Option<i64>) -> Event {
     let data = error.data.as_ref();
     let message = data.map_or_else(Text::default, |data| data.message.clone());
     let message = if message.is_empty() { &error.name } else { &message };
-    let kind = match (data.and_then(|data| data.status), error.name.as_str()) {
-        (Some(401 | 403), _) | (_, "ProviderAuthError") => Trouble::Auth,
-        (Some(429), _) => Trouble::Limit,
-        (Some(500..), _) => Trouble::Network,
-        _ => trouble(message.as_str()),
+    let told = data.map_or("", |data| data.body.as_str());
+    let kind = match error.name.as_str() {
+        "ProviderAuthError" => Trouble::Auth,
+        "ContextOverflowError" => Trouble::Full,
+        // The provider's own code stands in the body only.
+        _ => sort(
+            data.and_then(|data| data.status),
+            &format!("{} {told}", message.as_str()),
+        ),
     };
     let wait = data.and_then(|data| data.headers.as_ref());
     let wait = wait.and_then(|headers| headers.retry_after.as_str().parse::<i64>().ok());
@@ -483,7 +445,7 @@ fn failure(error: &Failure<'_>, timestamp: Option<i64>) -> Event {
             kind,
             message: format!("{} (again in {wait} s)", message.clip(OUTPUT)),
             fatal: true,
-            until: Some(now / 1000 + wait),
+            until: (now / 1000).checked_add(wait),
         },
         _ => Event::fatal(kind, message.clip(OUTPUT)),
     }

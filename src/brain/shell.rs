@@ -75,12 +75,13 @@ impl Dialect for Script {
         true
     }
 
-    fn line(&mut self, piece: &[u8], events: &mut Vec<Event>) {
+    fn line(&mut self, piece: &[u8], events: &mut Vec<Event>) -> bool {
         events.push(Event::Message {
             role: Role::Assistant,
             text: String::from_utf8_lossy(piece).into_owned(),
             delta: true,
         });
+        true
     }
 
     fn end(&mut self, code: Option<i32>, events: &mut Vec<Event>) {

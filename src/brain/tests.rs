@@ -10,10 +10,17 @@ use crate::task::Usage;
 /// How a recorded run ended, where not with exit code 0.
 fn exit_code(cli: &str, scenario: &str) -> Option<i32> {
     match (cli, scenario) {
-        (_, "kill") => None,
+        (_, "kill" | "refused") | ("claude" | "gemini", "usage-limit") | ("opencode", "full") => None,
         ("gemini", "auth-401") => Some(145),
+        ("gemini", "full") => Some(144),
+        ("gemini", "forbidden") => Some(147),
+        ("gemini", "daily-quota") => Some(173),
         ("claude", "resume-malformed")
-        | (_, "resume-unknown" | "auth-401" | "err-500" | "rate-429" | "nokey") => Some(1),
+        | (
+            _,
+            "resume-unknown" | "auth-401" | "err-500" | "rate-429" | "nokey" | "no-credit" | "full"
+            | "forbidden" | "usage-limit",
+        ) => Some(1),
         _ => Some(0),
     }
 }
@@ -61,8 +68,13 @@ fn recorded_runs_mean_what_they_did() {
         };
         for file in std::fs::read_dir(folder.path()).unwrap() {
             let path = file.unwrap().path();
+            if path.extension().is_none_or(|ending| ending != "jsonl") {
+                continue;
+            }
             let scenario = path.file_stem().unwrap().to_str().unwrap();
-            let text = run(brain, scenario, &std::fs::read(&path).unwrap());
+            // What it printed beside that, where it says something of its own.
+            let errors = std::fs::read(path.with_extension("stderr")).unwrap_or_default();
+            let text = run(brain, scenario, (&std::fs::read(&path).unwrap(), &errors));
             insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
                 insta::assert_snapshot!(format!("{version}/{scenario}"), text);
             });
@@ -73,7 +85,7 @@ fn recorded_runs_mean_what_they_did() {
 }
 
 /// The events of a recorded run, its verdict, and where it was found to be hopeless.
-fn run(brain: &'static dyn Brain, scenario: &str, recorded: &[u8]) -> String {
+fn run(brain: &'static dyn Brain, scenario: &str, (recorded, errors): (&[u8], &[u8])) -> String {
     let cli = brain.name();
     let mut translator = brain.translator(&id_in(
         &format!("{cli}/{scenario}"),
@@ -90,16 +102,160 @@ fn run(brain: &'static dyn Brain, scenario: &str, recorded: &[u8]) -> String {
             writeln!(out, "-- hopeless: {trouble:?}").unwrap();
         }
     }
+    for event in translator.stderr(errors) {
+        writeln!(out, "{}", serde_json::to_string(&event).unwrap()).unwrap();
+    }
     for event in translator.finish(exit_code(cli, scenario)) {
         writeln!(out, "{}", serde_json::to_string(&event).unwrap()).unwrap();
     }
-    writeln!(
-        out,
-        "{}",
-        serde_json::to_string_pretty(&translator.verdict()).unwrap()
-    )
-    .unwrap();
+    let mut verdict = translator.verdict();
+    // A time of the clock is another one every day.
+    verdict.limited_until = verdict.limited_until.map(|_| 0);
+    writeln!(out, "{}", serde_json::to_string_pretty(&verdict).unwrap()).unwrap();
     out
+}
+
+/// A translator of `cli` that has read these lines, and nothing but them.
+fn read(cli: &str, session: &Session, lines: &[&str]) -> Translator {
+    let mut translator = find(&cli.parse().unwrap()).unwrap().translator(session);
+    for line in lines {
+        translator.stdout(format!("{line}\n").as_bytes());
+    }
+    translator
+}
+
+#[test]
+fn a_run_with_several_results_costs_what_the_last_one_says() {
+    let result = |cost: &str| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"x","total_cost_usd":{cost},"usage":{{"input_tokens":10,"output_tokens":1}}}}"#
+        )
+    };
+    let lines = ["0.0116", "0.0240", "0.0372", "0.0511"].map(result);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let told = |cost: Option<f64>| format!("{:.4}", cost.unwrap());
+    let first = read("claude", &id_in("", ""), &lines).verdict();
+    assert_eq!(
+        (told(first.cost), first.usage.clone().unwrap().input),
+        ("0.0511".to_owned(), Some(40))
+    );
+    // The next task goes on from there.
+    let goes_on = Session::Resume {
+        id: "none".to_owned(),
+        before: first.total,
+    };
+    let lines = ["0.0600", "0.0711"].map(result);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let second = read("claude", &goes_on, &lines).verdict();
+    assert_eq!(
+        (told(second.cost), told(second.total.cost)),
+        ("0.0200".to_owned(), "0.0711".to_owned())
+    );
+    let turn = |n: u32| {
+        format!(r#"{{"type":"turn.completed","usage":{{"input_tokens":{n}00,"output_tokens":{n}}}}}"#)
+    };
+    let codex = read("codex", &id_in("", ""), &[&turn(1), &turn(3)]).verdict();
+    assert_eq!(codex.usage.unwrap().input, Some(300));
+}
+
+#[test]
+fn one_odd_field_loses_no_line() {
+    let codex = read(
+        "codex",
+        &id_in("", ""),
+        &[
+            r#"{"type":"item.completed","item":{"id":"i","type":"file_change","changes":null,"status":"completed"}}"#,
+            r#"{"type":"item.completed","item":{"id":"j","type":"command_execution","exit_code":"one","status":"failed"}}"#,
+            r#"{"type":"turn.completed","usage":{"input_tokens":"1200","output_tokens":{}}}"#,
+        ],
+    );
+    let verdict = codex.verdict();
+    assert_eq!((verdict.result, verdict.unread), (Some(true), 0), "{verdict:?}");
+    assert_eq!(verdict.usage.unwrap().input, Some(1200));
+    let claude = r#"{"type":"result","subtype":"success","is_error":false,"result":"ok","usage":7,"total_cost_usd":"free","permission_denials":{},"api_error_status":99999}"#;
+    let gemini = r#"{"type":"result","status":"success","stats":[1],"error":4}"#;
+    let opencode = r#"{"type":"step_finish","sessionID":"s","timestamp":"now","part":{"reason":"stop","tokens":[],"cost":"none"}}"#;
+    for (cli, line) in [("claude", claude), ("gemini", gemini), ("opencode", opencode)] {
+        let mut translator = read(cli, &id_in("", ""), &[line, r#"{"type":"resu"#, "plain words"]);
+        translator.finish(Some(0));
+        let verdict = translator.verdict();
+        assert_eq!(
+            (verdict.result, verdict.unread),
+            (Some(true), 1),
+            "{cli} {verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_that_comes_beside_the_calls_counts_where_nothing_went_well() {
+    let refused = b"2026-11-28T00:47:47Z ERROR codex_core::tools::router: error=patch rejected: writing is blocked by read-only sandbox; rejected by user approval settings\n";
+    let shell = [
+        r#"{"type":"item.started","item":{"id":"i","type":"command_execution","command":"true"}}"#,
+        r#"{"type":"item.completed","item":{"id":"i","type":"command_execution","exit_code":0,"status":"completed"}}"#,
+    ];
+    for (lines, last) in [(&shell[..], false), (&[], true)] {
+        for after in [true, false] {
+            let mut codex = read("codex", &id_in("", ""), if after { lines } else { &[] });
+            codex.stderr(refused);
+            if !after {
+                for line in lines {
+                    codex.line(line.as_bytes());
+                }
+            }
+            let verdict = codex.verdict();
+            assert_eq!(
+                (verdict.denials, verdict.last_denied),
+                (1, last),
+                "{after} {verdict:?}"
+            );
+            assert!(verdict.reasons[0].starts_with("refused: "), "{verdict:?}");
+        }
+    }
+    let mut full_disk = read("codex", &id_in("", ""), &[]);
+    full_disk.stderr(b"Failed to write file /tree/a\n");
+    let verdict = full_disk.verdict();
+    assert_eq!(
+        (verdict.denials, verdict.reasons),
+        (0, vec!["Failed to write file /tree/a".to_owned()])
+    );
+}
+
+#[test]
+fn what_was_still_running_is_known() {
+    let started =
+        r#"{"type":"item.started","item":{"id":"i","type":"command_execution","command":"sleep 90"}}"#;
+    let ended = r#"{"type":"item.completed","item":{"id":"i","type":"command_execution","exit_code":0}}"#;
+    let end = r#"{"type":"turn.completed"}"#;
+    assert_eq!(
+        read("codex", &id_in("", ""), &[started, end]).verdict().open,
+        ["sleep 90"]
+    );
+    assert!(
+        read("codex", &id_in("", ""), &[started, ended, end])
+            .verdict()
+            .open
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_brain_that_only_tries_again_struggles_until_it_gets_on() {
+    let waits = |n: u32| {
+        format!(
+            r#"{{"type":"error","message":"Reconnecting... {n}/5 (Connection failed: error sending request)"}}"#
+        )
+    };
+    let mut codex = read("codex", &id_in("", ""), &[&waits(1)]);
+    let first = codex.struggles().unwrap();
+    codex.line(waits(2).as_bytes());
+    assert!(codex.struggles().unwrap() > first, "from the first try on");
+    assert_eq!(
+        codex.verdict().reasons,
+        ["Connection failed: error sending request"]
+    );
+    codex.line(br#"{"type":"item.completed","item":{"type":"agent_message","text":"There."}}"#);
+    assert_eq!((codex.struggles(), codex.verdict().reasons), (None, vec![]));
 }
 
 proptest! {

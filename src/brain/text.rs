@@ -6,6 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 /// How much of a tool's input is kept.
 pub(super) const INPUT: usize = 400;
@@ -69,6 +70,19 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(TextVisitor)
     }
+}
+
+/// Reads a field that is not needed to understand its line: one of an unexpected type is as if it were absent, and a
+/// number may stand in quotes.
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    let quoted = || serde_json::from_str(text.strip_prefix('"')?.strip_suffix('"')?).ok();
+    Ok(serde_json::from_str(text)
+        .ok()
+        .or_else(quoted)
+        .unwrap_or_default())
 }
 
 struct TextVisitor;
@@ -225,57 +239,5 @@ impl<'de> Deserialize<'de> for Input {
             }
         }
         deserializer.deserialize_any(InputVisitor)
-    }
-}
-
-/// What a provider's error text is about.
-pub(super) fn trouble(text: &str) -> super::Trouble {
-    use super::Trouble as T;
-    let text = text.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&[
-        "401",
-        "unauthorized",
-        "unauthenticated",
-        "api key",
-        "api_key",
-        "not logged in",
-        "please run /login",
-        "authentication",
-        "missing environment variable",
-        "oauth token",
-        "invalid_grant",
-    ]) {
-        T::Auth
-    } else if says(&[
-        "429",
-        "rate limit",
-        "rate_limit",
-        "usage limit",
-        "hit your limit",
-        "limit reached",
-        "quota",
-        "too many requests",
-        "resource_exhausted",
-        "credit balance",
-    ]) {
-        T::Limit
-    } else if says(&[
-        "stream disconnected",
-        "connection",
-        "network",
-        "econnre",
-        "etimedout",
-        "fetch failed",
-        "high demand",
-        "500",
-        "502",
-        "503",
-        "529",
-        "overloaded",
-    ]) {
-        T::Network
-    } else {
-        T::Other
     }
 }

@@ -5,19 +5,21 @@
 //! Memory is bounded: a line counts up to [`LINE`] bytes, an answer up to a megabyte. Text that is no protocol is handed
 //! on in the pieces that it comes in, so that an event is not made of each line of a build's output.
 
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
 use super::{
     contract::{Dialect, Session, Total, Verdict},
-    event::{Event, Role, Trouble},
+    event::{Event, Trouble},
     reset::reset,
-    text::{self, ANSWER, OUTPUT},
+    tally::Tally,
+    text::{self, INPUT},
 };
-use crate::{refs::now, task::Usage};
+use crate::refs::now;
 
 /// The longest line that is looked at; the rest of a longer one is dropped here, not in the raw log.
 pub const LINE: usize = 10 << 20;
-/// How many of its last stderr lines speak for a brain that failed without a word.
-const LAST_WORDS: usize = 3;
-
 /// How many tool calls may be open at once before the oldest is forgotten.
 const OPEN_CALLS: usize = 256;
 
@@ -59,20 +61,24 @@ impl Translator {
 
     /// Takes some bytes of stdout; gives the events of the lines that they complete.
     pub fn stdout(&mut self, bytes: &[u8]) -> Vec<Event> {
-        let (dialect, mut events) = (&mut self.dialect, Vec::new());
+        let (dialect, mut events, mut unread) = (&mut self.dialect, Vec::new(), 0);
         if dialect.is_text() {
-            self.text.feed(bytes, |piece| dialect.line(piece, &mut events));
+            self.text.feed(bytes, |piece| {
+                dialect.line(piece, &mut events);
+            });
         } else {
-            self.stdout
-                .feed(bytes, |line| translate(dialect.as_mut(), line, &mut events));
+            self.stdout.feed(bytes, |line| {
+                unread += translate(dialect.as_mut(), line, &mut events)
+            });
         }
+        self.tally.verdict.unread += unread;
         self.count(events)
     }
 
     /// Takes one line of stdout.
     pub fn line(&mut self, line: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
-        translate(self.dialect.as_mut(), line, &mut events);
+        self.tally.verdict.unread += translate(self.dialect.as_mut(), line, &mut events);
         self.count(events)
     }
 
@@ -92,7 +98,9 @@ impl Translator {
     pub fn finish(&mut self, code: Option<i32>) -> Vec<Event> {
         let mut events = if self.dialect.is_text() {
             let (dialect, mut events) = (&mut self.dialect, Vec::new());
-            self.text.end(|piece| dialect.line(piece, &mut events));
+            self.text.end(|piece| {
+                dialect.line(piece, &mut events);
+            });
             self.count(events)
         } else {
             self.stdout(b"\n")
@@ -106,7 +114,16 @@ impl Translator {
 
     /// What it has come to so far.
     pub fn verdict(&self) -> Verdict {
-        self.tally.verdict()
+        Verdict {
+            open: self.open.names(),
+            ..self.tally.verdict()
+        }
+    }
+
+    /// For how long it has only been trying to reach its provider; `None` where it gets on.
+    pub fn struggles(&self) -> Option<Duration> {
+        let (since, _) = self.tally.struggle.as_ref().filter(|_| !self.tally.ended)?;
+        Some(since.elapsed())
     }
 
     /// Why there is no point in waiting for this brain any longer, if there is none: it would only go on trying.
@@ -124,16 +141,18 @@ impl Translator {
     }
 }
 
-fn translate(dialect: &mut dyn Dialect, line: &[u8], events: &mut Vec<Event>) {
+/// Translates a line; 1 where it looks like one of the brain's and cannot be read.
+fn translate(dialect: &mut dyn Dialect, line: &[u8], events: &mut Vec<Event>) -> u64 {
     let line = &line[..line.len().min(LINE)];
     if line.trim_ascii().is_empty() {
-        return;
+        return 0;
     }
     let before = events.len();
-    dialect.line(line, events);
+    let read = dialect.line(line, events);
     if events.len() == before {
         events.push(Event::unknown(line));
     }
+    u64::from(!read && line.trim_ascii().starts_with(b"{"))
 }
 
 /// A text in pieces of whole characters.
@@ -199,30 +218,57 @@ impl Lines {
 
 /// Tool calls without a result yet: several brains name the tool only in the call.
 #[derive(Default)]
-struct OpenCalls(Vec<(String, String, Vec<String>)>);
+struct OpenCalls(Vec<Call>);
+
+struct Call {
+    id: String,
+    tool: String,
+    paths: Vec<String>,
+    input: String,
+}
 
 impl OpenCalls {
+    /// What they run.
+    fn names(&self) -> Vec<String> {
+        let name = |call: &Call| match (call.input.as_str(), call.paths.first()) {
+            ("", Some(path)) => format!("{} {path}", call.tool),
+            ("", None) => call.tool.clone(),
+            (input, _) => text::clip(input, INPUT),
+        };
+        self.0.iter().map(name).collect()
+    }
+
     fn join(&mut self, event: &mut Event) {
         match event {
-            Event::ToolCall { id, tool, paths, .. } => {
+            Event::ToolCall {
+                id,
+                tool,
+                paths,
+                input,
+            } => {
                 if self.0.len() == OPEN_CALLS {
                     self.0.remove(0);
                 }
-                self.0.push((id.clone(), tool.clone(), paths.clone()));
+                self.0.push(Call {
+                    id: id.clone(),
+                    tool: tool.clone(),
+                    paths: paths.clone(),
+                    input: input.clone(),
+                });
             }
             Event::Permission { id, tool, .. } if tool.is_empty() => {
-                if let Some((_, name, _)) = self.0.iter().find(|(open, ..)| open == id) {
-                    tool.clone_from(name);
+                if let Some(call) = self.0.iter().find(|call| call.id == *id) {
+                    tool.clone_from(&call.tool);
                 }
             }
             Event::ToolResult { id, tool, paths, .. } => {
-                if let Some(at) = self.0.iter().position(|(open, ..)| open == id) {
-                    let (_, name, named) = self.0.swap_remove(at);
+                if let Some(at) = self.0.iter().position(|call| call.id == *id) {
+                    let call = self.0.remove(at);
                     if tool.is_empty() {
-                        *tool = name;
+                        *tool = call.tool;
                     }
                     if paths.is_empty() {
-                        *paths = named;
+                        *paths = call.paths;
                     }
                 }
             }
@@ -231,178 +277,9 @@ impl OpenCalls {
     }
 }
 
-/// Counts events into a verdict; the same for every brain.
-#[derive(Debug)]
-struct Tally {
-    asked: Session,
-    own_id: bool,
-    verdict: Verdict,
-    hopeless: Option<Trouble>,
-    /// It has given its result.
-    ended: bool,
-    last_words: Vec<String>,
-    /// The last event was a piece of a message, so the next piece continues it.
-    open_message: bool,
-}
-
-impl Tally {
-    fn new(session: &Session) -> Self {
-        let mut verdict = Verdict::default();
-        if let Session::Resume { before, .. } = session {
-            verdict.total = before.clone();
-        }
-        Self {
-            asked: session.clone(),
-            own_id: false,
-            verdict,
-            hopeless: None,
-            ended: false,
-            last_words: Vec::new(),
-            open_message: false,
-        }
-    }
-
-    fn said(&mut self, line: &str) {
-        let line = line.trim();
-        if !line.is_empty() {
-            if self.last_words.len() == LAST_WORDS {
-                self.last_words.remove(0);
-            }
-            self.last_words.push(text::clip(line, 500));
-        }
-    }
-
-    fn count(&mut self, event: &Event) {
-        let v = &mut self.verdict;
-        let mut open_message = false;
-        match event {
-            Event::Session { id, .. } => {
-                // A resumed session must be the one asked for; most give a new one an id of their own.
-                let held = self.own_id || matches!(self.asked, Session::Resume { .. });
-                if held && self.asked.id() != id {
-                    v.wrong_session = true;
-                    v.total = Total::default();
-                }
-                v.session = Some(id.clone());
-            }
-            Event::Message {
-                role: Role::Assistant,
-                text,
-                delta,
-            } => {
-                if !(*delta && self.open_message) {
-                    v.answer.clear();
-                }
-                v.at_limit = false;
-                let room = ANSWER.saturating_sub(v.answer.len());
-                if room > 0 {
-                    v.answer.push_str(&text::clip(text, room));
-                }
-                open_message = *delta;
-            }
-            Event::Message { .. } | Event::Thinking { .. } | Event::Unknown { .. } => {}
-            Event::ToolCall { .. } => {
-                v.at_limit = false;
-                v.last_denied = false;
-            }
-            Event::ToolResult { ok, .. } => {
-                v.at_limit = false;
-                if *ok {
-                    v.last_denied = false;
-                }
-            }
-            Event::Permission { granted, reason, .. } => {
-                v.last_denied = !granted;
-                if !granted {
-                    v.denials += 1;
-                    note(&mut v.reasons, &format!("refused: {reason}"));
-                }
-            }
-            Event::Usage {
-                input,
-                output,
-                cached,
-                cost,
-            } => {
-                let step = Usage {
-                    input: *input,
-                    output: *output,
-                    cached: *cached,
-                };
-                add(v.usage.get_or_insert_default(), &step);
-                add(&mut v.total.usage, &step);
-                v.cost = sum(v.cost, *cost);
-                v.total.cost = sum(v.total.cost, *cost);
-            }
-            Event::RateLimit { message, until } => {
-                v.at_limit = true;
-                v.limited_until = until.or_else(|| reset(message, now())).or(v.limited_until);
-            }
-            Event::Error {
-                kind,
-                message,
-                fatal,
-                until,
-            } => {
-                let said = || reset(message, now()).filter(|_| *kind == Trouble::Limit);
-                v.limited_until = until.or_else(said).or(v.limited_until);
-                if *fatal {
-                    self.hopeless.get_or_insert(*kind);
-                    v.auth_failed |= *kind == Trouble::Auth;
-                    v.limited |= *kind == Trouble::Limit;
-                    v.lost_session |= *kind == Trouble::Session;
-                    v.result = Some(false);
-                }
-                if *kind != Trouble::Warning {
-                    note(&mut v.reasons, message);
-                }
-            }
-            Event::Result { ok, text, reason } => {
-                self.ended = true;
-                v.result = Some(*ok && v.result != Some(false));
-                if let Some(text) = text {
-                    v.answer = text::clip(text, ANSWER);
-                }
-                if !ok && v.reasons.is_empty() {
-                    note(&mut v.reasons, reason);
-                }
-            }
-        }
-        self.open_message = open_message;
-    }
-
-    fn verdict(&self) -> Verdict {
-        let mut verdict = self.verdict.clone();
-        if verdict.result != Some(true) && verdict.reasons.is_empty() {
-            verdict.reasons.clone_from(&self.last_words);
-        }
-        verdict
-    }
-}
-
-/// Adds a reason, once, up to a handful.
-fn note(reasons: &mut Vec<String>, reason: &str) {
-    let reason = text::clip(reason.trim(), OUTPUT);
-    if !reason.is_empty() && reasons.len() < 8 && !reasons.contains(&reason) {
-        reasons.push(reason);
-    }
-}
-
-fn add(to: &mut Usage, step: &Usage) {
-    let plus = |a: Option<u64>, b: Option<u64>| match (a, b) {
-        (None, None) => None,
-        (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
-    };
-    to.input = plus(to.input, step.input);
-    to.output = plus(to.output, step.output);
-    to.cached = plus(to.cached, step.cached);
-}
-
-fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    match (a, b) {
-        (None, None) => None,
-        (a, b) => Some(a.unwrap_or(0.0) + b.unwrap_or(0.0)),
-    }
+/// When the limit that `text` tells of ends. Times of the clock are those of this machine, as the brain's are.
+pub(super) fn ends(text: &str) -> Option<i64> {
+    reset(text, now(), &TimeZone::system())
 }
 
 /// What is new in a count that only grows: `now` less `before`, or all of `now` where it began anew.

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{cx::Cx, error::CmdError, retry, target};
-use crate::{task::How, zone::again::again};
+use crate::{
+    task::{How, Status},
+    zone::again::again,
+};
 
-/// Go on with a task that died, failed or was cancelled
+/// Go on with a task that died, failed, was cancelled or waits for a limit
 ///
 /// The brain's session goes on, or is rebuilt from the transcript where the brain has lost it. The brain is told
 /// what is done, what is in doubt, and what others changed meanwhile.
@@ -20,9 +23,14 @@ pub(super) struct ResumeArgs {
 
 /// Resumes the task.
 pub(super) fn run(cx: &Cx, args: &ResumeArgs) -> Result<ExitCode, CmdError> {
-    let id = target::task(cx, args.task.as_deref(), None)?.task.id;
-    again(&cx.ledger(), &id, How::Resume, "resumed")?;
-    cx.out.done(&format!("{id} goes on"));
+    let task = target::task(cx, args.task.as_deref(), None)?.task;
+    let id = &task.id;
+    again(&cx.ledger(), id, How::Resume, "resumed")?;
+    if task.status == Status::Parked {
+        retry::lift(cx, &task)?;
+    } else {
+        cx.out.done(&format!("{id} goes on"));
+    }
     retry::wake(cx);
     Ok(ExitCode::SUCCESS)
 }

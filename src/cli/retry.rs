@@ -7,13 +7,13 @@ use clap::Args;
 use super::{cx::Cx, error::CmdError, rollback, target};
 use crate::{
     daemon,
-    task::{How, Status},
+    task::{How, Status, Task},
     zone::again::again,
 };
 
-/// Try a task anew that died, failed or was cancelled
+/// Try a task anew that died, failed, was cancelled or waits for a limit
 ///
-/// In a new session of the brain, with the work tree as it stands, or with --fresh as it was before the task.
+/// One that waits for a limit (parked) is tried now, and its provider counts as free again. Otherwise in a new session of the brain, with the work tree as it stands, or with --fresh as it was before the task.
 #[derive(Args, Debug)]
 pub(super) struct RetryArgs {
     /// Task to try, else the newest of the zone
@@ -28,17 +28,34 @@ pub(super) struct RetryArgs {
 pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
     let stored = target::task(cx, args.task.as_deref(), None)?;
     let id = &stored.task.id;
-    let may = matches!(
-        stored.task.status,
-        Status::Interrupted | Status::Failed | Status::Cancelled
-    );
+    let parked = stored.task.status == Status::Parked;
+    let may = parked
+        || matches!(
+            stored.task.status,
+            Status::Interrupted | Status::Failed | Status::Cancelled
+        );
     if args.fresh && may && !stored.task.attempts.is_empty() {
         rollback::roll_back(cx, &stored, "retry --fresh")?;
     }
     again(&cx.ledger(), id, How::Retry, "tried anew")?;
-    cx.out.done(&format!("{id} is tried anew"));
+    if parked {
+        lift(cx, &stored.task)?;
+    } else {
+        cx.out.done(&format!("{id} is tried anew"));
+    }
     wake(cx);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says for a task that waited for a limit that the limit is over.
+pub(super) fn lift(cx: &Cx, task: &Task) -> Result<(), CmdError> {
+    let others = daemon::lift(&cx.ledger(), &cx.paths, task)?;
+    cx.out
+        .done(&format!("{} does not wait for the limit any longer", task.id));
+    for other in others {
+        cx.out.note(&format!("nor does {other}"));
+    }
+    Ok(())
 }
 
 /// Has a daemon look at the queue.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     brain::Provider,
-    task::{Event, Outcome, Status, TaskId},
+    task::{Event, Outcome, Status, TaskId, sane_until},
 };
 
 /// A look at the ledger is never further away than this.
@@ -321,7 +321,7 @@ impl Engine {
         };
         let mut rooms = machine.rooms(&wanted, bounds).unwrap_or_default();
         for known in tasks.iter().filter(|known| known.ours) {
-            let until = limit_end(known).filter(|until| *until > now);
+            let until = limit_end(known).and_then(|until| sane_until(until, now));
             let room = known
                 .provider
                 .as_ref()
@@ -330,7 +330,7 @@ impl Engine {
                 && room.parked_until < until
             {
                 room.parked_until = until;
-                if let Err(error) = until.map_or(Ok(()), |until| machine.park(provider, until)) {
+                if let Err(error) = until.map_or(Ok(()), |until| machine.park(provider, until, now)) {
                     tracing::warn!(%provider, %error, "other sites are not told of the limit");
                 }
             }

@@ -132,10 +132,18 @@ impl Machine {
     }
 
     /// Leaves `provider` alone until `until`; an earlier end never shortens a later one.
-    pub(crate) fn park(&self, provider: &Provider, until: i64) -> io::Result<()> {
+    pub(crate) fn park(&self, provider: &Provider, until: i64, now: i64) -> io::Result<()> {
         let _lock = self.lock()?;
         let mut providers = self.providers()?;
-        providers.park(provider, until);
+        providers.park(provider, until, now);
+        self.write("providers.json", &providers)
+    }
+
+    /// Lets `provider` be asked again at once: a person says that its limit is over.
+    pub(crate) fn lift(&self, provider: &Provider) -> io::Result<()> {
+        let _lock = self.lock()?;
+        let mut providers = self.providers()?;
+        providers.lift(provider);
         self.write("providers.json", &providers)
     }
 
@@ -285,7 +293,7 @@ mod tests {
         let (dir, machine) = machine();
         let openai: Provider = serde_json::from_str("\"openai/0123\"").unwrap();
         let rates = Rates::new();
-        machine.park(&openai, 1001).unwrap();
+        machine.park(&openai, 1001, 1000).unwrap();
         let again = Machine::new(dir.path()).unwrap();
         assert!(sleeper_at(&again, 9, Some(&openai), &rates).is_none());
         let at = |now| {

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{brain::Provider, config::ProviderLimits, task::FORMAT};
+use crate::{
+    brain::Provider,
+    config::ProviderLimits,
+    task::{FORMAT, sane_until},
+};
 
 /// The first pause where no reset was declared, and the longest, in seconds.
 const PAUSE: (i64, i64) = (30, 3600);
-/// A declared reset farther away is believed no longer.
-const FARTHEST: i64 = 31 * 86_400;
 /// What `per_minute` counts.
 const MINUTE: i64 = 60;
 
@@ -62,26 +64,37 @@ impl Default for Providers {
 }
 
 impl Providers {
-    /// Leaves `provider` alone until `until`; an earlier end never shortens a later one.
-    pub(crate) fn park(&mut self, provider: &Provider, until: i64) {
-        let standing = self.providers.entry(provider.clone()).or_default();
-        standing.parked_until = standing.parked_until.max(until);
+    /// Leaves `provider` alone until `until`; an earlier end never shortens a later one. An end that cannot be meant is
+    /// none.
+    pub(crate) fn park(&mut self, provider: &Provider, until: i64, now: i64) {
+        if let Some(until) = sane_until(until, now) {
+            let standing = self.providers.entry(provider.clone()).or_default();
+            standing.parked_until = standing.until(now).map_or(until, |known| known.max(until));
+        }
+    }
+
+    /// Lets `provider` be asked again at once; the next pause is a first one.
+    pub(crate) fn lift(&mut self, provider: &Provider) {
+        if let Some(standing) = self.providers.get_mut(provider) {
+            (standing.parked_until, standing.pause) = (0, 0);
+        }
     }
 
     /// An attempt ran into a limit of which nobody said when it ends: gives until when to wait.
     pub(crate) fn back_off(&mut self, provider: &Provider, now: i64) -> i64 {
         let standing = self.providers.entry(provider.clone()).or_default();
-        if standing.parked_until > now {
+        if let Some(until) = standing.until(now) {
             // It came with others that were under way.
-            return standing.parked_until;
+            return until;
         }
-        let soon = now - standing.parked_until <= 2 * standing.pause;
+        let last = standing.pause.clamp(0, PAUSE.1);
+        let soon = standing.parked_until <= now && now.saturating_sub(standing.parked_until) <= 2 * last;
         standing.pause = if soon {
-            (standing.pause * 2).clamp(PAUSE.0, PAUSE.1)
+            (last * 2).clamp(PAUSE.0, PAUSE.1)
         } else {
             PAUSE.0
         };
-        standing.parked_until = now + standing.pause;
+        standing.parked_until = now.saturating_add(standing.pause);
         standing.parked_until
     }
 
@@ -121,10 +134,17 @@ impl Providers {
             .checked_sub(most(limits.per_minute))
             .and_then(|at| recent.get(at));
         Room {
-            parked_until: Some(standing.parked_until.min(now + FARTHEST)).filter(|until| *until > now),
+            parked_until: standing.until(now),
             starts: free.min(in_minute),
             next: holds_up.map(|start| start + MINUTE),
         }
+    }
+}
+
+impl Standing {
+    /// Until when it is left alone. Yesterday's documents may hold ends that cannot be meant.
+    fn until(&self, now: i64) -> Option<i64> {
+        Some(self.parked_until).filter(|until| sane_until(*until, now) == Some(*until))
     }
 }
 
@@ -151,14 +171,48 @@ mod tests {
     #[test]
     fn a_declared_reset_is_waited_for_and_never_shortened() {
         let (mut providers, openai) = (Providers::default(), provider());
-        providers.park(&openai, 1500);
-        providers.park(&openai, 1200);
+        providers.park(&openai, 1500, 1000);
+        providers.park(&openai, 1200, 1000);
         let at = |now| {
             providers
                 .room(&openai, ProviderLimits::default(), (0, now))
                 .parked_until
         };
         assert_eq!((at(1000), at(1499), at(1500)), (Some(1500), Some(1500), None));
+    }
+
+    #[test]
+    fn an_end_that_cannot_be_meant_parks_nobody() {
+        let (mut providers, openai) = (Providers::default(), provider());
+        let now = 1_795_000_000;
+        let until = |providers: &Providers| {
+            let room = providers.room(&openai, ProviderLimits::default(), (0, now));
+            room.parked_until
+        };
+        for told in [i64::MAX, i64::MIN, now - 1, now + 32 * 86_400, 12] {
+            providers.park(&openai, told, now);
+            assert_eq!(until(&providers), None, "{told}");
+        }
+        // In milliseconds, as some write it.
+        providers.park(&openai, (now + 60) * 1000, now);
+        assert_eq!(until(&providers), Some(now + 60));
+        // As it was written before it was looked at.
+        for written in [i64::MAX, now + 400 * 86_400, (now + 60) * 1000] {
+            providers.providers.get_mut(&openai).unwrap().parked_until = written;
+            assert_eq!(until(&providers), None, "{written}");
+            assert_eq!(providers.back_off(&openai, now), now + 30);
+        }
+    }
+
+    #[test]
+    fn a_lifted_park_is_over_at_once() {
+        let (mut providers, openai) = (Providers::default(), provider());
+        providers.lift(&openai);
+        providers.park(&openai, 9000, 1000);
+        providers.lift(&openai);
+        let room = providers.room(&openai, ProviderLimits::default(), (0, 1000));
+        assert_eq!(room.parked_until, None);
+        assert_eq!(providers.back_off(&openai, 1000), 1030);
     }
 
     #[test]

@@ -124,10 +124,17 @@ pub(super) fn uncover(
     for folder in &path {
         show_covered(mounts, home, folder);
     }
-    if let Some(program) = program.and_then(|program| find(Path::new(program), &path)) {
-        show_covered(mounts, home, &package_of(&program));
+    let program = program.and_then(|program| find(Path::new(program), &path));
+    if let Some((named, real)) = program.and_then(|named| Some((named.clone(), named.canonicalize().ok()?))) {
+        show_covered(mounts, home, &package_of(&real));
+        for link in links(&named) {
+            mounts.link(&link);
+        }
     }
 }
+
+/// As many links as the kernel follows.
+const MOST_LINKS: usize = 40;
 
 /// Shows a folder that lies in a covered place; never a home itself or the root of a covered place.
 fn show_covered(mounts: &mut Mounts, home: &Path, folder: &Path) {
@@ -138,13 +145,50 @@ fn show_covered(mounts: &mut Mounts, home: &Path, folder: &Path) {
     }
 }
 
-/// The real path of a program.
+/// A program as it is found.
 fn find(program: &Path, path: &[PathBuf]) -> Option<PathBuf> {
     if program.components().count() > 1 {
-        return program.canonicalize().ok();
+        return Some(program.to_owned());
     }
     let mut found = path.iter().map(|folder| folder.join(program));
-    found.find(|file| file.is_file())?.canonicalize().ok()
+    found.find(|file| file.is_file())
+}
+
+/// Every link on the way to a file, in its own folder's real place: the file's own, those of its folders, and those that
+/// they lead to.
+fn links(path: &Path) -> Vec<PathBuf> {
+    let (mut links, mut at) = (Vec::new(), PathBuf::from("/"));
+    let mut rest: Vec<OsString> = names(path);
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&name);
+        match std::fs::read_link(&next) {
+            Ok(_) if links.len() == MOST_LINKS => return links,
+            Ok(target) => {
+                if target.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                rest.extend(names(&target));
+                links.push(next);
+            }
+            Err(_) => at = next,
+        }
+    }
+    links
+}
+
+/// The names of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let names = path.components().rev().filter(|part| {
+        matches!(
+            part,
+            std::path::Component::Normal(_) | std::path::Component::ParentDir
+        )
+    });
+    names.map(|part| part.as_os_str().to_owned()).collect()
 }
 
 /// The folder that a program needs whole: the outermost `node_modules` around it, else the one it lies in.
@@ -173,6 +217,27 @@ fn passwd_home() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_link_on_the_way_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for folder in ["bin", "real/npm/bin", "real/npm/lib"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        std::fs::write(root.join("real/npm/lib/run.js"), "").unwrap();
+        let link = |from: &str, to: &Path| std::os::unix::fs::symlink(to, root.join(from)).unwrap();
+        link("tools", Path::new("real"));
+        link("real/npm/bin/codex", Path::new("../lib/run.js"));
+        link("bin/codex", &root.join("tools/npm/bin/codex"));
+        let found = links(&root.join("bin/codex"));
+        assert_eq!(
+            found,
+            ["bin/codex", "tools", "real/npm/bin/codex"].map(|path| root.join(path))
+        );
+        link("round", Path::new("round"));
+        assert_eq!(links(&root.join("round")).len(), MOST_LINKS);
+    }
 
     #[test]
     fn a_package_is_shown_whole() {

@@ -43,6 +43,13 @@ impl Mounts {
         self.show(path, Kind::ReadOnly);
     }
 
+    /// Shows the link at `path` where it lies in something covered: it leads on as outside, and shows nothing by itself.
+    pub(super) fn link(&mut self, path: &Path) {
+        if let (true, Ok(real)) = (path.is_symlink() && self.covers(path), path.canonicalize()) {
+            self.list.push((path.to_owned(), Kind::Link(real)));
+        }
+    }
+
     /// Shows the host's `source` at `place`.
     pub(super) fn place(&mut self, source: &Path, place: &Path, writable: bool) {
         let source = source.to_owned();

@@ -63,6 +63,9 @@ pub struct Crew {
     /// The brain's session that the next task goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The session before, which was given up as it had no room left; the next one is told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<String>,
     /// The first port of its lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,

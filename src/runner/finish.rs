@@ -17,11 +17,11 @@ use super::{
     spool::Spool,
 };
 use crate::{
-    brain::Session,
+    brain::{Session, Trouble},
     config::Limits,
     process::exit_word,
     refs::{Oid, Pack, Repo},
-    task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Outcome, Task, few, judge},
+    task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Obstacle, Outcome, Task, few, judge},
     worktree::{
         checkout::Checkout,
         effects::{Context, Outside, effects},
@@ -33,6 +33,8 @@ use crate::{
 
 /// So many things of a kind are named as reasons; effects have more of them.
 pub(super) const NAMED: usize = 20;
+/// So many times a task that cannot reach its provider is parked, as for a limit; then it waits for a person.
+const OFFLINE_TRIES: usize = 2;
 
 /// What an attempt came to.
 pub(super) struct Finished {
@@ -124,10 +126,20 @@ pub(super) fn finish(
     )?;
     store.clear();
     let outcome = settle(run, claim, prepared, finished)?;
-    if let Some(session) = &ended.verdict.session {
+    let verdict = &ended.verdict;
+    if verdict.full {
+        // Whoever goes on with it only finds that again.
+        let full = verdict.session.as_deref().unwrap_or(plan.session.id());
+        remember(run.ledger, claim.task(), |member| {
+            member.session = None;
+            member.unknown.remove("session_total");
+            member.full = Some(full.to_owned());
+        })?;
+    } else if let Some(session) = &verdict.session {
         let total = serde_json::to_value(&ended.verdict.total).unwrap_or_default();
         remember(run.ledger, claim.task(), |member| {
             member.session = Some(session.clone());
+            member.full = None;
             member.unknown.insert("session_total".to_owned(), total.clone());
         })?;
     }
@@ -274,12 +286,13 @@ fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
     let verdict = &ended.verdict;
     // Silence while it waits for a limit to pass is the limit's.
     let waits = ended.stop == Some(Stop::Silent) && verdict.at_limit;
+    let offline = ended.offline() && tries_offline(task) < OFFLINE_TRIES;
     Evidence {
         act: task.mode == Mode::Act,
         cancelled: ended.stop == Some(Stop::Cancelled),
         timed_out: matches!(ended.stop, Some(Stop::TimedOut | Stop::Silent)) && !waits,
-        auth_failed: verdict.auth_failed,
-        limited: verdict.limited || waits,
+        auth_failed: verdict.auth_failed || verdict.no_credit,
+        limited: verdict.limited || waits || offline,
         wrong_session: verdict.wrong_session && matches!(plan.session, Session::Resume { .. }),
         result: verdict.result,
         exit_ok: ended.status.success(),
@@ -288,6 +301,14 @@ fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {
         last_denied: verdict.last_denied,
         ..Evidence::default()
     }
+}
+
+/// How many attempts in a row before this one could not reach the provider.
+fn tries_offline(task: &Task) -> usize {
+    let before = task.attempts.iter().rev().skip(1);
+    before
+        .take_while(|attempt| attempt.obstacle == Some(Obstacle::Offline))
+        .count()
 }
 
 /// Whether the brain was killed, and not by us. A sandbox tells a signal as 128 and its number; of those numbers, the
@@ -323,12 +344,17 @@ fn reasons(
             "said nothing for {}, the limit (limits.silence)",
             limits.silence
         )),
+        Some(Stop::Hopeless(Trouble::Network)) => {
+            reasons.push("stopped: its provider could not be reached".to_owned())
+        }
         Some(Stop::Hopeless(_)) => reasons.push("stopped: it would only have gone on trying".to_owned()),
         None if !ended.status.success() => {
             reasons.push(format!("the brain exited with {}", exit_word(ended.status)))
         }
+        None if ended.verdict.result.is_none() => reasons.insert(0, "it ended without a result".to_owned()),
         None => {}
     }
+    reasons.extend(open_calls(ended));
     reasons.extend(few(home.left_out.clone(), NAMED));
     reasons.extend(
         home.left
@@ -347,4 +373,15 @@ fn reasons(
     }
     reasons.extend(prepared.remarks.iter().cloned());
     reasons
+}
+
+/// What it had under way when it ended, in words.
+fn open_calls(ended: &Ended) -> Option<String> {
+    let open = &ended.verdict.open;
+    let head = match ended.stop {
+        None if ended.status.success() => "still running at the end, stopped",
+        None | Some(Stop::Cancelled | Stop::TimedOut | Stop::Silent) => "under way when it was stopped",
+        Some(Stop::Hopeless(_)) => return None,
+    };
+    (!open.is_empty()).then(|| format!("{head}: {}", open.join("; ")))
 }

@@ -24,8 +24,12 @@ use crate::{
 
 /// How long a brain has after INT, and again after TERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long output may still come after the brain has ended: something that it left behind holds the pipe.
+/// How long nothing may come any more after the brain has ended: something that it left behind holds the pipe.
 const LINGER: Duration = Duration::from_millis(300);
+/// How long output may come after it in all: what it left behind may write for ever.
+const AFTERWARDS: Duration = Duration::from_secs(60);
+/// How long a brain may go on trying to reach its provider.
+const OFFLINE: Duration = Duration::from_secs(150);
 /// How often the limits are looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
 /// Most bytes taken from a pipe at once.
@@ -62,6 +66,13 @@ pub(super) struct Ended {
     pub(super) verdict: Verdict,
     /// Why it was stopped, if it was.
     pub(super) stop: Option<Stop>,
+}
+
+impl Ended {
+    /// Whether its provider could not be reached.
+    pub(super) fn offline(&self) -> bool {
+        self.verdict.offline || self.stop == Some(Stop::Hopeless(Trouble::Network))
+    }
 }
 
 /// Where what is heard of a run goes.
@@ -113,16 +124,15 @@ pub(super) fn follow(
     let mut out = running.child.stdout.take();
     let mut err = running.child.stderr.take();
     let mut clock = Clock::start(patience);
-    let mut over: Option<(ExitStatus, Instant)> = None;
+    let mut over: Option<Over> = None;
     loop {
         if over.is_none() {
-            over = running
-                .wait(Duration::ZERO)?
-                .map(|status| (status, Instant::now()));
+            over = running.wait(Duration::ZERO)?.map(Over::now);
         }
-        if let Some((status, since)) = over
-            && (out.is_none() && err.is_none() || since.elapsed() > LINGER)
-        {
+        if let Some(Over { status, .. }) = over.filter(|over| {
+            let dry = out.is_none() && err.is_none();
+            dry || over.quiet.elapsed() > LINGER || over.since.elapsed() > AFTERWARDS
+        }) {
             let last = ears.translator.finish(status.code());
             ears.events(last)?;
             ears.spool.settle_all()?;
@@ -147,12 +157,35 @@ pub(super) fn follow(
             heard = true;
             ears.stderr(&bytes)?;
         }
+        if let Some(over) = over.as_mut().filter(|_| heard) {
+            over.quiet = Instant::now();
+        }
         if ears.control.answer() {
             clock.want(Stop::Cancelled);
         }
         ears.checkpoints.tick(ears.spool.position())?;
-        clock.tick(heard, ears.translator.hopeless());
+        clock.tick(heard, ears.translator.hopeless(), ears.translator.struggles());
         clock.enforce(&mut running);
+    }
+}
+
+/// The brain has ended.
+#[derive(Clone, Copy)]
+struct Over {
+    status: ExitStatus,
+    since: Instant,
+    /// Since when nothing more has come of it.
+    quiet: Instant,
+}
+
+impl Over {
+    fn now(status: ExitStatus) -> Self {
+        let now = Instant::now();
+        Self {
+            status,
+            since: now,
+            quiet: now,
+        }
     }
 }
 
@@ -236,12 +269,15 @@ impl Clock {
         self.stop.get_or_insert(stop);
     }
 
-    fn tick(&mut self, heard: bool, hopeless: Option<Trouble>) {
+    /// Tries to reach a provider are no sign of life.
+    fn tick(&mut self, heard: bool, hopeless: Option<Trouble>, struggles: Option<Duration>) {
         if heard {
             self.heard = Instant::now();
         }
         if let Some(trouble) = hopeless {
             self.want(Stop::Hopeless(trouble));
+        } else if struggles.is_some_and(|time| time > OFFLINE.min(self.patience.silence)) {
+            self.want(Stop::Hopeless(Trouble::Network));
         } else if self.started.elapsed() > self.patience.task {
             self.want(Stop::TimedOut);
         } else if self.heard.elapsed() > self.patience.silence {

@@ -22,7 +22,7 @@ use crate::{
     },
     process::run_dir,
     refs::Crew,
-    task::{Attempt, How, Mode, Task},
+    task::{Attempt, How, Mode, Obstacle, Task},
     worktree::{checkout::Checkout, include},
 };
 
@@ -43,17 +43,21 @@ pub(super) struct Plan {
     environment: Environment,
     /// Variables that configuration names.
     asked: Vec<String>,
+    /// The command that signs in.
+    pub(super) login: &'static str,
+    /// The model that was asked for.
+    pub(super) model: Option<String>,
     /// Whether its last message says what it did, rather than being what a script printed.
     pub(super) tells: bool,
 }
 
 /// What the brain still knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Memory {
+pub(super) enum Memory<'a> {
     /// Its session, where there is one.
     Kept,
-    /// Nothing: it has said that its session is gone.
-    Lost,
+    /// Nothing: it has said that this session is gone, or full.
+    Gone(&'a str),
 }
 
 /// Works out how the brain starts.
@@ -61,16 +65,21 @@ pub(super) fn plan(
     run: &Run<'_>,
     claim: &Claim,
     prepared: &Prepared,
-    (member, memory): (&Crew, Memory),
+    (member, memory): (&Crew, Memory<'_>),
 ) -> Result<Plan, RunnerError> {
     let task = claim.task();
     let brain = brain::find(&task.brain)?;
     let session = match memory {
         Memory::Kept => session(task, member, brain)?,
-        Memory::Lost => Session::New(new_uuid()?),
+        Memory::Gone(_) => Session::New(new_uuid()?),
+    };
+    let before = match (memory, &session) {
+        (_, Session::Resume { .. }) => None,
+        (Memory::Gone(id), Session::New(_)) => Some(id),
+        (Memory::Kept, Session::New(_)) => member.full.as_deref().filter(|_| !task.new_session),
     };
     let prompt = claim.dir.join(PROMPT);
-    fs::write(&prompt, prompt_text(run, claim, (brain, &session))?)?;
+    fs::write(&prompt, prompt_text(run, claim, (brain, &session, before))?)?;
     let settings = run.config.brains.get(&task.brain);
     let state_dir = run
         .ledger
@@ -109,6 +118,8 @@ pub(super) fn plan(
         own_session: brain.capabilities().own_session,
         environment,
         asked: asked_for(run, task),
+        login: brain.account().login,
+        model: task.model.clone(),
         tells: brain.capabilities().usage,
     })
 }
@@ -130,7 +141,6 @@ impl Plan {
         Ok(self.confinement.start(&self.argv, streams)?)
     }
 
-    /// The command line for the record.
     /// The session's id, where it does not depend on what the brain says.
     pub(super) fn known_session(&self) -> Option<&str> {
         (self.resumes() || self.own_session).then(|| self.session.id())
@@ -141,6 +151,7 @@ impl Plan {
         matches!(self.session, Session::Resume { .. })
     }
 
+    /// The command line for the record.
     fn recorded_argv(&self) -> Vec<String> {
         self.argv
             .iter()
@@ -172,22 +183,30 @@ impl Plan {
 fn prompt_text(
     run: &Run<'_>,
     claim: &Claim,
-    (brain, session): (&dyn Brain, &Session),
+    (brain, session, before): (&dyn Brain, &Session, Option<&str>),
 ) -> Result<Vec<u8>, RunnerError> {
     let text = run.ledger.file(&claim.stored, "prompt.md")?.unwrap_or_default();
     let prompt = String::from_utf8_lossy(&text);
     let how = claim.task().last_attempt().and_then(|attempt| attempt.how);
-    if how != Some(How::Resume) {
-        return Ok(brain.frame(&prompt).as_bytes().to_vec());
+    let mut told = Vec::new();
+    if let Some(before) = before {
+        told.extend(recover::digest(run, claim, before)?);
     }
-    let mut told = recover::told(run, claim)?;
-    if matches!(session, Session::New(_)) {
-        let history = recover::history(run, claim)?;
-        if !history.is_empty() {
-            told.push_str(&format!("\n\nWhat happened before, shortened:\n{history}"));
+    if how == Some(How::Resume) {
+        told.push(recover::told(run, claim)?);
+        if matches!(session, Session::New(_)) {
+            let history = recover::history(run, claim)?;
+            if !history.is_empty() {
+                told.push(format!("What happened before, shortened:\n{history}"));
+            }
         }
     }
-    Ok(brain.remark(&told, &prompt).into_bytes())
+    let text = if told.is_empty() {
+        prompt.into_owned()
+    } else {
+        brain.remark(&told.join("\n\n"), &prompt)
+    };
+    Ok(brain.frame(&text).as_bytes().to_vec())
 }
 
 /// The session to open or to go on with. A clone continues its session from task to task; an attempt that resumes,
@@ -201,6 +220,7 @@ fn session(task: &Task, member: &Crew, brain: &dyn Brain) -> Result<Session, Run
                 .iter()
                 .rev()
                 .skip(1)
+                .take_while(|attempt| attempt.obstacle != Some(Obstacle::Full))
                 .find_map(|attempt| attempt.session.clone());
             before.or_else(|| member.session.clone().filter(|_| !task.new_session))
         }

@@ -165,12 +165,22 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         return Ok(Outcome::Setup);
     }
     let (mut ended, mut seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
-    if ended.verdict.lost_session && plan.resumes() && ended.stop != Some(follow::Stop::Cancelled) {
-        spool.event(setup::say("the session is lost; a new one begins".to_owned()))?;
-        plan = launch::plan(run, claim, &prepared, (member, Memory::Lost))?;
+    let cancelled = ended.stop == Some(follow::Stop::Cancelled);
+    if let Some(why) = gone(&ended.verdict).filter(|_| plan.resumes() && !cancelled) {
+        spool.event(setup::say(format!("the session {why}; a new one begins")))?;
+        let session = plan.session.id().to_owned();
+        plan = launch::plan(run, claim, &prepared, (member, Memory::Gone(&session)))?;
         (ended, seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
     }
     finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))
+}
+
+/// Why a session is of no use any more, where nothing was done in it: a new one can begin at once then.
+fn gone(verdict: &crate::brain::Verdict) -> Option<&'static str> {
+    if verdict.lost_session {
+        return Some("is lost");
+    }
+    (verdict.full && verdict.calls == 0).then_some("has no room left")
 }
 
 /// Runs the brain to its end; gives what came of it, and the receipt of the last checkpoint.

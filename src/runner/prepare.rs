@@ -113,10 +113,13 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         Advance::Current | Advance::Moved { .. } => {}
         Advance::Unlanded(standing) => {
             at_tip = false;
-            remarks.push(format!(
-                "{} stands at +{} −{} {}",
-                member.branch, standing.ahead, standing.behind, task.branch
-            ));
+            // Work that is not landed yet is nothing to remark on; a zone that has moved on is.
+            if standing.behind > 0 {
+                remarks.push(format!(
+                    "{} stands at +{} −{} {}",
+                    member.branch, standing.ahead, standing.behind, task.branch
+                ));
+            }
         }
         Advance::Held(why) => {
             at_tip = false;

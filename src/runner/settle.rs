@@ -14,7 +14,7 @@ use crate::{
     guard::import::rebuild_index,
     process::exit_word,
     refs::{Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, RefError, annotate, move_branch, note_of},
-    task::{Attempt, Event, Import, Mode, Outcome, Task, Usage},
+    task::{Attempt, Event, Import, Mode, Obstacle, Outcome, Task, Usage},
 };
 
 /// Writes what is known, and the branch move that is still to come.
@@ -122,6 +122,27 @@ fn describe_attempt(attempt: &mut Attempt, (plan, spool): (&Plan, &Spool), ended
     attempt.usage.clone_from(&verdict.usage);
     attempt.cost = verdict.cost;
     attempt.denials = verdict.denials;
+    attempt.unread = verdict.unread;
+    attempt.model = verdict.model.clone().or_else(|| plan.model.clone());
+    attempt.obstacle = obstacle(ended);
+    attempt.remedy = match attempt.obstacle {
+        Some(Obstacle::Login) if !plan.login.is_empty() => Some(plan.login.to_owned()),
+        Some(Obstacle::Credit) => Some("add credit to the account".to_owned()),
+        _ => None,
+    };
+}
+
+/// What kept the brain from its work.
+fn obstacle(ended: &Ended) -> Option<Obstacle> {
+    let verdict = &ended.verdict;
+    [
+        (verdict.auth_failed, Obstacle::Login),
+        (verdict.no_credit, Obstacle::Credit),
+        (verdict.full, Obstacle::Full),
+        (ended.offline(), Obstacle::Offline),
+    ]
+    .into_iter()
+    .find_map(|(holds, obstacle)| holds.then_some(obstacle))
 }
 
 fn add_usage(sum: Option<Usage>, more: Option<&Usage>) -> Option<Usage> {

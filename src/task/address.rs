@@ -29,6 +29,16 @@ pub enum AddressError {
     /// `.3++` contradicts itself.
     #[error("`{0}`: a number names one clone, `++` enrols a new one; give one of the two")]
     NumberAndEnrol(String),
+    /// A model behind the brain, or capitals in its name.
+    #[error("`{given}` is no address: {why}")]
+    Brain {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        why: &'static str,
+        /// How it is written.
+        meant: String,
+    },
     /// Nothing in it.
     #[error(
         "the address is empty: give a role, a role and number, or a brain, such as mechanic, mechanic.2 or @codex"
@@ -45,7 +55,10 @@ impl Explain for AddressError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("git khlone list crew".to_owned())
+        Some(match self {
+            Self::Brain { meant, .. } => meant.clone(),
+            _ => "git khlone list crew".to_owned(),
+        })
     }
 }
 
@@ -55,7 +68,7 @@ impl FromStr for Who {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (rest, enrol) = text.strip_suffix("++").map_or((text, false), |rest| (rest, true));
         let (rest, brain) = match rest.split_once('@') {
-            Some((rest, brain)) => (rest, Some(brain.parse()?)),
+            Some((rest, brain)) => (rest, Some(read_brain(rest, brain)?)),
             None => (rest, None),
         };
         let (role, number) = match rest.rsplit_once('.') {
@@ -90,6 +103,32 @@ impl FromStr for Who {
             Ok(who)
         }
     }
+}
+
+/// The brain of `role@brain`; where it is none, what was meant by it.
+fn read_brain(role: &str, word: &str) -> Result<BrainName, AddressError> {
+    let error = match word.parse() {
+        Ok(brain) => return Ok(brain),
+        Err(error) => error,
+    };
+    let (name, model) = match word.split_once([':', '/']) {
+        Some((name, model)) if !model.is_empty() => (name, Some(model)),
+        _ => (word, None),
+    };
+    let Ok(brain) = name.to_ascii_lowercase().parse::<BrainName>() else {
+        return Err(error.into());
+    };
+    Err(AddressError::Brain {
+        given: format!("{role}@{word}"),
+        why: match model {
+            Some(_) => "it names a model, which has an option of its own",
+            None => "brains are written in lower case",
+        },
+        meant: match model {
+            Some(model) => format!("--who {role}@{brain} --model {model}"),
+            None => format!("--who {role}@{brain}"),
+        },
+    })
 }
 
 impl fmt::Display for Who {
@@ -156,6 +195,27 @@ mod tests {
         assert_eq!(".3".parse::<Who>().unwrap().number, Some(3));
         for bad in ["", "@", "mechanic.", "mechanic.0", "a b", "-x", ".2++", "Ünicode"] {
             assert!(bad.parse::<Who>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_model_or_capitals_in_an_address_say_how_it_is_written() {
+        for (given, meant) in [
+            ("@claude:opus", "--who @claude --model opus"),
+            ("@claude/opus", "--who @claude --model opus"),
+            (
+                "@opencode/anthropic/claude",
+                "--who @opencode --model anthropic/claude",
+            ),
+            ("mechanic.2@Codex:gpt-5", "--who mechanic.2@codex --model gpt-5"),
+            ("@Claude", "--who @claude"),
+        ] {
+            let error = given.parse::<Who>().unwrap_err();
+            assert_eq!(error.hint().as_deref(), Some(meant), "{given}: {error}");
+        }
+        for nonsense in ["@claude:", "@a b", "@:x"] {
+            let error = nonsense.parse::<Who>().unwrap_err();
+            assert!(matches!(error, AddressError::Name(_)), "{nonsense}: {error:?}");
         }
     }
 

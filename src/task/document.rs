@@ -106,12 +106,49 @@ pub struct Attempt {
     /// Its provider asked for patience until then, seconds since the epoch; the brain tried again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_until: Option<i64>,
+    /// What kept it from its work, where that decides what comes next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
+    /// What a person does before it is tried again: the command that signs in, for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// The model that it worked with, as the brain names it, else as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Lines of its brain's that look like JSON and could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unread: u64,
     /// It died, and this was found of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub died: Option<Death>,
     /// Fields of later minor versions.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// What keeps an attempt from its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Obstacle {
+    /// Nobody is signed in, or the account may not do this.
+    Login,
+    /// The account has no money left.
+    Credit,
+    /// The session has no room left for more; the next attempt opens a new one.
+    Full,
+    /// The provider could not be reached.
+    Offline,
+    /// One of a later git-khlone.
+    #[serde(other)]
+    Other,
 }
 
 /// How an attempt goes about a task that was tried before.
@@ -327,9 +364,20 @@ impl Task {
             Status::Interrupted if self.hold.is_some() => Some(format!(
                 "git khlone resume {id}, or git khlone retry --fresh {id}, or git khlone cancel {id}"
             )),
-            Status::Failed if tried => Some(format!(
-                "git khlone resume {id}, or git khlone retry {id}, or git khlone rollback {id}"
-            )),
+            Status::Failed if tried => {
+                let last = self.last_attempt();
+                let remedy = last.and_then(|last| last.remedy.as_deref());
+                let full = last.is_some_and(|last| last.obstacle == Some(Obstacle::Full));
+                Some(match remedy {
+                    Some(remedy) => format!("{remedy}, then git khlone resume {id}"),
+                    None if full => format!(
+                        "git khlone retry {id}, or git khlone resume {id}, or git khlone rollback {id}"
+                    ),
+                    None => format!(
+                        "git khlone resume {id}, or git khlone retry {id}, or git khlone rollback {id}"
+                    ),
+                })
+            }
             _ => None,
         }
     }

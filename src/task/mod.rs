@@ -9,12 +9,14 @@ mod id;
 mod names;
 mod outcome;
 mod status;
+mod until;
 mod words;
 
 pub use address::{AddressError, Who, ZoneAddress};
 pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
 pub use document::{
-    Attempt, Death, FORMAT, FormatError, How, Import, Mode, Owner, Task, Transition, Usage, parse_versioned,
+    Attempt, Death, FORMAT, FormatError, How, Import, Mode, Obstacle, Owner, Task, Transition, Usage,
+    parse_versioned,
 };
 pub use effects::{BranchMove, Change, Effects, FileChange, RefChange};
 pub use explain::{Class, Explain};
@@ -22,4 +24,5 @@ pub use id::{IdError, TaskId, TaskPrefix};
 pub use names::{BrainName, CloneName, NameError, RoleName, ZoneId};
 pub use outcome::{Evidence, Outcome, judge};
 pub use status::{Event, IllegalMove, Status};
+pub use until::{FARTHEST, sane_until};
 pub use words::few;

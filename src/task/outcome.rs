@@ -32,7 +32,7 @@ pub enum Outcome {
     Session,
     /// The runner or the sandbox broke.
     Crashed,
-    /// Not signed in, or the brain is missing.
+    /// The account is of no use: not signed in, refused, or without money; or the brain is missing.
     Auth,
     /// A rate or usage limit.
     Limited,

@@ -1,4 +1,5 @@
-//! `resume` and `retry`: a task that ended without success, or waits for a person, is tried once more.
+//! `resume` and `retry`: a task that ended without success, or waits for a person, is tried once more; one that waits
+//! for a limit waits no longer.
 //!
 //! It stands in its clone's queue again. What a dead attempt left and nobody has looked after yet is looked after
 //! first; the person's word then counts over the policy.
@@ -60,17 +61,18 @@ pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<
         match task.status {
             Status::Done => return Err(AgainError::Done(id.clone())),
             Status::Skipped => return Err(AgainError::Skipped(id.clone())),
-            Status::Queued
-            | Status::Parked
-            | Status::Running
-            | Status::Finishing
-            | Status::Paused
-            | Status::Cancelling => {
+            Status::Queued | Status::Running | Status::Finishing | Status::Paused | Status::Cancelling => {
                 return Err(AgainError::UnderWay(id.clone(), task.status));
             }
-            Status::Interrupted | Status::Failed | Status::Cancelled => {}
+            Status::Parked | Status::Interrupted | Status::Failed | Status::Cancelled => {}
         }
-        task.next = (!task.attempts.is_empty()).then_some(how);
+        let event = if task.status == Status::Parked {
+            // It goes on as it would have by itself.
+            Event::Unpark
+        } else {
+            task.next = (!task.attempts.is_empty()).then_some(how);
+            Event::Again
+        };
         task.hold = None;
         task.cancel = false;
         task.parked_until = None;
@@ -79,7 +81,7 @@ pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<
         }
         task.outcome = None;
         task.reasons.clear();
-        update.transition(Event::Again, words).map_err(|source| {
+        update.transition(event, words).map_err(|source| {
             LedgerError::Illegal {
                 id: id.clone(),
                 source,

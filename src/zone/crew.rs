@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::resolve::nearest;
 use crate::{
+    brain,
     refs::Crew,
     task::{BrainName, Class, CloneName, Explain, RoleName, Who},
 };
@@ -100,6 +101,8 @@ impl Explain for CrewError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            // A brain stands behind its sign.
+            Self::Role { role, .. } if is_brain(role) => format!("--who @{role}"),
             Self::Role { .. } => "add the role to khlone.yml, or leave it out".to_owned(),
             Self::Brain { .. } => "git khlone list brains".to_owned(),
             Self::Zone(word) => format!("did you mean --zone {word}"),
@@ -113,6 +116,10 @@ impl Explain for CrewError {
             }
         })
     }
+}
+
+fn is_brain(role: &RoleName) -> bool {
+    brain::all().any(|brain| brain.name() == role.as_str())
 }
 
 fn or_near(near: &[String]) -> String {
@@ -244,6 +251,7 @@ mod tests {
             branch: format!("khlone/main/{name}"),
             path: None,
             session: None,
+            full: None,
             port: None,
             created: 0,
             unknown: serde_json::Map::new(),

@@ -198,6 +198,7 @@ fn enrol(
             brain,
             path: None,
             session: None,
+            full: None,
             port: None,
             created,
             unknown: serde_json::Map::new(),

@@ -6,6 +6,7 @@
 
 mod dispatch;
 mod installed;
+mod limits;
 mod recovery;
 mod rig;
 mod struck;

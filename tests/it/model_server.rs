@@ -8,6 +8,7 @@ mod chat;
 mod generate;
 mod http;
 mod messages;
+mod refusals;
 mod responses;
 mod scenario;
 
@@ -108,6 +109,10 @@ impl Shared {
         self.requests.lock().unwrap().push(body.clone());
         match self.fault(&seen) {
             Some(Fault::Status(status)) => http::respond(&mut stream, status, &error(status)),
+            Some(Fault::Refused(why)) => {
+                let (status, body) = why.answer(&request.path);
+                http::respond(&mut stream, status, &body);
+            }
             Some(Fault::Hang) => self.hang(&mut stream),
             Some(Fault::Cut) => http::cut(&mut stream),
             None => answer(protocol, &request, &body, &seen, &mut stream),
@@ -116,7 +121,7 @@ impl Shared {
 
     /// The fault that is due, if one is.
     fn fault(&self, seen: &Seen) -> Option<Fault> {
-        let (fault, times) = scenario::fault(&seen.scenario)?;
+        let (fault, times) = scenario::fault(seen)?;
         let mut failures = self.failures.lock().unwrap();
         let count = failures.entry(seen.prompt.clone()).or_default();
         *count += 1;

@@ -7,7 +7,7 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::super::text::{Input, Text};
+use super::super::text::{Input, Text, lenient};
 
 /// One line.
 #[derive(Deserialize)]
@@ -26,8 +26,12 @@ pub(super) struct Line<'a> {
     pub(super) message: Blocks<'a>,
     #[serde(borrow, default)]
     pub(super) error: Text<'a>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) error_status: Option<u16>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) attempt: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) retry_delay_ms: Option<u64>,
     #[serde(borrow, default)]
     pub(super) tool_name: Text<'a>,
     #[serde(borrow, default)]
@@ -36,15 +40,19 @@ pub(super) struct Line<'a> {
     pub(super) result: Text<'a>,
     #[serde(borrow, default)]
     pub(super) errors: Text<'a>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) is_error: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) api_error_status: Option<u16>,
     #[serde(borrow, default)]
     pub(super) terminal_reason: Text<'a>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) usage: Option<Tokens>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) total_cost_usd: Option<f64>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub(super) rate_limit_info: Option<Limits<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub(super) permission_denials: Vec<Denied<'a>>,
 }
 
@@ -68,19 +76,20 @@ pub(super) struct Block<'a> {
     pub(super) tool_use_id: Text<'a>,
     #[serde(borrow, default)]
     pub(super) content: Text<'a>,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) is_error: Option<bool>,
 }
 
 /// This run's; the input is without what came from the cache.
 #[derive(Deserialize)]
 pub(super) struct Tokens {
-    #[serde(rename = "input_tokens")]
+    #[serde(rename = "input_tokens", default, deserialize_with = "lenient")]
     pub(super) input: Option<u64>,
-    #[serde(rename = "cache_creation_input_tokens")]
+    #[serde(rename = "cache_creation_input_tokens", default, deserialize_with = "lenient")]
     pub(super) cache_written: Option<u64>,
-    #[serde(rename = "cache_read_input_tokens")]
+    #[serde(rename = "cache_read_input_tokens", default, deserialize_with = "lenient")]
     pub(super) cache_read: Option<u64>,
-    #[serde(rename = "output_tokens")]
+    #[serde(rename = "output_tokens", default, deserialize_with = "lenient")]
     pub(super) output: Option<u64>,
 }
 
@@ -88,7 +97,7 @@ pub(super) struct Tokens {
 pub(super) struct Limits<'a> {
     #[serde(borrow, default)]
     pub(super) status: Text<'a>,
-    #[serde(rename = "resetsAt")]
+    #[serde(rename = "resetsAt", default, deserialize_with = "lenient")]
     pub(super) resets_at: Option<i64>,
 }
 

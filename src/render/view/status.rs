@@ -13,7 +13,7 @@ use super::{
 };
 
 use crate::{
-    brain::{Figures, Readiness},
+    brain::{Figures, HeldUp, Readiness, Trouble},
     task::{Attempt, Usage},
     worktree::disk::Disk,
     zone::Waits,
@@ -55,6 +55,9 @@ pub struct RunningLine {
     tools: u64,
     files: usize,
     last: Option<String>,
+    /// What holds it up, inside the brain; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_up: Option<HeldUp>,
     usage: Usage,
     /// US dollars of this attempt; `null` if unknown.
     pub cost: Option<f64>,
@@ -72,6 +75,7 @@ impl RunningLine {
             tools: figures.tools,
             files: figures.files.len(),
             last: Some(figures.last().to_owned()).filter(|last| !last.is_empty()),
+            held_up: figures.held_up.clone(),
             usage: figures.usage.clone(),
             cost: figures.cost,
         }
@@ -87,6 +91,14 @@ impl RunningLine {
         if self.attempt > 1 {
             parts.insert(0, format!("attempt {}", self.attempt));
         }
+        parts.extend(self.held_up.as_ref().map(|held| {
+            let what = if held.by == Trouble::Limit {
+                "at a limit"
+            } else {
+                "cannot reach its provider"
+            };
+            format!("{what}, try {}", held.tries)
+        }));
         parts.extend(self.cost.map(money));
         parts.extend(self.last.as_deref().map(one_line));
         parts.join(" · ")

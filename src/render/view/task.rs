@@ -222,6 +222,13 @@ impl View for TaskDetail {
                 "attempt",
                 &format!("{} · exit {exit} · sandbox {tier}{network}", attempt.n),
             );
+            if let Some(model) = &attempt.model {
+                line("model", model);
+            }
+            if attempt.unread > 0 {
+                let lines = if attempt.unread == 1 { "line" } else { "lines" };
+                line("unread", &format!("{} {lines} of the brain's", attempt.unread));
+            }
             let counts = attempt.redacted.iter();
             let counts: Vec<_> = counts.map(|(name, count)| format!("{count} {name}")).collect();
             if !counts.is_empty() {

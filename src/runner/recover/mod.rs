@@ -31,7 +31,7 @@ use decide::{Decision, Facts, deaths, decide};
 pub(super) use between::before;
 pub(super) use doubt::late_files as in_doubt;
 pub(super) use lost::is_lost;
-pub(super) use words::{history, told};
+pub(super) use words::{digest, history, told};
 
 /// The variable that everything of a task carries.
 const MARK: &str = "KHLONE_TASK";

@@ -5,14 +5,17 @@ use std::fmt::Write;
 
 use crate::{
     brain::{Event, Record, Role},
+    refs::Stored,
     runner::{Run, RunnerError, claim::Claim},
-    task::{Effects, Task},
+    task::{Attempt, Effects, Outcome, Task},
 };
 
 /// So many lines of one kind are told.
 const LINES: usize = 40;
 /// How much of a lost session is told, in bytes.
 const BUDGET: usize = 24 << 10;
+/// So many tasks of a clone are looked through for those of a lost session.
+const TASKS: usize = 100;
 /// How much of one event.
 const EVENT: usize = 1200;
 
@@ -90,6 +93,56 @@ fn list(text: &mut String, head: &str, items: &[String]) {
     if items.len() > LINES {
         let _ = writeln!(text, "- … and {} more", items.len() - LINES);
     }
+}
+
+/// What was done in a session of the clone's that is gone: its tasks, the newest last. `None` if there were none.
+pub(in crate::runner) fn digest(
+    run: &Run<'_>,
+    claim: &Claim,
+    session: &str,
+) -> Result<Option<String>, RunnerError> {
+    let own = claim.task();
+    let mut heads = run.ledger.heads()?;
+    heads.retain(|head| head.zone == own.zone && head.clone == own.clone && head.id != own.id);
+    heads.sort_by_key(|head| std::cmp::Reverse(head.seq));
+    let (mut lines, mut room) = (Vec::new(), BUDGET / 2);
+    for head in heads.iter().take(TASKS) {
+        let stored = run.ledger.task(&head.id)?;
+        let theirs = |attempt: &Attempt| attempt.session.as_deref() == Some(session);
+        if !stored.task.attempts.iter().any(theirs) {
+            continue;
+        }
+        let line = summary(run, &stored)?;
+        match room.checked_sub(line.len()) {
+            Some(rest) => room = rest,
+            None => break,
+        }
+        lines.push(line);
+    }
+    lines.reverse();
+    let head = "Your session before this one cannot go on, so this is a new one. You did these tasks in it, the newest last:";
+    Ok((!lines.is_empty()).then(|| format!("{head}\n{}", lines.concat())))
+}
+
+/// A task in a few lines: what was asked, how it ended, and what was said at its end.
+fn summary(run: &Run<'_>, stored: &Stored) -> Result<String, RunnerError> {
+    let task = &stored.task;
+    let said = match run.ledger.file(stored, "artifacts/answer")? {
+        Some(said) => said,
+        None => run.ledger.file(stored, "artifacts/summary")?.unwrap_or_default(),
+    };
+    let said: String = String::from_utf8_lossy(&said)
+        .trim()
+        .chars()
+        .take(EVENT)
+        .collect();
+    let how = task.outcome.map_or(task.status.as_str(), Outcome::as_str);
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!("\n  {}", said.replace('\n', "\n  "))
+    };
+    Ok(format!("- {} {}: {how}{said}\n", task.mode.as_str(), task.title))
 }
 
 /// What happened in the attempt before, the newest within the budget.

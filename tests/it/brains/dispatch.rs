@@ -24,7 +24,7 @@ pub(super) struct Desk {
 pub(super) struct Said {
     pub(super) code: Option<i32>,
     pub(super) out: String,
-    err: String,
+    pub(super) err: String,
 }
 
 impl Desk {
@@ -70,12 +70,12 @@ impl Desk {
         tasks.chain([log.out, log.err]).collect::<Vec<_>>().join("\n")
     }
 
-    fn act(&self, prompt: &str) -> Said {
+    pub(super) fn act(&self, prompt: &str) -> Said {
         let who = format!("@{}", self.name);
         self.khlone(&["act", "--who", &who, "--await", prompt])
     }
 
-    fn ask(&self, prompt: &str) -> Said {
+    pub(super) fn ask(&self, prompt: &str) -> Said {
         let who = format!("@{}", self.name);
         self.khlone(&["ask", "--who", &who, "--await", prompt])
     }

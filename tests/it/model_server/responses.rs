@@ -71,7 +71,15 @@ fn item(turn: &Turn, seen: &Seen) -> Value {
 
 fn run(id: &str, command: &str, seen: &Seen) -> Value {
     let (name, arguments) = match seen.tool(&["exec_command", "shell_command", "shell"]) {
-        Some("exec_command") => ("exec_command", json!({"cmd": command, "yield_time_ms": 30_000})),
+        Some("exec_command") => {
+            // What takes longer goes on behind the model's back.
+            let wait = if command.starts_with("sleep ") {
+                1000
+            } else {
+                30_000
+            };
+            ("exec_command", json!({"cmd": command, "yield_time_ms": wait}))
+        }
         Some("shell") => ("shell", json!({"command": ["bash", "-lc", command]})),
         _ => ("shell_command", json!({"command": command})),
     };

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::refusals::Refusal;
+
 /// What a request says, in any protocol.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Seen {
@@ -39,6 +41,7 @@ pub(super) enum Turn {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fault {
     Status(u16),
+    Refused(Refusal),
     Hang,
     Cut,
 }
@@ -152,6 +155,8 @@ pub(super) fn turn(seen: &Seen) -> Turn {
             Some(step) => Turn::Run((*step).to_owned()),
             None => say("Every step is done."),
         },
+        ("slow", 0) => Turn::Run("sleep 90; echo late > late.txt".to_owned()),
+        ("slow", _) => say("It goes on."),
         ("long", 0) => Turn::Run("echo started > marker; sleep 25; echo finished > marker2".to_owned()),
         ("once", 0) => Turn::Run("test -e marker && exit; echo started > marker; sleep 60".to_owned()),
         ("half", 0) => Turn::Run(
@@ -168,9 +173,15 @@ pub(super) fn turn(seen: &Seen) -> Turn {
 }
 
 /// What goes wrong in a scenario, and how often.
-pub(super) fn fault(scenario: &str) -> Option<(Fault, u32)> {
+pub(super) fn fault(seen: &Seen) -> Option<(Fault, u32)> {
     let always = u32::MAX;
-    match scenario {
+    let refused = |why| Some((Fault::Refused(why), always));
+    match seen.scenario.as_str() {
+        "usage-limit" => refused(Refusal::UsageLimit),
+        "no-credit" => refused(Refusal::NoCredit),
+        "forbidden" => refused(Refusal::Forbidden),
+        // A session has room for one prompt.
+        "crowded" if seen.prompts > 1 => refused(Refusal::Full),
         "401" => Some((Fault::Status(401), always)),
         "429" => Some((Fault::Status(429), always)),
         "429x2" | "429x2-write" => Some((Fault::Status(429), 2)),
