@@ -54,6 +54,9 @@ impl Place {
         }
         let git = |args: &[&str]| place.cmd("git", args);
         git(&["init", "-q", "-b", "main"]).output().unwrap();
+        // A gc that git starts by itself works on behind the next step's back.
+        git(&["config", "gc.auto", "0"]).output().unwrap();
+        git(&["config", "maintenance.auto", "false"]).output().unwrap();
         let mut stream =
             String::from("commit refs/heads/main\ncommitter Ann <ann@example.com> 0 +0000\ndata 3\nall\n");
         for n in 0..files {

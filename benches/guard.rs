@@ -82,6 +82,8 @@ fn repository(root: &Path, refs: usize) {
     fs::create_dir(&main).unwrap();
     let git = |args: &[&str]| {
         let who = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"];
+        // A gc that git starts by itself works on behind the next step's back.
+        let who = [&who[..], &["-c", "gc.auto=0", "-c", "maintenance.auto=false"]].concat();
         Cmd::new("git").dir(&main).args(who).args(args)
     };
     git(&["init", "-q", "-b", "main"]).output().unwrap();

@@ -166,7 +166,12 @@ fn report(what: &str, ours: Duration, theirs: Duration, goal: f64) {
 }
 
 fn git(dir: &Path, args: &[&str]) -> String {
+    // A gc that git starts by itself works on behind the next step's back.
     let who = [
+        "-c",
+        "gc.auto=0",
+        "-c",
+        "maintenance.auto=false",
         "-c",
         "user.name=A",
         "-c",

@@ -62,6 +62,9 @@ fn fill(main: &Path, size: usize) {
         .unwrap();
     }
     git(main, &["init", "-q", "-b", "main"]);
+    // A gc that git starts by itself works on behind the next step's back.
+    git(main, &["config", "gc.auto", "0"]);
+    git(main, &["config", "maintenance.auto", "false"]);
     git(main, &["config", "user.name", "Ann"]);
     git(main, &["config", "user.email", "ann@example.com"]);
     git(main, &["add", "-A"]);

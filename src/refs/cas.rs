@@ -385,27 +385,32 @@ mod tests {
         let mut pack = Pack::begin(&site).unwrap();
         let a = pack.put(Kind::Blob, b"a").unwrap();
         pack.publish().unwrap();
-        let now = AtomicUsize::new(0);
+        let (now, hits) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let khlone = repo.common_dir().join("refs/khlone");
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // Each once, in the moment in which it is new and has nothing in it yet.
                 let mut gone = 0;
-                while now.load(Ordering::Relaxed) < 50 {
-                    let n = now.load(Ordering::Relaxed);
+                while let n @ ..usize::MAX = now.load(Ordering::Relaxed) {
                     if gone <= n && fs::remove_dir(khlone.join(n.to_string())).is_ok() {
                         gone = n + 1;
+                        hits.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
-            let made = (0..50).map(|n| {
+            // Until it has come about often enough to mean something.
+            let goes_on =
+                |_: &usize| hits.load(Ordering::Relaxed) < 5 && std::time::Instant::now() < deadline;
+            let made = (0..).take_while(goes_on).map(|n| {
                 now.store(n, Ordering::Relaxed);
                 update_ref(&repo, &format!("refs/khlone/{n}/in/state"), None, a)
             });
-            let made: Vec<_> = made.collect();
-            now.store(50, Ordering::Relaxed);
-            made.into_iter().collect::<Result<Vec<()>, _>>().unwrap();
+            let made: Result<Vec<()>, _> = made.collect();
+            now.store(usize::MAX, Ordering::Relaxed);
+            made.unwrap();
         });
+        assert!(hits.into_inner() >= 5, "no folder was removed in its moment");
     }
 
     /// Seed 7, `Rollback EIO mkdir 4` while git packed and pruned.

@@ -2,7 +2,7 @@
 //! small, and nothing is offered that nobody takes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -169,18 +169,17 @@ fn every_module_has_a_caller() {
         let names = code.lines().filter_map(public_name).collect();
         public.insert(&source.path, names);
     }
+    let called: Vec<(&Path, BTreeSet<&str>)> = sources
+        .iter()
+        .filter(|source| !is_test(&source.path))
+        .map(|source| (&*source.path, called(without_tests(&source.text))))
+        .collect();
     let unused: Vec<_> = public
         .iter()
         .filter(|(path, names)| !names.is_empty() && !is_test(path))
         .filter(|(path, names)| {
-            !sources.iter().any(|other| {
-                other.path != **path && !is_test(&other.path) && {
-                    let code = without_tests(&other.text);
-                    names
-                        .iter()
-                        .any(|name| code.lines().any(|line| calls(line, name)))
-                }
-            })
+            let mut others = called.iter().filter(|(other, _)| other != *path);
+            !others.any(|(_, words)| names.iter().any(|name| words.contains(name.as_str())))
         })
         .map(|(path, _)| path.display().to_string())
         .collect();
@@ -217,13 +216,12 @@ fn public_name(line: &str) -> Option<String> {
     (!name.is_empty() && !["use", "mod", "in"].contains(&name.as_str())).then_some(name)
 }
 
-fn calls(line: &str, name: &str) -> bool {
-    let line = line.trim_start();
-    if line.starts_with("pub use") || line.starts_with("//") || line.starts_with("mod ") {
-        return false;
-    }
-    line.match_indices(name).any(|(at, _)| {
-        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        !word(line[..at].chars().next_back()) && !word(line[at + name.len()..].chars().next())
-    })
+/// The words of all lines that do more than pass a name on.
+fn called(code: &str) -> BTreeSet<&str> {
+    let passes_on = |line: &str| ["pub use", "//", "mod "].iter().any(|it| line.starts_with(it));
+    code.lines()
+        .map(str::trim_start)
+        .filter(|line| !passes_on(line))
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .collect()
 }

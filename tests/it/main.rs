@@ -21,6 +21,7 @@ mod landing;
 mod layers;
 mod main_job;
 mod model_server;
+mod pipeline;
 mod places;
 mod planted;
 mod readme;

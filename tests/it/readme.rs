@@ -1,6 +1,6 @@
 //! The README is true: its tour is run as it stands there, and so is the demonstration.
 
-use std::path::PathBuf;
+use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 
 use git_khlone::process::Cmd;
 use regex::Regex;
@@ -96,6 +96,36 @@ fn the_tour_is_as_printed() {
             "$ {command}"
         );
     }
+}
+
+/// Minutes of silence look like a program that hangs.
+#[test]
+fn the_demonstration_says_that_it_builds() {
+    let scratch = Scratch::new();
+    let bin = scratch.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let cargo = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$*\" > '{}/asked'\necho '{{\"reason\":\"compiler-artifact\",\"executable\":\"{PROGRAM}\"}}'\n",
+        bin.display()
+    );
+    std::fs::write(bin.join("cargo"), cargo).unwrap();
+    std::fs::set_permissions(bin.join("cargo"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let done = Cmd::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("demo"))
+        .env("PATH", path)
+        .env("TMPDIR", scratch.path())
+        .dir(scratch.path());
+    let done = done.finish().unwrap();
+    let shown = String::from_utf8(done.stdout).unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{shown}{told}");
+    assert!(told.starts_with("building git-khlone"), "{told}");
+    assert!(
+        shown.starts_with("\n$ git khlone act"),
+        "stdout is the demonstration's: {shown}"
+    );
+    let asked = std::fs::read_to_string(bin.join("asked")).unwrap();
+    assert!(asked.contains("--quiet"), "not a line for each crate: {asked}");
 }
 
 #[test]
