@@ -78,6 +78,20 @@ pub enum BrainError {
         /// Its program.
         path: PathBuf,
     },
+    /// Its program starts another, which the sandbox does not show.
+    #[error("{name}: {} does not run in the sandbox: {said}", .program.display())]
+    Hidden {
+        /// Its name.
+        name: &'static str,
+        /// Its program.
+        program: PathBuf,
+        /// What would have to be shown, as far as that is known.
+        add: Option<PathBuf>,
+        /// Where that is said.
+        config: PathBuf,
+        /// What it says.
+        said: String,
+    },
     /// No coding CLI at all.
     #[error(
         "no coding CLI is installed: git khlone works with {}; or run a shell script with --who @shell",
@@ -90,7 +104,11 @@ impl Explain for BrainError {
     fn class(&self) -> Class {
         match self {
             Self::Unknown { .. } => Class::NotFound,
-            Self::Missing { .. } | Self::SignedOut { .. } | Self::Broken { .. } | Self::None => Class::Brain,
+            Self::Missing { .. }
+            | Self::SignedOut { .. }
+            | Self::Broken { .. }
+            | Self::Hidden { .. }
+            | Self::None => Class::Brain,
         }
     }
 
@@ -103,6 +121,12 @@ impl Explain for BrainError {
             Self::Missing { install, .. } => (*install).to_owned(),
             Self::SignedOut { login, .. } => (*login).to_owned(),
             Self::Broken { path, .. } => format!("{} --version", path.display()),
+            Self::Hidden { add, config, .. } => {
+                let folder = add
+                    .as_deref()
+                    .map_or("FOLDER".into(), |folder| folder.to_string_lossy());
+                format!("add `readable: [{folder}]` to {}", config.display())
+            }
             Self::None => claude::Claude.account().install.to_owned(),
         })
     }

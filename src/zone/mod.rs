@@ -23,6 +23,7 @@ pub mod rollback;
 mod saving;
 mod settings;
 pub mod sites;
+mod trial;
 pub mod undo;
 pub mod update;
 mod waiting;

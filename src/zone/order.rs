@@ -5,10 +5,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch};
+use super::{
+    Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch, settings::in_home, trial::Trial,
+};
 use crate::{
     brain::{self, Brain, Preflight},
     config::{self, Config, Paths},
+    guard::tier::Probe,
     refs::{Ledger, LedgerError, Oid, Repo, RepoError},
     task::{BrainName, Class, Explain, Mode, NameError, RoleName, TaskId, TaskPrefix, Who},
 };
@@ -169,8 +172,23 @@ pub fn order(
         queue: config.limits.queue.get() as usize,
         branch_prefix: config.branch.prefix.as_str(),
     };
+    let home = std::env::home_dir().unwrap_or_default();
+    let probe = Probe::run(&cache);
+    let bwrap = probe.choose(config.sandbox, config.network).ok().flatten();
+    let readable: Vec<_> = config.readable.iter().map(|path| in_home(path)).collect();
     let ready = |name: &BrainName| {
-        preflight.require(brain::find(name)?)?;
+        let brain = brain::find(name)?;
+        let ready = preflight.require(brain)?;
+        if let (Some(program), Some(bwrap)) = (&ready.path, &bwrap) {
+            let trial = Trial {
+                bwrap,
+                home: &home,
+                readable: &readable,
+                cache: &cache,
+                config: &paths.config,
+            };
+            trial.require(brain, program)?;
+        }
         Ok(())
     };
     Ok(dispatch(ledger, request, limits, ready)?)

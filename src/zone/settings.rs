@@ -146,7 +146,7 @@ fn is_taken(repo: &Repo, prefix: &str) -> Result<bool, git2::Error> {
 }
 
 /// A path of a config file, where `~/` is the user's home.
-fn in_home(path: &Path) -> PathBuf {
+pub(super) fn in_home(path: &Path) -> PathBuf {
     let home = std::env::home_dir();
     match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
