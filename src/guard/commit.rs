@@ -103,15 +103,16 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const SCRIPT: &str = r#"
 set -e
 git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c commit.gpgSign=false -c gc.auto=0 -c maintenance.auto=false -c advice.addEmbeddedRepo=false "$@"; }
-test -z "$(git ls-files -u | head -n 1)" || exit 9
-old=$(git rev-parse --verify -q HEAD || true)
+test -z "$(git ls-files -u)" || exit 9
+head=$(git rev-list -1 --no-commit-header --format='%H %T' HEAD -- 2>/dev/null || true)
+old=${head% *}
 new_index=$3/khlone-index-$$
 trap 'rm -f "$new_index" "$new_index.lock"' EXIT
 if test -n "$old"; then GIT_INDEX_FILE=$new_index git read-tree "$old"; fi
 GIT_INDEX_FILE=$new_index git update-index --add --remove --replace -z --stdin < "$1"
 tree=$(GIT_INDEX_FILE=$new_index git write-tree)
 if test -n "$old"; then
-  test "$tree" != "$(git rev-parse "$old^{tree}")" || exit 8
+  test "$tree" != "${head#* }" || exit 8
   commit=$(git commit-tree "$tree" -p "$old" -F "$2")
   git update-ref -m "commit: git-khlone" HEAD "$commit" "$old"
 else

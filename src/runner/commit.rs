@@ -3,19 +3,67 @@
 
 use std::collections::HashSet;
 
-use super::{Run, RunnerError, claim::Claim, ground::Ground};
+use super::{
+    Run, RunnerError,
+    claim::Claim,
+    ground::{Ground, host_head},
+    prepare::Prepared,
+};
 use crate::{
     config::AutoCommit,
     guard::{
         commit::{CommitError, CommitPlan, Committed, Identity, commit},
+        gitdir::PrivateGit,
         sandbox::Confinement,
         selection::{LeftOut, obstacle, raw_path, select},
         uncommitted::uncommitted,
     },
-    refs::Repo,
+    refs::{Kind, ObjectSink, Oid, Repo},
     task::{FileChange, Task},
-    worktree::{checkout::Checkout, include},
+    worktree::{
+        checkout::Checkout,
+        include,
+        snapshot::{Limits, Source, snapshot},
+    },
 };
+
+/// Whether HEAD and all files still stand as in the commit that the attempt began on, so that there is nothing to
+/// commit, and no sandbox is needed to find that out. It says no where it is not sure: where filters are at work, the
+/// bytes of a clean file are not those of its blob.
+pub(super) fn is_untouched(run: &Run<'_>, prepared: &Prepared) -> bool {
+    let (repo, start) = (run.ledger.repo(), prepared.head);
+    let private = prepared.ground.private.as_ref();
+    let head = match private.map(PrivateGit::standing) {
+        Some(standing) => standing.ok().and_then(|standing| standing.head?.oid()),
+        None => host_head(repo, &prepared.checkout).ok().flatten(),
+    };
+    let tree = repo.git().find_commit(start).map(|commit| commit.tree_id());
+    let before = &prepared.before.snapshot;
+    if head != Some(start) || !tree.is_ok_and(|tree| tree == before.tree) {
+        return false;
+    }
+    let source = Source {
+        work_dir: &prepared.checkout.path,
+        index: &prepared.checkout.git_dir.join("index"),
+        repo,
+        pinned: Some(start),
+    };
+    let limits = Limits {
+        max_blob: run.config.limits.blob.as_u64(),
+        ..Limits::default()
+    };
+    let now = snapshot(&source, &limits, Some(&before.manifest), &mut Unchanged);
+    now.is_ok_and(|now| now.tree == before.tree)
+}
+
+/// Takes nothing: what would have to be stored is a change, and one is enough.
+struct Unchanged;
+
+impl ObjectSink for Unchanged {
+    fn put(&mut self, _kind: Kind, _bytes: &[u8]) -> std::io::Result<Oid> {
+        Err(std::io::Error::other("changed"))
+    }
+}
 
 /// Commits; gives what stays uncommitted, in words.
 pub(super) fn auto_commit(

@@ -6,7 +6,7 @@ use super::{
     Run, RunnerError,
     checkpoint::{self, Store},
     claim::Claim,
-    commit::auto_commit,
+    commit::{auto_commit, is_untouched},
     follow::{Ended, Stop},
     ground::{Left, clear_locks},
     launch::Plan,
@@ -45,6 +45,13 @@ pub(super) struct Finished {
     pub(super) checkpoints: Vec<Checkpoint>,
     /// Where the branch must go, and from where.
     pub(super) import: Option<(Oid, Oid)>,
+}
+
+impl Finished {
+    /// Whether neither a branch move nor a note is still to come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.import.is_none() && self.effects.commits.is_empty()
+    }
 }
 
 /// What came home of a run, before it is compared.
@@ -160,7 +167,7 @@ fn come_home(
     let summary = plan.tells.then(|| spool.clean(ended.verdict.answer.as_bytes()));
     let mut left_out = Vec::new();
     clear_locks(run.ledger, claim.task(), checkout)?;
-    if act && ended.stop != Some(Stop::Cancelled) {
+    if act && ended.stop != Some(Stop::Cancelled) && !is_untouched(run, prepared) {
         left_out = auto_commit(
             run,
             claim,

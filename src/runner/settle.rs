@@ -1,7 +1,8 @@
 //! Writing an ended attempt down, and completing it: branch, index, notes, state.
 //!
 //! First the task says all that is known and the branch move that is still to come; from there on recovery can
-//! finish alone. Then the branch moves by compare-and-swap: where it moved on the host meanwhile, the clone's tip
+//! finish alone. Where neither a branch nor a note is to come, that is the last word, too: one pack and one ref less to
+//! sync. Then the branch moves by compare-and-swap: where it moved on the host meanwhile, the clone's tip
 //! stays pinned and the outcome is `diverged`. The host's index is made anew from the tree, never taken from the
 //! clone.
 
@@ -13,8 +14,10 @@ use crate::{
     config::Size,
     guard::import::rebuild_index,
     process::exit_word,
-    refs::{Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, RefError, annotate, move_branch, note_of},
-    task::{Attempt, Event, Import, Mode, Obstacle, Outcome, Task, Usage},
+    refs::{
+        Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, RefError, Update, annotate, move_branch, note_of,
+    },
+    task::{Attempt, Event, IllegalMove, Import, Mode, Obstacle, Outcome, Task, Usage},
 };
 
 /// Writes what is known, and the branch move that is still to come.
@@ -78,6 +81,9 @@ pub(super) fn record(
                 "summary"
             };
             edit.file(format!("artifacts/{name}"), answer.clone());
+        }
+        if finished.is_complete() {
+            conclude(update, finished).map_err(illegal)?;
         }
         Ok::<_, RunnerError>(())
     })?;
@@ -156,13 +162,28 @@ fn add_usage(sum: Option<Usage>, more: Option<&Usage>) -> Option<Usage> {
     })
 }
 
-/// Completes the attempt; gives the outcome, which the branch may still have changed.
+/// The last word: nothing is to come any more.
+fn conclude(update: &mut Update<'_>, finished: &Finished) -> Result<(), IllegalMove> {
+    update.task.import = None;
+    update.task.outcome = Some(finished.outcome);
+    update.task.reasons.clone_from(&finished.reasons);
+    update.task.parked_until = update
+        .task
+        .parked_until
+        .filter(|_| finished.outcome == Outcome::Limited);
+    update.transition(finished.outcome.event(), finished.outcome.as_str())
+}
+
+/// Completes the attempt, where [`record`] has not; gives the outcome, which the branch may still have changed.
 pub(super) fn settle(
     run: &Run<'_>,
     claim: &mut Claim,
     prepared: &Prepared,
     mut finished: Finished,
 ) -> Result<Outcome, RunnerError> {
+    if finished.is_complete() {
+        return Ok(finished.outcome);
+    }
     let id = claim.task().id.clone();
     if let Some((old, new)) = finished.import {
         bring_branch(run, prepared, (old, new), &mut finished)?;
@@ -171,17 +192,7 @@ pub(super) fn settle(
     let claimed = &*claim;
     let stored = run.ledger.update(&id, "runner", |update| {
         claimed.check(update.task)?;
-        update.task.import = None;
-        update.task.outcome = Some(finished.outcome);
-        update.task.reasons.clone_from(&finished.reasons);
-        update.task.parked_until = update
-            .task
-            .parked_until
-            .filter(|_| finished.outcome == Outcome::Limited);
-        let illegal = |source| RunnerError::illegal(&id, source);
-        update
-            .transition(finished.outcome.event(), finished.outcome.as_str())
-            .map_err(illegal)
+        conclude(update, &finished).map_err(|source| RunnerError::illegal(&id, source))
     })?;
     claim.stored = stored;
     Ok(finished.outcome)

@@ -11,7 +11,7 @@
 //! freed as packs are joined.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     path::Path,
     time::{Duration, SystemTime},
@@ -22,7 +22,9 @@ use git2::Oid;
 use super::advance::is_contained;
 use crate::{
     config::Config,
-    refs::{Ledger, LedgerError, PINS, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref},
+    refs::{
+        Ledger, LedgerError, PINS, Repo, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref,
+    },
     task::{Effects, Mode, Outcome, Task, TaskId},
     worktree::erase::erase,
 };
@@ -136,8 +138,9 @@ fn weigh(
     let mut retained = Retained::default();
     let looked = from + candidates.len();
     let mut going = Vec::new();
+    let mut merges = Merges::default();
     for candidate in candidates {
-        if candidate.holds_work(ledger, &landed)? {
+        if candidate.holds_work(ledger, &landed, &mut merges)? {
             retained.held.push(candidate.task.id);
         } else {
             going.push(candidate);
@@ -200,7 +203,12 @@ impl Candidate {
         })
     }
 
-    fn holds_work(&self, ledger: &Ledger<'_>, landed: &BTreeSet<Oid>) -> Result<bool, RetentionError> {
+    fn holds_work(
+        &self,
+        ledger: &Ledger<'_>,
+        landed: &BTreeSet<Oid>,
+        merges: &mut Merges,
+    ) -> Result<bool, RetentionError> {
         let repo = ledger.repo();
         let missing = self.pins.iter().filter(|(_, commit)| !landed.contains(commit));
         let missing: Vec<_> = missing.map(|(_, commit)| *commit).collect();
@@ -213,7 +221,19 @@ impl Candidate {
         };
         Ok(missing
             .into_iter()
-            .any(|commit| !is_contained(repo, commit, zone_tip).unwrap_or(false)))
+            .any(|commit| !merges.is_contained(repo, commit, zone_tip)))
+    }
+}
+
+/// What merging said, a git process each: a clone's tasks begin where the one before ended.
+#[derive(Default)]
+struct Merges(HashMap<(Oid, Oid), bool>);
+
+impl Merges {
+    /// As [`is_contained`]; no where git cannot tell.
+    fn is_contained(&mut self, repo: &Repo, commit: Oid, tip: Oid) -> bool {
+        let merged = || is_contained(repo, commit, tip).unwrap_or(false);
+        *self.0.entry((commit, tip)).or_insert_with(merged)
     }
 }
 
@@ -334,9 +354,9 @@ fn unpin(ledger: &Ledger<'_>) -> Result<Vec<String>, RetentionError> {
         .map(|zone| ledger.repo().ref_target(&branch_ref(&zone.zone.branch)))
         .collect();
     let tips: Vec<Oid> = tips?.into_iter().flatten().collect();
-    let mut held = Vec::new();
+    let (mut held, mut merges) = (Vec::new(), Merges::default());
     for (name, commit) in strays {
-        let is_in = |tip: &Oid| is_contained(ledger.repo(), commit, *tip).unwrap_or(false);
+        let is_in = |tip: &Oid| merges.is_contained(ledger.repo(), commit, *tip);
         if landed.contains(&commit) || tips.iter().any(is_in) {
             delete_ref(ledger.repo(), &name, commit).map_err(LedgerError::from)?;
         } else {

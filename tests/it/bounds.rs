@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
+use git_khlone::process::Cmd;
 use serde_json::Value;
 
-use crate::stage::Stage;
+use crate::{
+    stage::{Stage, said},
+    tools::has,
+};
 
 const MIB: u64 = 1 << 10;
 
@@ -145,4 +149,82 @@ fn long_lists_are_counted_and_long_paths_cut() {
     let rolled = stage.run(&["rollback", task["id"].as_str().unwrap()]);
     assert!(rolled.out.contains("more removed"), "{}", rolled.out);
     assert!(rolled.out.lines().count() < 30 && rolled.out.lines().all(|line| line.len() < 300));
+}
+
+/// What a task cost: the programs that were started for it, and how often something was synced.
+struct Cost {
+    programs: Vec<String>,
+    syncs: usize,
+}
+
+impl Cost {
+    fn of(&self, program: &str) -> usize {
+        self.programs.iter().filter(|name| *name == program).count()
+    }
+}
+
+/// Lets a clone act that has a worktree already, with a daemon of its own, and counts.
+fn cost(stage: &Stage, script: &str) -> Cost {
+    stage.act("echo warm > warm");
+    stage.run(&["daemon", "stop"]);
+    let log = stage.path().join("trace");
+    fs::create_dir(&log).unwrap();
+    // A file for each process: the lines of one are whole. It ends with the daemon, which leaves when it is idle.
+    let mut strace = Cmd::new("strace")
+        .args(["-ff", "-qq", "-e", "trace=execve,fsync,fdatasync", "-o"])
+        .arg(log.join("of"))
+        .args(
+            stage
+                .cmd(
+                    &stage.work.0,
+                    &["act", "--who", "@shell", "--await", "-m", script],
+                )
+                .argv(),
+        );
+    strace = stage.surrounded(strace);
+    let said = said(strace);
+    assert!(said.out.starts_with("t-"), "{}", said.err);
+    let (mut programs, mut syncs) = (Vec::new(), 0);
+    for file in fs::read_dir(&log).unwrap() {
+        let text = fs::read(file.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        let started = text
+            .lines()
+            .filter(|line| line.starts_with("execve(") && line.ends_with("= 0"));
+        programs.extend(started.map(|line| {
+            let path = line.split('"').nth(1).unwrap();
+            path.rsplit('/').next().unwrap().to_owned()
+        }));
+        syncs += text.lines().filter(|line| line.contains("sync(")).count();
+    }
+    programs.sort();
+    Cost { programs, syncs }
+}
+
+#[test]
+fn a_task_costs_no_more_processes_and_syncs_than_it_needs() {
+    if !has("strace") {
+        return;
+    }
+    let stage = Stage::new();
+    let cost = cost(&stage, "true");
+    let told = format!("{} syncs, {:?}", cost.syncs, cost.programs);
+    // The brain's own sandbox; git is asked for its settings, what has landed, and how the checkout stands.
+    assert!(cost.of("bwrap") <= 1, "{told}");
+    assert!(cost.of("git") <= 4, "{told}");
+    assert!(cost.syncs <= 38, "{told}");
+}
+
+#[test]
+fn a_task_that_changes_a_file_costs_no_more_than_it_needs() {
+    if !has("strace") {
+        return;
+    }
+    let stage = Stage::new();
+    let cost = cost(&stage, "echo new > file");
+    let told = format!("{} syncs, {:?}", cost.syncs, cost.programs);
+    // Brain, look, commit, pack.
+    assert!(cost.of("bwrap") <= 4, "{told}");
+    assert!(cost.of("git") <= 21, "{told}");
+    assert!(cost.syncs <= 60, "{told}");
 }

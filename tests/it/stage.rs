@@ -55,16 +55,20 @@ impl Stage {
 
     /// The program in `dir`, with nothing of the surroundings but `PATH`.
     pub(crate) fn cmd(&self, dir: &Path, args: &[&str]) -> Cmd {
+        let cmd = Cmd::new(env!("CARGO_BIN_EXE_git-khlone")).args(args);
+        self.surrounded(cmd).dir(dir)
+    }
+
+    /// A command with nothing of the surroundings but `PATH`, at the top of the repository.
+    pub(crate) fn surrounded(&self, cmd: Cmd) -> Cmd {
         let env = [
             ("PATH", std::env::var_os("PATH").unwrap_or_default()),
             ("HOME", self.path().join("home").into()),
             ("XDG_RUNTIME_DIR", self.path().join("run").into()),
             ("KHLONE_IDLE", "5".into()),
         ];
-        Cmd::new(env!("CARGO_BIN_EXE_git-khlone"))
-            .only_env(env.map(|(name, value)| (OsString::from(name), value)))
-            .dir(dir)
-            .args(args)
+        cmd.only_env(env.map(|(name, value)| (OsString::from(name), value)))
+            .dir(&self.work.0)
     }
 
     /// Runs the program at the top of the repository.

@@ -1,6 +1,10 @@
 //! What still holds a secret after all that is ours was written anew, and what its owner can do about it.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde::Serialize;
 
@@ -36,10 +40,11 @@ pub(super) fn look(
     let repo = ledger.repo();
     let mut unexplained = left.clone();
     if !left.is_empty() {
-        for head in ledger.heads()? {
-            let held = refs::reached(repo, left, &[&task_ref(&head.id)])?;
-            unexplained.retain(|oid| !held.contains(oid));
-            found.extend((!held.is_empty()).then(|| other_task(&head.id, task)));
+        let heads = ledger.heads()?.into_iter();
+        let heads: BTreeMap<String, TaskId> = heads.map(|head| (task_ref(&head.id), head.id)).collect();
+        let names: Vec<String> = heads.keys().cloned().collect();
+        for name in holders(repo, left, &names, &mut unexplained)? {
+            found.extend(heads.get(&name).map(|id| other_task(id, task)));
         }
         found.extend(undos(repo, left, &mut unexplained)?);
         found.extend(commits(repo, left, &mut unexplained)?);
@@ -64,6 +69,32 @@ pub(super) fn look(
     Ok(found)
 }
 
+/// Which of `names` reach one of `left`; what they reach is explained. Found by halves: most hold none of them, and one
+/// git that looks at all is much cheaper than one for each.
+fn holders(
+    repo: &Repo,
+    left: &BTreeSet<Oid>,
+    names: &[String],
+    unexplained: &mut BTreeSet<Oid>,
+) -> Result<Vec<String>, ProcessError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words: Vec<&str> = names.iter().map(String::as_str).collect();
+    let held = refs::reached(repo, left, &words)?;
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let [name] = names {
+        unexplained.retain(|oid| !held.contains(oid));
+        return Ok(vec![name.clone()]);
+    }
+    let (first, second) = names.split_at(names.len() / 2);
+    let mut found = holders(repo, &held, first, unexplained)?;
+    found.append(&mut holders(repo, &held, second, unexplained)?);
+    Ok(found)
+}
+
 fn other_task(id: &TaskId, task: &Task) -> Remains {
     if *id == task.id {
         // A file's name, or a commit that a snapshot names.
@@ -84,19 +115,16 @@ fn undos(
     left: &BTreeSet<Oid>,
     unexplained: &mut BTreeSet<Oid>,
 ) -> Result<Vec<Remains>, RedactionError> {
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     for name in repo.git().references_glob("refs/khlone/undo/*/state")?.names() {
-        let name = name?.to_owned();
-        let held = refs::reached(repo, left, &[&name])?;
-        unexplained.retain(|oid| !held.contains(oid));
-        if !held.is_empty() {
-            found.push(Remains {
-                what: format!("{name}, what a verb has saved"),
-                next: format!("git update-ref -d {name}"),
-            });
-        }
+        names.push(name?.to_owned());
     }
-    Ok(found)
+    let holders = holders(repo, left, &names, unexplained)?.into_iter();
+    let remains = holders.map(|name| Remains {
+        what: format!("{name}, what a verb has saved"),
+        next: format!("git update-ref -d {name}"),
+    });
+    Ok(remains.collect())
 }
 
 /// Commits that hold it, with a branch that each is on.
