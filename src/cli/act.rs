@@ -19,12 +19,14 @@ use crate::{
         tier::{NoSandbox, Probe},
     },
     process::Cmd,
-    refs::{Oid, Pack, Repo},
+    refs::{Oid, Pack, Repo, branch_ref},
     render::view::{DispatchedView, StrangerLine},
     runner,
     task::{FORMAT, Mode, Status, TaskId, TaskPrefix, Who, ZoneAddress},
     worktree::snapshot::{self, Source, snapshot},
-    zone::{self, Dispatched, Order, Place, Rank, owners::waiting_elsewhere, require_trust, sites},
+    zone::{
+        self, Dispatched, Order, Place, Rank, open::open, owners::waiting_elsewhere, require_trust, sites,
+    },
 };
 
 /// How long the look at the user's checkout may take.
@@ -316,7 +318,7 @@ fn own_changes(cx: &Cx) -> Result<(Oid, Pack), CmdError> {
 /// Why the task will run without a sandbox, if it will.
 fn unconfined(cx: &Cx, config: &Config) -> Result<Option<String>, NoSandbox> {
     let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
-    if probe.choose(config.sandbox, config.network)?.is_some() {
+    if probe.choose(config.sandbox, &config.network)?.is_some() {
         return Ok(None);
     }
     Ok(Some(if config.sandbox == Sandbox::Off {
@@ -350,27 +352,19 @@ impl Uncommitted {
     }
 }
 
+/// The zone of the task; with `--create`, made at the one gate where zones are made.
 fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {
-    match cx.place(args.zone.as_ref()) {
-        Err(_) if args.create && args.zone.is_some() => {}
-        other => return other,
+    if args.create {
+        let Some(address) = &args.zone else {
+            let hint = "git khlone act --zone BRANCH --create";
+            return Err(CliError::usage("--create needs --zone", hint).into());
+        };
+        let there = cx.repo.ref_target(&branch_ref(&address.branch));
+        if there.map_err(CliError::from)?.is_none() {
+            open(&cx.ledger(), &address.branch, args.base.as_deref())?;
+        }
     }
-    let address = args
-        .zone
-        .as_ref()
-        .ok_or_else(|| CliError::usage("--create needs --zone", "--zone BRANCH"))?;
-    let base = args.base.as_deref().unwrap_or("HEAD");
-    let commit = cx
-        .repo
-        .git()
-        .revparse_single(base)
-        .and_then(|object| object.peel_to_commit());
-    let commit = commit.map_err(|_| CliError::nothing(format!("`{base}` names no commit"), "--base REF"))?;
-    cx.repo
-        .git()
-        .branch(&address.branch, &commit, false)
-        .map_err(CliError::from)?;
-    Ok(crate::zone::zone_named(&cx.repo, &address.branch)?)
+    cx.place(args.zone.as_ref())
 }
 
 fn refuse_delegation(config: &Config) -> Result<(), CliError> {

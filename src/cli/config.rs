@@ -1,15 +1,16 @@
 //! `git khlone config`: which settings count here.
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     cx::Cx,
     error::{CmdError, printed},
 };
 use crate::{
-    config::{Config, Loaded, Paths, json_schema},
+    config::{Config, Loaded, Origin, Paths, json_schema},
     guard::trust::in_shell,
     render::{Out, View},
     task::FORMAT,
@@ -18,8 +19,9 @@ use crate::{
 
 /// Print the settings that count here
 ///
-/// They come from khlone.yml at the top of the repository, your own config.yml and the defaults, in this order,
-/// and are printed as one such file.
+/// They come from khlone.yml at the top of the repository, your own config.yml, the machine's /etc/khlone/config.yml
+/// and the defaults, in this order, and are printed as one such file, each with where it comes from. What the
+/// machine's says of sandbox, network, permissions, delegation, trust and limits, neither of the others opens.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfigArgs {
     /// Print the path of your own config file
@@ -36,12 +38,80 @@ struct ConfigView {
     format: u32,
     config: Config,
     asks: Vec<String>,
+    origins: BTreeMap<String, Origin>,
 }
 
 impl View for ConfigView {
     fn plain(&self) -> String {
-        self.config.to_yaml()
+        let config = serde_json::to_value(&self.config).unwrap_or_default();
+        let mut text = String::new();
+        self.write(&mut text, &config, (&mut Vec::new(), 0));
+        text
     }
+}
+
+impl ConfigView {
+    /// The mapping `value` as YAML, with a remark on each value.
+    fn write(&self, text: &mut String, value: &Value, (path, depth): (&mut Vec<String>, usize)) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            path.push(key.clone());
+            let is_map = value.as_object().is_some_and(|map| !map.is_empty());
+            let entry = Map::from_iter([(key.clone(), if is_map { Value::Null } else { value.clone() })]);
+            let yaml = serde_yaml::to_string(&entry).unwrap_or_default();
+            for (n, line) in yaml.lines().enumerate() {
+                let line = if is_map {
+                    line.trim_end_matches(" null")
+                } else {
+                    line
+                };
+                let remark = match self.origins.get(&path.join(".")) {
+                    Some(origin) if n == 0 && !is_map => format!("  # {}", origin_word(*origin)),
+                    _ => String::new(),
+                };
+                text.push_str(&format!("{}{line}{remark}\n", "  ".repeat(depth)));
+            }
+            if is_map {
+                self.write(text, value, (path, depth + 1));
+            }
+            path.pop();
+        }
+    }
+}
+
+fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Default => "default",
+        Origin::System => "/etc/khlone/config.yml",
+        Origin::User => "config.yml",
+        Origin::Repository => "khlone.yml",
+    }
+}
+
+/// Where each value comes from, by its keys with dots between them.
+fn origins(loaded: &Loaded) -> BTreeMap<String, Origin> {
+    fn below(loaded: &Loaded, value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<String, Origin>) {
+        match value.as_object().filter(|map| !map.is_empty()) {
+            Some(map) => {
+                for (key, value) in map {
+                    path.push(key.clone());
+                    below(loaded, value, path, found);
+                    path.pop();
+                }
+            }
+            None => {
+                let escaped: Vec<_> = path
+                    .iter()
+                    .map(|key| key.replace('~', "~0").replace('/', "~1"))
+                    .collect();
+                let origin = loaded.origin(&format!("/{}", escaped.join("/")));
+                found.insert(path.join("."), origin);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    let config = serde_json::to_value(&loaded.config).unwrap_or_default();
+    below(loaded, &config, &mut Vec::new(), &mut found);
+    found
 }
 
 /// Prints settings, path or schema.
@@ -52,7 +122,9 @@ pub(super) fn run(dir: &Path, out: Out, args: &ConfigArgs) -> Result<ExitCode, C
     } else if args.schema {
         printed(out.text(&format!("{:#}\n", json_schema())))?;
     } else {
-        let Loaded { config, asks, .. } = here(dir, out, &paths)?;
+        let loaded = here(dir, out, &paths)?;
+        let origins = origins(&loaded);
+        let Loaded { config, asks, .. } = loaded;
         let asks: Vec<_> = asks.iter().map(|words| in_shell(words)).collect();
         for ask in &asks {
             out.note(&format!("khlone.yml asks for {ask}"));
@@ -61,6 +133,7 @@ pub(super) fn run(dir: &Path, out: Out, args: &ConfigArgs) -> Result<ExitCode, C
             format: FORMAT,
             config,
             asks,
+            origins,
         }))?;
     }
     Ok(ExitCode::SUCCESS)

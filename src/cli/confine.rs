@@ -5,13 +5,20 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::Args;
 
 use super::error::{CliError, CmdError};
-use crate::guard::confine;
+use crate::guard::{confine, relay};
 
 /// Become a program that the kernel restricts from within
 #[derive(Args, Debug)]
 pub(super) struct ConfineArgs {
+    /// Lead a port to the runner's proxy
+    #[arg(long)]
+    relay: bool,
     /// The program and its words
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required_unless_present = "relay"
+    )]
     argv: Vec<OsString>,
 }
 
@@ -19,15 +26,40 @@ impl ConfineArgs {
     /// The words as the runner gives them. Looked for before the command line is taken apart, which costs more than
     /// all the rest of a start.
     pub(super) fn given(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
-        let ours = words.nth(1)? == "confine" && words.next()? == "--";
+        if words.nth(1)? != "confine" {
+            return None;
+        }
+        let first = words.next()?;
+        let relay = first == "--relay";
         let argv: Vec<_> = words.collect();
-        (ours && !argv.is_empty()).then_some(Self { argv })
+        match argv.split_first() {
+            None if relay => Some(Self { relay, argv }),
+            Some((dashes, rest)) if relay && dashes == "--" => Some(Self {
+                relay,
+                argv: rest.to_vec(),
+            }),
+            Some(_) if first == "--" => Some(Self { relay, argv }),
+            _ => None,
+        }
     }
 }
 
 /// Becomes it.
 pub(super) fn run(args: &ConfineArgs) -> Result<ExitCode, CmdError> {
-    let source = confine::exec(&args.argv);
+    let stdin = |source| CliError::Io {
+        what: "the relay".to_owned(),
+        source,
+    };
+    if args.relay && args.argv.is_empty() {
+        relay::serve().map_err(stdin)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let source = if args.relay {
+        let own = std::env::current_exe().map_err(stdin)?;
+        relay::exec(&own.into_os_string(), &args.argv)
+    } else {
+        confine::exec(&args.argv)
+    };
     let what = args
         .argv
         .first()

@@ -45,7 +45,7 @@ pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
         format: FORMAT,
         tier: probe.tier().as_str().to_owned(),
         sandbox: config.sandbox,
-        network: config.network,
+        network: config.network.clone(),
         tier_notes: probe.reasons.clone(),
         daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
         site: cx.site.owner().site_uuid.clone(),

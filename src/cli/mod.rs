@@ -1,6 +1,7 @@
 //! The command line: one file a verb, each an args struct and one short function: parse, one call, render.
 
 mod act;
+mod audit;
 mod cancel;
 mod complete;
 mod completions;
@@ -103,6 +104,8 @@ enum Verb {
     Diff(diff::DiffArgs),
     /// Show what happened in a task
     Log(log::LogArgs),
+    /// Print all that is recorded of a task, as one JSON document
+    Audit(audit::AuditArgs),
     /// Print the path of a clone's worktree
     Path(path::PathArgs),
     /// Rebase a clone's branch onto its zone
@@ -197,10 +200,11 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Show(args) => show::run(&cx()?, &args),
         Verb::Diff(args) => diff::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Log(args) => log::run(&cx()?, &args),
+        Verb::Audit(args) => audit::run(&cx()?, &args),
         Verb::Path(args) => path::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Update(args) => update::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Land(args) => land::run(&cx()?.at(args.zone.as_ref())?, &args),
-        Verb::Zone(args) => zone::run(&cx()?, &args),
+        Verb::Zone(args) => zone::run(cx()?, &args),
         Verb::Undo(args) => undo::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
         Verb::Resume(args) => resume::run(&cx()?, &args),

@@ -12,8 +12,8 @@ use super::{
     error::{CliError, CmdError, printed},
 };
 use crate::{
-    config,
-    guard::trust::{Verdict, in_shell},
+    config::{self, Trust},
+    guard::trust::{TrustError, Verdict, in_shell},
     render::view::TrustView,
     task::FORMAT,
     zone::{trust_request, trust_store},
@@ -54,6 +54,9 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
     }
     let place = cx.place(None)?;
     let loaded = cx.config(&place)?;
+    if loaded.config.trust == Trust::Never {
+        return Err(TrustError::Never.into());
+    }
     let request = trust_request(&cx.repo, &place, &loaded)?;
     if let Verdict::Untrusted { commands, changed } = store.check(&request)? {
         let what = if changed {

@@ -9,18 +9,18 @@ use super::{
     error::{CliError, CmdError, printed},
 };
 use crate::{
+    guard::trust::in_shell,
     render::{
         Pulse,
         zones::{OpenedView, PrunedView, RemovedView, RepairView},
     },
-    task::{Explain, ZoneAddress, ZoneId},
+    task::{CloneName, Explain, ZoneAddress, ZoneId},
     zone::{
         nearest,
         open::open,
         prune::prune,
-        removal::remove,
+        removal::remove_part,
         repair::{locks, repair},
-        zone_named,
     },
 };
 
@@ -42,11 +42,14 @@ enum ZoneVerb {
         #[arg(long, value_name = "REF")]
         base: Option<String>,
     },
-    /// Remove a zone's clones, their worktrees and branches; the branch itself stays
+    /// Remove a zone's clones, or one of them, with their worktrees and branches; the branch itself stays
     Remove {
         /// The zone's branch
         #[arg(value_name = "BRANCH")]
         zone: ZoneAddress,
+        /// Only this clone
+        #[arg(long, value_name = "CLONE")]
+        clone: Option<CloneName>,
         /// Also what has not landed or is not committed; `git khlone undo` brings it back
         #[arg(long)]
         force: bool,
@@ -65,24 +68,39 @@ enum ZoneVerb {
     },
 }
 
-/// Does it.
-pub(super) fn run(cx: &Cx, args: &ZoneArgs) -> Result<ExitCode, CmdError> {
+impl ZoneVerb {
+    /// The zone that is named, which may be another repository's.
+    fn address(&self) -> Option<&ZoneAddress> {
+        match self {
+            Self::New { zone, .. } | Self::Remove { zone, .. } => Some(zone),
+            Self::Repair { zone } => zone.as_ref(),
+            Self::Prune { .. } => None,
+        }
+    }
+}
+
+/// Does it, in the repository that the address names.
+pub(super) fn run(cx: Cx, args: &ZoneArgs) -> Result<ExitCode, CmdError> {
+    let cx = &cx.at(args.what.address())?;
     let ledger = cx.ledger();
     match &args.what {
         ZoneVerb::New { zone, base } => {
-            refuse_site(cx, zone)?;
             let opened = open(&ledger, &zone.branch, base.as_deref())?;
             printed(cx.out.answer(&OpenedView::of(&zone.branch, &opened)))?;
         }
-        ZoneVerb::Remove { zone, force } => {
+        ZoneVerb::Remove { zone, clone, force } => {
             let id = known(cx, zone)?;
             let pulse = Pulse::new(cx.out, "looking at what is not landed, and saving it");
-            let removed = remove(&ledger, &id, *force)?;
+            let removed = remove_part(&ledger, (&id, clone.as_ref()), *force)?;
             pulse.clear();
             let undo = removed.undo;
             printed(cx.out.answer(&RemovedView::from(removed)))?;
+            let git = match zone.site {
+                Some(_) => format!("git -C {}", in_shell(&[path_of(cx)])),
+                None => "git".to_owned(),
+            };
             cx.out
-                .done(&format!("saved; git khlone undo {undo} brings it back"));
+                .done(&format!("saved; {git} khlone undo {undo} brings it back"));
         }
         ZoneVerb::Repair { zone } => return repaired(cx, zone.as_ref()),
         ZoneVerb::Prune { dry_run } => {
@@ -124,7 +142,6 @@ fn repaired(cx: &Cx, zone: Option<&ZoneAddress>) -> Result<ExitCode, CmdError> {
 
 /// A zone of the ledger; its branch need not be there any more.
 fn known(cx: &Cx, zone: &ZoneAddress) -> Result<ZoneId, CmdError> {
-    refuse_site(cx, zone)?;
     let zones = cx.ledger().zones()?;
     if let Some(found) = zones.iter().find(|found| found.zone.branch == zone.branch) {
         return Ok(found.zone.id.clone());
@@ -142,9 +159,10 @@ fn known(cx: &Cx, zone: &ZoneAddress) -> Result<ZoneId, CmdError> {
     .into())
 }
 
-fn refuse_site(cx: &Cx, zone: &ZoneAddress) -> Result<(), CmdError> {
-    match zone.site {
-        Some(_) => Ok(zone_named(&cx.repo, &zone.branch).map(drop)?),
-        None => Ok(()),
-    }
+fn path_of(cx: &Cx) -> String {
+    let top = cx.repo.main_work_dir();
+    top.as_deref()
+        .unwrap_or(cx.repo.common_dir())
+        .display()
+        .to_string()
 }

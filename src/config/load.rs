@@ -1,19 +1,21 @@
-//! Reading the two files and laying one over the other.
+//! Reading the files and laying one over the other. The machine's ([`super::floor`]) lies below the others.
 //!
 //! A key that is set in `khlone.yml` counts over the user's, the user's over the default; mappings are merged key
 //! by key, lists are replaced. Four rules protect the user from the repository: `notify`, `providers`, `readable`,
-//! `redact` and `writable` are the user's alone, `sandbox` is the user's where the user set it, `network: none` of either
-//! counts, and the smaller `limits.running`, which is the whole machine's. Whatever else widens the reach of a brain, runs
+//! `redact` and `writable` are the user's alone, `sandbox` is the user's where the user set it, `network` is what
+//! all files let through, and the smaller `limits.running`, which is the whole machine's. Whatever else widens the reach of a brain, runs
 //! something, or takes more than the user's own limits allow is listed in [`Loaded::asks`], for the caller to refuse
 //! unless that content is trusted. What depends on the repository around the file is judged by `zone::settings`.
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Delegation, Permissions, Sandbox,
+    Config, Delegation, Network, Permissions, Sandbox,
     error::{At, ConfigError, explain},
+    floor::Floor,
 };
 
 /// The name of a repository's config file, at the top of the work tree.
@@ -22,7 +24,7 @@ pub const FILE_NAME: &str = "khlone.yml";
 /// A config file larger than this is some other file.
 const MAX_FILE: usize = 1 << 20;
 /// Keys that a repository cannot set.
-const USER_ONLY: [&str; 5] = ["notify", "providers", "readable", "redact", "writable"];
+const USER_ONLY: [&str; 6] = ["notify", "providers", "readable", "redact", "trust", "writable"];
 
 /// A config file's content and the name to use in errors.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +35,32 @@ pub struct Source<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Both files, read and merged.
+/// The files that are laid over each other; each may be missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Layers<'a> {
+    /// The machine's.
+    pub system: Option<Source<'a>>,
+    /// The user's.
+    pub user: Option<Source<'a>>,
+    /// The repository's.
+    pub repo: Option<Source<'a>>,
+}
+
+/// Which file a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// None of them.
+    Default,
+    /// The machine's.
+    System,
+    /// The user's.
+    User,
+    /// The repository's.
+    Repository,
+}
+
+/// All files, read and merged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Loaded {
     /// What counts.
@@ -43,9 +70,28 @@ pub struct Loaded {
     pub asks: Vec<Vec<String>>,
     /// What would count without the repository's file.
     pub own: Config,
+    /// What each file sets, the one that counts most last, and the same in full.
+    files: Vec<(Origin, Value, Value)>,
 }
 
 impl Loaded {
+    /// Where the value that counts at `pointer` comes from: the uppermost file that sets it, and sets it so.
+    pub fn origin(&self, pointer: &str) -> Origin {
+        let counts = serde_json::to_value(&self.config).unwrap_or_default();
+        let counts = counts.pointer(pointer);
+        let default = serde_json::to_value(Config::default()).unwrap_or_default();
+        let mut setting = self
+            .files
+            .iter()
+            .rev()
+            .filter(|(_, sets, _)| sets.pointer(pointer).is_some());
+        // Of a path, only what it leads to counts.
+        let is_so = |full: &Value| full.pointer(pointer) == counts || pointer == "/worktree/root";
+        let found = setting.find(|(.., full)| is_so(full));
+        let found = found.filter(|_| counts.is_some() || default.pointer(pointer).is_some());
+        found.map_or(Origin::Default, |(origin, ..)| *origin)
+    }
+
     /// Notes that the repository's file sets `key` to what needs trust.
     pub fn ask(&mut self, key: &str, value: &dyn std::fmt::Display) {
         self.asks.push(vec![format!("{key}:"), value.to_string()]);
@@ -94,25 +140,58 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first thing wrong in either, with its place.
     pub fn load(user: Option<Source<'_>>, repo: Option<Source<'_>>) -> Result<Loaded, ConfigError> {
-        let (user_value, _) = user.map(read).transpose()?.unwrap_or_default();
-        let Some(source) = repo else {
-            return settle(user_value, Value::default(), None).map(|config| Loaded {
-                own: config.clone(),
-                config,
-                asks: Vec::new(),
-            });
+        let system = None;
+        Self::layered(Layers { system, user, repo })
+    }
+
+    /// Reads and merges all files.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first thing wrong in any, with its place.
+    pub fn layered(layers: Layers<'_>) -> Result<Loaded, ConfigError> {
+        let mut files = Vec::new();
+        let mut file = |origin, source: Option<Source<'_>>| {
+            let (value, config) = source.map(read).transpose()?.unwrap_or_default();
+            if source.is_some() {
+                let full = serde_json::to_value(&config).unwrap_or_default();
+                files.push((origin, value.clone(), full));
+            }
+            Ok::<_, ConfigError>((value, config))
         };
-        let (repo_value, alone) = read(source)?;
-        if let Some(key) = USER_ONLY.iter().find(|key| repo_value.get(**key).is_some()) {
+        let (system, config) = file(Origin::System, layers.system)?;
+        let floor = Floor {
+            value: system.clone(),
+            config,
+        };
+        let (user, users) = file(Origin::User, layers.user)?;
+        let (repo, alone) = file(Origin::Repository, layers.repo)?;
+        if let Some(source) = layers.repo
+            && let Some(key) = USER_ONLY.iter().find(|key| repo.get(**key).is_some())
+        {
             let at = Box::new(place_of_top_key(source, key));
             return Err(ConfigError::UserOnly { at, key });
         }
-        let own = settle(user_value.clone(), Value::default(), None)?;
-        let config = settle(user_value, repo_value, Some(source))?;
+        let said = [(&system, &floor.config), (&user, &users), (&repo, &alone)];
+        let said = said.map(|(value, config)| value.get("network").map(|_| config.network.clone()));
+        let network = |layers: &[Option<Network>]| {
+            layers
+                .iter()
+                .flatten()
+                .cloned()
+                .fold(Network::Open, Network::meet)
+        };
+        let below = overlay(system, user);
+        let mut own = settle(below.clone(), Value::default(), None)?;
+        let mut config = settle(below, repo, layers.repo)?;
+        own.network = network(&said[..2]);
+        config.network = network(&said);
+        floor.hold(&mut own);
+        floor.hold(&mut config);
         let mut loaded = Loaded {
             asks: asks(&alone),
             config,
             own,
+            files,
         };
         loaded.ask_for_more();
         Ok(loaded)
@@ -171,11 +250,6 @@ fn settle(user: Value, mut repo: Value, source: Option<Source<'_>>) -> Result<Co
         && let Some(repo) = repo.as_object_mut()
     {
         repo.remove("sandbox");
-    }
-    if user.get("network").is_some_and(|network| network == "none")
-        && let Some(repo) = repo.as_object_mut()
-    {
-        repo.remove("network");
     }
     let running = |file: &Value| file.pointer("/limits/running").and_then(Value::as_u64);
     if let (Some(most), Some(asked)) = (running(&user), running(&repo))

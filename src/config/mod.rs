@@ -1,12 +1,14 @@
 //! What the user and the repository want: `khlone.yml`, the user's own config, and where files live.
 //!
-//! Both files have one shape ([`Config`]); [`Config::load`] lays the repository's over the user's over the
-//! defaults. It takes bytes and a name for them: which checkout's `khlone.yml` counts is the caller's affair,
+//! All files have one shape ([`Config`]); [`Config::layered`] lays the repository's over the user's over the machine's
+//! over the defaults. It takes bytes and a name for them: which checkout's `khlone.yml` counts is the caller's affair,
 //! and a clone's worktree is never it. Unknown keys and bad values are errors that name file, line, column and
 //! the nearest key. Nothing here runs, prints or writes.
 
 mod error;
+mod floor;
 mod load;
+mod network;
 mod notify;
 mod paths;
 mod policy;
@@ -15,10 +17,11 @@ mod units;
 mod words;
 
 pub use error::{At, ConfigError};
-pub use load::{FILE_NAME, Loaded, Source, json_schema};
+pub use load::{FILE_NAME, Layers, Loaded, Origin, Source, json_schema};
+pub use network::{HostRule, Network};
 pub use notify::{Desktop, Notify};
 pub use paths::{HomeError, Paths};
-pub use policy::{AutoCommit, Delegation, Network, Permissions, Resume, Sandbox};
+pub use policy::{AutoCommit, Delegation, Permissions, Resume, Sandbox, Trust};
 pub use shape::{Brain, Branch, Commit, Config, Limits, ProviderLimits, Redact, Role, Worktree};
 pub use units::{Size, Span, UnitError};
 pub use words::{BranchPrefix, EnvName, Hero, InTree, WordError, nearest};

@@ -4,6 +4,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use crate::task::{Class, Explain};
 
+/// The machine's config file.
+const SYSTEM: &str = "/etc/khlone/config.yml";
+
 /// No home to keep anything in.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("neither KHLONE_HOME nor HOME names a folder")]
@@ -26,6 +29,8 @@ pub struct Paths {
     pub khlone_home: PathBuf,
     /// The user's own config file.
     pub config: PathBuf,
+    /// The machine's, which holds for all its users.
+    pub system: PathBuf,
     /// `XDG_DATA_HOME/khlone`: worktrees of repositories whose parent folder is not writable.
     pub data: PathBuf,
     /// `XDG_CONFIG_HOME`.
@@ -54,6 +59,10 @@ impl Paths {
         let data_home = under("XDG_DATA_HOME", ".local/share", "data");
         Ok(Self {
             config: config_home.join("khlone/config.yml"),
+            // What a user can set is no floor; tests, which are never released, need one of their own.
+            system: folder("KHLONE_SYSTEM_CONFIG")
+                .filter(|_| cfg!(debug_assertions))
+                .unwrap_or_else(|| SYSTEM.into()),
             data: data_home.join("khlone"),
             config_home,
             data_home,

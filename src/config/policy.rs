@@ -29,27 +29,6 @@ pub enum Sandbox {
     Off,
 }
 
-/// What brains reach of the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Network {
-    /// All that the machine reaches.
-    #[default]
-    Open,
-    /// A loopback of their own; where that cannot be enforced, nothing runs.
-    None,
-}
-
-impl Network {
-    /// The word for it, as in documents.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::None => "none",
-        }
-    }
-}
-
 impl Sandbox {
     /// The word for it, as in documents.
     pub fn as_str(self) -> &'static str {
@@ -58,6 +37,27 @@ impl Sandbox {
             Self::Require => "require",
             Self::Off => "off",
         }
+    }
+}
+
+/// Whether what a repository asks for can be trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// By `git khlone trust`.
+    #[default]
+    Ask,
+    /// Never: what needs trust is refused.
+    Never,
+}
+
+impl Trust {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde asks for"
+    )]
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

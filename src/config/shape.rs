@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::words::{by_word, maybe_word};
 use super::{
     AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Notify, Permissions, Resume,
-    Sandbox, Size, Span,
+    Sandbox, Size, Span, Trust,
 };
 use crate::task::{BrainName, RoleName};
 
@@ -31,8 +31,11 @@ pub struct Config {
     pub permissions: Permissions,
     /// Whether brains run in a sandbox. The user's word counts over the repository's.
     pub sandbox: Sandbox,
-    /// What brains reach of the network. `none` in either file counts. Most brains need their provider.
+    /// What brains reach of the network: what all files that say so let through. Most brains need their provider.
     pub network: Network,
+    /// Whether what a repository asks for can be trusted by `git khlone trust`. Only in the user's config.
+    #[serde(skip_serializing_if = "Trust::is_default")]
+    pub trust: Trust,
     /// Further files and folders that brains in a sandbox may read; `~/` is your home. Only in the user's config.
     pub readable: Vec<PathBuf>,
     /// Further files and folders that brains in a sandbox may change. Only in the user's config.
@@ -271,6 +274,15 @@ macro_rules! capped {
                     beyond.push((stringify!($field), self.$field.to_string()));
                 })*
                 beyond
+            }
+
+            /// Takes the limit `key` down to that of `most`.
+            pub(super) fn lower(&mut self, key: &str, most: &Self) {
+                match key {
+                    "running" if self.running() > most.running() => self.running = most.running,
+                    $(stringify!($field) => self.$field = self.$field.min(most.$field),)*
+                    _ => {}
+                }
             }
 
             /// These, each as far as `most` allows.

@@ -57,7 +57,12 @@ impl Settings {
     pub(crate) fn reload(&mut self, repo: &Repo) -> Option<InForce> {
         // The folder of what is trusted changes with what the repository's file may raise.
         let trust = self.paths.khlone_home.join("trust");
-        let files = [Some(&self.paths.config), self.repo.as_ref(), Some(&trust)];
+        let files = [
+            Some(&self.paths.system),
+            Some(&self.paths.config),
+            self.repo.as_ref(),
+            Some(&trust),
+        ];
         let stamp = |path: &PathBuf| {
             let meta = fs::metadata(path).ok()?;
             Some((meta.modified().ok()?, meta.len()))
@@ -110,6 +115,7 @@ mod tests {
         let paths = Paths {
             khlone_home: dir.path().join("home"),
             config: dir.path().join("config.yml"),
+            system: dir.path().join("system.yml"),
             data: dir.path().join("data"),
             config_home: dir.path().to_owned(),
             data_home: dir.path().to_owned(),

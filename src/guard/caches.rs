@@ -2,14 +2,14 @@
 //! work inside and the user's own caches are never written by a brain.
 //!
 //! The caches are shared by the site's clones and can be written by them. The tools' settings are copies of the
-//! user's without tokens, rewritten before each task and not writable inside.
+//! user's, as far as they are known to hold no secret, rewritten before each task and not writable inside.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use super::{beneath::Beneath, gitconfig::without_credentials};
+use super::{beneath::Beneath, tool_settings};
 
 /// Variables, each with the place in the cache folder that it names.
 pub(super) const VARIABLES: [(&str, &str); 17] = [
@@ -32,11 +32,32 @@ pub(super) const VARIABLES: [(&str, &str); 17] = [
     ("npm_config_store_dir", "pnpm"),
 ];
 
-/// Settings of tools: the place in the cache folder, and where the user may have them.
-const SETTINGS: [(&str, &[&str]); 3] = [
-    ("cargo/config.toml", &[".cargo/config.toml", ".cargo/config"]),
-    ("npm/npmrc", &[".npmrc"]),
-    ("pip/pip.conf", &[".config/pip/pip.conf", ".pip/pip.conf"]),
+/// Settings of a tool.
+struct Settings {
+    /// Their place in the cache folder.
+    place: &'static str,
+    /// Where the user may have them.
+    candidates: &'static [&'static str],
+    /// What of them a brain may read.
+    readable: fn(&str) -> String,
+}
+
+const SETTINGS: [Settings; 3] = [
+    Settings {
+        place: "cargo/config.toml",
+        candidates: &[".cargo/config.toml", ".cargo/config"],
+        readable: tool_settings::cargo,
+    },
+    Settings {
+        place: "npm/npmrc",
+        candidates: &[".npmrc"],
+        readable: tool_settings::npm,
+    },
+    Settings {
+        place: "pip/pip.conf",
+        candidates: &[".config/pip/pip.conf", ".pip/pip.conf"],
+        readable: tool_settings::pip,
+    },
 ];
 
 /// The largest settings file that is copied.
@@ -49,59 +70,24 @@ const SETTINGS_CAP: u64 = 256 << 10;
 pub fn prepare(folder: &Path, home: &Path) -> io::Result<Vec<PathBuf>> {
     let caches = Beneath::create(folder)?;
     for (_, place) in VARIABLES {
-        if !SETTINGS.iter().any(|(settings, _)| *settings == place) {
+        if !SETTINGS.iter().any(|settings| settings.place == place) {
             drop(caches.make_folder(place)?);
         }
     }
     let mut read_only = Vec::new();
-    for (place, candidates) in SETTINGS {
-        let found = candidates.iter().map(|candidate| home.join(candidate));
+    for settings in SETTINGS {
+        let found = settings.candidates.iter().map(|candidate| home.join(candidate));
         let text = found.into_iter().find_map(|file| {
             let small = file
                 .metadata()
                 .is_ok_and(|data| data.is_file() && data.len() <= SETTINGS_CAP);
             small.then(|| std::fs::read_to_string(file).ok()).flatten()
         });
-        caches.write(place, without_secrets(&text.unwrap_or_default()).as_bytes())?;
-        read_only.push(folder.join(place));
+        let readable = (settings.readable)(&text.unwrap_or_default());
+        caches.write(settings.place, readable.as_bytes())?;
+        read_only.push(folder.join(settings.place));
     }
     Ok(read_only)
-}
-
-/// Leaves out lines that set a secret, and credentials inside addresses.
-fn without_secrets(settings: &str) -> String {
-    const SECRET: [&str; 9] = [
-        "token",
-        "_auth",
-        "password",
-        "_password",
-        "secret",
-        "username",
-        "credential",
-        "certfile",
-        "keyfile",
-    ];
-    let mut plain = String::with_capacity(settings.len());
-    for line in settings.lines() {
-        let key = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        if line.contains('=') && SECRET.iter().any(|word| key.contains(word)) {
-            continue;
-        }
-        let words = line.split(' ').map(|word| {
-            let (before, address) = match word.find("http") {
-                Some(at) if word.contains("://") => word.split_at(at),
-                _ => (word, ""),
-            };
-            if address.is_empty() {
-                word.to_owned()
-            } else {
-                format!("{before}{}", without_credentials(address))
-            }
-        });
-        plain.push_str(&words.collect::<Vec<_>>().join(" "));
-        plain.push('\n');
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -136,6 +136,18 @@ pub(super) fn uncover(
 /// As many links as the kernel follows.
 const MOST_LINKS: usize = 40;
 
+/// The folders of programs: on `PATH`, of toolchains that variables name, and of the program that is started.
+pub(super) fn programs(env: &[(OsString, OsString)], program: Option<&OsString>) -> Vec<PathBuf> {
+    let var = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    let path: Vec<PathBuf> = var("PATH").map_or(Vec::new(), |path| std::env::split_paths(path).collect());
+    let started = program.and_then(|program| find(Path::new(program), &path)?.canonicalize().ok());
+    let named = TOOLCHAIN_VARIABLES
+        .iter()
+        .filter_map(|name| var(name).map(PathBuf::from));
+    let started = started.iter().map(|program| package_of(program));
+    started.chain(named).chain(path.iter().cloned()).collect()
+}
+
 /// Shows a folder that lies in a covered place; never a home itself or the root of a covered place.
 fn show_covered(mounts: &mut Mounts, home: &Path, folder: &Path) {
     let Ok(real) = folder.canonicalize() else { return };

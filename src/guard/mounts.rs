@@ -84,6 +84,14 @@ impl Mounts {
         self.list.iter().any(|(place, _)| place == path)
     }
 
+    /// True if something in `folder`, or a folder around it, is shown by a mount.
+    pub(super) fn shows_within(&self, folder: &Path) -> bool {
+        let is_shown = |kind: &Kind| matches!(kind, Kind::Writable(_) | Kind::ReadOnly(_) | Kind::Link(_));
+        self.list
+            .iter()
+            .any(|(place, kind)| is_shown(kind) && (place.starts_with(folder) || folder.starts_with(place)))
+    }
+
     /// True if `path` lies in something covered and is not shown by a mount of its own or above it.
     pub(super) fn covers(&self, path: &Path) -> bool {
         let deepest = self

@@ -5,7 +5,8 @@
 //! outlives the sandbox's init, which dies with us; no capability is held, also not by root; with
 //! [`Network::None`] there is a loopback of its own and nothing else.
 //!
-//! With an open network its abstract sockets are closed by the kernel where it can ([`super::confine`]).
+//! Without a network, and for an ask, the machine's unix sockets are covered as well ([`super::sockets`]). With an open
+//! network its abstract sockets are closed by the kernel where it can ([`super::confine`]).
 //!
 //! Not promised: reading what every user of the machine can read; with an open network, what listens on loopback. Root without capabilities still owns root's files, so it reads what root may read.
 
@@ -18,12 +19,24 @@ use std::{
 
 use rustix::io::FdFlags;
 
-use super::{alternates::object_folders, homes, mounts::Mounts, running::Running, survivors::MARK};
-pub use crate::config::Network;
+use super::{
+    alternates::object_folders, homes, mounts::Mounts, relay, running::Running, sockets, survivors::MARK,
+};
 use crate::{
     process::{Cmd, ProcessError},
     task::{Class, Explain},
 };
+
+/// What a process tree can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// What the machine reaches.
+    Open,
+    /// A loopback of its own.
+    None,
+    /// The same, with a port that leads to the proxy behind this socket.
+    Proxy(PathBuf),
+}
 
 /// How a clone's git looks from inside.
 #[derive(Debug, Clone)]
@@ -216,7 +229,7 @@ impl Confinement {
                 .only_env(self.env.iter().cloned());
         };
         let mut cmd = Cmd::new(bwrap).args(SHAPE).args(extra);
-        if self.network == Network::None {
+        if self.network != Network::Open {
             cmd = cmd.arg("--unshare-net");
         }
         cmd = cmd.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
@@ -231,9 +244,13 @@ impl Confinement {
             .arg("--chdir")
             .arg(&self.work_dir)
             .arg("--");
-        // Without a network of the machine's there are no sockets of the machine's.
-        if let (Network::Open, Some(own)) = (self.network, &self.own_program) {
-            cmd = cmd.arg(own).args(["confine", "--"]);
+        // A network of its own has abstract sockets of its own.
+        if let Some(own) = &self.own_program {
+            cmd = match self.network {
+                Network::Open => cmd.arg(own).args(["confine", "--"]),
+                Network::Proxy(_) => cmd.arg(own).args(["confine", "--relay", "--"]),
+                Network::None => cmd,
+            };
         }
         cmd.args(argv).only_env(self.env.iter().cloned())
     }
@@ -291,7 +308,27 @@ impl Confinement {
             mounts.place(&git.private, &git.private, self.writes);
             mounts.place(&git.dot_git, &self.work_dir.join(".git"), false);
         }
+        if let Network::Proxy(socket) = &self.network {
+            mounts.place(socket, Path::new(relay::SOCKET), false);
+        }
+        // Whoever has an open network reaches what listens on loopback as well.
+        if self.network != Network::Open || !self.writes {
+            sockets::cover(&mut mounts, &self.needed(argv));
+        }
         mounts
+    }
+
+    /// What must stay to be seen although no mount shows it: where the repository and its objects stand, and programs.
+    fn needed(&self, argv: &[OsString]) -> Vec<PathBuf> {
+        let mut needed = vec![self.work_dir.clone(), self.home.clone()];
+        if let Some(git) = &self.git {
+            needed.push(git.common.clone());
+            needed.extend(object_folders(&git.common).unwrap_or_default());
+        }
+        needed.extend(self.neighbours().map(Path::to_owned));
+        needed.extend(homes::programs(&self.env, argv.first()));
+        let real = needed.iter().filter_map(|path| path.canonicalize().ok());
+        real.filter(|path| path.components().count() > 1).collect()
     }
 }
 

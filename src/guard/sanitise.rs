@@ -117,7 +117,7 @@ fn is_line_end(c: char) -> bool {
 }
 
 /// Characters that are no text: controls, marks of direction, invisible ones that can carry or split text.
-fn is_unsafe(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     c != '\t' && c.is_control()
         || matches!(c,
             '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'

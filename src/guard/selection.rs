@@ -11,6 +11,8 @@ pub enum LeftOut {
     Copied,
     /// The main repository ignores it.
     Ignored,
+    /// It stood there before the task, and is as it was.
+    Before,
     /// It is larger than `commit.max_file`; its size.
     TooLarge(u64),
     /// It is a pipe, a socket, a device, or lies in a repository of its own.
@@ -26,6 +28,7 @@ impl fmt::Display for LeftOut {
         match self {
             Self::Copied => f.write_str("copied in, not the brain's"),
             Self::Ignored => f.write_str("ignored"),
+            Self::Before => f.write_str("there before the task, and not changed by it"),
             Self::TooLarge(size) => write!(f, "{} MiB, larger than commit.max_file", size >> 20),
             Self::NotAFile => f.write_str("no regular file of this repository"),
             Self::Name => f.write_str("a name that git refuses"),
@@ -64,10 +67,10 @@ pub fn select(
         }
         for path in std::iter::once(&file.path).chain(&file.from) {
             let raw = raw_path(path);
-            let reason = if is_refused_name(&raw) {
-                Some(LeftOut::Name)
-            } else {
-                why_not(&raw)
+            let reason = match why_not(&raw) {
+                Some(LeftOut::Before) => Some(LeftOut::Before),
+                _ if is_refused_name(&raw) => Some(LeftOut::Name),
+                other => other,
             };
             match reason {
                 Some(reason) => chosen.left.push((path.clone(), reason)),
@@ -127,7 +130,9 @@ pub fn raw_path(written: &str) -> Vec<u8> {
 
 /// Names that git refuses on some system, and so in any commit that others shall take: those that a file system may
 /// take for `.git`, whatever case, trailing dots or invisible letters they have.
-fn is_refused_name(path: &[u8]) -> bool {
+pub fn is_refused_name(path: &[u8]) -> bool {
+    // A nested repository is named with a slash at its end.
+    let path = path.strip_suffix(b"/").unwrap_or(path);
     path.split(|byte| matches!(byte, b'/' | b'\\')).any(|step| {
         let seen: String = String::from_utf8_lossy(step)
             .chars()

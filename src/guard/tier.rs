@@ -119,14 +119,14 @@ impl Probe {
     ///
     /// # Errors
     /// [`NoSandbox`] where it is required, or `network: none` is, and it does not work or is off.
-    pub fn choose(&self, wanted: Sandbox, network: Network) -> Result<Option<&Path>, NoSandbox> {
-        let no_network = network == Network::None;
+    pub fn choose(&self, wanted: Sandbox, network: &Network) -> Result<Option<&Path>, NoSandbox> {
+        let no_network = *network != Network::Open;
         let refused = |reason: Option<String>| NoSandbox {
             reason: reason.unwrap_or_default(),
-            wanted: if no_network {
-                "`network: none`"
-            } else {
-                "`sandbox: require`"
+            wanted: match network {
+                Network::Open => "`sandbox: require`",
+                Network::None => "`network: none`",
+                Network::Allow(_) => "`network: allow`",
             },
         };
         match (wanted, self.bwrap.as_deref()) {
@@ -203,7 +203,7 @@ fn trial(bwrap: &Path) -> Result<(), String> {
         read_only: Vec::new(),
         hidden: Vec::new(),
         env: env.into_iter().collect(),
-        network: Network::Open,
+        network: super::sandbox::Network::Open,
         profile: None,
         own_program: None,
     };
@@ -271,7 +271,7 @@ mod tests {
         ] {
             let network = if no_network { Network::None } else { Network::Open };
             for (probe, wanted) in [(&none, without), (&some, with)] {
-                let chosen = probe.choose(policy, network);
+                let chosen = probe.choose(policy, &network);
                 assert_eq!(
                     chosen.map(|bwrap| bwrap.is_some()).map_err(drop),
                     wanted,
@@ -279,7 +279,10 @@ mod tests {
                 );
             }
         }
-        let refused = none.choose(Sandbox::Auto, Network::None).unwrap_err().to_string();
+        let refused = none
+            .choose(Sandbox::Auto, &Network::None)
+            .unwrap_err()
+            .to_string();
         assert!(
             refused.contains("network: none") && refused.contains("no bwrap"),
             "{refused}"

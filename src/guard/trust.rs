@@ -72,6 +72,9 @@ pub enum TrustError {
         /// What would run, one line each.
         commands: Vec<String>,
     },
+    /// No repository is trusted here.
+    #[error("this repository's khlone.yml needs trust, which trust: never rules out")]
+    Never,
     /// The store of a later version, or a damaged one.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -83,7 +86,7 @@ pub enum TrustError {
 impl Explain for TrustError {
     fn class(&self) -> Class {
         match self {
-            Self::Untrusted { .. } => Class::Refused,
+            Self::Untrusted { .. } | Self::Never => Class::Refused,
             Self::Format(error) => error.class(),
             Self::Disk(_) => Class::Failed,
         }
@@ -92,6 +95,7 @@ impl Explain for TrustError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Untrusted { .. } => Some("git khlone trust".to_owned()),
+            Self::Never => Some("git khlone config".to_owned()),
             Self::Format(_) | Self::Disk(_) => None,
         }
     }

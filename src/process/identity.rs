@@ -65,14 +65,33 @@ pub fn boot_id() -> io::Result<String> {
 /// The id of this machine: stable over boots, another one on every machine, and no telltale of `/etc/machine-id`,
 /// which is confidential. Without that file the host's name stands in.
 pub fn machine_id() -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("git-khlone machine\0{}", machine_seed()));
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("m-{hex}")
+}
+
+/// Whether two ids are those of one machine. Releases before the present form wrote another id for this one, which
+/// stands in documents for ever.
+pub fn is_same_machine(one: &str, other: &str) -> bool {
+    let ours = |id: &str| id == machine_id() || id == former_machine_id();
+    one == other || (ours(one) && ours(other))
+}
+
+/// This machine's id as it was formed once: 64 bits that depend linearly on each other, so it is only recognised.
+fn former_machine_id() -> String {
+    let seed = machine_seed();
+    let hash = |part: &str| crc32fast::hash(format!("git-khlone {part} {seed}").as_bytes());
+    format!("m-{:08x}{:08x}", hash("a"), hash("b"))
+}
+
+fn machine_seed() -> String {
     let seed = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-    let seed = if seed.trim().is_empty() {
+    if seed.trim().is_empty() {
         fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default()
     } else {
         seed.trim().to_owned()
-    };
-    let hash = |part: &str| crc32fast::hash(format!("git-khlone {part} {seed}").as_bytes());
-    format!("m-{:08x}{:08x}", hash("a"), hash("b"))
+    }
 }
 
 struct Stat {
@@ -119,6 +138,15 @@ mod tests {
             }
             .is_alive()
         );
+    }
+
+    #[test]
+    fn a_machine_is_known_by_its_former_id() {
+        let (new, old) = (machine_id(), former_machine_id());
+        assert_eq!((new.len(), old.len()), (34, 18));
+        assert!(is_same_machine(&new, &old) && is_same_machine(&old, &new));
+        assert!(is_same_machine("m-x", "m-x"));
+        assert!(!is_same_machine(&new, "m-x") && !is_same_machine("m-x", &old));
     }
 
     #[test]

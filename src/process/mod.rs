@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use identity::{ProcessId, boot_id, machine_id, runs};
+pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
 
 use crate::task::{Class, Explain};

@@ -1,6 +1,7 @@
 //! The folder for unix sockets: short, on this machine, ours alone.
 //!
-//! `XDG_RUNTIME_DIR/khlone` where that folder is ours, else `/tmp/khlone-<uid>`. Cron and `su` see another
+//! `XDG_RUNTIME_DIR/khlone` where that folder is ours, else `/tmp/khlone-<uid>`, else, since any user of the machine can
+//! take that name first, `run` in khlone's home. Cron and `su` see another
 //! environment than the desktop, so nobody may compute a socket's path: it is recorded beside the locks.
 
 use std::{
@@ -63,23 +64,48 @@ impl Explain for RunDirError {
 /// # Errors
 /// [`RunDirError`] if it is not private, or cannot be made.
 pub fn run_dir() -> Result<PathBuf, RunDirError> {
-    choose(std::env::var_os("XDG_RUNTIME_DIR"))
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = absolute("KHLONE_HOME").or_else(|| Some(absolute("HOME")?.join(".khlone")));
+    choose(
+        std::env::var_os("XDG_RUNTIME_DIR"),
+        Path::new("/tmp"),
+        home.as_deref(),
+    )
 }
 
-fn choose(runtime: Option<OsString>) -> Result<PathBuf, RunDirError> {
+fn choose(runtime: Option<OsString>, tmp: &Path, home: Option<&Path>) -> Result<PathBuf, RunDirError> {
     let uid = rustix::process::geteuid().as_raw();
     let preferred = runtime.map(PathBuf::from).filter(|base| {
-        let short = base.as_os_str().len() + "/khlone/".len() + NAME_ROOM <= MAX_SOCKET_PATH;
+        let short = has_room(&base.join("khlone"));
         // Under `su` the variable may still name the folder of the user before.
         let ours = fs::metadata(base).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid);
         base.is_absolute() && short && ours
     });
-    let path = preferred.map_or_else(
-        || PathBuf::from(format!("/tmp/khlone-{uid}")),
-        |base| base.join("khlone"),
-    );
-    private_dir(&path)?;
-    Ok(path)
+    if let Some(base) = preferred {
+        let path = base.join("khlone");
+        private_dir(&path)?;
+        return Ok(path);
+    }
+    let path = tmp.join(format!("khlone-{uid}"));
+    let Err(refused) = private_dir(&path) else {
+        return Ok(path);
+    };
+    let Some(second) = home.map(|home| home.join("run")).filter(|path| has_room(path)) else {
+        return Err(refused);
+    };
+    // What stands above it is made as khlone's home is; only the folder itself has to be private.
+    drop(second.parent().map(fs::create_dir_all));
+    private_dir(&second)?;
+    Ok(second)
+}
+
+/// Whether the longest socket name below `folder` still is a path that the kernel takes.
+fn has_room(folder: &Path) -> bool {
+    folder.as_os_str().len() + "/".len() + NAME_ROOM <= MAX_SOCKET_PATH
 }
 
 /// Makes `path` with mode 700 if it is not there, and checks that it is a real folder of ours that nobody else
@@ -114,12 +140,12 @@ mod tests {
     #[test]
     fn a_private_folder_below_the_runtime_folder() {
         let base = tempfile::tempdir().unwrap();
-        let dir = choose(Some(base.path().into())).unwrap();
+        let dir = choose(Some(base.path().into()), Path::new("/nowhere"), None).unwrap();
         assert_eq!(dir, base.path().join("khlone"));
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(
-            choose(Some(base.path().into())),
+            choose(Some(base.path().into()), Path::new("/nowhere"), None),
             Err(RunDirError::NotPrivate { .. })
         ));
     }
@@ -130,7 +156,7 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(other.path(), base.path().join("khlone")).unwrap();
         assert!(matches!(
-            choose(Some(base.path().into())),
+            choose(Some(base.path().into()), Path::new("/nowhere"), None),
             Err(RunDirError::NotPrivate { .. })
         ));
     }
@@ -141,8 +167,32 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let long = base.path().join("x".repeat(100));
         fs::create_dir(&long).unwrap();
-        let fallback = PathBuf::from(format!("/tmp/khlone-{uid}"));
-        assert_eq!(choose(Some(long.into())).unwrap(), fallback);
-        assert_eq!(choose(Some("/nowhere".into())).unwrap(), fallback);
+        let fallback = base.path().join(format!("khlone-{uid}"));
+        for runtime in [long.into(), "/nowhere".into()] {
+            assert_eq!(choose(Some(runtime), base.path(), None).unwrap(), fallback);
+        }
+    }
+
+    #[test]
+    fn a_name_in_tmp_that_another_has_taken_is_passed_over() {
+        let uid = rustix::process::geteuid().as_raw();
+        let base = tempfile::tempdir().unwrap();
+        let taken = base.path().join(format!("khlone-{uid}"));
+        let home = base.path().join("home/.khlone");
+        let chosen = || choose(None, base.path(), Some(&home));
+        // Open to others, a link, a file: each is as good as another user's.
+        fs::create_dir(&taken).unwrap();
+        fs::set_permissions(&taken, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(chosen().unwrap(), home.join("run"));
+        assert_eq!(fs::metadata(home.join("run")).unwrap().mode() & 0o777, 0o700);
+        fs::remove_dir(&taken).unwrap();
+        std::os::unix::fs::symlink(base.path(), &taken).unwrap();
+        assert_eq!(chosen().unwrap(), home.join("run"));
+        fs::remove_file(&taken).unwrap();
+        fs::write(&taken, "").unwrap();
+        assert_eq!(chosen().unwrap(), home.join("run"));
+        assert!(choose(None, base.path(), None).is_err());
+        let deep = base.path().join("x".repeat(90));
+        assert!(choose(None, base.path(), Some(&deep)).is_err());
     }
 }

@@ -14,6 +14,7 @@ mod names;
 mod notes;
 mod objects;
 mod pack;
+mod packed;
 mod packs;
 mod quarantine;
 mod repo;
@@ -33,6 +34,7 @@ pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_r
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
+pub use packed::PackedRefs;
 pub use packs::{
     KeptPack, Purged, adopt_packs, compact, compact_all, every_object, kept_size, purge, reached,
 };

@@ -15,8 +15,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Repo, Turn};
-use crate::process::file::{replace_durably, unshare_all};
-use crate::task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned};
+use crate::{
+    process::{
+        file::{replace_durably, unshare_all},
+        is_same_machine,
+    },
+    task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned},
+};
 
 /// The copy of `site.json` that stands beside the folder.
 const BESIDE: &str = "khlone-site.json";
@@ -173,7 +178,7 @@ impl Site {
 
     /// Whose a task with this owner is.
     pub fn whose(&self, owner: &Owner) -> Whose {
-        if *owner == self.owner {
+        if owner.site_uuid == self.owner.site_uuid && is_same_machine(&owner.machine, &self.owner.machine) {
             Whose::Here
         } else if owner.site_uuid == self.owner.site_uuid || self.formers.contains(&owner.site_uuid) {
             Whose::Former

@@ -26,7 +26,7 @@ pub use style::{
 pub use table::Table;
 pub use terminal::{Screen, Stream};
 
-use crate::task::Explain;
+use crate::{guard::sanitise::is_unsafe, task::Explain};
 
 /// Where output goes, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,7 @@ impl Out {
     /// If stdout is closed.
     pub fn answer(self, view: &impl View) -> io::Result<()> {
         if self.json {
-            let mut text = serde_json::to_string_pretty(view)?;
+            let mut text = plain_json(&serde_json::to_string_pretty(view)?);
             text.push('\n');
             return self.text(&text);
         }
@@ -105,7 +105,7 @@ impl Out {
         if self.json {
             let document = view::ErrorView::of(error);
             let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-            return self.note(&text);
+            return self.note(&plain_json(&text));
         }
         let (on, off) = (style::BAD.render(), style::BAD.render_reset());
         self.note(&format!("{on}error:{off} {error}"));
@@ -117,5 +117,36 @@ impl Out {
     /// Whether a person watches stderr, so that progress may move there.
     pub fn is_watched(self) -> bool {
         !self.json && io::stderr().is_terminal()
+    }
+}
+
+/// JSON in which no character acts on a terminal or hides from a reader: such ones occur in strings alone, where an
+/// escape means the same.
+fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c < '\u{7f}' || !is_unsafe(c) {
+            plain.push(c);
+        } else {
+            let escaped = c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            plain.push_str(&escaped);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod json_tests {
+    #[test]
+    fn json_shows_every_character_and_means_the_same() {
+        let text = "a\u{9b}2J\u{202e}b\u{e0041}\u{7f}é\n";
+        let json = serde_json::to_string(&text).unwrap();
+        let plain = super::plain_json(&json);
+        assert_eq!(plain, "\"a\\u009b2J\\u202eb\\udb40\\udc41\\u007fé\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&plain).unwrap(), text);
     }
 }

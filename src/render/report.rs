@@ -150,7 +150,7 @@ impl Reporter {
 
 fn json_line(line: &impl Serialize) -> String {
     let text = serde_json::to_string(line).unwrap_or_default();
-    format!("{text}\n")
+    format!("{}\n", super::plain_json(&text))
 }
 
 /// What a task waits for, in words.

@@ -3,12 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use super::Run;
+use super::{Run, our_refs::OurRefs};
 use crate::{
-    refs::{Ledger, LedgerError, TaskHead},
+    refs::{Ledger, LedgerError, PackedRefs, TaskHead, branch_ref},
     task::{CloneName, Status, Task, TaskId, ZoneId},
     worktree::{
         neighbours::{Neighbours, Touched},
@@ -22,6 +22,10 @@ pub(super) struct Around {
     heads: Option<BTreeMap<TaskId, TaskHead>>,
     surroundings: Surroundings,
     neighbours: Option<Neighbours>,
+    packed: PackedRefs,
+    ours: Option<OurRefs>,
+    /// The branches of clones, by their full names.
+    clones: BTreeSet<String>,
 }
 
 /// What was written there meanwhile.
@@ -40,9 +44,24 @@ impl Around {
     pub(super) fn look(run: &Run<'_>, task: &Task) -> Self {
         Self {
             heads: heads(run.ledger).ok(),
-            surroundings: Surroundings::look(run.ledger.repo(), &run.home),
+            surroundings: surroundings(run),
             neighbours: worktrees(run.ledger, task).ok().map(Neighbours::look),
+            packed: PackedRefs::keep(run.ledger.repo().common_dir()),
+            ours: OurRefs::look(run.ledger).ok(),
+            clones: clones(run.ledger),
         }
+    }
+
+    /// Puts the refs right if the brain has left them so that nothing can be read any more; says what it did.
+    pub(super) fn mend(&self, attempt: &Path) -> std::io::Result<Option<&'static str>> {
+        self.packed.mend(&attempt.join("packed-refs.broken"))
+    }
+
+    /// Branches that are or were clones', so that their change is another runner's doing.
+    pub(super) fn clones(&self, run: &Run<'_>) -> BTreeSet<String> {
+        let mut clones = clones(run.ledger);
+        clones.extend(self.clones.iter().cloned());
+        clones
     }
 
     /// What was written since.
@@ -50,16 +69,32 @@ impl Around {
         let Written {
             checkout,
             home,
+            settings,
             unwatched,
-        } = Surroundings::look(run.ledger.repo(), &run.home).written(&self.surroundings);
+            unwatched_home,
+        } = surroundings(run).written(&self.surroundings);
         let mut told = Told {
             breach: home,
             perhaps: checkout
                 .into_iter()
                 .map(|file| format!("your checkout: {file}"))
+                .chain(settings)
                 .collect(),
             unwatched: Vec::new(),
         };
+        if unwatched_home {
+            let why = "not all of the programs and settings in your home were watched: there are too many";
+            told.unwatched.push(why.to_owned());
+        }
+        match (&self.ours, OurRefs::look(run.ledger)) {
+            (Some(before), Ok(now)) => {
+                let heads = self.heads.iter().flat_map(BTreeMap::values);
+                told.breach.extend(now.forged(before, heads, run.ledger));
+            }
+            _ => told
+                .unwatched
+                .push("git-khlone's own refs could not be watched".to_owned()),
+        }
         if unwatched {
             let why = "your checkout was not watched: git takes too long to tell its changes";
             told.unwatched.push(why.to_owned());
@@ -88,6 +123,17 @@ impl Around {
         let neighbours = self.neighbours.as_ref()?;
         Some(neighbours.touched(|clone| !at_work.contains(clone)))
     }
+}
+
+fn surroundings(run: &Run<'_>) -> Surroundings {
+    let trust = run.paths.khlone_home.join("trust");
+    Surroundings::look(run.ledger.repo(), &run.home, &trust)
+}
+
+fn clones(ledger: &Ledger<'_>) -> BTreeSet<String> {
+    let zones = ledger.zones().unwrap_or_default();
+    let crew = zones.iter().flat_map(|zone| zone.crew.values());
+    crew.map(|member| branch_ref(&member.branch)).collect()
 }
 
 fn heads(ledger: &Ledger<'_>) -> Result<BTreeMap<TaskId, TaskHead>, LedgerError> {

@@ -30,6 +30,12 @@ pub enum RunnerError {
     /// The zone's branch was deleted.
     #[error("branch {0} is gone")]
     NoZoneBranch(String),
+    /// The clone's branch was deleted.
+    #[error("branch {0} of the clone is gone")]
+    NoCloneBranch(String),
+    /// A commit that an attempt kept is gone.
+    #[error("{0} is gone, which kept what the task began with")]
+    NoPin(String),
     /// The clone was removed.
     #[error("clone {0} is gone")]
     NoClone(CloneName),
@@ -120,7 +126,9 @@ impl Explain for RunnerError {
         match self {
             Self::Busy(_) | Self::Owner(_) | Self::Detached(_) | Self::WithChanges(_) => Class::Refused,
             Self::Restore(error) => error.class(),
-            Self::NoZoneBranch(_) | Self::NoClone(_) => Class::NotFound,
+            Self::NoZoneBranch(_) | Self::NoCloneBranch(_) | Self::NoPin(_) | Self::NoClone(_) => {
+                Class::NotFound
+            }
             Self::Ledger(error) => error.class(),
             Self::Repo(error) => error.class(),
             Self::Site(error) => error.class(),
@@ -165,6 +173,8 @@ impl Explain for RunnerError {
             Self::Commit(error) => error.hint(),
             Self::Import(error) => error.hint(),
             Self::NoZoneBranch(_)
+            | Self::NoCloneBranch(_)
+            | Self::NoPin(_)
             | Self::NoClone(_)
             | Self::Config(_)
             | Self::Snapshot(_)

@@ -1,12 +1,14 @@
 //! After the brain: its changes are committed and brought home, compared with before, and judged.
 
+use std::collections::BTreeSet;
+
 use rustix::process::Signal;
 
 use super::{
     Run, RunnerError,
     checkpoint::{self, Store},
     claim::Claim,
-    commit::{auto_commit, is_untouched},
+    commit::{Uncommitted, auto_commit, is_untouched},
     follow::{Ended, Stop},
     ground::{Left, clear_locks},
     launch::Plan,
@@ -58,6 +60,8 @@ impl Finished {
 struct Home {
     left: Left,
     left_out: Vec<String>,
+    /// What stood there before the brain began.
+    others: Vec<String>,
     head: Oid,
     /// HEAD ended on no descendant of the clone's branch.
     moved: bool,
@@ -71,9 +75,13 @@ pub(super) fn finish(
     plan: &Plan,
     (ended, spool, last): (&Ended, &Spool, Option<Receipt>),
 ) -> Result<Outcome, RunnerError> {
+    // Before anything else: without refs there is no ledger.
+    let mended = prepared.around.as_ref().map(|around| around.mend(&claim.dir));
+    let mended = mended.transpose()?.flatten();
     claim.check(&run.ledger.task(&claim.task().id)?.task)?;
     let told = prepared.around.as_ref().map(|around| around.told(run));
-    let told = told.unwrap_or_default();
+    let mut told = told.unwrap_or_default();
+    told.breach.extend(mended.map(str::to_owned));
     let mut home = come_home(run, claim, prepared, plan, (ended, spool))?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let store = Store::at(&claim.dir);
@@ -124,6 +132,7 @@ pub(super) fn finish(
         import: forward.then_some((prepared.head, home.head)),
     };
     finished.reasons.extend(told.unwatched);
+    finished.reasons.extend(plan.refused_hosts());
     record(
         run,
         claim,
@@ -165,17 +174,10 @@ fn come_home(
     let act = claim.task().mode == Mode::Act;
     // It may become the subject of a commit.
     let summary = plan.tells.then(|| spool.clean(ended.verdict.answer.as_bytes()));
-    let mut left_out = Vec::new();
+    let mut found = Uncommitted::default();
     clear_locks(run.ledger, claim.task(), checkout)?;
     if act && ended.stop != Some(Stop::Cancelled) && !is_untouched(run, prepared) {
-        left_out = auto_commit(
-            run,
-            claim,
-            checkout,
-            ground,
-            &plan.confinement,
-            summary.as_deref(),
-        )?;
+        found = auto_commit(run, claim, prepared, &plan.confinement, summary.as_deref())?;
     }
     let mut left = Left::default();
     if act {
@@ -188,7 +190,8 @@ fn come_home(
     let moved = head != prepared.head && !repo.graph_descendant_of(head, prepared.head)?;
     Ok(Home {
         left,
-        left_out,
+        left_out: found.left,
+        others: found.before,
         head,
         moved,
     })
@@ -216,7 +219,12 @@ fn weigh_effects(
 ) -> Result<Effects, RunnerError> {
     let (act, confined) = (task.mode == Mode::Act, run.bwrap.is_some());
     let between = (&prepared.before, after);
-    let mut effects = compare(run, between, (&prepared.branch, &prepared.checkout), confined);
+    let clones = prepared.around.as_ref().map(|around| around.clones(run));
+    let seen = Seen {
+        confined,
+        clones: clones.as_ref(),
+    };
+    let mut effects = compare(run, between, (&prepared.branch, &prepared.checkout), seen);
     if act && !home.moved && home.head != prepared.head {
         let (before, after) = (Some(prepared.head.to_string()), Some(home.head.to_string()));
         effects.branch = Some(BranchMove { before, after });
@@ -255,16 +263,29 @@ fn undo_ask(run: &Run<'_>, prepared: &Prepared, after: &Receipt) -> Result<(), R
     Ok(())
 }
 
+/// What is known of the time between two receipts.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    /// The sandbox proves that the brain wrote nothing outside its worktree.
+    pub(super) confined: bool,
+    /// The branches of clones; where they are not known, those of their prefix.
+    pub(super) clones: Option<&'a BTreeSet<String>>,
+}
+
 /// What changed, and whose doing it can be. Branches and worktrees of other clones are their runners' doing.
 pub(super) fn compare(
     run: &Run<'_>,
     (before, after): (&Receipt, &Receipt),
     (branch, checkout): (&str, &Checkout),
-    confined: bool,
+    seen: Seen<'_>,
 ) -> Effects {
     let prefix = format!("refs/heads/{}/", run.config.branch.prefix.as_str());
     let explained = |outside: Outside<'_>| match outside {
-        Outside::Ref(name) => name.starts_with(&prefix) && name != branch,
+        Outside::Ref(name) if name == branch => false,
+        Outside::Ref(name) => match seen.clones {
+            Some(clones) => clones.contains(name),
+            None => name.starts_with(&prefix),
+        },
         Outside::Head(id) => id.contains('.'),
         Outside::Config(path) => path.starts_with("worktrees/"),
     };
@@ -274,7 +295,7 @@ pub(super) fn compare(
         worktree: &worktree,
         own: &|_| false,
         explained: &explained,
-        confined,
+        confined: seen.confined,
         died: false,
     };
     effects(before, after, run.ledger.repo(), &context)
@@ -363,6 +384,7 @@ fn reasons(
     }
     reasons.extend(open_calls(ended));
     reasons.extend(few(home.left_out.clone(), NAMED));
+    reasons.extend(home.others.iter().cloned());
     reasons.extend(
         home.left
             .sequencer

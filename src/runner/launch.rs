@@ -7,6 +7,7 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::{Run, RunnerError, claim::Claim, prepare::Prepared, recover};
@@ -16,8 +17,10 @@ use crate::{
     guard::{
         caches, credentials,
         environment::{Environment, Wanted},
+        proxy::Proxy,
+        relay,
         running::Running,
-        sandbox::{Confinement, Streams},
+        sandbox::{Confinement, Network, Streams},
         survivors,
     },
     process::run_dir,
@@ -41,6 +44,8 @@ pub(super) struct Plan {
     pub(super) session: Session,
     own_session: bool,
     environment: Environment,
+    /// What leads to the hosts that the brain may reach.
+    proxy: Option<Proxy>,
     /// Variables that configuration names.
     asked: Vec<String>,
     /// The command that signs in.
@@ -104,7 +109,8 @@ pub(super) fn plan(
     };
     let launch = brain.launch(&job)?;
     let translator = brain.translator(&session);
-    let (confinement, environment) = confine(run, claim, prepared, brain, &launch)?;
+    let proxy = proxy(run, claim)?;
+    let (confinement, environment) = confine(run, claim, (prepared, proxy.as_ref()), brain, &launch)?;
     let argv = std::iter::once(launch.program.clone().into_os_string())
         .chain(launch.args)
         .collect();
@@ -117,6 +123,7 @@ pub(super) fn plan(
         session,
         own_session: brain.capabilities().own_session,
         environment,
+        proxy,
         asked: asked_for(run, task),
         login: brain.account().login,
         model: task.model.clone(),
@@ -139,6 +146,13 @@ impl Plan {
             lock,
         };
         Ok(self.confinement.start(&self.argv, streams)?)
+    }
+
+    /// The hosts that the brain was refused, in words.
+    pub(super) fn refused_hosts(&self) -> Vec<String> {
+        let refused = self.proxy.as_ref().map(Proxy::refused).unwrap_or_default();
+        let words = |host| format!("network: {host} was refused (network.allow)");
+        refused.into_iter().map(words).collect()
     }
 
     /// The session's id, where it does not depend on what the brain says.
@@ -164,6 +178,9 @@ impl Plan {
         attempt.argv = self.recorded_argv();
         attempt.env_names.clone_from(&self.environment.passed);
         attempt.env_dropped.clone_from(&self.environment.dropped);
+        if let Some(proxy) = &self.proxy {
+            (attempt.hosts, attempt.refused_hosts) = (proxy.reached(), proxy.refused());
+        }
     }
 }
 
@@ -266,6 +283,33 @@ fn new_uuid() -> Result<String, RunnerError> {
     ))
 }
 
+/// The proxy of an attempt that may reach named hosts alone.
+fn proxy(run: &Run<'_>, claim: &Claim) -> Result<Option<Proxy>, RunnerError> {
+    /// A new session of the same attempt has a proxy of its own, while the one before is still there.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (config::Network::Allow(rules), Some(_)) = (&run.config.network, &run.bwrap) else {
+        return Ok(None);
+    };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{}-{count}.net", claim.task().id, claim.n);
+    Ok(Some(Proxy::start(run_dir()?.join(name), rules.clone())?))
+}
+
+/// Leads programs to the proxy.
+fn lead_to_proxy(environment: &mut Environment) {
+    let variables = relay::variables();
+    let is_other = |name: &std::ffi::OsStr| {
+        !name.eq_ignore_ascii_case("ALL_PROXY") && !variables.iter().any(|(own, _)| own == name)
+    };
+    environment.vars.retain(|(name, _)| is_other(name));
+    environment.passed.retain(|name| is_other(name.as_ref()));
+    for (name, value) in variables {
+        environment.passed.push(name.to_string_lossy().into_owned());
+        environment.vars.push((name, value));
+    }
+    environment.passed.sort();
+}
+
 /// A path of the user's configuration.
 fn in_home(path: &Path, home: &Path) -> PathBuf {
     path.strip_prefix("~")
@@ -298,7 +342,7 @@ fn own_program() -> Option<PathBuf> {
 fn confine(
     run: &Run<'_>,
     claim: &Claim,
-    prepared: &Prepared,
+    (prepared, proxy): (&Prepared, Option<&Proxy>),
     brain: &dyn Brain,
     launch: &Launch,
 ) -> Result<(Confinement, Environment), RunnerError> {
@@ -336,7 +380,10 @@ fn confine(
         caches: run.bwrap.is_some().then_some(caches.as_path()),
         set: &set,
     };
-    let environment = Environment::build(std::env::vars_os(), &wanted);
+    let mut environment = Environment::build(std::env::vars_os(), &wanted);
+    if proxy.is_some() {
+        lead_to_proxy(&mut environment);
+    }
     for mount in &launch.state {
         if mount.writable {
             writable.push(mount.source.clone())
@@ -370,7 +417,11 @@ fn confine(
         read_only,
         hidden: vec![site.dir().to_owned(), run.paths.khlone_home.clone(), run_dir()?],
         env: environment.vars.clone(),
-        network: run.config.network,
+        network: match (&run.config.network, proxy) {
+            (config::Network::Open, _) => Network::Open,
+            (config::Network::Allow(_), Some(proxy)) => Network::Proxy(proxy.path().to_owned()),
+            (config::Network::None | config::Network::Allow(_), _) => Network::None,
+        },
         profile: Some(profile(&claim.dir, &environment)?),
         own_program: own_program(),
     };

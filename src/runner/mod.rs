@@ -19,6 +19,7 @@ mod follow;
 mod ground;
 mod launch;
 mod limits;
+mod our_refs;
 mod pins;
 mod prepare;
 mod recover;
@@ -101,7 +102,7 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         .unwrap_or_else(|| b"{}".to_vec());
     let config: Config = serde_json::from_slice(&config).map_err(RunnerError::Config)?;
     let probe = Probe::run(&around.paths.khlone_home.join("cache"));
-    let chosen = probe.choose(config.sandbox, config.network);
+    let chosen = probe.choose(config.sandbox, &config.network);
     let bwrap = chosen.as_ref().ok().copied().flatten().map(Path::to_owned);
     let run = Run {
         ledger,

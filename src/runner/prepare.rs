@@ -203,7 +203,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         .ok_or_else(|| RunnerError::Detached(checkout.path.clone()))?;
     let head = repo
         .ref_target(&branch)?
-        .ok_or_else(|| RunnerError::NoZoneBranch(branch.clone()))?;
+        .ok_or_else(|| RunnerError::NoCloneBranch(branch.clone()))?;
     let last = recover::before(run, claim)?;
     let mut external = None;
     if fresh && let Some(last) = &last {

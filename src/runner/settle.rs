@@ -32,6 +32,7 @@ pub(super) fn record(
     for reason in &mut finished.reasons {
         *reason = spool.clean(reason.as_bytes());
     }
+    finished.effects.reword(|name| *name = spool.redacted_name(name));
     let finished = &*finished;
     checkpoint::replace(&spool.dir().join("receipt-after"), &finished.after.to_bytes())?;
     // One after the other: each may be as long as `limits.transcript`.

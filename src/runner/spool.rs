@@ -193,6 +193,13 @@ impl Spool {
         }
     }
 
+    /// A name without the secrets in it.
+    pub(super) fn redacted_name(&self, name: &str) -> String {
+        let (name, counts) = self.redactor.redact(name);
+        self.count(counts);
+        name.into_owned()
+    }
+
     /// Text that is safe to keep and to show.
     pub(super) fn clean(&self, bytes: &[u8]) -> String {
         self.clean_whole(bytes).0

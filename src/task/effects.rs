@@ -56,6 +56,26 @@ fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
+impl Effects {
+    /// Changes every text that names what a brain may have named: files, refs, and the words made of them.
+    pub fn reword(&mut self, mut reword: impl FnMut(&mut String)) {
+        for file in self.files.iter_mut().chain(&mut self.ignored) {
+            reword(&mut file.path);
+            file.from.iter_mut().for_each(&mut reword);
+        }
+        self.refs.iter_mut().for_each(|change| reword(&mut change.name));
+        for list in [
+            &mut self.config,
+            &mut self.foreign,
+            &mut self.in_doubt,
+            &mut self.running,
+            &mut self.external,
+        ] {
+            list.iter_mut().for_each(&mut reword);
+        }
+    }
+}
+
 /// One file that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {

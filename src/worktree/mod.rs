@@ -21,6 +21,7 @@ pub mod restore;
 pub mod setup;
 pub mod snapshot;
 pub mod standing;
+mod starters;
 pub mod submodule;
 pub mod surroundings;
 #[cfg(test)]

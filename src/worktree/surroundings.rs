@@ -18,6 +18,7 @@ use super::{
     checkout::Checkout,
     effects::path_text,
     snapshot::{StatKey, now},
+    starters::Starters,
 };
 use crate::refs::Repo;
 
@@ -28,28 +29,6 @@ const CAPTURE: usize = 4 << 20;
 /// So many files are named.
 const NAMED: usize = 20;
 
-/// Files of a home that run, or say what is run, when their user next works.
-const STARTERS: [&str; 18] = [
-    ".bash_login",
-    ".bash_profile",
-    ".bashrc",
-    ".config/fish/config.fish",
-    ".config/git/attributes",
-    ".config/git/config",
-    ".config/git/ignore",
-    ".config/khlone/config.yml",
-    ".gitconfig",
-    ".npmrc",
-    ".profile",
-    ".ssh/authorized_keys",
-    ".ssh/config",
-    ".ssh/rc",
-    ".zlogin",
-    ".zprofile",
-    ".zshenv",
-    ".zshrc",
-];
-
 /// How things stood around a worktree at one moment.
 #[derive(Debug)]
 pub struct Surroundings {
@@ -57,7 +36,7 @@ pub struct Surroundings {
     checkout: Option<PathBuf>,
     /// The files of the checkout that git calls changed or new; nothing if that took too long.
     dirty: Option<BTreeMap<BString, Option<StatKey>>>,
-    starters: Vec<Option<StatKey>>,
+    starters: Starters,
 }
 
 /// What was written between two looks, each file with what became of it.
@@ -65,35 +44,36 @@ pub struct Surroundings {
 pub struct Written {
     /// In the user's checkout, by their task or by themselves.
     pub checkout: Vec<String>,
-    /// In their home.
+    /// In their home, of what decides what they start next.
     pub home: Vec<String>,
+    /// In their home, of what they or a program of theirs may have changed.
+    pub settings: Vec<String>,
     /// Nobody can say of the checkout.
     pub unwatched: bool,
+    /// Nobody can say of all of the home.
+    pub unwatched_home: bool,
 }
 
 impl Surroundings {
-    /// Looks at the main checkout of `repo` and at `home`.
-    pub fn look(repo: &Repo, home: &Path) -> Self {
+    /// Looks at the main checkout of `repo`, at `home`, and at what is trusted in `trust`.
+    pub fn look(repo: &Repo, home: &Path, trust: &Path) -> Self {
         let since = now();
         let main = Checkout::main(repo);
         Self {
             since,
             dirty: main.as_ref().and_then(dirty),
             checkout: main.map(|main| main.path),
-            // One of them may be a link to where the user keeps it.
-            starters: STARTERS
-                .map(|name| stat(&home.join(name), AtFlags::empty()))
-                .into(),
+            starters: Starters::look(home, trust),
         }
     }
 
     /// What was written since `before`.
     pub fn written(&self, before: &Self) -> Written {
-        let both = self.starters.iter().zip(&before.starters).zip(STARTERS);
-        let home = both.filter(|((now, then), _)| now != then);
-        let home = home.map(|((now, _), name)| format!("~/{name}: {}", became(now.as_ref())));
+        let home = self.starters.since(&before.starters);
         let mut written = Written {
-            home: home.collect(),
+            home: home.fixed,
+            settings: home.changeable,
+            unwatched_home: home.cut,
             ..Written::default()
         };
         let Some(top) = &self.checkout else {
@@ -173,7 +153,7 @@ mod tests {
                 .output()
                 .unwrap()
         };
-        let look = || Surroundings::look(&lab.repo, home.path());
+        let look = || Surroundings::look(&lab.repo, home.path(), &home.path().join(".khlone/trust"));
         for name in ["a", "mine", "theirs"] {
             fs::write(top.join(name), "2\n").unwrap();
         }
@@ -199,5 +179,65 @@ mod tests {
             ]
         );
         assert_eq!(written.home, ["~/.bashrc: written"]);
+    }
+
+    #[test]
+    fn what_starts_programs_and_what_the_user_changes_are_told_apart() {
+        let lab = Lab::new(&[("a", "1\n")]);
+        let home = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = home.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let look = || Surroundings::look(&lab.repo, home.path(), &home.path().join(".khlone/trust"));
+        put(".local/share/claude/1", "");
+        put(".local/share/claude/2", "");
+        put(".vimrc", "");
+        fs::create_dir_all(home.path().join(".local/bin")).unwrap();
+        let link = home.path().join(".local/bin/claude");
+        std::os::unix::fs::symlink("../share/claude/1", &link).unwrap();
+        let before = look();
+        let breaches = [
+            ".config/fish/conf.d/x.fish",
+            ".config/systemd/user/x.service",
+            ".config/systemd/user/default.target.wants/x.service",
+            ".config/autostart/x.desktop",
+            ".config/environment.d/x.conf",
+            ".config/nvim/lua/x.lua",
+            ".local/bin/git",
+            ".vim/plugin/x.vim",
+            ".ssh/authorized_keys",
+            "bin/git",
+        ];
+        for name in breaches {
+            put(name, "x");
+        }
+        for name in [
+            ".claude/settings.json",
+            ".codex/config.toml",
+            ".khlone/trust/x.json",
+        ] {
+            put(name, "x");
+        }
+        fs::remove_file(home.path().join(".vimrc")).unwrap();
+        // As an update does.
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("../share/claude/2", &link).unwrap();
+        let written = look().written(&before);
+        let mut expected: Vec<_> = breaches.iter().map(|name| format!("~/{name}: written")).collect();
+        expected.push("~/.vimrc: removed".to_owned());
+        expected.sort();
+        assert_eq!(written.home, expected);
+        assert_eq!(
+            written.settings,
+            [
+                "what is trusted (git khlone trust --list)/x.json: written",
+                "~/.claude/settings.json: written",
+                "~/.codex/config.toml: written",
+                "~/.local/bin/claude: written",
+            ]
+        );
+        assert!(!written.unwatched_home);
     }
 }

@@ -108,7 +108,10 @@ impl Explain for CrewError {
             Self::Zone(word) => format!("did you mean --zone {word}"),
             Self::Mismatch { clone, asked, .. } => format!("--who {}@{asked}++ enrols another", clone.role),
             Self::NoNumber(clone) => format!("--who {}++ enrols the next one", clone.role),
-            Self::Full { .. } => "wait for one of them, or raise limits.clones in khlone.yml".to_owned(),
+            Self::Full { .. } => {
+                "git khlone zone remove BRANCH --clone CLONE makes room; or raise limits.clones in your own config.yml"
+                    .to_owned()
+            },
             Self::NoBrain => {
                 "npm install -g @openai/codex (or another brain: git khlone list brains), or run a \
                               shell script as the task: --who @shell"

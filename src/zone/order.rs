@@ -174,7 +174,7 @@ pub fn order(
     };
     let home = std::env::home_dir().unwrap_or_default();
     let probe = Probe::run(&cache);
-    let bwrap = probe.choose(config.sandbox, config.network).ok().flatten();
+    let bwrap = probe.choose(config.sandbox, &config.network).ok().flatten();
     let readable: Vec<_> = config.readable.iter().map(|path| in_home(path)).collect();
     let ready = |name: &BrainName| {
         let brain = brain::find(name)?;

@@ -18,7 +18,7 @@ use crate::{
         Crew, Ledger, LedgerError, MemorySink, Pack, Stored, TreeEdit, Undo, Update, branch_ref, move_branch,
         pin_ref,
     },
-    task::{Class, Explain, Status, Task, TaskId},
+    task::{Class, CloneName, Explain, Status, Task, TaskId},
     worktree::{
         carry::{CarryError, patiently},
         checkout::Checkout,
@@ -61,6 +61,9 @@ pub enum RollbackError {
         /// The clone's branch.
         branch: String,
     },
+    /// The clone never had a worktree.
+    #[error("clone {0} has no worktree")]
+    NoWorktree(CloneName),
     /// HEAD of the worktree stands elsewhere.
     #[error("{} is not on {branch}", .path.display())]
     Elsewhere {
@@ -102,7 +105,7 @@ impl Explain for RollbackError {
     fn class(&self) -> Class {
         match self {
             Self::NotOver(..) | Self::GoneOn { .. } | Self::Elsewhere { .. } => Class::Refused,
-            Self::NeverBegan(_) => Class::NotFound,
+            Self::NoWorktree(_) | Self::NeverBegan(_) => Class::NotFound,
             Self::Clone(error) => error.class(),
             Self::Hold(error) => error.class(),
             Self::Save(error) => error.class(),
@@ -117,6 +120,7 @@ impl Explain for RollbackError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoWorktree(_) => Some("git khlone zone repair".to_owned()),
             Self::NotOver(id, _) => Some(format!("git khlone cancel {id}")),
             Self::NeverBegan(id) => Some(format!("git khlone show {id}")),
             Self::GoneOn { branch, .. } => Some(format!("git log {branch}    shows what came later")),
@@ -197,7 +201,7 @@ fn worktree(ledger: &Ledger<'_>, crew: &Crew, start: Oid) -> Result<Checkout, Ro
             };
             ensure(ledger.repo(), &want)?.checkout
         }
-        (None, None) => return Err(LedgerError::NoTask(crew.name.to_string()).into()),
+        (None, None) => return Err(RollbackError::NoWorktree(crew.name.clone())),
     };
     if checkout.head_ref() != Some(branch_ref(&crew.branch)) {
         return Err(RollbackError::Elsewhere {

@@ -10,7 +10,7 @@ use std::{
 
 use super::Place;
 use crate::{
-    config::{self, Config, ConfigError, FILE_NAME, Loaded, Paths},
+    config::{self, Config, ConfigError, FILE_NAME, Loaded, Paths, Trust},
     guard::trust::{Request, TrustError, TrustStore, Verdict, scripts_of},
     refs::{Repo, branch_ref},
     task::{Class, CloneName, Explain, ZoneId},
@@ -78,16 +78,7 @@ pub fn site_settings(repo: &Repo, paths: &Paths) -> Result<Loaded, SettingsError
 /// The user's settings under those of the repository's file; of one that is not trusted, only what needs no trust has
 /// any effect outside of a task.
 fn in_force(repo: &Repo, file: Option<Vec<u8>>, paths: &Paths) -> Result<Loaded, SettingsError> {
-    let user = read(&paths.config)?;
-    let user = user.as_deref().map(|bytes| config::Source {
-        path: &paths.config,
-        bytes,
-    });
-    let source = file.as_deref().map(|bytes| config::Source {
-        path: FILE_NAME.as_ref(),
-        bytes,
-    });
-    let mut loaded = Config::load(user, source)?;
+    let mut loaded = load(paths, file.as_deref())?;
     for config in [&mut loaded.config, &mut loaded.own] {
         if let Some(root) = &mut config.worktree.root {
             *root = in_home(root);
@@ -96,7 +87,8 @@ fn in_force(repo: &Repo, file: Option<Vec<u8>>, paths: &Paths) -> Result<Loaded,
     ask_for_places(repo, &mut loaded)?;
     if !loaded.asks.is_empty() {
         let request = request(repo, file.unwrap_or_default(), &loaded);
-        if trust_store(paths).check(&request)? != Verdict::Trusted {
+        let never = loaded.config.trust == Trust::Never;
+        if never || trust_store(paths).check(&request)? != Verdict::Trusted {
             loaded.withhold();
         }
     }
@@ -159,12 +151,19 @@ pub(super) fn in_home(path: &Path) -> PathBuf {
 /// # Errors
 /// [`SettingsError`] for the first thing wrong in it.
 pub fn user_settings(paths: &Paths) -> Result<Loaded, SettingsError> {
-    let user = read(&paths.config)?;
-    let user = user.as_deref().map(|bytes| config::Source {
-        path: &paths.config,
-        bytes,
-    });
-    Ok(Config::load(user, None)?)
+    load(paths, None)
+}
+
+fn load(paths: &Paths, repo: Option<&[u8]>) -> Result<Loaded, SettingsError> {
+    let (system, user) = (read(&paths.system)?, read(&paths.config)?);
+    let source = |path, bytes| config::Source { path, bytes };
+    Ok(Config::layered(config::Layers {
+        system: system
+            .as_deref()
+            .map(|bytes| source(paths.system.as_path(), bytes)),
+        user: user.as_deref().map(|bytes| source(paths.config.as_path(), bytes)),
+        repo: repo.map(|bytes| source(FILE_NAME.as_ref(), bytes)),
+    })?)
 }
 
 /// What has to be agreed to before `loaded` may count.
@@ -198,6 +197,9 @@ pub fn require_trust(
         return Ok(());
     }
     let request = trust_request(repo, place, loaded)?;
+    if loaded.config.trust == Trust::Never {
+        return Err(TrustError::Never.into());
+    }
     Ok(trust_store(paths).check(&request)?.require()?)
 }
 

@@ -74,10 +74,27 @@ pub fn known(folder: &Path) -> io::Result<Vec<Known>> {
     };
     let mut sites = Vec::new();
     for entry in entries {
-        sites.extend(serde_json::from_slice::<Known>(&fs::read(entry?.path())?));
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            sites.extend(read(&path));
+        }
     }
     sites.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(sites)
+}
+
+/// One entry. It may vanish in this moment, and a bad one must not hide the others.
+fn read(path: &Path) -> Option<Known> {
+    let known = match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice::<Known>(&bytes).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error),
+    };
+    known
+        .map_err(
+            |error| tracing::warn!(path = %path.display(), %error, "an entry of the registry is not used"),
+        )
+        .ok()
 }
 
 /// The sites that `name` means: `repo` or `org/repo` is the end of a site's path, without `.git`.
@@ -91,6 +108,25 @@ pub fn named(sites: Vec<Known>, name: &str) -> Vec<Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bad_entry_hides_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        put(
+            "good.json",
+            r#"{"format":1,"site_uuid":"s","common":"/c","path":"/p"}"#,
+        );
+        put("torn.json", "{\"format\":1,");
+        put(".tmpA1b2C3", "being written");
+        fs::create_dir(dir.path().join("folder.json")).unwrap();
+        std::os::unix::fs::symlink("gone", dir.path().join("vanished.json")).unwrap();
+        let known = known(dir.path()).unwrap();
+        assert_eq!(
+            known.iter().map(|it| it.site_uuid.as_str()).collect::<Vec<_>>(),
+            ["s"]
+        );
+    }
 
     #[test]
     fn a_name_is_the_end_of_a_path() {

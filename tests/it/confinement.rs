@@ -276,3 +276,127 @@ fn the_environment_is_listed_by_name() {
         serde_json::from_str(&stage.run(&["--json", "show", "--env"]).ok()).unwrap();
     assert_eq!(json["format"], 1);
 }
+
+#[test]
+fn unix_sockets_of_the_machine_are_out_of_reach_without_a_network_and_for_an_ask() {
+    let stage = Stage::new();
+    // Outside of homes, temp and run folders, which are covered anyway.
+    let Ok(folder) = tempfile::Builder::new().prefix("khlone-test-").tempdir_in("/srv") else {
+        return;
+    };
+    if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+        return;
+    }
+    let path = folder.path().join("s");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let reach = format!(
+        "/usr/bin/python3 -c 'import socket as k; k.socket(k.AF_UNIX).connect(\"{}\")' 2>&1 && echo reached || echo cut off",
+        path.display()
+    );
+    let said = |verb: &str| {
+        let done = stage.run(&[verb, "--who", "@shell", "--await", "-m", &reach]);
+        assert_eq!(done.code, 0, "{}", done.err);
+        serde_json::from_str::<serde_json::Value>(&stage.run(&["--json", "show"]).ok()).unwrap()["answer"]
+            .as_str()
+            .unwrap()
+            .lines()
+            .rfind(|line| !line.is_empty())
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(said("act"), "reached");
+    assert_eq!(said("ask"), "cut off");
+    stage.work.write("khlone.yml", "network: none\n");
+    assert_eq!(said("act"), "cut off");
+    // One that is bound anew in the same folder while the sandbox is there.
+    let id = stage.start(&format!(
+        "touch up; until test -e go; do sleep 0.02; done; {reach}"
+    ));
+    let clone = stage.clone();
+    stage.until("the brain runs", || clone.read("up"));
+    fs::remove_file(&path).unwrap();
+    let _again = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    clone.write("go", "");
+    stage.run(&["await", &id]).ok();
+    let answer = stage.task(&id)["answer"].to_string();
+    assert!(answer.contains("cut off"), "{answer}");
+}
+
+#[test]
+fn secrets_in_names_are_not_written_down() {
+    for sandbox in ["auto", "off"] {
+        let stage = Stage::new();
+        user_config(&stage, &format!("sandbox: {sandbox}\n"));
+        let secret = format!("ghp_{}", "Zq7Xv3Lm9Kt2Rw8Pb5Nc1Hd6Jf4Gs0Ya3UeB");
+        let script = format!("echo x > {secret}; git branch b-{secret}; git tag t-{secret}");
+        let (_, task) = stage.act(&script.replace(
+            &secret,
+            "$(printf ghp_; printf Zq7Xv3Lm9Kt2Rw8Pb5Nc1Hd6Jf4Gs0Ya3UeB)",
+        ));
+        let id = task["id"].as_str().unwrap();
+        let effects = stage.work.git(&[
+            "cat-file",
+            "-p",
+            &format!("refs/khlone/tasks/{id}:attempts/1/effects.json"),
+        ]);
+        assert!(
+            effects.contains("redacted") && !effects.contains(&secret),
+            "{sandbox}: {effects}"
+        );
+        assert!(!task.to_string().contains(&secret), "{sandbox}: {task:#}");
+    }
+}
+
+#[test]
+fn only_named_hosts_are_reached_and_others_are_named_in_the_task() {
+    use std::io::{Read, Write};
+    let stage = Stage::new();
+    if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+        return;
+    }
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let _any = stream.read_exact(&mut [0; 5]);
+            let _any = stream.write_all(b"hello\n");
+        }
+    });
+    user_config(&stage, &format!("network: {{allow: ['127.0.0.1:{port}']}}\n"));
+    // A repository narrows it, and opens nothing.
+    stage.work.write("khlone.yml", "network: open\n");
+    let script = format!(
+        "through() {{ bash -c 'exec 3<>/dev/tcp/127.0.0.1/3128; printf \"CONNECT $1 HTTP/1.1\\r\\n\\r\\nping!\" >&3; cat <&3' x $1; }}\n\
+         through 127.0.0.1:{port} | tail -n 1; through evil.example:443 | head -n 1; through localhost:{port} | head -n 1\n\
+         bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}' 2>/dev/null || echo cut off; echo $HTTPS_PROXY"
+    );
+    let (done, task) = stage.act(&script);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let answer = task["answer"].as_str().unwrap();
+    assert_eq!(
+        answer.trim_end().replace('\r', ""),
+        "hello\nHTTP/1.1 403 Forbidden\nHTTP/1.1 403 Forbidden\ncut off\nhttp://127.0.0.1:3128"
+    );
+    let attempt = &task["attempts"][0];
+    assert_eq!(attempt["network"], "allow");
+    assert_eq!(attempt["hosts"], serde_json::json!([format!("127.0.0.1:{port}")]));
+    assert!(
+        task["reasons"]
+            .to_string()
+            .contains("evil.example:443 was refused"),
+        "{task:#}"
+    );
+    stage
+        .work
+        .write("khlone.yml", "network: {allow: [other.example]}\n");
+    let (_, task) = stage.act(&script);
+    assert!(!task["answer"].as_str().unwrap().contains("hello"), "{task:#}");
+    user_config(&stage, "network: {allow: [example.com]}\nsandbox: off\n");
+    assert_eq!(stage.run(&["act", "--who", "@shell", "-m", "true"]).code, 4);
+    let left = fs::read_dir(stage.path().join("run/khlone")).unwrap().flatten();
+    let left: Vec<_> = left
+        .filter(|entry| entry.path().extension().is_some_and(|it| it == "net"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

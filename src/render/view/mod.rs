@@ -1,6 +1,7 @@
 //! What commands answer: one value for the plain form and for `--json`. In JSON outcomes are words, absent means
 //! not applicable, `null` means unknown, and every document has `"format": 1`.
 
+mod audit;
 mod crew;
 mod diffstat;
 mod doctor;
@@ -17,6 +18,7 @@ mod task;
 
 use serde::Serialize;
 
+pub use audit::{AuditView, AuditedAttempt, SignedCommit};
 pub use crew::{CrewLine, CrewList, SiteList, ZoneLine, ZoneList};
 pub use diffstat::diff_stat;
 pub use doctor::{BrainList, DoctorView, Finding};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::{Table, View, counted, one_line, short_site};
 use crate::{
+    process::is_same_machine,
     refs::Whose,
     task::{CloneName, FORMAT, Status, TaskId, ZoneId},
     zone::{adopt::Adopted, adopt::Misplaced, owners::Holding, sites::Known},
@@ -72,7 +73,7 @@ impl View for HoldingList {
                 Whose::Former => "what it was before",
                 Whose::Other => "another site",
             };
-            let machine = if line.machine == self.machine {
+            let machine = if is_same_machine(&line.machine, &self.machine) {
                 "this machine"
             } else {
                 "another machine"

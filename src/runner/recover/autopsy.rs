@@ -7,7 +7,7 @@ use crate::{
     brain::Record,
     guard::{gitdir::PrivateGit, redact::Redactor, sandbox::Confinement, sandbox::Network},
     process::run_dir,
-    refs::{LedgerError, Oid, Pack, Update},
+    refs::{Oid, Pack, Update},
     runner::{
         Run, RunnerError,
         checkpoint::{self, Progress, Store},
@@ -52,8 +52,12 @@ pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError>
         return write_unborn(run, claim);
     };
     let mut pack = Pack::begin(run.ledger.site())?;
-    let found = examine(run, claim, &tier, &mut pack)?;
+    let mut found = examine(run, claim, &tier, &mut pack)?;
     checkpoint::replace(&claim.dir.join("receipt-after"), &found.after.to_bytes())?;
+    let redactor = Redactor::new(&[], &run.config.redact.allow)?;
+    found
+        .effects
+        .reword(|name| *name = redactor.redact(name).0.into_owned());
     let claimed = &*claim;
     let id = claimed.task().id.clone();
     let stored = run
@@ -115,7 +119,7 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         .ledger
         .repo()
         .ref_target(&claim.pin("head-before"))?
-        .ok_or_else(|| LedgerError::NoTask(task.id.to_string()))?;
+        .ok_or_else(|| RunnerError::NoPin(claim.pin("head-before")))?;
     let mut left = come_home(run, claim, &checkout, tier)?;
     let last = store.last().filter(|last| {
         let tree = last.snapshot.tree.to_string();

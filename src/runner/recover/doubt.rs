@@ -4,10 +4,19 @@ use bstr::ByteSlice;
 
 use crate::{
     refs::Repo,
-    runner::{Run, finish::compare},
+    runner::{
+        Run,
+        finish::{Seen, compare},
+    },
     task::{BranchMove, Change, Effects, FileChange, OpenTool},
     worktree::{checkout::Checkout, effects::path_bytes, receipt::Receipt},
 };
+
+/// What is known of the time of an attempt that died.
+fn unknown(confined: bool) -> Seen<'static> {
+    let clones = None;
+    Seen { confined, clones }
+}
 
 /// Files up to this size are looked into.
 const LOOK: usize = 1 << 20;
@@ -36,7 +45,7 @@ pub(super) fn effects(run: &Run<'_>, checkout: &Checkout, compared: &Compared<'_
         ask,
     } = compared;
     let branch = checkout.head_ref().unwrap_or_default();
-    let mut effects = compare(run, (before, after), (&branch, checkout), confined);
+    let mut effects = compare(run, (before, after), (&branch, checkout), unknown(confined));
     effects.branch = None;
     if ask && confined {
         // Its work tree could not be written.
@@ -58,7 +67,7 @@ pub(in crate::runner) fn late_files(
     (base, after): (&Receipt, &Receipt),
 ) -> Vec<String> {
     let branch = checkout.head_ref().unwrap_or_default();
-    let late = compare(run, (base, after), (&branch, checkout), true);
+    let late = compare(run, (base, after), (&branch, checkout), unknown(true));
     let repo = run.ledger.repo();
     late.files
         .iter()
@@ -75,7 +84,7 @@ pub(super) fn external(
     ours: Option<&BranchMove>,
 ) -> Vec<String> {
     let branch = checkout.head_ref().unwrap_or_default();
-    let found = compare(run, (then, today), (&branch, checkout), true);
+    let found = compare(run, (then, today), (&branch, checkout), unknown(true));
     let mut words: Vec<String> = found
         .files
         .iter()

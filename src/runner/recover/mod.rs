@@ -21,7 +21,7 @@ use super::{
     settle::note_commits,
 };
 use crate::{
-    guard::survivors::end_marked,
+    guard::{redact::Redactor, survivors::end_marked},
     refs::{LedgerError, MemorySink, Update, now},
     task::{Effects, Event, How, IllegalMove, Outcome, Status, Task, TaskId},
     worktree::{checkout::Checkout, receipt::Receipt},
@@ -169,6 +169,8 @@ fn note_external(run: &Run<'_>, claim: &mut Claim, words: Vec<String>) -> Result
             effects.external.push(word);
         }
     }
+    let redactor = Redactor::new(&[], &run.config.redact.allow)?;
+    effects.reword(|name| *name = redactor.redact(name).0.into_owned());
     let claimed = &*claim;
     let id = claimed.task().id.clone();
     let stored = run.ledger.update(&id, "runner", |update: &mut Update<'_>| {

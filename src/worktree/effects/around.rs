@@ -73,19 +73,28 @@ fn outside(context: &Context<'_>, effects: &mut Effects, words: String) {
     list.push(words);
 }
 
-/// Without a sandbox the brain shares the refs: what it makes there itself (a branch, a tag, a stash) or fetches
-/// is its right; moving or removing what others made is not.
+/// Without a sandbox the brain shares the refs: what it fetches, new tags among it, and what it stashes is its right.
+/// A branch besides its own is not, nor is moving or removing what others made.
 fn is_harmless(change: &RefChange) -> bool {
-    change.before.is_none() || change.name == "refs/stash" || change.name.starts_with("refs/remotes/")
+    let is_new_tag = change.before.is_none() && change.name.starts_with("refs/tags/");
+    is_new_tag || change.name == "refs/stash" || change.name.starts_with("refs/remotes/")
 }
 
 fn words(change: &RefChange) -> String {
     let short = |side: &Option<String>| {
         side.as_deref()
-            .map_or("none", |it| if it.len() == 40 { &it[..10] } else { it })
+            .map_or("none", |it| match it.get(..10) {
+                Some(start) if is_object_id(it) => start,
+                _ => it,
+            })
             .to_owned()
     };
     format!("{} → {}", short(&change.before), short(&change.after))
+}
+
+/// The id of an object, as against the name of a ref that happens to be as long.
+fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The names whose values differ, with both.

@@ -30,9 +30,13 @@ const FOLDERS: [&[u8]; 2] = [b"hooks", b"info"];
 const NOISE: &[u8] = b"info/refs";
 /// Files of a worktree's own git folder.
 const PER_WORKTREE: [&[u8]; 3] = [b"config.worktree", b"commondir", b"gitdir"];
+/// So many files of submodules' git folders are looked at.
+const MODULE_FILES: usize = 2000;
 /// More of a file than this is not hashed.
 const LIMIT: u64 = 32 << 20;
 const DEPTH: usize = 8;
+/// Folders of a git folder that hold many files and say nothing of what git runs.
+const NO_SETTINGS: [&[u8]; 4] = [b"objects", b"refs", b"logs", b"lfs"];
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -63,6 +67,8 @@ pub(super) fn look(common: &Path, work_dir: &Path) -> Around {
         around.folder(&common, folder, DEPTH);
     }
     around.config.retain(|path, _| !is_noise(path));
+    let mut most = MODULE_FILES;
+    around.modules(&common, b"modules", (DEPTH, &mut most));
     let worktrees = common.folder(b"worktrees").and_then(list);
     for id in worktrees.map(|(_, names)| names).unwrap_or_default() {
         let folder = join(b"worktrees", &id);
@@ -88,6 +94,33 @@ impl Around {
             && let Some(state) = state(&fd, name)
         {
             self.config.insert(path.into(), state);
+        }
+    }
+
+    /// Settings and hooks of the git folders of submodules, which may stand at any depth.
+    fn modules(&mut self, common: &Root, path: &[u8], (depth, most): (usize, &mut usize)) {
+        let Ok((dir, names)) = common.folder(path).and_then(list) else {
+            return;
+        };
+        let Ok(fd) = dir.fd() else {
+            return;
+        };
+        let is_hooks = path.ends_with(b"/hooks");
+        for name in names {
+            if *most == 0 || name.ends_with(b".sample") || NO_SETTINGS.contains(&name.as_slice()) {
+                continue;
+            }
+            let full = join(path, &name);
+            let is_folder =
+                beneath::stat(fd, &name).is_ok_and(|stat| stat.file_type() == FileType::Directory);
+            if is_folder && depth > 0 {
+                self.modules(common, &full, (depth - 1, most));
+            } else if is_hooks || name.starts_with(b"config") {
+                *most -= 1;
+                if let Some(state) = state(fd, &name) {
+                    self.config.insert(full, state);
+                }
+            }
         }
     }
 

@@ -22,6 +22,7 @@ pub use error::AdoptError;
 pub use places::{Misplaced, Surveyor, settle_clone};
 
 use crate::{
+    process::is_same_machine,
     refs::{Ledger, LedgerError, Update, Whose, adopt_packs},
     task::{Owner, Task, TaskId},
     worktree::place::Rules,
@@ -70,7 +71,9 @@ pub fn adopt(ledger: &Ledger<'_>, wanted: &Adoption<'_>) -> Result<Adopted, Adop
     let machine = &ledger.site().owner().machine;
     let mut adopted = Adopted {
         places,
-        from_away: theirs.iter().any(|task| task.owner.machine != *machine),
+        from_away: theirs
+            .iter()
+            .any(|task| !is_same_machine(&task.owner.machine, machine)),
         ..Adopted::default()
     };
     for task in theirs {
@@ -147,7 +150,7 @@ fn refuse_the_living(ledger: &Ledger<'_>, wanted: &Adoption<'_>, theirs: &[Task]
             site_uuid: uuid.to_owned(),
             machine: machine.to_owned(),
         };
-        if site.whose(&owner) == Whose::Other && machine != site.owner().machine {
+        if site.whose(&owner) == Whose::Other && !is_same_machine(machine, &site.owner().machine) {
             return Err(AdoptError::Away(uuid.to_owned()));
         }
         let open = theirs

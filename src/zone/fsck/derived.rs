@@ -138,8 +138,20 @@ fn check_notes(ledger: &Ledger<'_>, tasks: &[Known], problems: &mut Vec<Problem>
     let mut seen = BTreeSet::new();
     for known in tasks {
         for commit in noted(known) {
-            let Ok(oid) = commit.parse::<Oid>() else { continue };
-            let path = format!("{}/{}", &commit[..2], &commit[2..]);
+            let Some((oid, path)) = note_of_commit(commit) else {
+                let what = format!(
+                    "{} of {} is not the id of a commit",
+                    commit.escape_debug(),
+                    known.task.id
+                );
+                problems.push(Problem::new(
+                    Kind::Document,
+                    format!("{TASKS}{}", known.task.id),
+                    what,
+                    "",
+                ));
+                continue;
+            };
             let has = found.get(&path).is_some_and(|text| is_of_a_task(ledger, text));
             // A commit of two tasks has the note of one.
             if !has && seen.insert(oid) {
@@ -149,6 +161,16 @@ fn check_notes(ledger: &Ledger<'_>, tasks: &[Known], problems: &mut Vec<Problem>
             }
         }
     }
+}
+
+/// A commit's id and the path of its note, if it is one in full: a shorter one is padded when it is parsed.
+fn note_of_commit(commit: &str) -> Option<(Oid, String)> {
+    let oid = commit
+        .parse::<Oid>()
+        .ok()
+        .filter(|oid| oid.to_string() == commit)?;
+    let (folder, rest) = commit.split_at_checked(2)?;
+    Some((oid, format!("{folder}/{rest}")))
 }
 
 fn check_order(ledger: &Ledger<'_>, tasks: &[Known], problems: &mut Vec<Problem>) -> Result<(), LedgerError> {

@@ -9,7 +9,7 @@ use super::Stake;
 use crate::{
     process::ProcessError,
     refs::LedgerError,
-    task::{Class, Explain, Status, TaskId},
+    task::{Class, CloneName, Explain, Status, TaskId},
     worktree::carry::quoted,
     zone::{advance::AdvanceError, hold::HoldError, saving::SaveError},
 };
@@ -20,6 +20,9 @@ pub enum RemovalError {
     /// Something would go that is nowhere else.
     #[error("{}; it would be saved, and go", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     AtStake(Vec<Stake>),
+    /// No such clone.
+    #[error("zone {1} has no clone {0}")]
+    NoClone(CloneName, String),
     /// A task is under way.
     #[error("{0} is {1}")]
     Active(TaskId, Status),
@@ -65,6 +68,7 @@ impl Explain for RemovalError {
     fn class(&self) -> Class {
         match self {
             Self::AtStake(_) | Self::Active(..) | Self::CheckedOut { .. } => Class::Refused,
+            Self::NoClone(..) => Class::NotFound,
             Self::Hold(error) => error.class(),
             Self::Standing(error) => error.class(),
             Self::Save(error) => error.class(),
@@ -88,6 +92,7 @@ impl Explain for RemovalError {
                     },
                 ))
             }
+            Self::NoClone(..) => Some("git khlone list crew".to_owned()),
             Self::Active(id, _) => Some(format!("git khlone cancel {id}")),
             Self::CheckedOut { path, zone, .. } => Some(format!(
                 "git -C {} switch {}",

@@ -1,5 +1,5 @@
 //! `zone remove`: a zone's clones, their worktrees and branches, and its place in the ledger go; its own branch and
-//! the record of its tasks stay.
+//! the record of its tasks stay. With a clone named, that clone alone goes.
 //!
 //! What is not landed or not committed refuses the removal, named. With `force` it goes too; but everything, at
 //! stake or not, is saved first (see [`crate::refs::Undo`]) and `undo` brings it back. Nothing is removed before
@@ -44,15 +44,34 @@ pub struct Removed {
 /// # Errors
 /// [`RemovalError::AtStake`] without `force`, if something would go that is nowhere else; nothing has changed then.
 pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, RemovalError> {
-    let Some(stored) = ledger.zone(id)? else {
+    remove_part(ledger, (id, None), force)
+}
+
+/// Removes one clone of a zone, or all of it.
+///
+/// # Errors
+/// As [`remove`]; [`RemovalError::NoClone`].
+pub fn remove_part(
+    ledger: &Ledger<'_>,
+    (id, only): (&ZoneId, Option<&CloneName>),
+    force: bool,
+) -> Result<Removed, RemovalError> {
+    let Some(mut stored) = ledger.zone(id)? else {
         return Err(LedgerError::NoZone(id.clone()).into());
     };
+    if let Some(clone) = only {
+        stored.crew.retain(|name, _| name == clone);
+        if stored.crew.is_empty() {
+            return Err(RemovalError::NoClone(clone.clone(), stored.zone.branch));
+        }
+    }
     let held = stored.crew.keys().map(|clone| hold(ledger.site(), id, clone));
     let _held: Vec<_> = held.collect::<Result<_, _>>()?;
     let tasks = ledger
         .heads()?
         .into_iter()
-        .filter(|head| head.zone == *id && !head.status.is_over());
+        .filter(|head| head.zone == *id && only.is_none_or(|only| head.clone == *only))
+        .filter(|head| !head.status.is_over());
     let is_active = |status: Status| status.is_active() || (status == Status::Interrupted && !force);
     let (active, waiting): (Vec<_>, Vec<_>) = tasks.partition(|head| is_active(head.status));
     if let Some(active) = active.into_iter().next() {
@@ -69,10 +88,14 @@ pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, 
     let undo = save(ledger, &stored)?;
     // What an interrupted task has not brought home yet is in its clone's own git folder, which stays then.
     let is_interrupted = waiting.iter().any(|head| head.status == Status::Interrupted);
+    let why = match only {
+        Some(_) => "its clone was removed",
+        None => "its zone was removed",
+    };
     let mut cancelled = Vec::new();
     for head in waiting {
         ledger.update(&head.id, "cli", |update: &mut Update<'_>| {
-            let moved = update.transition(Event::Cancel, "its zone was removed");
+            let moved = update.transition(Event::Cancel, why);
             moved.map_err(|source| LedgerError::Illegal {
                 id: head.id.clone(),
                 source,
@@ -80,7 +103,15 @@ pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, 
         })?;
         cancelled.push(head.id);
     }
-    take_away(ledger, &stored, &undo, is_interrupted)?;
+    let doomed = take_away(ledger, &stored, &undo, is_interrupted)?;
+    match only {
+        Some(only) => ledger.update_zone(id, None, |zone| {
+            zone.crew.remove(only);
+            Ok::<_, LedgerError>(())
+        })?,
+        None => ledger.remove_zone(id, &stored)?,
+    }
+    sweep(doomed, &undo);
     let lost = undo.clones.iter().flat_map(|kept| {
         let name = &kept.crew.name;
         kept.lost.iter().map(move |path| format!("{name}: {path}"))
@@ -128,13 +159,13 @@ fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> 
     Ok(ledger.save_undo(&mut pack, ("zone remove", None), &stored.zone, clones, &mut files)?)
 }
 
-/// Worktrees, branches, private git folders; then the zone; last the bytes on the disk.
+/// Worktrees, branches, private git folders; the bytes on the disk go last.
 fn take_away(
     ledger: &Ledger<'_>,
     stored: &StoredZone,
     undo: &Undo,
     keep_private: bool,
-) -> Result<(), RemovalError> {
+) -> Result<Vec<remove::Doomed>, RemovalError> {
     let mut doomed = Vec::new();
     for kept in &undo.clones {
         let crew = &kept.crew;
@@ -152,7 +183,10 @@ fn take_away(
             drop(erase(&ledger.site().dir().join(private)));
         }
     }
-    ledger.remove_zone(&stored.zone.id, stored)?;
+    Ok(doomed)
+}
+
+fn sweep(doomed: Vec<remove::Doomed>, undo: &Undo) {
     for dir in doomed {
         dir.sweep();
     }
@@ -166,5 +200,4 @@ fn take_away(
             remove::sweep(holder);
         }
     }
-    Ok(())
 }

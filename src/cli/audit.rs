@@ -1,0 +1,102 @@
+//! `git khlone audit`: what a task was, what it could reach, what it did and who signed it, as one document.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    error::{CliError, CmdError, printed},
+    target,
+};
+use crate::{
+    process::Cmd,
+    refs::{Stored, task_ref},
+    render::view::{AuditView, AuditedAttempt, SignedCommit},
+    task::{FORMAT, Task},
+};
+
+/// Print all that is recorded of a task, as one JSON document
+///
+/// Its prompt, settings and history; of each attempt the tier of its sandbox, the network it could reach, its command
+/// line, the names of its variables, and what changed in and around its worktree; its commits, each with its signature.
+#[derive(Args, Debug)]
+pub(super) struct AuditArgs {
+    /// Task to audit, else the newest of the zone
+    #[arg(value_name = "TASK")]
+    task: Option<String>,
+}
+
+/// Prints the document.
+pub(super) fn run(cx: &Cx, args: &AuditArgs) -> Result<ExitCode, CmdError> {
+    let stored = target::task(cx, args.task.as_deref(), None)?;
+    printed(cx.out.answer(&view(cx, stored)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn view(cx: &Cx, stored: Stored) -> Result<AuditView, CmdError> {
+    let ledger = cx.ledger();
+    let file = |path: &str| ledger.file(&stored, path);
+    let history = file("history.jsonl")?.unwrap_or_default();
+    let lines = history.split(|byte| *byte == b'\n');
+    let history = lines
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    let mut attempts = Vec::new();
+    for attempt in &stored.task.attempts {
+        let effects = file(&format!("attempts/{}/effects.json", attempt.n))?;
+        attempts.push(AuditedAttempt {
+            attempt: attempt.clone(),
+            effects: effects.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+        });
+    }
+    let prompt = file("prompt.md")?.unwrap_or_default();
+    let reference = task_ref(&stored.task.id);
+    let object = cx.repo.ref_target(&reference).map_err(CliError::from)?;
+    Ok(AuditView {
+        format: FORMAT,
+        prompt: String::from_utf8_lossy(&prompt).into_owned(),
+        history,
+        commits: commits(cx, &attempts),
+        attempts,
+        object: object.map(|oid| oid.to_string()),
+        reference,
+        task: Task {
+            attempts: Vec::new(),
+            ..stored.task
+        },
+    })
+}
+
+/// The commits of all attempts, with what git says of their signatures. One that is not there any more says nothing.
+fn commits(cx: &Cx, attempts: &[AuditedAttempt]) -> Vec<SignedCommit> {
+    let named = attempts.iter().filter_map(|attempt| attempt.effects.as_ref());
+    let named = named
+        .filter_map(|effects| effects["commits"].as_array())
+        .flatten();
+    let ids: Vec<&str> = named.filter_map(|commit| commit.as_str()).collect();
+    ids.into_iter()
+        .map(|commit| {
+            let said = Cmd::git(cx.repo.common_dir())
+                .args([
+                    "show",
+                    "-s",
+                    "--format=%G?%x00%GS%x00%GK%x00%an <%ae>",
+                    "--end-of-options",
+                    commit,
+                ])
+                .output()
+                .unwrap_or_default();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            let mut words = said.trim_end().split('\0').map(str::to_owned);
+            let mut word = || words.next().filter(|word| !word.is_empty());
+            SignedCommit {
+                commit: commit.to_owned(),
+                signature: word(),
+                signer: word(),
+                key: word(),
+                author: word(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,62 @@
+//! What `audit` prints: one document, the same for people and programs.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    render::View,
+    task::{Attempt, Task},
+};
+
+/// All that is recorded of a task.
+#[derive(Debug, Serialize)]
+pub struct AuditView {
+    /// Version of the document.
+    pub format: u32,
+    /// The task's document, but for its attempts.
+    pub task: Task,
+    /// What was asked.
+    pub prompt: String,
+    /// Each move from one state to another.
+    pub history: Vec<Value>,
+    /// Each attempt, with what it could reach and what it did.
+    pub attempts: Vec<AuditedAttempt>,
+    /// The commits that it made.
+    pub commits: Vec<SignedCommit>,
+    /// The ref of the record.
+    pub reference: String,
+    /// The object of the record, whose id covers all of it.
+    pub object: Option<String>,
+}
+
+/// One attempt.
+#[derive(Debug, Serialize)]
+pub struct AuditedAttempt {
+    /// Its tier, network, command line, variables, times and costs.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// What changed in its worktree, in the refs, and elsewhere.
+    pub effects: Option<Value>,
+}
+
+/// A commit, with git's word on its signature.
+#[derive(Debug, Serialize)]
+pub struct SignedCommit {
+    /// Its id.
+    pub commit: String,
+    /// Git's letter: `G` good, `B` bad, `U` of unknown validity, `E` cannot be checked, `N` none.
+    pub signature: Option<String>,
+    /// Who signed it.
+    pub signer: Option<String>,
+    /// With which key.
+    pub key: Option<String>,
+    /// Who made it, by its own word.
+    pub author: Option<String>,
+}
+
+impl View for AuditView {
+    fn plain(&self) -> String {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        format!("{}\n", crate::render::plain_json(&text))
+    }
+}
