@@ -25,10 +25,12 @@ pub(super) struct ResumeArgs {
 pub(super) fn run(cx: &Cx, args: &ResumeArgs) -> Result<ExitCode, CmdError> {
     let task = target::task(cx, args.task.as_deref(), None)?.task;
     let id = &task.id;
-    again(&cx.ledger(), id, How::Resume, "resumed")?;
-    if task.status == Status::Parked {
+    let parked = task.status == Status::Parked;
+    if parked {
         retry::lift(cx, &task)?;
-    } else {
+    }
+    again(&cx.ledger(), id, How::Resume, "resumed")?;
+    if !parked {
         cx.out.done(&format!("{id} goes on"));
     }
     retry::wake(cx);

@@ -37,10 +37,11 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
     if args.fresh && may && !stored.task.attempts.is_empty() {
         rollback::roll_back(cx, &stored, "retry --fresh")?;
     }
-    again(&cx.ledger(), id, How::Retry, "tried anew")?;
     if parked {
         lift(cx, &stored.task)?;
-    } else {
+    }
+    again(&cx.ledger(), id, How::Retry, "tried anew")?;
+    if !parked {
         cx.out.done(&format!("{id} is tried anew"));
     }
     wake(cx);

@@ -328,6 +328,7 @@ impl Engine {
                 .and_then(|provider| rooms.get_mut(provider));
             if let (Some(provider), Some(room)) = (&known.provider, room)
                 && room.parked_until < until
+                && until > Some(room.lifted)
             {
                 room.parked_until = until;
                 if let Err(error) = until.map_or(Ok(()), |until| machine.park(provider, until, now)) {

@@ -9,8 +9,8 @@ use crate::{
 
 use super::machine::Machine;
 
-/// Lets the provider of `task` be asked again, by every daemon of the machine. What waits at this site for the same
-/// provider is due at once, too: it would only hold it up again.
+/// Lets the provider of `task` be asked again, by every daemon of the machine, and makes due what else waits for it at
+/// this site. The task itself is the caller's to put into its queue, after this.
 ///
 /// # Errors
 /// [`LedgerError`] if the ledger cannot be read or written.
@@ -18,27 +18,33 @@ pub fn lift(ledger: &Ledger<'_>, paths: &Paths, task: &Task) -> Result<Vec<TaskI
     let Some(provider) = account(task) else {
         return Ok(Vec::new());
     };
-    let lifted = Machine::existing(&paths.khlone_home).map_or(Ok(()), |machine| machine.lift(&provider));
-    if let Err(error) = lifted {
-        tracing::warn!(%provider, %error, "the limit stands for other sites");
-    }
-    let mut due = Vec::new();
     let parked = ledger
         .heads()?
         .into_iter()
         .filter(|head| head.status == Status::Parked);
+    let mut others = Vec::new();
     for head in parked.filter(|head| head.site_uuid == ledger.site().owner().site_uuid) {
         let waits = ledger.task(&head.id)?.task;
-        if account(&waits).as_ref() != Some(&provider) {
-            continue;
+        if waits.id != task.id && account(&waits).as_ref() == Some(&provider) {
+            others.push(waits);
         }
-        ledger.update(&head.id, "cli", |update: &mut Update<'_>| {
+    }
+    // Before the tasks: a daemon that looks in between has their limits from before.
+    let ends = others.iter().chain([task]).filter_map(|task| task.parked_until);
+    let last = ends.max().unwrap_or(0);
+    let machine = Machine::existing(&paths.khlone_home);
+    if let Err(error) = machine.map_or(Ok(()), |machine| machine.lift(&provider, last)) {
+        tracing::warn!(%provider, %error, "the limit stands for other sites");
+    }
+    let mut due = Vec::new();
+    for other in others {
+        ledger.update(&other.id, "cli", |update: &mut Update<'_>| {
             if update.task.status == Status::Parked {
                 update.task.parked_until = Some(now());
             }
             Ok::<_, LedgerError>(())
         })?;
-        due.push(head.id);
+        due.push(other.id);
     }
     Ok(due)
 }

@@ -140,10 +140,10 @@ impl Machine {
     }
 
     /// Lets `provider` be asked again at once: a person says that its limit is over.
-    pub(crate) fn lift(&self, provider: &Provider) -> io::Result<()> {
+    pub(crate) fn lift(&self, provider: &Provider, until: i64) -> io::Result<()> {
         let _lock = self.lock()?;
         let mut providers = self.providers()?;
-        providers.lift(provider);
+        providers.lift(provider, until);
         self.write("providers.json", &providers)
     }
 

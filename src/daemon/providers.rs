@@ -38,6 +38,9 @@ struct Standing {
     /// The last pause that nobody declared, in seconds.
     #[serde(default)]
     pause: i64,
+    /// A person has said that limits up to this end are over: what still tells of one has it from before.
+    #[serde(default)]
+    lifted: i64,
     /// When attempts were started within the last minute.
     #[serde(default)]
     starts: Vec<i64>,
@@ -48,6 +51,8 @@ struct Standing {
 pub(crate) struct Room {
     /// It is at its limit until then.
     pub(crate) parked_until: Option<i64>,
+    /// Ends up to this one count no longer.
+    pub(crate) lifted: i64,
     /// So many attempts may start now.
     pub(crate) starts: usize,
     /// When the minute lets the next one start, where that is what it waits for.
@@ -69,15 +74,19 @@ impl Providers {
     pub(crate) fn park(&mut self, provider: &Provider, until: i64, now: i64) {
         if let Some(until) = sane_until(until, now) {
             let standing = self.providers.entry(provider.clone()).or_default();
+            if until <= standing.lifted {
+                return;
+            }
             standing.parked_until = standing.until(now).map_or(until, |known| known.max(until));
         }
     }
 
-    /// Lets `provider` be asked again at once; the next pause is a first one.
-    pub(crate) fn lift(&mut self, provider: &Provider) {
-        if let Some(standing) = self.providers.get_mut(provider) {
-            (standing.parked_until, standing.pause) = (0, 0);
-        }
+    /// Lets `provider` be asked again at once, whatever tells of a limit that ends by `until`; the next pause is a
+    /// first one.
+    pub(crate) fn lift(&mut self, provider: &Provider, until: i64) {
+        let standing = self.providers.entry(provider.clone()).or_default();
+        standing.lifted = until.max(standing.parked_until);
+        (standing.parked_until, standing.pause) = (0, 0);
     }
 
     /// An attempt ran into a limit of which nobody said when it ends: gives until when to wait.
@@ -135,6 +144,7 @@ impl Providers {
             .and_then(|at| recent.get(at));
         Room {
             parked_until: standing.until(now),
+            lifted: standing.lifted,
             starts: free.min(in_minute),
             next: holds_up.map(|start| start + MINUTE),
         }
@@ -207,11 +217,20 @@ mod tests {
     #[test]
     fn a_lifted_park_is_over_at_once() {
         let (mut providers, openai) = (Providers::default(), provider());
-        providers.lift(&openai);
         providers.park(&openai, 9000, 1000);
-        providers.lift(&openai);
-        let room = providers.room(&openai, ProviderLimits::default(), (0, 1000));
-        assert_eq!(room.parked_until, None);
+        providers.lift(&openai, 0);
+        // Another site has it from before.
+        providers.park(&openai, 9000, 1000);
+        let until = |providers: &Providers| {
+            let room = providers.room(&openai, ProviderLimits::default(), (0, 1000));
+            room.parked_until
+        };
+        assert_eq!(until(&providers), None);
+        providers.park(&openai, 9001, 1000);
+        assert_eq!(until(&providers), Some(9001), "a new one counts");
+        providers.lift(&openai, 9500);
+        providers.park(&openai, 9400, 1000);
+        assert_eq!(until(&providers), None);
         assert_eq!(providers.back_off(&openai, 1000), 1030);
     }
 

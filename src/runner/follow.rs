@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long nothing may come any more after the brain has ended: something that it left behind holds the pipe.
 const LINGER: Duration = Duration::from_millis(300);
 /// How long output may come after it in all: what it left behind may write for ever.
-const AFTERWARDS: Duration = Duration::from_secs(60);
+const AFTERWARDS: Duration = Duration::from_secs(10);
 /// How long a brain may go on trying to reach its provider.
 const OFFLINE: Duration = Duration::from_secs(150);
 /// How often the limits are looked at when nothing happens.

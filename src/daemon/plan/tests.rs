@@ -285,6 +285,7 @@ fn a_limited_provider_parks_its_tasks_and_no_others() {
 
 fn room(parked_until: Option<i64>, starts: usize, next: Option<i64>) -> Room {
     Room {
+        lifted: 0,
         parked_until,
         starts,
         next,

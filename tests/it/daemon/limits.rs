@@ -192,3 +192,57 @@ exec sleep 600"#;
     });
     assert_eq!(task.outcome.unwrap().as_str(), "limited", "{task:?}");
 }
+
+#[test]
+fn a_person_lifts_a_limit_for_its_task_and_all_that_wait_with_it() {
+    let limited = r#"[ -e once ] || { touch once; echo '{"type":"turn.failed","error":{"message":"Usage limit reached. Please try again in 3 days."}}'; exit 1; }"#;
+    let desk = Desk::new(&format!("{limited}\n{WELL}"), "");
+    let first = desk.run(&["ask", "--who", "@codex", "one"]);
+    let parked = |id: &str| {
+        until("the limit", || {
+            let task = desk.site.task(&id.parse().unwrap());
+            (task.status.as_str() == "parked").then_some(task)
+        })
+    };
+    let days = parked(&first).parked_until.unwrap() - jiff::Timestamp::now().as_second();
+    assert!((200_000..260_000).contains(&days), "{days}");
+    let second = desk.run(&["ask", "--who", "@codex++", "two"]);
+    parked(&second);
+    desk.run(&["retry", &first]);
+    for id in [&first, &second] {
+        desk.run(&["await", id]);
+        assert_eq!(desk.site.task(&id.parse().unwrap()).status.as_str(), "done");
+    }
+}
+
+#[test]
+fn a_reset_that_cannot_be_meant_is_no_reset() {
+    let limited = r#"echo '{"type":"turn.failed","error":{"message":"usage limit reached|99999999999999999, {\"resets_at\":4102444800}"}}'; exit 1"#;
+    let desk = Desk::new(limited, "");
+    let id = desk.run(&["ask", "--who", "@codex", "one"]);
+    let until = until("the pause", || {
+        let task = desk.site.task(&id.parse().unwrap());
+        task.parked_until.filter(|_| task.status.as_str() == "parked")
+    });
+    assert!(until - jiff::Timestamp::now().as_second() <= 60, "{until}");
+}
+
+#[test]
+fn a_brain_without_its_provider_is_parked_twice_and_then_waits_for_a_person() {
+    let offline = r#"echo '{"type":"turn.failed","error":{"message":"Connection failed: error sending request"}}'; exit 1"#;
+    let desk = Desk::new(offline, "");
+    let id = desk.run(&["ask", "--who", "@codex", "one"]);
+    for attempts in 1..=3 {
+        let ended = until("the end of a try", || {
+            let task = desk.site.task(&id.parse().unwrap());
+            let over = ["parked", "failed"].contains(&task.status.as_str());
+            (over && task.attempts.len() == attempts).then_some(task)
+        });
+        let word = if attempts < 3 { "parked" } else { "failed" };
+        assert_eq!(ended.status.as_str(), word, "{ended:?}");
+        assert!(ended.reasons.join(" ").contains("Connection failed"), "{ended:?}");
+        if attempts < 3 {
+            desk.run(&["retry", &id]);
+        }
+    }
+}
