@@ -235,7 +235,8 @@ fn a_brain_without_its_provider_is_parked_twice_and_then_waits_for_a_person() {
     for attempts in 1..=3 {
         let ended = until("the end of a try", || {
             let task = desk.site.task(&id.parse().unwrap());
-            let over = ["parked", "failed"].contains(&task.status.as_str());
+            let paused = task.status.as_str() == "parked" && task.parked_until.is_some();
+            let over = paused || task.status.as_str() == "failed";
             (over && task.attempts.len() == attempts).then_some(task)
         });
         let word = if attempts < 3 { "parked" } else { "failed" };
