@@ -1,11 +1,11 @@
 //! `git khlone act` and `git khlone ask`: queue a task and give the shell back.
 
-use std::{process::ExitCode, sync::mpsc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::mpsc, time::Duration};
 
 use clap::Args;
 
 use super::{
-    cx::Cx,
+    cx::{Cx, home},
     error::{CliError, CmdError, printed},
     prompt::PromptArgs,
     wait, watch,
@@ -23,7 +23,10 @@ use crate::{
     render::view::{DispatchedView, StrangerLine},
     runner,
     task::{FORMAT, Mode, Status, TaskId, TaskPrefix, Who, ZoneAddress},
-    worktree::snapshot::{self, Source, snapshot},
+    worktree::{
+        carry::quoted,
+        snapshot::{self, Source, snapshot},
+    },
     zone::{
         self, Dispatched, Order, Place, Rank, open::open, owners::waiting_elsewhere, require_trust, sites,
     },
@@ -130,6 +133,7 @@ pub(super) fn ask(cx: Cx, args: AskArgs) -> Result<ExitCode, CmdError> {
 
 fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     let cx = &cx.at(args.zone.as_ref())?;
+    refuse_home(cx)?;
     let place = place(cx, &args)?;
     let loaded = cx.config(&place)?;
     require_trust(&cx.repo, &place, (&loaded, &cx.paths))?;
@@ -341,8 +345,16 @@ impl Uncommitted {
                 .env("GIT_WORK_TREE", &checkout)
                 .patience(if is_large { GLANCE } else { LOOK })
                 .dir(&checkout);
-            let done = git.args(["diff-index", "--quiet", "HEAD", "--"]).finish();
-            let _nobody_waits = sender.send(done.is_ok_and(|done| done.status.code() == Some(1)));
+            // Not `diff-index`: by that, a file whose times alone have changed differs.
+            let status = [
+                "status",
+                "--porcelain",
+                "--untracked-files=no",
+                "--ignore-submodules=dirty",
+            ];
+            let done = git.args(status).finish();
+            let _nobody_waits =
+                sender.send(done.is_ok_and(|done| done.status.success() && !done.stdout.is_empty()));
         });
         Some(Self(receiver))
     }
@@ -365,6 +377,29 @@ fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {
         }
     }
     cx.place(args.zone.as_ref())
+}
+
+/// A home that is a work tree (dotfiles) is covered in a sandbox, and looking for what changed would read all of it.
+fn refuse_home(cx: &Cx) -> Result<(), CliError> {
+    let home = home(&cx.paths).canonicalize().unwrap_or_default();
+    let tops = [cx.repo.main_work_dir(), cx.repo.work_dir().map(Path::to_owned)];
+    let tops = tops
+        .into_iter()
+        .flatten()
+        .filter_map(|top| top.canonicalize().ok());
+    let around = tops.into_iter().find(|top| home.starts_with(top));
+    let Some(top) = around else { return Ok(()) };
+    Err(CliError::refused(
+        format!(
+            "the work tree of this repository, {}, holds your home folder",
+            top.display()
+        ),
+        format!(
+            "git clone {0} {1} && cd {1}    and work there",
+            quoted(cx.repo.common_dir()),
+            quoted(&home.join("dotfiles"))
+        ),
+    ))
 }
 
 fn refuse_delegation(config: &Config) -> Result<(), CliError> {

@@ -12,10 +12,13 @@ use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use git2::BranchType;
 
-use super::error::{CmdError, printed};
+use super::{
+    cx::repo_at,
+    error::{CmdError, printed},
+};
 use crate::{
     brain,
-    refs::{Ledger, Repo, Site},
+    refs::{Ledger, Site},
     render::Out,
 };
 
@@ -92,7 +95,7 @@ fn with_candidates(arg: Arg) -> Arg {
 /// Reads the ledger of the repository that we stand in, if it has one.
 fn from_ledger<T>(read: impl FnOnce(&Ledger<'_>) -> Option<Vec<T>>) -> Vec<T> {
     let found = || {
-        let repo = Repo::discover(&std::env::current_dir().ok()?).ok()?;
+        let repo = repo_at(&std::env::current_dir().ok()?).ok()?;
         // Opening a site would make its folder.
         if !repo.common_dir().join("khlone").is_dir() {
             return None;
@@ -122,7 +125,7 @@ fn tasks() -> Vec<CompletionCandidate> {
 fn clones() -> Vec<CompletionCandidate> {
     from_ledger(|ledger| {
         let mut told = Vec::new();
-        for stored in ledger.zones().ok()? {
+        for stored in ledger.readable_zones().ok()? {
             for member in stored.crew.values() {
                 let help = format!("{} in {}", member.brain, stored.zone.branch);
                 told.push(candidate(&member.name.to_string(), help));
@@ -137,7 +140,7 @@ fn branches(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     let at = if typed.starts_with('@') { "@" } else { "" };
     let found = || {
-        let repo = Repo::discover(&std::env::current_dir().ok()?).ok()?;
+        let repo = repo_at(&std::env::current_dir().ok()?).ok()?;
         let mut names = Vec::new();
         for branch in repo.git().branches(Some(BranchType::Local)).ok()? {
             let (branch, _) = branch.ok()?;

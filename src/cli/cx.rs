@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Loaded, Paths},
     daemon,
     process::machine_id,
-    refs::{Ledger, Repo, Site, TaskHead, Whose},
+    refs::{Ledger, Repo, RepoError, Site, TaskHead, Whose},
     render::Out,
     task::{Task, ZoneAddress},
     worktree::place::Rules,
@@ -25,7 +25,26 @@ pub(crate) struct Cx {
 impl Cx {
     /// Finds the repository around `dir`.
     pub(super) fn open(dir: &Path, out: Out) -> Result<Self, CmdError> {
-        let repo = Repo::discover(dir)?;
+        Self::of(repo_at(dir)?, out)
+    }
+
+    /// The same for a verb that only reads: the repository may be one in which nothing can be written.
+    pub(super) fn look(dir: &Path, out: Out) -> Result<Self, CmdError> {
+        let repo = repo_at(dir)?;
+        let site = match Site::open(&repo, &machine_id()) {
+            Err(error) if error.is_read_only() => Site::reading(&repo, &machine_id()),
+            site => site?,
+        };
+        let paths = Paths::from_env(|name| std::env::var_os(name))?;
+        Ok(Self {
+            repo,
+            site,
+            paths,
+            out,
+        })
+    }
+
+    fn of(repo: Repo, out: Out) -> Result<Self, CmdError> {
         let site = Site::open(&repo, &machine_id())?;
         let paths = Paths::from_env(|name| std::env::var_os(name))?;
         Ok(Self {
@@ -48,7 +67,7 @@ impl Cx {
         };
         let found = sites::named(sites::list(&folder).map_err(io)?, name);
         match found.as_slice() {
-            [one] => Self::open(&one.path, self.out),
+            [one] => Self::of(Repo::discover(&one.path)?, self.out),
             [] => Err(ResolveError::NoSite(name.to_owned()).into()),
             many => {
                 let paths = many
@@ -115,6 +134,11 @@ impl Cx {
     pub(super) fn config(&self, place: &Place) -> Result<Loaded, CmdError> {
         Ok(settings(&self.repo, place, &self.paths)?)
     }
+}
+
+/// The repository that a command in `dir` means.
+pub(super) fn repo_at(dir: &Path) -> Result<Repo, RepoError> {
+    Repo::meant(dir, std::env::var_os("GIT_DIR").as_deref())
 }
 
 /// The user's home.

@@ -7,11 +7,14 @@ use std::{
 
 use clap::{Args, Subcommand};
 
-use super::error::{CliError, CmdError, printed};
+use super::{
+    cx::repo_at,
+    error::{CliError, CmdError, printed},
+};
 use crate::{
     daemon::{self, DaemonError, Place, RunOptions, Woken},
     process::machine_id,
-    refs::{Repo, Site},
+    refs::Site,
     render::{DaemonView, Out},
 };
 
@@ -108,7 +111,7 @@ fn be(dir: &Path, args: &RunArgs) -> Result<(), CmdError> {
 }
 
 fn place(dir: &Path) -> Result<Place, CmdError> {
-    let repo = Repo::discover(dir)?;
+    let repo = repo_at(dir)?;
     // Opening the site makes its folder and checks whose it is.
     let site = Site::open(&repo, &machine_id())?;
     Ok(Place::new(site.common_dir())?)

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     process::Cmd,
+    refs::branch_ref,
     task::{TaskId, ZoneAddress},
 };
 
@@ -39,7 +40,14 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
             let sides = target::sides(cx, &stored)?.ok_or_else(|| not_yet(id))?;
             sides.map(|side| format!("{}:{side}", stored.tag)).to_vec()
         }
-        Target::Clone(place, member) => vec![format!("{}...{}", place.branch, member.branch)],
+        Target::Clone(place, member) => {
+            // In full: a tag may have the same name.
+            vec![format!(
+                "{}...{}",
+                branch_ref(&place.branch),
+                branch_ref(&member.branch)
+            )]
+        }
     };
     let mut git = Cmd::new("git")
         .arg("--git-dir")

@@ -1,6 +1,6 @@
 //! `git khlone land`: a clone's work into its zone's branch.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Args;
 
@@ -10,8 +10,13 @@ use super::{
     target::{Target, crew_of, target},
 };
 use crate::{
+    refs::Crew,
     render::{Pulse, view::LandedView},
     task::{Status, ZoneAddress},
+    worktree::{
+        carry::{changes, listed},
+        checkout::Checkout,
+    },
     zone::landing::{Landing, Style, land},
 };
 
@@ -30,6 +35,22 @@ pub(super) struct LandArgs {
     /// Make one commit of all of it
     #[arg(long, conflicts_with = "no_ff")]
     squash: bool,
+}
+
+/// Only commits land: says so where the clone's worktree has more.
+fn tell_of_uncommitted(cx: &Cx, member: &Crew) {
+    let place = member.path.as_ref().map(Path::new).filter(|place| place.is_dir());
+    let checkout = place.and_then(|place| Checkout::linked_at(cx.repo.common_dir(), place));
+    let files = checkout
+        .and_then(|checkout| changes(&checkout, true).ok())
+        .unwrap_or_default();
+    if !files.is_empty() {
+        cx.out.note(&format!(
+            "note: {} has work that is in no commit and has not landed: {}",
+            member.name,
+            listed(&files)
+        ));
+    }
 }
 
 /// Lands it.
@@ -86,5 +107,6 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
     pulse.clear();
     let landed = landed?;
     printed(cx.out.answer(&LandedView::of(&zone, &member.branch, &landed)))?;
+    tell_of_uncommitted(cx, &member);
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use crate::{
     refs::{StoredZone, TaskHead, branch_ref},
     render::{
         ShortIds,
-        view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList},
+        view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList, damage},
     },
     task::{FORMAT, ZoneAddress},
     zone::{advance::standing, program, sites},
@@ -74,6 +74,9 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         .transpose()?
         .map(|place| place.zone);
     let all = ledger.heads()?;
+    for damaged in ledger.damaged(&all, &ledger.readable_zones()?)? {
+        cx.out.note(damage(&damaged).trim_end());
+    }
     let ids = ShortIds::of(all.iter().map(|head| &head.id));
     if args.what == What::Tasks {
         let here = |head: &&TaskHead| only.as_ref().is_none_or(|zone| head.zone == *zone);
@@ -88,7 +91,7 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut zones = ledger.zones()?;
+    let mut zones = ledger.readable_zones()?;
     zones.retain(|zone| only.as_ref().is_none_or(|only| zone.zone.id == *only));
     match args.what {
         What::Crew => printed(cx.out.answer(&CrewList {

@@ -189,19 +189,20 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         return status::bare(&dir, out);
     };
     let cx = || Cx::open(&dir, out);
+    let look = || Cx::look(&dir, out);
     match verb {
         Verb::Act(args) => act::act(cx()?, args),
         Verb::Ask(args) => act::ask(cx()?, args),
         Verb::Await(args) => wait::run(&cx()?, &args),
         Verb::Watch(args) => watch::run(&cx()?.at(args.address())?, &args),
         Verb::Status(args) => status::run(&dir, out, &args),
-        Verb::List(args) => list::run(&cx()?.at(args.zone.as_ref())?, &args),
+        Verb::List(args) => list::run(&look()?.at(args.zone.as_ref())?, &args),
         Verb::Sites(args) => sites::run(&cx()?, &args),
-        Verb::Show(args) => show::run(&cx()?, &args),
-        Verb::Diff(args) => diff::run(&cx()?.at(args.zone.as_ref())?, &args),
-        Verb::Log(args) => log::run(&cx()?, &args),
-        Verb::Audit(args) => audit::run(&cx()?, &args),
-        Verb::Path(args) => path::run(&cx()?.at(args.zone.as_ref())?, &args),
+        Verb::Show(args) => show::run(&look()?, &args),
+        Verb::Diff(args) => diff::run(&look()?.at(args.zone.as_ref())?, &args),
+        Verb::Log(args) => log::run(&look()?, &args),
+        Verb::Audit(args) => audit::run(&look()?, &args),
+        Verb::Path(args) => path::run(&look()?.at(args.zone.as_ref())?, &args),
         Verb::Update(args) => update::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Land(args) => land::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Zone(args) => zone::run(cx()?, &args),
@@ -211,9 +212,9 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Retry(args) => retry::run(&cx()?, &args),
         Verb::Rollback(args) => rollback::run(&cx()?, &args),
         Verb::Gc(args) => gc::run(&cx()?, &args),
-        Verb::Fsck(args) => fsck::run(&cx()?, &args),
+        Verb::Fsck(args) => fsck::run(&look()?, &args),
         Verb::Redact(args) => redact::run(&cx()?, &args),
-        Verb::Doctor(args) => doctor::run(&cx()?, &args),
+        Verb::Doctor(args) => doctor::run(&look()?, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
         Verb::Completions(args) => completions::run(out, &args),

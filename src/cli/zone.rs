@@ -142,7 +142,7 @@ fn repaired(cx: &Cx, zone: Option<&ZoneAddress>) -> Result<ExitCode, CmdError> {
 
 /// A zone of the ledger; its branch need not be there any more.
 fn known(cx: &Cx, zone: &ZoneAddress) -> Result<ZoneId, CmdError> {
-    let zones = cx.ledger().zones()?;
+    let zones = cx.ledger().readable_zones()?;
     if let Some(found) = zones.iter().find(|found| found.zone.branch == zone.branch) {
         return Ok(found.zone.id.clone());
     }

@@ -98,6 +98,10 @@ pub fn obstacle(work_dir: &Path, path: &[u8], max_file: u64) -> Option<LeftOut> 
     if data.is_symlink() {
         return None;
     }
+    // A file or link that became a folder: it goes, and what lies in the folder comes.
+    if data.is_dir() && path.join(".git").symlink_metadata().is_err() {
+        return None;
+    }
     if !data.is_file() {
         return Some(LeftOut::NotAFile);
     }

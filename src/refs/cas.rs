@@ -84,9 +84,13 @@ impl Explain for RefError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Blocked { .. } => {
-                Some("set another branch.prefix in khlone.yml, or rename that branch".to_owned())
-            }
+            // A clone's name holds at least a prefix and a zone; any other branch was named by the person.
+            Self::Blocked { name, blocker } => Some(match name.matches('/').count() {
+                0..=3 => format!("git branch -m {blocker} OTHER, or give another name"),
+                _ => format!(
+                    "set branch.prefix in khlone.yml to another word, or: git branch -m {blocker} OTHER"
+                ),
+            }),
             Self::Locked { lock } => Some(format!("if no git runs there: rm {}", lock.display())),
             Self::Moved { .. } => Some("try again".to_owned()),
             Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => None,
@@ -263,6 +267,23 @@ fn explain(repo: &Repo, name: &str, error: git2::Error) -> RefError {
                 source: error,
             },
         },
+    }
+}
+
+/// Refuses a branch (full ref name) that is not there and that another one's name is in the way of.
+///
+/// # Errors
+/// [`RefError::Blocked`].
+pub fn has_room(repo: &Repo, name: &str) -> Result<(), RefError> {
+    if repo.ref_target(name).ok().flatten().is_some() {
+        return Ok(());
+    }
+    match blocker(repo, name) {
+        Some(blocker) => Err(RefError::Blocked {
+            name: name.to_owned(),
+            blocker,
+        }),
+        None => Ok(()),
     }
 }
 

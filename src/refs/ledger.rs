@@ -5,7 +5,8 @@ use std::io;
 use git2::{ErrorCode, ObjectType, Oid};
 
 use super::{
-    Kind, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, names, tag, update_ref, zones::ZoneError,
+    Damaged, Kind, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, damaged::remembered, names, tag,
+    update_ref, zones::ZoneError,
 };
 use crate::task::{
     Class, Event, Explain, FORMAT, FormatError, IllegalMove, Status, Task, TaskId, TaskPrefix, Transition,
@@ -120,6 +121,12 @@ pub enum LedgerError {
     /// Another site's or machine's.
     #[error("{0} belongs to another copy of this repository and is not run here")]
     Owner(TaskId),
+    /// A ref of ours cannot be read.
+    #[error("{} cannot be read: {}", .0.name, .0.what)]
+    Damaged(Damaged),
+    /// A task's ref is gone, and the site's folder remembers it.
+    #[error("the ref of {0} is gone; it was deleted, by `git fetch --prune` in a mirror say")]
+    Lost(String),
     /// A document is newer or broken.
     #[error("{name}: {source}")]
     Format {
@@ -151,7 +158,7 @@ impl Explain for LedgerError {
             Self::Format { source, .. } => source.class(),
             Self::Ref(error) => error.class(),
             Self::Zone(error) => error.class(),
-            Self::Git(_) | Self::Io(_) => Class::Failed,
+            Self::Git(_) | Self::Io(_) | Self::Damaged(_) | Self::Lost(_) => Class::Failed,
         }
     }
 
@@ -161,6 +168,10 @@ impl Explain for LedgerError {
             Self::NoZone(_) => Some("git khlone list zones".to_owned()),
             Self::Illegal { id, .. } | Self::Fenced { id, .. } => Some(format!("git khlone show {id}")),
             Self::Owner(_) => Some(ADOPT.to_owned()),
+            Self::Damaged(damaged) => Some(damaged.next.clone()),
+            Self::Lost(id) => Some(format!(
+                "git fetch COPY 'refs/khlone/*:refs/khlone/*'    from a copy that has {id}"
+            )),
             Self::Format { source, .. } => source.hint(),
             Self::Ref(error) => error.hint(),
             Self::Zone(error) => error.hint(),
@@ -192,19 +203,22 @@ impl<'a> Ledger<'a> {
     /// [`LedgerError::NoTask`], [`LedgerError::Ambiguous`].
     pub fn resolve(&self, prefix: &TaskPrefix) -> Result<TaskId, LedgerError> {
         let mut ids = Vec::new();
+        let wanted = format!("{}{prefix}", names::TASKS);
         for name in self
-            .repo
-            .git()
-            .references_glob(&format!("{}{prefix}*", names::TASKS))?
-            .names()
+            .names_below(names::TASKS)?
+            .iter()
+            .filter(|name| name.starts_with(&wanted))
         {
-            if let Some(Ok(id)) = name?.strip_prefix(names::TASKS).map(str::parse::<TaskId>) {
+            if let Some(Ok(id)) = name.strip_prefix(names::TASKS).map(str::parse::<TaskId>) {
                 ids.push(id);
             }
         }
         match ids.as_slice() {
             [id] => Ok(id.clone()),
-            [] => Err(LedgerError::NoTask(prefix.to_string())),
+            [] => match remembered(self.site, &prefix.to_string()).as_slice() {
+                [id] if self.lost_tasks() > 0 => Err(LedgerError::Lost(id.clone())),
+                _ => Err(LedgerError::NoTask(prefix.to_string())),
+            },
             _ => {
                 let ids = ids.iter().map(ToString::to_string).collect();
                 Err(LedgerError::Ambiguous {
@@ -223,18 +237,30 @@ impl<'a> Ledger<'a> {
         let name = names::task_ref(id);
         let tag = self
             .repo
-            .ref_target(&name)?
-            .ok_or_else(|| LedgerError::NoTask(id.to_string()))?;
-        let tree = self
-            .repo
-            .git()
-            .find_object(tag, None)?
-            .peel(ObjectType::Tree)?
-            .id();
-        let bytes = self.file_at(tree, "task.json")?.unwrap_or_default();
+            .ref_target(&name)
+            .map_err(|error| self.damage(&name, error.into()))?;
+        let tag = tag.ok_or_else(|| LedgerError::NoTask(id.to_string()))?;
+        let read = || {
+            let tree = self
+                .repo
+                .git()
+                .find_object(tag, None)?
+                .peel(ObjectType::Tree)?
+                .id();
+            Ok::<_, LedgerError>((tree, self.file_at(tree, "task.json")?.unwrap_or_default()))
+        };
+        let (tree, bytes) = read().map_err(|error| self.damage(&name, error))?;
         let task =
             parse_versioned("task.json", &bytes).map_err(|source| LedgerError::Format { name, source })?;
         Ok(Stored { task, tag, tree })
+    }
+
+    /// What git says of a ref of ours that it cannot read, with the ref's name.
+    pub(super) fn damage(&self, name: &str, error: LedgerError) -> LedgerError {
+        match error {
+            LedgerError::Git(error) => LedgerError::Damaged(self.told(name, error.message().to_owned())),
+            other => other,
+        }
     }
 
     /// A file of a task's tree; `None` if there is none.

@@ -5,6 +5,7 @@
 //! moves by compare-and-swap (file, folder). Neither git, git2 nor gix syncs by itself.
 
 mod cas;
+mod damaged;
 mod delta;
 mod heads;
 mod ledger;
@@ -25,7 +26,8 @@ mod turn;
 mod undo;
 mod zones;
 
-pub use cas::{RefError, delete_ref, move_branch, update_ref};
+pub use cas::{RefError, delete_ref, has_room, move_branch, update_ref};
+pub use damaged::Damaged;
 pub use git2::Oid;
 pub use ledger::{ADOPT, Ledger, LedgerError, NewTask, Stored, Update, now};
 pub use locks::{Stuck, sweep_locks, with_locks};

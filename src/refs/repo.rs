@@ -1,6 +1,9 @@
 //! The one gate by which a repository is opened.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use git2::{ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
 
@@ -34,8 +37,16 @@ pub enum RepoError {
     /// A storage that our libraries cannot read; gix would silently list nothing.
     #[error("this repository uses {0}, which git-khlone cannot read yet")]
     Unsupported(&'static str),
+    /// `GIT_DIR` names one, and the folder is in another.
+    #[error("GIT_DIR names the repository {}, and this folder is in another one, {}", .named.display(), .found.display())]
+    Elsewhere {
+        /// What the variable names.
+        named: PathBuf,
+        /// What is around.
+        found: PathBuf,
+    },
     /// Another user's.
-    #[error("{0} belongs to another user; git refuses it, and so do we")]
+    #[error("{0} belongs to another user, and git does not trust it (safe.directory)")]
     Owner(PathBuf),
     /// Anything else that git says.
     #[error("git: {0}")]
@@ -54,7 +65,7 @@ impl Explain for RepoError {
     fn class(&self) -> Class {
         match self {
             Self::None(_) => Class::Usage,
-            Self::Unsupported(_) | Self::Owner(_) => Class::Refused,
+            Self::Unsupported(_) | Self::Owner(_) | Self::Elsewhere { .. } => Class::Refused,
             Self::Git(_) | Self::Io { .. } => Class::Failed,
         }
     }
@@ -63,9 +74,12 @@ impl Explain for RepoError {
         match self {
             Self::None(_) => Some("cd into a repository, or git init".to_owned()),
             Self::Unsupported("reftable") => Some("git refs migrate --ref-format=files".to_owned()),
+            Self::Elsewhere { .. } => {
+                Some("env -u GIT_DIR git khlone    works in the one around this folder".to_owned())
+            }
             Self::Owner(path) => Some(format!(
                 "git config --global --add safe.directory {}",
-                path.display()
+                quoted(path)
             )),
             Self::Unsupported(_) | Self::Git(_) | Self::Io { .. } => None,
         }
@@ -87,6 +101,25 @@ impl Repo {
     /// [`RepoError`] if there is none, or none that we can read.
     pub fn discover(start: &Path) -> Result<Self, RepoError> {
         Self::open_with(start, RepositoryOpenFlags::empty(), Some(start))
+    }
+
+    /// The repository that a command means: the one around `start`, or, where there is none, the one that `git_dir` names,
+    /// which is what `GIT_DIR` holds. A hook's names the one around, or nothing that is there.
+    ///
+    /// # Errors
+    /// As [`Repo::discover`], and [`RepoError::Elsewhere`] where the two are different ones.
+    pub fn meant(start: &Path, git_dir: Option<&OsStr>) -> Result<Self, RepoError> {
+        let found = Self::discover(start);
+        let named = git_dir.filter(|named| !named.is_empty()).map(Path::new);
+        let named = named.and_then(|named| named.canonicalize().ok());
+        match (found, named.map(|named| Self::open(&named))) {
+            (Ok(found), Some(Ok(named))) if found.common != named.common => Err(RepoError::Elsewhere {
+                named: named.common,
+                found: found.common,
+            }),
+            (Err(RepoError::None(_)), Some(Ok(named))) => Ok(named),
+            (found, _) => found,
+        }
     }
 
     /// Opens the repository whose git folder is `git_dir`, without any search.
@@ -183,6 +216,19 @@ impl Repo {
     }
 }
 
+/// The folder of a repository that git names in `safe.directory`.
+fn top_of(path: &Path) -> PathBuf {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let top = path.ancestors().find(|above| above.join(".git").exists());
+    top.map(Path::to_owned).unwrap_or(path)
+}
+
+/// A path as a word for the shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), std::borrow::Cow::into_owned)
+}
+
 fn explain(path: &Path, error: git2::Error) -> RepoError {
     let message = error.message().to_ascii_lowercase();
     if error.code() == ErrorCode::NotFound {
@@ -194,7 +240,7 @@ fn explain(path: &Path, error: git2::Error) -> RepoError {
     } else if error.code() == ErrorCode::Owner
         || (error.class() == ErrorClass::Config && message.contains("owned"))
     {
-        RepoError::Owner(path.to_owned())
+        RepoError::Owner(top_of(path))
     } else {
         RepoError::Git(error)
     }

@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Repo, Turn};
+use super::{Repo, Turn, repo::quoted};
 use crate::{
     process::{
         file::{replace_durably, unshare_all},
@@ -97,6 +97,20 @@ pub enum SiteError {
     Format(#[from] FormatError),
 }
 
+impl SiteError {
+    /// Whether nothing is wrong but that the site's folder is not for us to write.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            Self::Foreign { .. } => true,
+            Self::Format(_) => false,
+        }
+    }
+}
+
 impl Explain for SiteError {
     fn class(&self) -> Class {
         match self {
@@ -109,7 +123,10 @@ impl Explain for SiteError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Foreign { path, .. } => Some(format!("sudo chown -R \"$USER\" {}", path.display())),
-            Self::Io { path, .. } => Some(format!("ls -ld {}", path.display())),
+            Self::Io { path, .. } => {
+                let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+                Some(format!("ls -ld {}", quoted(there)))
+            }
             Self::Format(error) => error.hint(),
         }
     }
@@ -149,6 +166,27 @@ impl Site {
             formers,
             stood: file.stood.into_iter().map(PathBuf::from).collect(),
         })
+    }
+
+    /// The site of a repository in which nothing can be written, for whoever only reads. One that has no id yet, or is
+    /// a copy, has none of the tasks.
+    pub fn reading(repo: &Repo, machine: &str) -> Self {
+        let common = repo.common_dir().to_owned();
+        let file = file_at(&common);
+        let meta = fs::metadata(&common).ok();
+        let is_ours =
+            |file: &&SiteFile| meta.is_some_and(|meta| (file.dev, file.ino) == (meta.dev(), meta.ino()));
+        let site_uuid = file.as_ref().filter(is_ours).map(|file| file.site_uuid.clone());
+        Self {
+            dir: common.join("khlone"),
+            common,
+            owner: Owner {
+                site_uuid: site_uuid.unwrap_or_default(),
+                machine: machine.to_owned(),
+            },
+            formers: file.as_ref().map(SiteFile::formers).unwrap_or_default(),
+            stood: Vec::new(),
+        }
     }
 
     /// The git folder that all worktrees share.

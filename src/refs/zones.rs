@@ -132,9 +132,10 @@ impl Ledger<'_> {
             .references_glob(&format!("{}*", names::ZONES))?
             .names()
         {
-            if let Some(oid) = self.repo.ref_target(name?)? {
-                zones.push(self.read_zone(oid)?);
-            }
+            let name = name?.to_owned();
+            let target = self.repo.ref_target(&name).map_err(LedgerError::from);
+            let zone = target.and_then(|oid| oid.map(|oid| self.read_zone(oid)).transpose());
+            zones.extend(zone.map_err(|error| self.damage(&name, error))?);
         }
         Ok(zones)
     }
@@ -144,13 +145,13 @@ impl Ledger<'_> {
     /// # Errors
     /// If git cannot read, or the document is newer or broken.
     pub fn zone(&self, id: &ZoneId) -> Result<Option<StoredZone>, LedgerError> {
-        self.repo
-            .ref_target(&names::zone_ref(id))?
-            .map(|oid| self.read_zone(oid))
-            .transpose()
+        let name = names::zone_ref(id);
+        let target = self.repo.ref_target(&name).map_err(LedgerError::from);
+        let zone = target.and_then(|oid| oid.map(|oid| self.read_zone(oid)).transpose());
+        zone.map_err(|error| self.damage(&name, error))
     }
 
-    fn read_zone(&self, tag: Oid) -> Result<StoredZone, LedgerError> {
+    pub(super) fn read_zone(&self, tag: Oid) -> Result<StoredZone, LedgerError> {
         let tree = self
             .repo
             .git()

@@ -148,7 +148,7 @@ fn name(zone: &ZoneId, clone: &CloneName) -> String {
 /// The worktrees of every clone but the task's own.
 fn worktrees(ledger: &Ledger<'_>, task: &Task) -> Result<BTreeMap<String, PathBuf>, LedgerError> {
     let mut worktrees = BTreeMap::new();
-    for stored in ledger.zones()? {
+    for stored in ledger.readable_zones()? {
         let zone = &stored.zone.id;
         let others = stored.crew.values();
         let others = others.filter(|member| (zone, &member.name) != (&task.zone, &task.clone));

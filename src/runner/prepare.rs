@@ -168,7 +168,7 @@ pub(super) fn bring_changes(
 
 /// The clone's range of ports, free on this machine and shared with no other clone of the site.
 fn lease(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Option<u16>, RunnerError> {
-    let zones = run.ledger.zones()?;
+    let zones = run.ledger.readable_zones()?;
     let all = zones
         .iter()
         .flat_map(|zone| zone.crew.values().map(|other| (&zone.zone.id, other)));

@@ -13,7 +13,8 @@ use crate::{
     config::Config,
     guard::redact::Redactor,
     refs::{
-        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Turn, Zone, clone_branch, now,
+        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Turn, Zone, branch_ref,
+        clone_branch, has_room, now,
     },
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
 };
@@ -204,6 +205,7 @@ fn enrol(
             unknown: serde_json::Map::new(),
             name: name.clone(),
         };
+        has_room(ledger.repo(), &branch_ref(&member.branch)).map_err(LedgerError::from)?;
         stored.crew.insert(name, member.clone());
         Ok((member, true))
     })

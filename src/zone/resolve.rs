@@ -134,7 +134,7 @@ fn inside(ledger: &Ledger<'_>) -> Result<Option<Place>, ResolveError> {
         return Ok(None);
     };
     let work_dir = work_dir.canonicalize().unwrap_or_else(|_| work_dir.to_owned());
-    for zone in ledger.zones()? {
+    for zone in ledger.readable_zones()? {
         let home = |member: &&Crew| {
             member
                 .path

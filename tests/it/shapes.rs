@@ -2,8 +2,10 @@
 //! clone's branch, which the user may move at any time.
 
 mod borrowed;
+mod committed;
 mod elsewhere;
 mod sparse;
+mod told;
 mod undone;
 
 use std::fs;

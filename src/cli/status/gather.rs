@@ -10,7 +10,7 @@ use super::super::{
     list,
 };
 use crate::{
-    refs::{Ledger, TaskHead, branch_ref, now},
+    refs::{Ledger, LedgerError, TaskHead, branch_ref, now},
     render::{
         ShortIds,
         view::{CrewLine, RunningLine, StatusView, StrangerLine, TaskLine, WaitingLine},
@@ -27,7 +27,7 @@ const MEASURE: Duration = Duration::from_millis(60);
 /// The whole status.
 pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
     let ledger = cx.ledger();
-    let (heads, zones) = (ledger.heads()?, ledger.zones()?);
+    let (heads, zones) = (ledger.heads()?, ledger.readable_zones()?);
     let members = zones.iter().flat_map(|zone| zone.crew.values());
     let trees = members.filter_map(|member| member.path.as_ref().map(Into::into));
     let folders = trees.chain([cx.site.dir().to_owned()]).collect();
@@ -40,14 +40,28 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
         under_way: Vec::new(),
         waiting: Vec::new(),
         crew: Vec::new(),
-        cost_today: cost_since(&ledger, &heads, midnight())?,
+        cost_today: cost_since(&ledger, &heads, midnight()),
         disk: Disk::default(),
         brains: Vec::new(),
+        damaged: Vec::new(),
+        lost_tasks: 0,
         elsewhere: waiting_elsewhere(&ledger, &heads)
             .iter()
             .map(StrangerLine::of)
             .collect(),
     };
+    view.damaged = ledger.damaged(&heads, &zones)?;
+    view.lost_tasks = ledger.lost_tasks();
+    // One whose objects are gone stops only itself.
+    let mut heads = heads;
+    heads.retain(|head| {
+        let read = (!head.status.is_over()).then(|| ledger.task(&head.id));
+        let Some(Err(LedgerError::Damaged(damaged))) = read else {
+            return true;
+        };
+        view.damaged.push(damaged);
+        false
+    });
     let ids = ShortIds::of(heads.iter().map(|head| &head.id));
     for head in &heads {
         let line = TaskLine::new(head, &ids);
@@ -118,17 +132,20 @@ fn running(cx: &Cx, task: &Task, line: TaskLine) -> RunningLine {
 }
 
 /// What attempts that have ended since then cost, as their brains say; `None` if none said.
-fn cost_since(ledger: &Ledger<'_>, heads: &[TaskHead], since: i64) -> Result<Option<f64>, CmdError> {
+fn cost_since(ledger: &Ledger<'_>, heads: &[TaskHead], since: i64) -> Option<f64> {
     let mut sum = None;
     for head in heads.iter().filter(|head| head.updated >= since) {
-        for attempt in ledger.task(&head.id)?.task.attempts {
+        let Ok(stored) = ledger.task(&head.id) else {
+            continue;
+        };
+        for attempt in stored.task.attempts {
             let today = attempt.ended.is_some_and(|ended| ended >= since);
             if let Some(cost) = attempt.cost.filter(|_| today) {
                 *sum.get_or_insert(0.0) += cost;
             }
         }
     }
-    Ok(sum)
+    sum
 }
 
 /// When the day began here.

@@ -8,12 +8,12 @@ use std::{path::Path, process::ExitCode, thread, time::Duration};
 use clap::Args;
 
 use super::{
-    cx::Cx,
+    cx::{Cx, repo_at},
     error::{CliError, CmdError, printed},
     interrupt::on_interrupt,
 };
 use crate::{
-    refs::{Repo, RepoError},
+    refs::RepoError,
     render::{Out, Screen, View},
     task::Class,
 };
@@ -40,7 +40,7 @@ pub(super) fn run(dir: &Path, out: Out, args: &StatusArgs) -> Result<ExitCode, C
         printed(out.text(&prompt::segment(dir).unwrap_or_default()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let cx = Cx::open(dir, out)?;
+    let cx = Cx::look(dir, out)?;
     if args.watch {
         return watch(&cx);
     }
@@ -71,9 +71,9 @@ fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
 
 /// `git khlone` without a verb: the status inside a repository, short help outside.
 pub(super) fn bare(dir: &Path, out: Out) -> Result<ExitCode, CmdError> {
-    if let Err(RepoError::None(_)) = Repo::discover(dir) {
+    if let Err(RepoError::None(_)) = repo_at(dir) {
         printed(out.text(&super::command().render_help().to_string()))?;
         return Ok(ExitCode::from(Class::Usage.exit_code()));
     }
-    show(&Cx::open(dir, out)?)
+    show(&Cx::look(dir, out)?)
 }

@@ -15,14 +15,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{cx::Cx, list},
+    super::{
+        cx::{Cx, repo_at},
+        list,
+    },
     gather::{Part, part},
 };
-use crate::{
-    refs::{Repo, branch_ref},
-    render::Out,
-    task::FORMAT,
-};
+use crate::{refs::branch_ref, render::Out, task::FORMAT};
 
 /// What changed this short a time ago may have changed again within one tick of the file system's clock.
 const RACY: Duration = Duration::from_millis(50);
@@ -40,7 +39,7 @@ type Stamp = Option<(i64, i64, u64)>;
 
 /// The line, ended; nothing where there is nothing to tell.
 pub(super) fn segment(dir: &Path) -> Option<String> {
-    let repo = Repo::discover(dir).ok()?;
+    let repo = repo_at(dir).ok()?;
     let path = repo.common_dir().join("khlone/prompt");
     // Opening a site would make its folder.
     if !path.parent()?.is_dir() {
@@ -62,7 +61,7 @@ pub(super) fn segment(dir: &Path) -> Option<String> {
 
 fn make(cx: &Cx) -> Option<Kept> {
     let (ledger, common) = (cx.ledger(), cx.repo.common_dir());
-    let zones = ledger.zones().ok()?;
+    let zones = ledger.readable_zones().ok()?;
     let mut paths: Vec<_> = ["refs/khlone/tasks", "refs/khlone/zones", "packed-refs"]
         .map(PathBuf::from)
         .into();
@@ -84,6 +83,7 @@ fn make(cx: &Cx) -> Option<Kept> {
         ("▶", Part::UnderWay, 0),
         ("…", Part::Waiting, 0),
     ];
+    counts[0].2 += ledger.damaged(&heads, &zones).ok()?.len();
     for head in &heads {
         let found = part(cx, &ledger, head, &crew).ok()?;
         for (_, part, count) in &mut counts {

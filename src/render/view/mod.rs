@@ -30,7 +30,7 @@ pub use log::{LogView, log_line};
 pub use redacted::RedactedView;
 pub use rolled::RolledBackView;
 pub use sites::{AdoptedView, HoldingList, StrangerLine};
-pub use status::{RunningLine, StatusView, WaitingLine};
+pub use status::{RunningLine, StatusView, WaitingLine, damage};
 pub use task::{EndedList, TaskDetail, TaskLine, TaskList};
 
 use super::View;

@@ -14,6 +14,7 @@ use super::{
 
 use crate::{
     brain::{Figures, HeldUp, Readiness, Trouble},
+    refs::Damaged,
     task::{Attempt, Usage},
     worktree::disk::Disk,
     zone::Waits,
@@ -36,6 +37,12 @@ pub struct StatusView {
     pub cost_today: Option<f64>,
     /// What worktrees and local state take.
     pub disk: Disk,
+    /// Refs of tasks and zones that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Damaged>,
+    /// How many tasks the site's folder remembers, where no ref of git-khlone's is left.
+    #[serde(skip_serializing_if = "is_none")]
+    pub lost_tasks: usize,
     /// Sites whose unfinished tasks do not run here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<StrangerLine>,
@@ -144,7 +151,8 @@ const BELOW: &str = "         ";
 
 impl View for StatusView {
     fn plain(&self) -> String {
-        if self.crew.is_empty() {
+        let damaged = self.damage();
+        if self.crew.is_empty() && damaged.is_empty() {
             return format!(
                 "{EXAMPLES}\nbrains\n{}",
                 indent_by(&brain_table(&self.brains), "  ")
@@ -165,6 +173,7 @@ impl View for StatusView {
         let strangers = self.elsewhere.iter();
         let strangers = strangers.map(|line| format!("✗ {}\n  next: {}\n", line.what(), line.next));
         let mut text: String = strangers.collect();
+        text.push_str(&damaged);
         text.push_str(&part("needs you", needs));
         text.push_str(&part("under way", running));
         text.push_str(&part("waiting", waiting));
@@ -185,7 +194,33 @@ impl View for StatusView {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A damaged ref, with what can be done.
+pub fn damage(damaged: &Damaged) -> String {
+    format!(
+        "✗ {} cannot be read: {}\n  next: {}\n",
+        damaged.name, damaged.what, damaged.next
+    )
+}
+
 impl StatusView {
+    /// What cannot be read, and what is gone.
+    fn damage(&self) -> String {
+        let mut text: String = self.damaged.iter().map(damage).collect();
+        if self.lost_tasks > 0 {
+            text.push_str(&format!(
+                "✗ the refs of git-khlone are gone, and {} of its tasks are remembered: a fetch with --prune into a mirror \
+                 deletes them\n  next: git fetch COPY 'refs/khlone/*:refs/khlone/*'\n",
+                self.lost_tasks
+            ));
+        }
+        text
+    }
+
     /// The clones, those that do something first.
     fn crew_table(&self) -> String {
         let mut crew: Vec<_> = self.crew.iter().collect();

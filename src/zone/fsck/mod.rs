@@ -163,6 +163,14 @@ pub fn fsck(ledger: &Ledger<'_>, seen: &dyn Fn(usize, usize)) -> Result<Report, 
         }
     }
     derived::check(ledger, &tasks, &mut report.problems)?;
+    let lost = ledger.lost_tasks();
+    if lost > 0 {
+        let what = format!("is gone, and the site's folder remembers {lost} tasks");
+        let next = "git fetch COPY 'refs/khlone/*:refs/khlone/*'";
+        report
+            .problems
+            .push(Problem::new(Kind::Ref, "refs/khlone", what, next));
+    }
     report.tasks = tasks.len();
     report.objects = walk.len();
     report

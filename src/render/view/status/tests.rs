@@ -78,6 +78,8 @@ fn empty() -> StatusView {
         crew: Vec::new(),
         cost_today: None,
         disk: Disk::default(),
+        damaged: Vec::new(),
+        lost_tasks: 0,
         elsewhere: Vec::new(),
         brains: Vec::new(),
     }

@@ -1,0 +1,192 @@
+//! What is wrong with a repository, or with what is left of our refs in it, is told.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::{
+    scratch::Work,
+    stage::{Stage, said},
+};
+
+#[test]
+fn git_dir_is_obeyed_or_refused_and_never_silently_another() {
+    let (one, two) = (Stage::new(), Stage::new());
+    one.act("echo n > n");
+    let away = one.path().join("away");
+    fs::create_dir(&away).unwrap();
+    let git_dir = one.work.0.join(".git");
+    let with = |dir: &std::path::Path, args: &[&str]| said(one.cmd(dir, args).env("GIT_DIR", &git_dir));
+    assert!(with(&away, &["status"]).ok().contains("foreman.1"));
+    assert!(with(&one.work.0, &["status"]).ok().contains("foreman.1"));
+    let linked = one.path().join("linked");
+    one.work
+        .git(&["worktree", "add", "-q", "--detach", linked.to_str().unwrap()]);
+    assert!(with(&linked, &["status"]).ok().contains("foreman.1"));
+    for verb in [
+        ["status"].as_slice(),
+        &["act", "--who", "@shell", "true"],
+        &["land"],
+    ] {
+        let refused = with(&two.work.0, verb);
+        assert_eq!(refused.code, 4, "{verb:?} {}", refused.err);
+        assert!(refused.err.contains("GIT_DIR"), "{}", refused.err);
+    }
+    assert_eq!(two.run(&["list", "tasks"]).ok(), "");
+}
+
+#[test]
+fn a_home_that_is_a_work_tree_is_refused_before_anything_is_queued() {
+    let stage = Stage::new();
+    let home = Work(stage.path().join("home"));
+    home.git(&["init", "-q", "-b", "main"]);
+    home.git(&["config", "user.name", "Ann"]);
+    home.git(&["config", "user.email", "ann@example.com"]);
+    home.commit(&[(".bashrc", "x\n")], "dotfiles");
+    let refused = stage.run_in(&home.0, &["act", "--who", "@shell", "true"]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("git clone"), "{}", refused.err);
+    assert_eq!(stage.run_in(&home.0, &["list", "tasks"]).ok(), "");
+}
+
+#[test]
+fn a_repository_that_cannot_be_written_can_be_read() {
+    // Root may write everywhere.
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    let stage = Stage::new();
+    let git_dir = stage.work.0.join(".git");
+    fs::set_permissions(&git_dir, fs::Permissions::from_mode(0o555)).unwrap();
+    for verb in [[].as_slice(), &["status"], &["list", "tasks"], &["list", "crew"]] {
+        stage.run(verb).ok();
+    }
+    let refused = stage.run(&["act", "--who", "@shell", "true"]);
+    assert_ne!(refused.code, 0);
+    fs::set_permissions(&git_dir, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn branches_in_the_way_are_named_before_anything_is_queued() {
+    let stage = Stage::new();
+    stage.work.git(&["branch", "release/2026.4"]);
+    let refused = stage.run(&["act", "--who", "@shell", "-z", "release", "--create", "true"]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("release/2026.4"), "{}", refused.err);
+    for branch in ["khlone", "khlone/main"] {
+        stage.work.git(&["branch", branch]);
+        let refused = stage.run(&["act", "--who", "@shell", "true"]);
+        assert_eq!(refused.code, 4, "{}", refused.err);
+        assert!(refused.err.contains("branch.prefix"), "{}", refused.err);
+        assert_eq!(stage.run(&["list", "tasks"]).ok(), "");
+        stage.work.git(&["branch", "-D", branch]);
+    }
+}
+
+#[test]
+fn a_tag_named_like_a_branch_misleads_nobody() {
+    let stage = Stage::new();
+    for name in ["main", "khlone/main/foreman.1"] {
+        stage.work.git(&["tag", name]);
+    }
+    stage.act("echo n > n");
+    assert_eq!(stage.run(&["diff", "--name-only", "foreman.1"]).ok(), "n");
+    stage.run(&["land"]).ok();
+    assert_eq!(stage.work.git(&["show", "refs/heads/main:n"]), "n");
+}
+
+#[test]
+fn land_says_what_is_in_no_commit() {
+    let stage = Stage::new();
+    stage.act("echo n > n");
+    stage.clone().write("mine", "in no commit\n");
+    let landed = stage.run(&["land"]);
+    assert!(landed.err.contains("mine"), "{}", landed.err);
+    let again = stage.run(&["land", "foreman.1"]);
+    assert!(again.err.contains("mine"), "{}", again.err);
+}
+
+#[test]
+fn only_times_that_changed_are_no_uncommitted_change() {
+    let stage = Stage::new();
+    let file = fs::File::options()
+        .write(true)
+        .open(stage.work.0.join("a.txt"))
+        .unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let (said, _) = stage.act("true");
+    assert!(!said.err.contains("uncommitted"), "{}", said.err);
+    stage.work.write("a.txt", "changed\n");
+    let (said, _) = stage.act("true");
+    assert!(said.err.contains("uncommitted"), "{}", said.err);
+}
+
+#[test]
+fn damaged_refs_are_told_and_stop_only_themselves() {
+    let stage = Stage::new();
+    let (_, lost) = stage.act("exit 1");
+    let (_, wrong) = stage.act("exit 1");
+    let (lost, wrong) = (lost["id"].as_str().unwrap(), wrong["id"].as_str().unwrap());
+    stage.work.git(&["branch", "feat"]);
+    stage
+        .run(&[
+            "act",
+            "--who",
+            "@shell",
+            "--zone",
+            "feat",
+            "--await",
+            "echo f > f",
+        ])
+        .ok();
+    let zone = stage
+        .work
+        .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/zones/feat*"]);
+    let task = |id: &str| format!("refs/khlone/tasks/{id}");
+    fs::write(stage.work.0.join(".git").join(task(lost)), "").unwrap();
+    stage.work.git(&["update-ref", &task(wrong), "HEAD"]);
+    stage.work.git(&["update-ref", &zone, "HEAD"]);
+    for verb in [
+        [].as_slice(),
+        &["list", "tasks"],
+        &["list", "crew"],
+        &["list", "zones"],
+    ] {
+        let told = stage.run(verb);
+        assert_eq!(told.code, 0, "{verb:?}: {}", told.err);
+        let text = [told.out, told.err].concat();
+        for name in [&task(lost), &task(wrong), &zone] {
+            assert!(text.contains(name.as_str()), "{verb:?}: {name} is not in\n{text}");
+        }
+        assert!(text.contains("next: "), "{text}");
+    }
+    for id in [lost, wrong] {
+        let told = stage.run(&["await", id]);
+        assert_eq!(told.code, 1, "{}", told.err);
+        assert!(told.err.contains(&task(id)), "{}", told.err);
+    }
+    // The other zone goes on, and nothing is collected by what cannot be read.
+    let (said, _) = stage.act("echo m > m");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_ne!(stage.run(&["gc"]).code, 0);
+}
+
+#[test]
+fn lost_refs_are_told() {
+    let stage = Stage::new();
+    let (_, task) = stage.act("echo n > n");
+    for name in stage
+        .work
+        .git(&["for-each-ref", "--format=%(refname)", "refs/khlone"])
+        .lines()
+    {
+        stage.work.git(&["update-ref", "-d", name]);
+    }
+    let told = stage.run(&[]);
+    assert!(
+        told.out.contains("--prune") && told.out.contains("git fetch"),
+        "{}",
+        told.out
+    );
+    let told = stage.run(&["await", task["id"].as_str().unwrap()]);
+    assert!(told.code == 1 && told.err.contains("is gone"), "{}", told.err);
+    assert_ne!(stage.run(&["fsck"]).code, 0);
+}
