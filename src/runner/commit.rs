@@ -195,12 +195,12 @@ fn is_left_over((found, left): &(Manifest, Manifest), before: &Manifest, path: &
     now.is_none_or(|entry| !is_nested(entry)) && stat(left) == stat(before) && stat(found) != stat(left)
 }
 
-/// Whether `path` is what it was before the brain began.
+/// Whether `path` is what it was before the brain began. What was not and is not on the disk proves nothing: outside of
+/// the sparse patterns a brain deletes what was never there.
 fn is_as_before(before: &Manifest, top: &Path, path: &[u8]) -> bool {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let now = top.join(OsStr::from_bytes(path));
     match (before.entry(path), rustix::fs::lstat(&now)) {
-        (None, Err(error)) => error == rustix::io::Errno::NOENT,
         // A nested repository, of which git says no more.
         (Some(entry), Ok(_)) if matches!(entry.kind, EntryKind::Folder | EntryKind::Repository) => true,
         (Some(entry), Ok(stat)) => entry.stat == StatKey::of(&stat),

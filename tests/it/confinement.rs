@@ -235,7 +235,7 @@ fn the_user_names_what_else_can_be_seen_and_changed() {
     let (done, task) = stage.act(script);
     assert_eq!(done.code, 0, "{}", done.err);
     if task["attempts"][0]["tier"] == "T2" {
-        assert_eq!(task["answer"], "notesdatakept\n\n", "{task:#}");
+        assert_eq!(task["answer"], "notesdatakept\n", "{task:#}");
     }
     assert_eq!(
         fs::read_to_string(stage.path().join("home/data/f")).unwrap(),
