@@ -236,9 +236,9 @@ fn ask(brain: &dyn Brain, key: &str, path: &Path) -> Known {
         .args(brain.account().version)
         .patience(PATIENCE)
         .capture(4096)
-        .output();
-    let version = answer.ok().map(|text| {
-        let text = String::from_utf8_lossy(&text).into_owned();
+        .finish();
+    let version = answer.ok().filter(|said| said.status.success()).map(|said| {
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
         let word = text
             .split_whitespace()
             .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));

@@ -10,7 +10,7 @@ use super::{
     target::{self, Target, target},
 };
 use crate::{
-    process::Cmd,
+    process::{self, Cmd},
     refs::branch_ref,
     task::{TaskId, ZoneAddress},
 };
@@ -62,7 +62,7 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
     let mut git = git.args(range).arg("--").into_inner();
     // The pager needs the terminal, and so its foreground group.
     std::os::unix::process::CommandExt::process_group(&mut git, rustix::process::getpgrp().as_raw_pid());
-    let status = git.stdin(Stdio::inherit()).status();
+    let status = process::spawn(git.stdin(Stdio::inherit())).and_then(|mut git| git.wait());
     let status = status.map_err(|source| CliError::Io {
         what: "git diff".to_owned(),
         source,

@@ -164,6 +164,7 @@ pub fn main() -> ExitCode {
     if let Some(args) = confine::ConfineArgs::given(std::env::args_os()) {
         return confine::run(&args).unwrap_or_else(|error| error.report(Out::new(false)));
     }
+    crate::process::raise_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::error::{CliError, CmdError};
-use crate::process::Cmd;
+use crate::process::{Cmd, spawn};
 
 /// The longest prompt.
 const MOST: u64 = 16 << 20;
@@ -81,9 +81,8 @@ fn edit() -> Result<String, CmdError> {
         .into_inner();
     // The editor needs the terminal, and so its foreground group.
     std::os::unix::process::CommandExt::process_group(&mut command, rustix::process::getpgrp().as_raw_pid());
-    let status = command
-        .stdin(std::process::Stdio::inherit())
-        .status()
+    let status = spawn(command.stdin(std::process::Stdio::inherit()))
+        .and_then(|mut editor| editor.wait())
         .map_err(io)?;
     let text = fs::read_to_string(file.path()).map_err(io)?;
     if !status.success() || text.trim().is_empty() {

@@ -19,7 +19,7 @@ use super::{
     plan::Known,
 };
 use crate::{
-    process::{Cmd, exit_word},
+    process::{Cmd, exit_word, start_with_given_limit},
     task::{Status, TaskId},
 };
 
@@ -223,5 +223,6 @@ fn spawn(launcher: &Launcher, task: &TaskId) -> io::Result<tokio::process::Child
     // The runner leads a session of its own, which a group's leader cannot begin: it starts in our group.
     command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
     command.stdout(Stdio::null()).stderr(log);
-    tokio::process::Command::from(command).spawn()
+    let mut command = tokio::process::Command::from(command);
+    start_with_given_limit(|| command.spawn(), tokio::process::Child::id)
 }

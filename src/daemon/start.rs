@@ -13,7 +13,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Code, DaemonError, Place, client, lock::DaemonLock, log};
-use crate::process::Cmd;
+use crate::process::{self, Cmd};
 
 /// How long a daemon may take from its start to its first answer.
 pub const START: Duration = Duration::from_secs(10);
@@ -130,7 +130,8 @@ fn launch(
             command.env_remove(name);
         }
     }
-    let spawned = command.stdin(lock.into_stdin()).stdout(tell).stderr(log).spawn();
+    command.stdin(lock.into_stdin()).stdout(tell).stderr(log);
+    let spawned = process::spawn(&mut command);
     // The command holds the lock and the pipe too.
     drop(command);
     let child = spawned.map_err(|source| DaemonError::io(program, source))?;

@@ -23,7 +23,7 @@ use super::{
     alternates::object_folders, homes, mounts::Mounts, relay, running::Running, sockets, survivors::MARK,
 };
 use crate::{
-    process::{Cmd, ProcessError},
+    process::{self, Cmd, ProcessError},
     task::{Class, Explain},
 };
 
@@ -179,7 +179,7 @@ impl Confinement {
         if let Some(lock) = streams.lock {
             pass_on(lock, true)?;
         }
-        let spawned = command.spawn();
+        let spawned = process::spawn(&mut command);
         if let Some(lock) = streams.lock {
             pass_on(lock, false)?;
         }

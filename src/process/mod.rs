@@ -2,30 +2,31 @@
 //!
 //! Every child gets a group of its own, no stdin unless one is given, a pinned locale, and none of the `GIT_*`
 //! variables that would send git to another repository: we may ourselves have been called from a hook.
-//! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group.
+//! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group, also one that
+//! has closed its streams. Output that was cut short is never taken for the whole.
 
 pub mod fault;
 pub mod file;
 mod identity;
+mod open_files;
 mod run_dir;
+mod wait;
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
+pub use open_files::{raise_limit, start_with_given_limit};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
 
+use self::wait::{Bound, drain, kill_group};
 use crate::task::{Class, Explain};
 
 /// How long a helper program may take unless the caller says otherwise.
@@ -53,6 +54,8 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// Its standard error, up to the capture limit.
     pub stderr: Vec<u8>,
+    /// Whether it wrote more to its standard output than that.
+    pub is_cut: bool,
 }
 
 /// A child that could not do its work.
@@ -84,6 +87,14 @@ pub enum ProcessError {
         /// The end of what it said.
         stderr: String,
     },
+    /// It said more than is kept.
+    #[error("{program} wrote more than {capture} bytes")]
+    TooLong {
+        /// The program's name and first argument.
+        program: String,
+        /// The limit.
+        capture: usize,
+    },
 }
 
 impl ProcessError {
@@ -92,7 +103,7 @@ impl ProcessError {
         match self {
             Self::Timeout { .. } => true,
             Self::Failed { status, .. } => was_killed(*status),
-            Self::Spawn { .. } => false,
+            Self::Spawn { .. } | Self::TooLong { .. } => false,
         }
     }
 }
@@ -101,21 +112,30 @@ impl Explain for ProcessError {
     fn class(&self) -> Class {
         match self {
             Self::Timeout { .. } => Class::Timeout,
-            Self::Spawn { .. } | Self::Failed { .. } => Class::Failed,
+            Self::Spawn { .. } | Self::Failed { .. } | Self::TooLong { .. } => Class::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Spawn { program, .. } => Some(format!("command -v {program}")),
-            Self::Timeout { .. } | Self::Failed { .. } => None,
+            Self::Timeout { .. } | Self::Failed { .. } | Self::TooLong { .. } => None,
         }
     }
+}
+
+/// Starts a command that [`Cmd::into_inner`] gave.
+///
+/// # Errors
+/// If nothing was started.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    start_with_given_limit(|| command.spawn(), |child| Some(child.id()))
 }
 
 /// Becomes `argv`, with the environment, group and streams of this process. Returns only if that failed.
 #[expect(clippy::disallowed_methods, reason = "this is the gate")]
 pub fn replace(argv: &[OsString]) -> io::Error {
+    open_files::give_back();
     match argv.split_first() {
         Some((program, words)) => Command::new(program).args(words).exec(),
         None => io::Error::new(io::ErrorKind::InvalidInput, "nothing to run"),
@@ -250,7 +270,7 @@ impl Cmd {
         if self.input.is_some() {
             self.inner.stdin(Stdio::piped());
         }
-        let spawned = self.inner.spawn();
+        let spawned = spawn(&mut self.inner);
         let mut child = spawned.map_err(|source| ProcessError::Spawn {
             program: program.clone(),
             source,
@@ -261,30 +281,37 @@ impl Cmd {
         }
         let stdout = drain(child.stdout.take(), self.capture);
         let stderr = drain(child.stderr.take(), self.capture);
-        let deadline = Instant::now() + self.patience;
-        let called_off = self.called_off.as_deref();
-        let Some(stdout) = recv_unless(&stdout, deadline, called_off) else {
+        let bound = Bound {
+            deadline: Instant::now() + self.patience,
+            called_off: self.called_off.as_deref(),
+        };
+        let stdout = bound.receive(&stdout);
+        // What the child itself had to say is there when it has ended; what it left behind may hold the pipe.
+        let stderr = bound.receive(&stderr).unwrap_or_default();
+        let status = match stdout.is_some().then(|| bound.ended(&mut child)).transpose() {
+            Ok(status) => status.flatten(),
+            Err(source) => return Err(ProcessError::Spawn { program, source }),
+        };
+        let (Some(stdout), Some(status)) = (stdout, status) else {
             kill_group(&mut child);
             return Err(ProcessError::Timeout {
                 program,
                 patience: self.patience,
             });
         };
-        let stderr = recv_until(&stderr, deadline).unwrap_or_default();
-        let status = child
-            .wait()
-            .map_err(|source| ProcessError::Spawn { program, source })?;
         Ok(Finished {
             status,
-            stdout,
-            stderr,
+            stdout: stdout.bytes,
+            stderr: stderr.bytes,
+            is_cut: stdout.is_cut,
         })
     }
 
     /// Runs the child to a good end and gives its stdout.
     ///
     /// # Errors
-    /// As [`Cmd::finish`], and [`ProcessError::Failed`] for any other exit status than 0.
+    /// As [`Cmd::finish`], [`ProcessError::Failed`] for any other exit status than 0, and [`ProcessError::TooLong`] if
+    /// its stdout is longer than what is kept.
     pub fn output(self) -> Result<Vec<u8>, ProcessError> {
         let program = self
             .argv()
@@ -292,7 +319,11 @@ impl Cmd {
             .filter(|arg| !arg.starts_with('-') && !arg.contains('='))
             .take(2);
         let program = program.collect::<Vec<_>>().join(" ");
+        let capture = self.capture;
         let finished = self.finish()?;
+        if finished.status.success() && finished.is_cut {
+            return Err(ProcessError::TooLong { program, capture });
+        }
         if finished.status.success() {
             return Ok(finished.stdout);
         }
@@ -324,71 +355,57 @@ pub fn exit_word(status: ExitStatus) -> String {
     }
 }
 
-fn drain<R: Read + Send + 'static>(stream: Option<R>, capture: usize) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    if let Some(mut stream) = stream {
-        std::thread::spawn(move || {
-            let mut kept = Vec::new();
-            // Past the limit the child is still read, so that it never blocks on a full pipe.
-            drop(stream.by_ref().take(capture as u64).read_to_end(&mut kept));
-            drop(io::copy(&mut stream, &mut io::sink()));
-            drop(sender.send(kept));
-        });
-    }
-    receiver
-}
-
-/// As [`recv_until`], but for nothing more once it is called off.
-fn recv_unless(
-    receiver: &mpsc::Receiver<Vec<u8>>,
-    deadline: Instant,
-    called_off: Option<&AtomicBool>,
-) -> Option<Vec<u8>> {
-    const LOOK: Duration = Duration::from_millis(50);
-    let Some(called_off) = called_off else {
-        return recv_until(receiver, deadline);
-    };
-    while !called_off.load(Ordering::Relaxed) && Instant::now() < deadline {
-        if let Some(bytes) = recv_until(receiver, deadline.min(Instant::now() + LOOK)) {
-            return Some(bytes);
-        }
-    }
-    None
-}
-
-fn recv_until(receiver: &mpsc::Receiver<Vec<u8>>, deadline: Instant) -> Option<Vec<u8>> {
-    receiver
-        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        .ok()
-}
-
-fn kill_group(child: &mut Child) {
-    if let Some(pid) = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-    {
-        let _gone = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-    }
-    drop(child.wait());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn output_is_bounded_and_late_children_die() {
-        let out = Cmd::new("sh")
-            .args(["-c", "head -c 100000 /dev/zero"])
-            .capture(10)
-            .output()
+    fn output_is_bounded_and_a_part_is_never_taken_for_the_whole() {
+        let zeros = || Cmd::new("sh").args(["-c", "head -c 100000 /dev/zero"]);
+        let part = zeros().capture(10).finish().unwrap();
+        assert_eq!((part.stdout.len(), part.is_cut), (10, true));
+        let whole = zeros().capture(100_000).finish().unwrap();
+        assert_eq!((whole.stdout.len(), whole.is_cut), (100_000, false));
+        let error = zeros().capture(10).output().unwrap_err();
+        assert!(
+            matches!(error, ProcessError::TooLong { capture: 10, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn late_children_die_whatever_they_do_with_their_streams() {
+        for script in [
+            "sleep 60",
+            "exec >&- 2>&-; sleep 60",
+            "exec >/dev/null; sleep 60",
+            "exec 2>&-; sleep 60",
+        ] {
+            let began = Instant::now();
+            let late = Cmd::new("sh")
+                .args(["-c", script])
+                .patience(Duration::from_millis(50));
+            assert!(
+                matches!(late.finish(), Err(ProcessError::Timeout { .. })),
+                "{script}"
+            );
+            let off = Arc::new(AtomicBool::new(true));
+            let called_off = Cmd::new("sh").args(["-c", script]).unless(off);
+            assert!(
+                matches!(called_off.finish(), Err(ProcessError::Timeout { .. })),
+                "{script}"
+            );
+            assert!(began.elapsed() < Duration::from_secs(30), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_child_that_closes_its_streams_early_is_waited_for() {
+        let done = Cmd::new("sh")
+            .args(["-c", "exec >&- 2>&-; sleep 0.2; exit 7"])
+            .finish()
             .unwrap();
-        assert_eq!(out.len(), 10);
-        let late = Cmd::new("sh")
-            .args(["-c", "sleep 60"])
-            .patience(Duration::from_millis(50))
-            .finish();
-        assert!(matches!(late, Err(ProcessError::Timeout { .. })));
+        assert_eq!(done.status.code(), Some(7));
     }
 
     #[test]
