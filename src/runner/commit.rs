@@ -3,6 +3,8 @@
 
 use std::{cell::OnceCell, collections::HashSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
+use rustix::fs::FileType;
+
 use super::{Run, RunnerError, claim::Claim, ground::host_head, prepare::Prepared};
 use crate::{
     config::AutoCommit,
@@ -202,7 +204,9 @@ fn is_as_before(before: &Manifest, top: &Path, path: &[u8]) -> bool {
     let now = top.join(OsStr::from_bytes(path));
     match (before.entry(path), rustix::fs::lstat(&now)) {
         // A nested repository, of which git says no more.
-        (Some(entry), Ok(_)) if matches!(entry.kind, EntryKind::Folder | EntryKind::Repository) => true,
+        (Some(entry), Ok(stat)) if matches!(entry.kind, EntryKind::Folder | EntryKind::Repository) => {
+            FileType::from_raw_mode(stat.st_mode).is_dir()
+        }
         (Some(entry), Ok(stat)) => entry.stat == StatKey::of(&stat),
         _ => false,
     }

@@ -261,7 +261,7 @@ fn long_work_moves_on_a_terminal_and_is_silent_in_a_pipe() {
         let said = stage.run(verb);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{verb:?}");
     }
-    let awaits = "act --await --who @shell -m 'while ! test -e go; do sleep 0.05; done'";
+    let awaits = "act --await --who @shell -m 'while ! test -e go; do sleep 0.05; done; mv go gone'";
     let mut terminal = stage.at_terminal(80, awaits);
     // How long, and for what.
     terminal.wait_for("s t-");

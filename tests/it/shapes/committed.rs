@@ -22,6 +22,8 @@ fn files_links_and_folders_become_each_other() {
         ("rm a.txt; mkdir a.txt; echo x > a.txt/x", "D\ta.txt\nA\ta.txt/x"),
         ("rm l; echo x > l", "T\tl"),
         ("rm a.txt; ln -s l a.txt", "T\ta.txt"),
+        ("rm -r d; echo x > d", "A\td\nD\td/one\nD\td/two"),
+        ("rm -r d; ln -s a.txt d", "A\td\nD\td/one\nD\td/two"),
     ];
     let stage = Stage::with(&[("a.txt", "a\n"), ("d/one", "1\n"), ("d/two", "2\n")]);
     std::os::unix::fs::symlink("a.txt", stage.work.0.join("l")).unwrap();
