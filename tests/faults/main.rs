@@ -15,6 +15,7 @@ mod again;
 mod churn;
 mod copies;
 mod inject;
+mod long_day;
 mod oracle;
 mod power;
 mod resources;
