@@ -216,7 +216,7 @@ fn tell_of_strangers(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
     if !has_moved && dispatched.behind.is_empty() {
         return Ok(());
     }
-    let mut heads = ledger.heads()?;
+    let mut heads = ledger.open_heads()?;
     // The first of a queue tells for the rest, which is long at times.
     heads.retain(|head| has_moved || dispatched.behind.first() == Some(&head.id));
     for line in waiting_elsewhere(&ledger, &heads).iter().map(StrangerLine::of) {

@@ -8,14 +8,17 @@ use std::{
     path::PathBuf,
 };
 
-use git2::Oid;
+use git2::{Odb, Oid};
 
-use super::{Ledger, LedgerError, Site, TaskHead, names, tag};
+use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, over::Over, tag};
+use crate::task::TaskId;
 
 /// The first line of the file; one with another line is none.
 const HEADER: &str = "git-khlone heads 1";
 /// So many tags read one by one are not worth writing the file again.
 const FEW: usize = 32;
+/// From so many on, one listing of all is cheaper than to read them one by one.
+const MANY: usize = 256;
 
 impl Ledger<'_> {
     /// Every task's head, in order of arrival.
@@ -23,31 +26,116 @@ impl Ledger<'_> {
     /// # Errors
     /// If git cannot read refs. A tag that is not ours is skipped, with a warning in the log.
     pub fn heads(&self) -> Result<Vec<TaskHead>, LedgerError> {
-        let odb = self.repo.git().odb()?;
+        let heads = self.heads_kept(self.tags()?.into_iter().map(|(_, tag)| tag))?;
+        Ok(in_order(heads.into_iter().map(|(_, head)| head).collect()))
+    }
+
+    /// The heads of tasks that are not over, in order of arrival. Their number is what this costs, and not that of all
+    /// tasks there ever were.
+    ///
+    /// # Errors
+    /// As [`Ledger::heads`].
+    pub fn open_heads(&self) -> Result<Vec<TaskHead>, LedgerError> {
+        let (tags, over) = (self.tags()?, Over::read(self.site));
+        let unknown = tags.iter().map(|(_, tag)| *tag).filter(|tag| !over.has(*tag));
+        let heads = self.heads_at(unknown.collect())?;
+        let (done, open): (Vec<_>, Vec<_>) = heads.into_iter().partition(|(_, head)| head.status.is_over());
+        if done.len() > FEW {
+            let known = tags.iter().map(|(_, tag)| *tag).filter(|tag| over.has(*tag));
+            if let Err(error) = over.replace(known.chain(done.iter().map(|(tag, _)| *tag))) {
+                tracing::debug!(%error, "the next look reads these tags again");
+            }
+        }
+        Ok(in_order(open.into_iter().map(|(_, head)| head).collect()))
+    }
+
+    /// Every task with the tag that its ref points at, in the order of ids.
+    ///
+    /// # Errors
+    /// If refs cannot be read.
+    pub fn tags(&self) -> Result<Vec<(TaskId, Oid)>, LedgerError> {
+        self.tags_below(names::TASKS)
+    }
+
+    /// The same of those whose full ref name begins with `prefix`.
+    pub(super) fn tags_below(&self, prefix: &str) -> Result<Vec<(TaskId, Oid)>, LedgerError> {
+        let refs = listing::below(self.repo.common_dir(), prefix)
+            .map_err(LedgerError::unreadable)?
+            .into_iter();
+        let task = |(name, tag): (String, Oid)| Some((name.strip_prefix(names::TASKS)?.parse().ok()?, tag));
+        Ok(refs.filter_map(task).collect())
+    }
+
+    /// What each of `tags` says of its task.
+    ///
+    /// # Errors
+    /// As [`Ledger::heads`].
+    pub fn heads_at(&self, tags: Vec<Oid>) -> Result<Vec<(Oid, TaskHead)>, LedgerError> {
+        if tags.len() > MANY {
+            return self.heads_kept(tags.into_iter());
+        }
+        let mut reader = Reader::new(self.repo)?;
+        let heads = tags.into_iter().filter_map(|tag| reader.read(tag).transpose());
+        Ok(heads.collect::<Result<_, _>>()?)
+    }
+
+    /// The same by what is kept of all tags: `tags` are all, or most.
+    fn heads_kept(&self, tags: impl Iterator<Item = Oid>) -> Result<Vec<(Oid, TaskHead)>, LedgerError> {
+        let mut reader = Reader::new(self.repo)?;
         let mut kept = Kept::read(self.site);
-        let mut heads = Vec::new();
-        let mut fresh = 0;
-        for reference in self.repo.git().references_glob(&format!("{}*", names::TASKS))? {
-            let Some(oid) = reference?.target() else { continue };
-            if let Some(head) = kept.heads.remove(&oid) {
-                heads.push((oid, head));
+        let (mut heads, mut fresh) = (Vec::new(), 0);
+        for tag in tags {
+            if let Some(head) = kept.heads.remove(&tag) {
+                heads.push((tag, head));
                 continue;
             }
             fresh += 1;
-            match odb.read(oid).map(|object| tag::parse_head(object.data())) {
-                Ok(Some(head)) => heads.push((oid, head)),
-                Ok(None) | Err(_) => tracing::warn!(%oid, "a task's tag cannot be read"),
-            }
+            heads.extend(reader.read(tag)?);
         }
         if fresh > FEW + heads.len() / 8
             && let Err(error) = kept.replace(&heads)
         {
             tracing::debug!(%error, "the next listing reads every tag again");
         }
-        let mut heads: Vec<_> = heads.into_iter().map(|(_, head)| head).collect();
-        heads.sort_by(|a, b| (a.seq, &a.id).cmp(&(b.seq, &b.id)));
         Ok(heads)
     }
+}
+
+/// Reads tags, from however many packs.
+struct Reader<'a> {
+    repo: &'a Repo,
+    odb: Odb<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(repo: &'a Repo) -> Result<Self, git2::Error> {
+        let odb = repo.git().odb()?;
+        Ok(Self { repo, odb })
+    }
+
+    /// What `tag` says of its task; `None`, with a warning in the log, if it is not one of ours.
+    fn read(&mut self, tag: Oid) -> Result<Option<(Oid, TaskHead)>, git2::Error> {
+        if self.odb.read_header(tag).is_err() {
+            // Perhaps too many packs are open by now.
+            self.odb = Odb::new()?;
+            self.repo.let_go_of_packs()?;
+            self.odb = self.repo.git().odb()?;
+        }
+        let head = self
+            .odb
+            .read(tag)
+            .ok()
+            .and_then(|object| tag::parse_head(object.data()));
+        if head.is_none() {
+            tracing::warn!(%tag, "a task's tag cannot be read");
+        }
+        Ok(head.map(|head| (tag, head)))
+    }
+}
+
+fn in_order(mut heads: Vec<TaskHead>) -> Vec<TaskHead> {
+    heads.sort_by(|a, b| (a.seq, &a.id).cmp(&(b.seq, &b.id)));
+    heads
 }
 
 struct Kept {
@@ -96,6 +184,65 @@ mod tests {
         tagger git-khlone <git-khlone@localhost> 1 +0000\n\ndone: act x (foreman.1)\n\nKhlone-Status: done\n\
         Khlone-Outcome: done\nKhlone-Mode: act\nKhlone-Zone: main\nKhlone-Clone: foreman.1\nKhlone-Seq: 7\n\
         Khlone-Priority: 0\nKhlone-Updated: 1\nKhlone-Site: s\nKhlone-Title: a\tb\n";
+
+    /// `count` tasks; every tenth is queued, the others are done.
+    fn tasks(repo: &crate::refs::Repo, site: &Site, count: usize) {
+        let mut pack = Pack::begin(site).unwrap();
+        pack.put(Kind::Tree, b"").unwrap();
+        let mut refs = String::new();
+        for n in 0..count {
+            let id = format!("t-{n:0>10}");
+            let mut text = TAG
+                .replace("t-0000000000", &id)
+                .replace("Khlone-Seq: 7", &format!("Khlone-Seq: {n}"));
+            if n % 10 == 0 {
+                text = text.replace("Khlone-Status: done", "Khlone-Status: queued");
+            }
+            let tag = pack.put(Kind::Tag, text.as_bytes()).unwrap();
+            refs.push_str(&format!("create {}{id} {tag}\n", names::TASKS));
+        }
+        pack.publish().unwrap();
+        let git = crate::process::Cmd::git(repo.common_dir());
+        git.args(["update-ref", "--stdin"]).input(refs).output().unwrap();
+    }
+
+    #[test]
+    fn the_open_ones_are_those_of_the_whole_listing_whatever_is_kept() {
+        let (_dir, repo, site) = scratch();
+        let ledger = Ledger::new(&repo, &site);
+        tasks(&repo, &site, 500);
+        let expected: Vec<_> = ledger
+            .heads()
+            .unwrap()
+            .into_iter()
+            .filter(|head| !head.status.is_over())
+            .collect();
+        assert_eq!(expected.len(), 50);
+        assert_eq!(ledger.open_heads().unwrap(), expected);
+        let file = site.dir().join("over");
+        assert!(fs::metadata(&file).unwrap().len() > 450 * 20);
+        assert_eq!(ledger.open_heads().unwrap(), expected);
+        let git = crate::process::Cmd::git(repo.common_dir());
+        git.args(["pack-refs", "--all"]).output().unwrap();
+        assert_eq!(ledger.open_heads().unwrap(), expected);
+        // One that is over is queued again: its tag is another one.
+        let (done, _) = &ledger.tags().unwrap()[1];
+        let (name, old) = (names::task_ref(done), ledger.tags().unwrap()[1].1);
+        let mut pack = Pack::begin(&site).unwrap();
+        let text = TAG
+            .replace("t-0000000000", done.as_str())
+            .replace("Khlone-Status: done", "Khlone-Status: queued");
+        let again = pack.put(Kind::Tag, text.as_bytes()).unwrap();
+        pack.publish().unwrap();
+        update_ref(&repo, &name, Some(old), again).unwrap();
+        assert_eq!(ledger.open_heads().unwrap().len(), 51);
+        update_ref(&repo, &name, Some(again), old).unwrap();
+        for spoilt in ["", "git-khlone over 1\n", "git-khlone over 9\nx"] {
+            fs::write(&file, spoilt).unwrap();
+            fs::remove_file(site.dir().join("heads")).unwrap();
+            assert_eq!(ledger.open_heads().unwrap(), expected);
+        }
+    }
 
     #[test]
     fn what_is_kept_is_what_the_tags_say() {

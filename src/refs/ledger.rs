@@ -14,7 +14,7 @@ use crate::task::{
 };
 
 /// How often a compare-and-swap is tried against other writers.
-const TRIES: usize = 64;
+pub(super) const TRIES: usize = 64;
 
 /// The next step with a task that is another site's.
 pub const ADOPT: &str =
@@ -149,6 +149,13 @@ pub enum LedgerError {
     Io(#[from] io::Error),
 }
 
+impl LedgerError {
+    /// The disk does not give refs.
+    pub(super) fn unreadable(source: io::Error) -> Self {
+        Self::Git(git2::Error::from_str(&source.to_string()))
+    }
+}
+
 impl Explain for LedgerError {
     fn class(&self) -> Class {
         match self {
@@ -202,16 +209,14 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// [`LedgerError::NoTask`], [`LedgerError::Ambiguous`].
     pub fn resolve(&self, prefix: &TaskPrefix) -> Result<TaskId, LedgerError> {
-        let mut ids = Vec::new();
         let wanted = format!("{}{prefix}", names::TASKS);
-        for name in self
-            .names_below(names::TASKS)?
-            .iter()
-            .filter(|name| name.starts_with(&wanted))
-        {
-            if let Some(Ok(id)) = name.strip_prefix(names::TASKS).map(str::parse::<TaskId>) {
-                ids.push(id);
-            }
+        let found = self.tags_below(&wanted)?;
+        let mut ids: Vec<TaskId> = found.into_iter().map(|(id, _)| id).collect();
+        if ids.is_empty() {
+            // One that is damaged has a name, too.
+            let named = self.names_below(names::TASKS)?.into_iter();
+            let named = named.filter(|name| name.starts_with(&wanted));
+            ids.extend(named.filter_map(|name| name.strip_prefix(names::TASKS)?.parse().ok()));
         }
         match ids.as_slice() {
             [id] => Ok(id.clone()),

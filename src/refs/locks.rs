@@ -36,16 +36,8 @@ impl Lock {
         // Long enough to see a lock of the dead grow old.
         let deadline = Instant::now() + PATIENCE * 4 / 3;
         loop {
-            match OpenOptions::new().write(true).create_new(true).open(path) {
-                Ok(file) => {
-                    // Tells the living from the dead, see `clear_stale`. Nobody else wants it so soon.
-                    fs4::FileExt::try_lock(&file).map_err(io::Error::from)?;
-                    return Ok(Self {
-                        path: path.to_owned(),
-                        file,
-                        armed: true,
-                    });
-                }
+            match Self::try_take(path) {
+                Ok(held) => return Ok(held),
                 // git removes folders of refs that it packed; make them again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     match path.parent().map_or(Ok(()), make_dirs) {
@@ -64,6 +56,18 @@ impl Lock {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Takes it if it is free and its folder is there.
+    pub(super) fn try_take(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        // Tells the living from the dead, see `clear_stale`. Nobody else wants it so soon.
+        fs4::FileExt::try_lock(&file).map_err(io::Error::from)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            armed: true,
+        })
     }
 
     pub(super) fn rename_to(mut self, to: &Path) -> io::Result<()> {

@@ -9,12 +9,15 @@ mod damaged;
 mod delta;
 mod heads;
 mod ledger;
+mod listing;
 mod locks;
 mod main_tree;
 mod names;
 mod notes;
 mod objects;
+mod over;
 mod pack;
+mod pack_refs;
 mod packed;
 mod packs;
 mod quarantine;
@@ -36,6 +39,7 @@ pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_r
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
+pub use pack_refs::pack_refs;
 pub use packed::PackedRefs;
 pub use packs::{
     KeptPack, Purged, adopt_packs, compact, compact_all, every_object, kept_size, purge, reached,

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use git2::{ObjectType, Oid, TreeWalkMode, TreeWalkResult};
 
 use super::{
-    Kind, LedgerError, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, delete_ref, ledger::now, names,
-    update_ref,
+    Kind, LedgerError, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, delete_ref,
+    ledger::{TRIES, now},
+    names, update_ref,
 };
 use crate::task::Task;
 
@@ -82,7 +83,7 @@ pub fn notes(repo: &Repo) -> Result<BTreeMap<String, Vec<u8>>, git2::Error> {
 
 fn swap(repo: &Repo, site: &Site, edit: &TreeEdit) -> Result<(), LedgerError> {
     let mut pack = Pack::begin(site)?;
-    loop {
+    for round in 0.. {
         let old = repo.ref_target(names::NOTES)?;
         let base = match old {
             Some(oid) => Some(repo.git().find_object(oid, None)?.peel(ObjectType::Tree)?.id()),
@@ -94,8 +95,9 @@ fn swap(repo: &Repo, site: &Site, edit: &TreeEdit) -> Result<(), LedgerError> {
         let commit = pack.put(Kind::Commit, text.as_bytes())?;
         pack.publish()?;
         match update_ref(repo, names::NOTES, old, commit) {
-            Err(RefError::Moved { .. }) => {}
+            Err(RefError::Moved { .. }) if round < TRIES => {}
             other => return Ok(other?),
         }
     }
+    unreachable!("the loop returns")
 }

@@ -1,13 +1,18 @@
 //! The one gate by which a repository is opened.
 
 use std::{
+    cell::Cell,
     ffi::OsStr,
     path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
 };
 
-use git2::{ErrorClass, ErrorCode, Repository, RepositoryOpenFlags};
+use git2::{ErrorClass, ErrorCode, Odb, Repository, RepositoryOpenFlags};
 
-use super::main_tree::MainTree;
+use super::{
+    listing::{self, Written},
+    main_tree::MainTree,
+};
 use crate::task::{Class, Explain};
 
 /// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it.
@@ -15,7 +20,14 @@ pub struct Repo {
     git: Repository,
     common: PathBuf,
     main: MainTree,
+    /// When the folder of packs had changed last and was read.
+    packs: Cell<(Option<SystemTime>, Instant)>,
 }
+
+/// Packs are let go of no more often than this.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// Refs that all worktrees share.
+const SHARED: [&str; 4] = ["refs/heads/", "refs/tags/", "refs/khlone/", "refs/notes/"];
 
 /// Where HEAD stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +158,43 @@ impl Repo {
             source,
         })?;
         let main = MainTree::find(&common, start.filter(|_| !git.is_worktree()));
-        Ok(Self { git, common, main })
+        let packs = Cell::new((changed(&common), Instant::now()));
+        Ok(Self {
+            git,
+            common,
+            main,
+            packs,
+        })
+    }
+
+    /// Lets go of the packs that libgit2 has open, if their folder has changed: it keeps one that it has read from open
+    /// for good, also after it is gone. For those who live long, between two looks; objects at hand stay good.
+    ///
+    /// # Errors
+    /// If the repository cannot be opened anew; nothing has changed then.
+    pub fn renew(&self) -> Result<(), git2::Error> {
+        let (seen, at) = self.packs.get();
+        let now = changed(&self.common);
+        if seen == now || at.elapsed() < RENEWAL {
+            return Ok(());
+        }
+        self.let_go_of_packs()
+    }
+
+    /// The same at once: no pack is open after it but those of an object database that is in use elsewhere.
+    ///
+    /// # Errors
+    /// If the packs cannot be looked for again. No object is found then, until a later call succeeds.
+    pub fn let_go_of_packs(&self) -> Result<(), git2::Error> {
+        let (none, now): ([&Path; 0], _) = ([], changed(&self.common));
+        let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+        // All that is open in this process is shared, and there may be no files left: the old one goes first.
+        self.packs.set((None, self.packs.get().1));
+        self.git.set_odb(&Odb::new()?)?;
+        let fresh = Repository::open_ext(self.git.path(), flags, none)?;
+        self.git.set_odb(&fresh.odb()?)?;
+        self.packs.set((now, Instant::now()));
+        Ok(())
     }
 
     /// The libgit2 handle.
@@ -196,11 +244,24 @@ impl Repo {
             return Ok(Head::Detached);
         };
         let branch = target.strip_prefix("refs/heads/").unwrap_or(target).to_owned();
-        match self.git.refname_to_id(target) {
-            Ok(_) => Ok(Head::Branch(branch)),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(Head::Unborn(branch)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(match self.ref_target(target)? {
+            Some(_) => Head::Branch(branch),
+            None => Head::Unborn(branch),
+        })
+    }
+
+    /// The names of all branches.
+    ///
+    /// # Errors
+    /// If refs cannot be read.
+    pub fn branches(&self) -> Result<Vec<String>, RepoError> {
+        const BRANCHES: &str = "refs/heads/";
+        let found = listing::below(&self.common, BRANCHES).map_err(|source| RepoError::Io {
+            path: self.common.clone(),
+            source,
+        })?;
+        let short = |(name, _): (String, _)| name.strip_prefix(BRANCHES).map(str::to_owned);
+        Ok(found.into_iter().filter_map(short).collect())
     }
 
     /// The object that a full ref name stands for, peeled of nothing; `None` if there is no such ref.
@@ -208,6 +269,13 @@ impl Repo {
     /// # Errors
     /// If git cannot read refs.
     pub fn ref_target(&self, name: &str) -> Result<Option<git2::Oid>, git2::Error> {
+        if SHARED.iter().any(|folder| name.starts_with(folder)) {
+            match listing::find(&self.common, name) {
+                Ok(Some(Written::At(oid))) => return Ok(Some(oid)),
+                Ok(None) => return Ok(None),
+                Ok(Some(Written::Otherwise)) | Err(_) => {}
+            }
+        }
         match self.git.refname_to_id(name) {
             Ok(oid) => Ok(Some(oid)),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
@@ -227,6 +295,11 @@ fn top_of(path: &Path) -> PathBuf {
 pub(super) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     shlex::try_quote(&text).map_or_else(|_| text.to_string(), std::borrow::Cow::into_owned)
+}
+
+fn changed(common: &Path) -> Option<SystemTime> {
+    let packs = std::fs::metadata(common.join("objects/pack"));
+    packs.and_then(|packs| packs.modified()).ok()
 }
 
 fn explain(path: &Path, error: git2::Error) -> RepoError {

@@ -4,7 +4,13 @@
 //! forked has a copy until it executes its program. So a lock that was only dropped can still be held for a moment,
 //! and whoever tries it then takes it for somebody's. Here it is let go by name.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fs4::{FileExt, TryLockError};
 
@@ -35,6 +41,21 @@ impl Turn {
         let file = File::open(dir)?;
         FileExt::lock(&file)?;
         Ok(Self(file))
+    }
+
+    /// Waits for the lock at `path`, at most for `patience`; `None` if it is not free by then.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn wait_for(path: &Path, patience: Duration) -> io::Result<Option<Self>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let turn = Self::try_take(path)?;
+            if turn.is_some() || Instant::now() >= deadline {
+                return Ok(turn);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits until nobody holds the lock at `path` alone, and keeps it from being held so.

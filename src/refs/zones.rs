@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Kind, Ledger, LedgerError, ObjectSink, Pack, RefError, TreeEdit, ledger::now, names, tag, update_ref,
+    Kind, Ledger, LedgerError, ObjectSink, Pack, RefError, TreeEdit,
+    ledger::{TRIES, now},
+    names, tag, update_ref,
 };
 use crate::task::{BrainName, Class, CloneName, Explain, FormatError, RoleName, ZoneId, parse_versioned};
 
@@ -190,7 +192,7 @@ impl Ledger<'_> {
         mut change: impl FnMut(&mut StoredZone) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut pack = Pack::begin(self.site).map_err(LedgerError::from)?;
-        loop {
+        for round in 0.. {
             let old = self.zone(id)?;
             let fresh = || {
                 let zone = new?.clone();
@@ -215,10 +217,11 @@ impl Ledger<'_> {
             let moved = update_ref(self.repo, &names::zone_ref(id), old.map(|old| old.tag), tag);
             match moved {
                 Ok(()) => return Ok(answer),
-                Err(RefError::Moved { .. }) => {}
+                Err(RefError::Moved { .. }) if round < TRIES => {}
                 Err(error) => return Err(LedgerError::from(error).into()),
             }
         }
+        unreachable!("the loop returns")
     }
 
     fn write_zone(&self, pack: &mut Pack, stored: &StoredZone) -> Result<Oid, LedgerError> {

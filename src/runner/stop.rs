@@ -66,7 +66,7 @@ pub fn disrupted_by(ledger: &Ledger<'_>, task: &Task, by: &str) -> Result<Vec<Ta
         return Ok(stopped);
     }
     let ours = ledger
-        .heads()?
+        .open_heads()?
         .into_iter()
         .filter(|head| head.zone == task.zone && head.clone == task.clone);
     for head in ours.filter(|head| head.id != task.id && may_stop(head.status)) {

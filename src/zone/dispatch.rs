@@ -1,11 +1,7 @@
 //! From a prompt to a queued task: enrol the clone, respect the queue's limit, write the task. Nothing here
 //! depends on the size of the repository.
 
-use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt,
-    time::{Duration, Instant},
-};
+use std::{fs, io, os::unix::fs::DirBuilderExt, time::Duration};
 
 use super::{CrewError, Pick, Place, Rank, crew::pick};
 use crate::{
@@ -217,19 +213,12 @@ fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<Turn
     let dir = site.dir().join("clones");
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let path = site.lock_path(&format!("clones/{}.{clone}.queue", place.zone));
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let turn = Turn::try_take(&path)?;
-        if turn.is_some() || Instant::now() >= deadline {
-            return Ok(turn);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    Turn::wait_for(&path, PATIENCE)
 }
 
 fn waiting(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<TaskId>, LedgerError> {
-    let heads = ledger.heads()?.into_iter();
-    let ours = heads.filter(|head| head.zone == place.zone && head.clone == *clone && !head.status.is_over());
+    let heads = ledger.open_heads()?.into_iter();
+    let ours = heads.filter(|head| head.zone == place.zone && head.clone == *clone);
     Ok(ours
         .filter(|head| head.status != Status::Interrupted)
         .map(|head| head.id)

@@ -12,7 +12,7 @@ use crate::{
     brain::{self, Brain, Preflight},
     config::{self, Config, Paths},
     guard::tier::Probe,
-    refs::{Ledger, LedgerError, Oid, Repo, RepoError},
+    refs::{Ledger, LedgerError, Oid, RepoError},
     task::{BrainName, Class, Explain, Mode, NameError, RoleName, TaskId, TaskPrefix, Who},
 };
 
@@ -140,7 +140,7 @@ pub fn order(
     let mut roles: BTreeMap<_, _> = own.collect();
     roles.entry(foreman.clone()).or_default();
     let brains: Result<Vec<_>, _> = brain::all().map(|brain| brain.name().parse()).collect();
-    let branches = branches(ledger.repo())?;
+    let branches = ledger.repo().branches()?;
     let request = Dispatch {
         place,
         pick: Pick {
@@ -230,11 +230,4 @@ fn hero(config: &Config, default: impl FnOnce() -> Option<&'static str>) -> Resu
         number: who.and_then(|who| who.number),
         brain,
     }))
-}
-
-fn branches(repo: &Repo) -> Result<Vec<String>, RepoError> {
-    let found = repo.git().branches(Some(git2::BranchType::Local))?;
-    Ok(found
-        .filter_map(|found| found.ok()?.0.name().ok().flatten().map(ToString::to_string))
-        .collect())
 }

@@ -12,7 +12,7 @@ use super::super::{cx::Cx, error::CmdError};
 use super::Watch;
 use crate::{
     daemon::Feed,
-    refs::{Stored, TaskHead},
+    refs::{RepoError, Stored, TaskHead},
     render::{Reporter, ShortIds},
     task::{TaskId, ZoneId},
 };
@@ -131,6 +131,8 @@ impl<'a> Tasks<'a> {
             return Ok(None);
         }
         (self.seen, self.at) = (now, Instant::now());
-        Ok(Some(self.cx.ledger().heads()?))
+        let heads = self.cx.ledger().heads()?;
+        self.cx.repo.renew().map_err(RepoError::from)?;
+        Ok(Some(heads))
     }
 }

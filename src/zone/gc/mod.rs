@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     process::ProcessError,
-    refs::{Ledger, LedgerError, compact_all, kept_size},
+    refs::{Ledger, LedgerError, compact_all, kept_size, pack_refs},
     task::{Class, Explain, ZoneId},
     worktree::place::Rules,
 };
@@ -122,6 +122,7 @@ pub fn gc(
         leftovers::tips(ledger)?;
         collected.locks = locks(ledger)?;
         compact_all(ledger.repo(), ledger.site())?;
+        pack_refs(ledger.repo(), 0)?;
     }
     collected.after = kept_size(ledger.site())?;
     for zone in ledger.zones()? {

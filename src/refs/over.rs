@@ -1,0 +1,114 @@
+//! The ids of tags that say of a task that it is over, in `<common>/khlone/over`: of ten thousand tasks, the few that
+//! are open are found without a look at the others' objects.
+//!
+//! An id is its content, so what the file says is never out of date, at worst short. A check value stands at its end;
+//! a file that does not fit it is none, and the next listing makes it again.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use git2::Oid;
+
+use super::Site;
+
+/// What the file begins with; one that begins otherwise is none.
+const HEADER: &[u8] = b"git-khlone over 1\n";
+/// Bytes of an id.
+const ID: usize = 20;
+/// Bytes of the check value.
+const CHECK: usize = 4;
+
+/// The ids, in order.
+#[derive(Debug)]
+pub(super) struct Over {
+    path: PathBuf,
+    ids: Vec<u8>,
+}
+
+impl Over {
+    pub(super) fn read(site: &Site) -> Self {
+        let path = site.dir().join("over");
+        let ids = fs::read(&path).ok().and_then(|bytes| checked(&bytes));
+        Self {
+            path,
+            ids: ids.unwrap_or_default(),
+        }
+    }
+
+    /// Whether `tag` is one of them. Ids are spread evenly, so the search begins near its place.
+    pub(super) fn has(&self, tag: Oid) -> bool {
+        let wanted = tag.as_bytes();
+        let count = self.ids.len() / ID;
+        let at = |n: usize| &self.ids[n * ID..(n + 1) * ID];
+        let first = u32::from_be_bytes([wanted[0], wanted[1], wanted[2], wanted[3]]);
+        let guess = (u64::from(first) * count as u64) >> 32;
+        let mut n = usize::try_from(guess).unwrap_or_default();
+        while n > 0 && at(n - 1) >= wanted {
+            n -= 1;
+        }
+        while n < count && at(n) < wanted {
+            n += 1;
+        }
+        n < count && at(n) == wanted
+    }
+
+    /// Has the file hold exactly `tags` from now on.
+    pub(super) fn replace(&self, tags: impl Iterator<Item = Oid>) -> io::Result<()> {
+        let mut tags: Vec<Oid> = tags.collect();
+        tags.sort_unstable();
+        tags.dedup();
+        let mut bytes = HEADER.to_vec();
+        for tag in tags {
+            bytes.extend_from_slice(tag.as_bytes());
+        }
+        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+        let folder = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&bytes)?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+/// The ids in a file's bytes, if it is a whole one.
+fn checked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (text, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK)?)?;
+    let ids = text.strip_prefix(HEADER)?;
+    let fits = crc32fast::hash(text).to_be_bytes() == check && ids.len().is_multiple_of(ID);
+    fits.then(|| ids.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refs::tests::scratch;
+
+    #[test]
+    fn exactly_what_was_put_in_is_found_and_torn_files_hold_nothing() {
+        let (_dir, _repo, site) = scratch();
+        let id = |n: u32| Oid::hash_object(git2::ObjectType::Blob, &n.to_be_bytes()).unwrap();
+        assert!(!Over::read(&site).has(id(0)));
+        let edges = [Oid::ZERO_SHA1, Oid::from_bytes(&[0xff; 20]).unwrap()];
+        for count in [0, 1, 2, 3000] {
+            Over::read(&site)
+                .replace((0..count).map(id).chain(edges))
+                .unwrap();
+            let over = Over::read(&site);
+            assert!((0..count).all(|n| over.has(id(n))) && edges.iter().all(|edge| over.has(*edge)));
+            assert!(!(count..count + 3000).any(|n| over.has(id(n))));
+        }
+        let file = site.dir().join("over");
+        let whole = fs::read(&file).unwrap();
+        for cut in [0, 3, HEADER.len(), HEADER.len() + 20, whole.len() - 1] {
+            fs::write(&file, &whole[..cut]).unwrap();
+            assert!(!Over::read(&site).has(id(1)), "{cut}");
+        }
+        let mut changed = whole;
+        changed[HEADER.len() + 50] ^= 1;
+        fs::write(&file, changed).unwrap();
+        assert!(!Over::read(&site).has(id(1)));
+    }
+}
