@@ -3,20 +3,28 @@
 //! Reasons are a wake, an ended runner, a changed ref, a time that was waited for, and a coarse tick for whatever
 //! was missed. Nothing is remembered that the next daemon could not find out.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Code, Place, RpcError,
+    lock::DaemonLock,
     machine::{Bounds, Machine},
     notices::Notices,
-    plan::{Decision, Known, Plan, Situation, plan},
+    plan::{Decision, Known, Plan, Situation, find, plan},
     providers::{Rates, Room},
     ref_watch::RefWatch,
-    runners::{Exit, Runners},
-    shared::{Shared, Table},
+    runners::{Exit, Runners, Start, aside},
+    server::with_limit,
+    shared::{Part, Shared, Table},
     store::{Step, Store},
+    upkeep::Upkeep,
 };
 use crate::{
     brain::Provider,
@@ -47,8 +55,13 @@ pub(crate) struct Engine {
     /// Whether a task waits for a place on the machine.
     pub(crate) crowded: bool,
     pub(crate) place: Place,
-    /// When the last sign of life was left.
-    pub(crate) beaten: Option<Instant>,
+    /// What makes this the site's daemon.
+    pub(crate) lock: Option<Rc<DaemonLock>>,
+    /// Ended runners of whose tasks nothing is known yet.
+    pub(crate) exits: Vec<Exit>,
+    pub(crate) upkeep: Upkeep,
+    /// When the last sign of life was left, and what was in it.
+    pub(crate) beaten: Option<(Instant, Option<String>)>,
     /// When all finished tasks had been looked through.
     pub(crate) retained: Option<Instant>,
     /// How far that has come.
@@ -73,6 +86,9 @@ impl Engine {
         let mut stopping = self.shared.stopping.subscribe();
         loop {
             let began = Instant::now();
+            if self.is_ousted() {
+                return self.shared.stop();
+            }
             self.beat(began);
             let outlook = self.round().await;
             if self.shared.is_stopping() {
@@ -82,8 +98,17 @@ impl Engine {
                 self.retain().await;
                 continue;
             }
+            self.upkeep.begin();
             let idle_at = self.idle_exit(&outlook);
             if idle_at.is_some_and(|at| at <= Instant::now()) {
+                // What was left to do for it is done first; a call that comes meanwhile is heard after.
+                if self.upkeep.begin_now() {
+                    tokio::select! {
+                        () = self.upkeep.done() => {}
+                        _ = stopping.wait_for(|stop| *stop) => return,
+                    }
+                    continue;
+                }
                 tracing::info!("idle, leaving");
                 return;
             }
@@ -92,7 +117,7 @@ impl Engine {
                 () = self.shared.wake.notified() => {}
                 () = self.refs.changed() => {}
                 () = tokio::time::sleep_until(until) => {}
-                exit = self.ended.recv() => self.note(exit).await,
+                exit = self.ended.recv() => self.exits.extend(exit),
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
             // Many changes in a row are one look; a slow ledger is not looked at without pause.
@@ -102,13 +127,24 @@ impl Engine {
 
     /// Leaves a sign of life now and then; whoever gets no answer says how old the last one is.
     fn beat(&mut self, now: Instant) {
-        if self.beaten.is_some_and(|at| now - at < BEAT) {
+        let problem = self.shared.problem();
+        if self
+            .beaten
+            .as_ref()
+            .is_some_and(|(at, told)| now - *at < BEAT && *told == problem)
+        {
             return;
         }
-        self.beaten = Some(now);
-        if let Err(error) = self.place.beat() {
+        if let Err(error) = self.place.beat(problem.as_deref()) {
             tracing::debug!(%error, "no sign of life");
         }
+        self.beaten = Some((now, problem));
+    }
+
+    /// Whether the file of our lock was taken away: then another daemon may have the site.
+    pub(crate) fn is_ousted(&self) -> bool {
+        let lock = self.lock.as_ref();
+        lock.is_some_and(|lock| !lock.stands(&self.place.lock_path()))
     }
 
     /// Drops some of what need not be kept any longer.
@@ -137,23 +173,20 @@ impl Engine {
 
     /// When the daemon leaves for lack of work; `None` while there is some.
     fn idle_exit(&self, outlook: &Outlook) -> Option<Instant> {
-        let busy = outlook.pending || !self.runners.held().is_empty() || self.shared.connections.get() > 0;
+        let busy = outlook.pending || !self.runners.is_idle() || self.shared.connections.get() > 0;
         let idle = self.idle.unwrap_or(self.shared.limits.get().idle);
         (!busy).then(|| self.shared.active.get() + idle)
     }
 
-    /// Takes note of ended runners: what became of a task is in the ledger, so look before judging.
-    async fn note(&mut self, exit: Option<Exit>) {
-        let Some(exit) = exit else { return };
-        if let Ok(tasks) = self.scan().await {
-            self.runners.ended(&exit, &tasks);
-            while let Ok(exit) = self.ended.try_recv() {
-                self.runners.ended(&exit, &tasks);
-            }
+    /// Judges ended runners by what became of their tasks: `tasks` were looked at after.
+    fn judge_exits(&mut self, tasks: &[Arc<Known>]) {
+        for exit in self.exits.drain(..) {
+            self.runners.ended(&exit, tasks);
+            self.upkeep.ask();
         }
     }
 
-    async fn scan(&mut self) -> Result<Vec<Known>, RpcError> {
+    async fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError> {
         let look = |store: &mut dyn Store| (store.limits(), store.scan());
         let (limits, tasks) = self.shared.keeper.with(look).await?;
         if let Some(in_force) = limits {
@@ -165,6 +198,9 @@ impl Engine {
 
     async fn round(&mut self) -> Outlook {
         loop {
+            while let Ok(exit) = self.ended.try_recv() {
+                self.exits.push(exit);
+            }
             let tasks = match self.scan().await {
                 Ok(tasks) => tasks,
                 Err(error) => {
@@ -181,15 +217,17 @@ impl Engine {
                     };
                 }
             };
+            self.judge_exits(&tasks);
             self.release_the_dead(&tasks).await;
             let (held, resting) = (self.runners.held(), self.runners.resting());
+            let rooms = self.rooms(&tasks).await;
             let plan = plan(
                 &tasks,
                 self.shared.limits.get().plan,
                 Situation {
                     held: &held,
                     resting: &resting,
-                    rooms: &self.rooms(&tasks),
+                    rooms: &rooms,
                     now: (self.clock)(),
                 },
             );
@@ -204,22 +242,12 @@ impl Engine {
     }
 
     /// Does what the plan says; gives whether the ledger is another one now.
-    async fn follow(&mut self, plan: &Plan, tasks: &[Known]) -> bool {
+    async fn follow(&mut self, plan: &Plan, tasks: &[Arc<Known>]) -> bool {
         let mut moved = false;
         self.crowded = plan.crowded;
         for decision in &plan.decisions {
             moved |= match decision {
-                Decision::Start(task) => {
-                    let bounds = Bounds {
-                        most: self.shared.limits.get().plan.running,
-                        rates: &self.rates,
-                        now: (self.clock)(),
-                    };
-                    if let Some(known) = find(tasks, task) {
-                        self.crowded |= !self.runners.start(known, bounds);
-                    }
-                    false
-                }
+                Decision::Start(task) => self.start(task, tasks).await,
                 Decision::Examine(task) => self.examine(task, tasks).await,
                 Decision::Park { task, until } => self.park(task, *until, tasks).await,
                 Decision::BackOff(task) => self.back_off(task, tasks).await,
@@ -251,8 +279,34 @@ impl Engine {
         moved
     }
 
+    /// Starts a runner, which then moves its task by itself.
+    async fn start(&mut self, task: &TaskId, tasks: &[Arc<Known>]) -> bool {
+        let Some(known) = find(tasks, task) else {
+            return false;
+        };
+        let bounds = self.bounds(self.shared.limits.get().plan.running);
+        let trouble = match self.runners.start(known, bounds).await {
+            Start::Done => None,
+            Start::NoPlace => {
+                self.crowded = true;
+                return false;
+            }
+            Start::Failed(error) => Some(format!("runners cannot be started: {}", with_limit(&error))),
+        };
+        self.shared.trouble(Part::Runners, trouble);
+        false
+    }
+
+    fn bounds(&self, most: usize) -> Bounds {
+        Bounds {
+            most,
+            rates: self.rates.clone(),
+            now: (self.clock)(),
+        }
+    }
+
     /// A task that should have a runner and has none of ours: another daemon's, or it died.
-    async fn examine(&mut self, task: &TaskId, tasks: &[Known]) -> bool {
+    async fn examine(&mut self, task: &TaskId, tasks: &[Arc<Known>]) -> bool {
         let Some(known) = find(tasks, task) else {
             return false;
         };
@@ -263,7 +317,7 @@ impl Engine {
         self.apply(task, Step::of(Event::Die, "its runner died")).await
     }
 
-    async fn release_the_dead(&mut self, tasks: &[Known]) {
+    async fn release_the_dead(&mut self, tasks: &[Arc<Known>]) {
         let adopted: Vec<TaskId> = self.runners.adopted().cloned().collect();
         for task in adopted {
             let held = match find(tasks, &task) {
@@ -307,39 +361,39 @@ impl Engine {
     }
 
     /// What may be asked of the providers of our tasks. What our tasks say of them, other sites learn here.
-    fn rooms(&self, tasks: &[Known]) -> BTreeMap<Provider, Room> {
-        let Some(machine) = &self.machine else {
+    async fn rooms(&self, tasks: &[Arc<Known>]) -> BTreeMap<Provider, Room> {
+        let ours = || tasks.iter().filter(|known| known.ours && !known.status.is_over());
+        let wanted: BTreeSet<_> = ours().filter_map(|known| known.provider.clone()).collect();
+        let Some(machine) = self.machine.clone().filter(|_| !wanted.is_empty()) else {
             return BTreeMap::new();
         };
-        let now = (self.clock)();
-        let ours = tasks.iter().filter(|known| known.ours && !known.status.is_over());
-        let wanted = ours.filter_map(|known| known.provider.as_ref()).collect();
-        let bounds = Bounds {
-            most: 0,
-            rates: &self.rates,
-            now,
-        };
-        let mut rooms = machine.rooms(&wanted, bounds).unwrap_or_default();
-        for known in tasks.iter().filter(|known| known.ours) {
-            let until = limit_end(known).and_then(|until| sane_until(until, now));
-            let room = known
-                .provider
-                .as_ref()
-                .and_then(|provider| rooms.get_mut(provider));
-            if let (Some(provider), Some(room)) = (&known.provider, room)
-                && room.parked_until < until
-                && until > Some(room.lifted)
-            {
-                room.parked_until = until;
-                if let Err(error) = until.map_or(Ok(()), |until| machine.park(provider, until, now)) {
-                    tracing::warn!(%provider, %error, "other sites are not told of the limit");
+        let bounds = self.bounds(0);
+        let now = bounds.now;
+        let limits: Vec<(Provider, i64)> = ours()
+            .filter_map(|known| {
+                let until = sane_until(limit_end(known)?, now)?;
+                Some((known.provider.clone()?, until))
+            })
+            .collect();
+        let told = aside(move || {
+            let mut rooms = machine.rooms(&wanted, &bounds)?;
+            for (provider, until) in limits {
+                if let Some(room) = rooms.get_mut(&provider)
+                    && room.parked_until < Some(until)
+                    && until > room.lifted
+                {
+                    room.parked_until = Some(until);
+                    if let Err(error) = machine.park(&provider, until, now) {
+                        tracing::warn!(%provider, %error, "other sites are not told of the limit");
+                    }
                 }
             }
-        }
-        rooms
+            Ok(rooms)
+        });
+        told.await.unwrap_or_default()
     }
 
-    async fn park(&self, task: &TaskId, until: i64, tasks: &[Known]) -> bool {
+    async fn park(&self, task: &TaskId, until: i64, tasks: &[Arc<Known>]) -> bool {
         let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
         let name = provider.map_or("its provider", Provider::name);
         let step = Step {
@@ -350,17 +404,15 @@ impl Engine {
         self.apply(task, step).await
     }
 
-    async fn back_off(&self, task: &TaskId, tasks: &[Known]) -> bool {
+    async fn back_off(&self, task: &TaskId, tasks: &[Arc<Known>]) -> bool {
         let now = (self.clock)();
         let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
-        let told = provider
-            .zip(self.machine.as_ref())
-            .map(|(provider, machine)| machine.back_off(provider, now));
-        let until = match told {
-            Some(Ok(until)) => until,
-            // Alone with it.
-            Some(Err(_)) | None => now + 60,
+        let told = match provider.cloned().zip(self.machine.clone()) {
+            Some((provider, machine)) => aside(move || machine.back_off(&provider, now)).await.ok(),
+            None => None,
         };
+        // Alone with it.
+        let until = told.unwrap_or(now + 60);
         let id = task.clone();
         tracing::info!(%task, until, "backs off");
         let done = self
@@ -385,7 +437,7 @@ impl Engine {
             .fold(tick, Instant::min)
     }
 
-    fn publish(&mut self, tasks: Vec<Known>) {
+    fn publish(&mut self, tasks: Vec<Arc<Known>>) {
         self.notices.look(&tasks);
         let held = self.runners.held().into_iter().collect();
         let new = Table {
@@ -399,10 +451,6 @@ impl Engine {
             changed
         });
     }
-}
-
-fn find<'a>(tasks: &'a [Known], id: &TaskId) -> Option<&'a Known> {
-    tasks.iter().find(|known| known.id == *id)
 }
 
 /// Until when a task's provider is to be left alone, by what it ran into itself or waits for.

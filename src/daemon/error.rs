@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::RpcError;
+use super::{RpcError, place::Beat};
 use crate::{
     process::RunDirError,
     task::{Class, Explain},
@@ -66,8 +66,8 @@ pub enum DaemonError {
         pid: u32,
         /// How long we waited.
         patience: Duration,
-        /// How long ago it left a sign of life.
-        beat: Option<Duration>,
+        /// Its last sign of life.
+        beat: Option<Beat>,
     },
     /// The connection ended before the answer.
     #[error("the daemon hung up before it answered")]
@@ -89,10 +89,14 @@ impl DaemonError {
     }
 }
 
-fn last_sign(beat: Option<&Duration>) -> String {
-    beat.map_or_else(String::new, |beat| {
-        format!("; its last sign of life was {} s ago", beat.as_secs())
-    })
+fn last_sign(beat: Option<&Beat>) -> String {
+    let Some(Beat { ago, problem }) = beat else {
+        return String::new();
+    };
+    let problem = problem
+        .as_ref()
+        .map_or_else(String::new, |problem| format!(": {problem}"));
+    format!("; its last sign of life was {} s ago{problem}", ago.as_secs())
 }
 
 impl Explain for DaemonError {

@@ -31,10 +31,12 @@ pub fn hindrance(config: &Config, paths: &Paths, task: &Task) -> io::Result<Opti
     };
     let bounds = Bounds {
         most: 0,
-        rates: &config.providers,
+        rates: config.providers.clone(),
         now: now(),
     };
-    let room = machine.rooms(&[&provider].into(), bounds)?.remove(&provider);
+    let room = machine
+        .rooms(&[provider.clone()].into(), &bounds)?
+        .remove(&provider);
     let Some(room) = room.filter(|room| room.starts == 0 || room.parked_until.is_some()) else {
         return Ok(None);
     };

@@ -1,8 +1,10 @@
 //! The daemon's view of the real ledger.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ use crate::{
     brain::{self, Provider},
     config::{HomeError, Paths},
     process::machine_id,
-    refs::{Ledger, LedgerError, Repo, RepoError, Site, SiteError, TaskHead, Turn, sweep_locks},
+    refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, Turn, sweep_locks},
     runner,
     task::{BrainName, Event, Explain, FORMAT, Status, Task, TaskId},
     zone::retention::{Keep, retain},
@@ -40,6 +42,41 @@ pub(crate) struct LedgerStore {
     settings: Settings,
     /// The accounts that brains use, as found at this look: finding out reads files.
     accounts: HashMap<(BrainName, Option<String>), Option<Provider>>,
+    /// Every task as of the last look, in the order of ids.
+    seen: Vec<Seen>,
+    /// Whether packs may be open: each that is read from stays so until all are let go of, which each look does.
+    has_read: Cell<bool>,
+}
+
+/// A task as the last look found it.
+#[derive(Debug)]
+struct Seen {
+    /// What its ref stood at: a task whose ref has not moved is as it was.
+    tag: Oid,
+    known: Arc<Known>,
+    /// What it would run on, while it is open and ours.
+    runs_on: Option<(BrainName, Option<String>)>,
+}
+
+impl Seen {
+    fn new(tag: Oid, known: Known, runs_on: Option<(BrainName, Option<String>)>) -> Self {
+        let known = Arc::new(known);
+        Self { tag, known, runs_on }
+    }
+}
+
+/// Those of `old` that `tags` still have, and the tags that it does not know. Both are in the order of ids.
+fn kept(old: Vec<Seen>, tags: Vec<(TaskId, Oid)>) -> (Vec<Seen>, Vec<Oid>) {
+    let mut old = old.into_iter().peekable();
+    let (mut kept, mut changed) = (Vec::with_capacity(tags.len()), Vec::new());
+    for (id, tag) in tags {
+        while old.next_if(|seen| seen.known.id < id).is_some() {}
+        match old.next_if(|seen| seen.known.id == id) {
+            Some(seen) if seen.tag == tag => kept.push(seen),
+            _ => changed.push(tag),
+        }
+    }
+    (kept, changed)
 }
 
 /// Why the ledger cannot be opened.
@@ -91,21 +128,30 @@ impl LedgerStore {
             paths: paths.clone(),
             settings,
             accounts: HashMap::new(),
+            seen: Vec::new(),
+            has_read: Cell::new(true),
         })
     }
 
     fn ledger(&self) -> Ledger<'_> {
+        self.has_read.set(true);
         Ledger::new(&self.repo, &self.site)
     }
 
-    fn know(&mut self, head: TaskHead) -> Result<Known, LedgerError> {
-        let ours = head.site_uuid == self.site.owner().site_uuid;
-        if ours && !head.status.is_over() {
-            let stored = self.ledger().task(&head.id)?;
-            return Ok(self.know_task(&stored.task));
+    /// Closes the packs that anything was read from: they would stay open for good.
+    fn let_go_of_packs(&self) {
+        if self.has_read.take()
+            && let Err(error) = self.repo.let_go_of_packs()
+        {
+            self.has_read.set(true);
+            tracing::warn!(%error, "packs are not looked for again");
         }
-        // What is over, or another's, needs no more than its head.
-        Ok(Known {
+    }
+
+    /// What is over, or another's, needs no more than its head.
+    fn know_head(&self, head: TaskHead) -> Known {
+        let ours = self.is_ours(&head);
+        Known {
             id: head.id,
             status: head.status,
             outcome: head.outcome,
@@ -123,7 +169,51 @@ impl LedgerStore {
             on_hold: false,
             generation: 0,
             ours,
-        })
+        }
+    }
+
+    fn is_ours(&self, head: &TaskHead) -> bool {
+        head.site_uuid == self.site.owner().site_uuid
+    }
+
+    /// Reads what has changed since the last look, of which `tags` are new.
+    fn look_at(&mut self, tags: Vec<Oid>) -> Result<Vec<Seen>, LedgerError> {
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let heads = self.ledger().heads_at(tags)?;
+        let mut seen = Vec::with_capacity(heads.len());
+        for (tag, head) in heads {
+            if !self.is_ours(&head) || head.status.is_over() {
+                seen.push(Seen::new(tag, self.know_head(head), None));
+                continue;
+            }
+            let read = self.ledger().task(&head.id).or_else(|_| {
+                // Perhaps too many packs are open by now.
+                self.repo.let_go_of_packs()?;
+                self.ledger().task(&head.id)
+            });
+            match read {
+                Ok(Stored { task, tag, .. }) => {
+                    let runs_on = (task.brain.clone(), task.model.clone());
+                    seen.push(Seen::new(tag, self.know_task(&task), Some(runs_on)));
+                }
+                // One unreadable task must not stop all others.
+                Err(error) => tracing::warn!(task = %head.id, %error, "a task cannot be read"),
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The account that an open task would run into the limits of may be another one by now.
+    fn refresh(&mut self, seen: &mut Seen) {
+        let Some((brain, model)) = &seen.runs_on else {
+            return;
+        };
+        let provider = self.account(brain, model.as_deref());
+        if seen.known.provider != provider {
+            Arc::make_mut(&mut seen.known).provider = provider;
+        }
     }
 
     fn know_task(&mut self, task: &Task) -> Known {
@@ -169,18 +259,24 @@ impl LedgerStore {
 }
 
 impl Store for LedgerStore {
-    fn scan(&mut self) -> Result<Vec<Known>, RpcError> {
+    fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError> {
         self.accounts.clear();
-        let heads = self.ledger().heads()?;
-        let mut tasks = Vec::with_capacity(heads.len());
-        for head in heads {
-            let id = head.id.clone();
-            match self.know(head) {
-                Ok(known) => tasks.push(known),
-                // One unreadable task must not stop all others.
-                Err(error) => tracing::warn!(task = %id, %error, "a task cannot be read"),
-            }
+        self.let_go_of_packs();
+        let tags = Ledger::new(&self.repo, &self.site).tags()?;
+        let (mut seen, changed) = kept(std::mem::take(&mut self.seen), tags);
+        for known in &mut seen {
+            self.refresh(known);
         }
+        let fresh = self.look_at(changed);
+        let failed = fresh.as_ref().err().map(ToString::to_string);
+        seen.extend(fresh.unwrap_or_default());
+        seen.sort_by(|a, b| a.known.id.cmp(&b.known.id));
+        let tasks = seen.iter().map(|seen| Arc::clone(&seen.known)).collect();
+        self.seen = seen;
+        if let Some(error) = failed {
+            return Err(RpcError::new(Code::Failed, error));
+        }
+        self.let_go_of_packs();
         Ok(tasks)
     }
 
@@ -313,4 +409,70 @@ fn list_line(head: &TaskHead) -> Value {
         "clone": head.clone, "seq": head.seq, "priority": head.priority, "updated": head.updated,
         "title": head.title,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        process::Cmd,
+        refs::{Kind, ObjectSink, Pack},
+    };
+
+    fn tag(id: &str, status: &str) -> String {
+        format!(
+            "object 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ntype tree\ntag {id}\n\
+            tagger git-khlone <git-khlone@localhost> 1 +0000\n\n{status}: act x (foreman.1)\n\n\
+            Khlone-Status: {status}\nKhlone-Mode: act\nKhlone-Zone: main\nKhlone-Clone: foreman.1\nKhlone-Seq: 7\n\
+            Khlone-Priority: 0\nKhlone-Updated: 1\nKhlone-Site: s\nKhlone-Title: x\n"
+        )
+    }
+
+    #[test]
+    fn a_look_reads_nothing_of_tasks_that_have_not_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = || Cmd::new("git").dir(dir.path()).env("HOME", dir.path());
+        git().args(["init", "-q"]).output().unwrap();
+        let common = dir.path().join(".git");
+        let paths = Paths::from_env(|name| (name == "HOME").then(|| dir.path().into())).unwrap();
+        let mut store = LedgerStore::open(&common, &paths).unwrap();
+        let put = |store: &LedgerStore, n: usize, status: &str| {
+            let id = format!("t-{n:0>10}");
+            let mut pack = Pack::begin(&store.site).unwrap();
+            let oid = pack.put(Kind::Tag, tag(&id, status).as_bytes()).unwrap();
+            pack.publish().unwrap();
+            let name = format!("refs/khlone/tasks/{id}");
+            git()
+                .args(["update-ref", &name, &oid.to_string()])
+                .output()
+                .unwrap();
+        };
+        for n in 0..20 {
+            put(&store, n, "done");
+        }
+        let first = store.scan().unwrap();
+        assert_eq!(first.len(), 20);
+        put(&store, 7, "queued");
+        put(&store, 20, "done");
+        git()
+            .args(["update-ref", "-d", "refs/khlone/tasks/t-0000000003"])
+            .output()
+            .unwrap();
+        git().args(["pack-refs", "--all"]).output().unwrap();
+        let second = store.scan().unwrap();
+        assert_eq!(second.len(), 20);
+        assert!(second.is_sorted_by(|a, b| a.id < b.id));
+        let same = |known: &Arc<Known>| first.iter().any(|old| Arc::ptr_eq(old, known));
+        let new: Vec<_> = second
+            .iter()
+            .filter(|known| !same(known))
+            .map(|known| known.seq)
+            .collect();
+        assert_eq!(new.len(), 2, "the one that changed and the new one");
+        assert_eq!(second[6].status, Status::Queued);
+        // And no pack stays open after it.
+        let packs = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let packs = packs.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        assert_eq!(packs.filter(|path| path.starts_with(&common)).count(), 0);
+    }
 }

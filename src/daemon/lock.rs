@@ -46,6 +46,11 @@ impl DaemonLock {
         Self::lock(file, path)
     }
 
+    /// Whether the lock is still the one at `path`. One whose file was taken away keeps no other daemon from starting.
+    pub(crate) fn stands(&self, path: &Path) -> bool {
+        is_same_file(&self.0, path).unwrap_or(true)
+    }
+
     /// The lock as the stdin of a child that takes it over. The command that was given it holds it too, until
     /// that is dropped.
     pub(crate) fn into_stdin(self) -> Stdio {

@@ -1,14 +1,17 @@
 //! What all daemons of a user on this machine share: places to run, and providers that are at their limit.
 //!
 //! Two small documents under `KHLONE_HOME/limits`, changed under one flock. A place is leased to a process by pid
-//! and start time, so the kernel itself ends the lease of a killed holder: whoever counts next drops it. Losing
-//! the folder loses no task; at worst a few more run at once, or ask a provider too early.
+//! and start time, so the kernel itself ends the lease of a killed holder: whoever counts next drops it. It is written
+//! down before anything starts, for the daemon itself, and handed on to the runner then: nothing runs of which it is
+//! not known. Losing the folder loses no task; at worst a few more run at once, or ask a provider too early. For the
+//! same reason a holder of the flock that does not go on (a stopped daemon) is not waited for without bound.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -46,23 +49,26 @@ struct Lease {
 }
 
 /// Who wants a place.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish<'a> {
-    pub(crate) site: &'a Path,
-    pub(crate) task: &'a TaskId,
-    pub(crate) provider: Option<&'a Provider>,
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) site: PathBuf,
+    pub(crate) task: TaskId,
+    pub(crate) provider: Option<Provider>,
 }
 
 /// How many places there are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
     /// On the machine.
     pub(crate) most: usize,
     /// At each provider.
-    pub(crate) rates: &'a Rates,
+    pub(crate) rates: Rates,
     /// Seconds since the epoch.
     pub(crate) now: i64,
 }
+
+/// How long the flock is waited for; it is held for moments.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// The limits under `khlone_home`, made if need be.
@@ -83,51 +89,63 @@ impl Machine {
         Ok(self.places()?.leases.len())
     }
 
-    /// Starts a process in a place of its own: `start` gives it and its pid. `None` if all places are taken, on the
-    /// machine or at the provider.
-    pub(crate) fn start<T>(
-        &self,
-        wish: Wish<'_>,
-        bounds: Bounds<'_>,
-        start: impl FnOnce() -> io::Result<(T, u32)>,
-    ) -> io::Result<Option<T>> {
+    /// Takes a place for this process, to be handed on; false if all are taken, on the machine or at the provider.
+    pub(crate) fn take(&self, wish: &Wish, bounds: &Bounds) -> io::Result<bool> {
         let _lock = self.lock()?;
         let (mut places, mut providers) = (self.places()?, self.providers()?);
+        let process = ProcessId::current()?;
+        // One that was taken and neither handed on nor given back: a start that broke off.
+        places
+            .leases
+            .retain(|lease| lease.process != process || lease.site != wish.site);
         if places.leases.len() >= bounds.most {
-            return Ok(None);
+            return Ok(false);
         }
-        if let Some(provider) = wish.provider {
+        if let Some(provider) = &wish.provider {
             let room = places.room(&providers, provider, bounds);
             if room.starts == 0 || room.parked_until.is_some() {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        let (started, pid) = start()?;
-        // One that is gone already needs no place.
-        if let Ok(process) = ProcessId::of(pid) {
-            places.leases.push(Lease {
-                process,
-                site: wish.site.to_owned(),
-                task: wish.task.clone(),
-                provider: wish.provider.cloned(),
-            });
-        }
+        places.leases.push(Lease {
+            process,
+            site: wish.site.clone(),
+            task: wish.task.clone(),
+            provider: wish.provider.clone(),
+        });
         self.write("running.json", &places)?;
-        if let Some(provider) = wish.provider {
+        if let Some(provider) = &wish.provider {
             providers.started(provider, bounds.now);
             self.write("providers.json", &providers)?;
         }
-        Ok(Some(started))
+        Ok(true)
+    }
+
+    /// Hands the place that this process took for `wish` on to the process `to`, or gives it back if there is none.
+    pub(crate) fn hand_on(&self, wish: &Wish, to: Option<u32>) -> io::Result<()> {
+        let _lock = self.lock()?;
+        let (mut places, own) = (self.places()?, ProcessId::current()?);
+        // One that is gone already needs no place.
+        let to = to.and_then(|pid| ProcessId::of(pid).ok());
+        let taken =
+            |lease: &Lease| lease.process == own && lease.site == wish.site && lease.task == wish.task;
+        if let Some(at) = places.leases.iter().position(taken) {
+            match to {
+                Some(process) => places.leases[at].process = process,
+                None => drop(places.leases.remove(at)),
+            }
+        }
+        self.write("running.json", &places)
     }
 
     /// What may be asked of each of `wanted` now.
     pub(crate) fn rooms(
         &self,
-        wanted: &BTreeSet<&Provider>,
-        bounds: Bounds<'_>,
+        wanted: &BTreeSet<Provider>,
+        bounds: &Bounds,
     ) -> io::Result<BTreeMap<Provider, Room>> {
         let (places, providers) = (self.places()?, self.providers()?);
-        let room = |provider: &&Provider| ((*provider).clone(), places.room(&providers, provider, bounds));
+        let room = |provider: &Provider| (provider.clone(), places.room(&providers, provider, bounds));
         Ok(wanted.iter().map(room).collect())
     }
 
@@ -170,8 +188,13 @@ impl Machine {
         Ok(self.read("providers.json")?.unwrap_or_default())
     }
 
-    fn lock(&self) -> io::Result<Turn> {
-        Turn::wait(&self.dir.join("limits.lock"))
+    /// Without the lock a place too many may be given, which is better than to stand still.
+    fn lock(&self) -> io::Result<Option<Turn>> {
+        let turn = Turn::wait_for(&self.dir.join("limits.lock"), PATIENCE)?;
+        if turn.is_none() {
+            tracing::warn!("another daemon holds the machine's limits and does not go on; gone on without");
+        }
+        Ok(turn)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &'static str) -> io::Result<Option<T>> {
@@ -198,7 +221,7 @@ impl Machine {
 }
 
 impl Places {
-    fn room(&self, providers: &Providers, provider: &Provider, bounds: Bounds<'_>) -> Room {
+    fn room(&self, providers: &Providers, provider: &Provider, bounds: &Bounds) -> Room {
         let ours = |lease: &&Lease| lease.provider.as_ref() == Some(provider);
         let running = self.leases.iter().filter(ours).count();
         let limits = bounds.rates.get(provider.name()).copied().unwrap_or_default();
@@ -223,29 +246,32 @@ mod tests {
         sleeper_at(machine, most, None, &Rates::new())
     }
 
+    fn wish(provider: Option<&Provider>) -> Wish {
+        Wish {
+            site: "/site".into(),
+            task: TaskId::from_entropy(1),
+            provider: provider.cloned(),
+        }
+    }
+
+    fn bounds(most: usize, rates: &Rates, now: i64) -> Bounds {
+        let rates = rates.clone();
+        Bounds { most, rates, now }
+    }
+
     fn sleeper_at(
         machine: &Machine,
         most: usize,
         provider: Option<&Provider>,
         rates: &Rates,
     ) -> Option<Child> {
-        let task = TaskId::from_entropy(1);
-        let start = || {
-            let child = Cmd::new("sleep").arg("60").into_inner().spawn()?;
-            let pid = child.id();
-            Ok((child, pid))
-        };
-        let wish = Wish {
-            site: Path::new("/site"),
-            task: &task,
-            provider,
-        };
-        let bounds = Bounds {
-            most,
-            rates,
-            now: 1000,
-        };
-        machine.start(wish, bounds, start).unwrap()
+        let wish = wish(provider);
+        if !machine.take(&wish, &bounds(most, rates, 1000)).unwrap() {
+            return None;
+        }
+        let child = Cmd::new("sleep").arg("60").into_inner().spawn().unwrap();
+        machine.hand_on(&wish, Some(child.id())).unwrap();
+        Some(child)
     }
 
     fn end(child: &mut Child) {
@@ -296,14 +322,8 @@ mod tests {
         machine.park(&openai, 1001, 1000).unwrap();
         let again = Machine::new(dir.path()).unwrap();
         assert!(sleeper_at(&again, 9, Some(&openai), &rates).is_none());
-        let at = |now| {
-            let bounds = Bounds {
-                most: 9,
-                rates: &rates,
-                now,
-            };
-            again.rooms(&BTreeSet::from([&openai]), bounds).unwrap()[&openai].parked_until
-        };
+        let wanted = BTreeSet::from([openai.clone()]);
+        let at = |now| again.rooms(&wanted, &bounds(9, &rates, now)).unwrap()[&openai].parked_until;
         assert_eq!((at(1000), at(1001)), (Some(1001), None));
         let until = again.back_off(&openai, 2000).unwrap();
         assert_eq!(machine.back_off(&openai, 2001).unwrap(), until);
@@ -313,6 +333,32 @@ mod tests {
     fn torn_documents_are_begun_anew() {
         let (_dir, machine) = machine();
         fs::write(machine.dir.join("running.json"), b"{\"format\":1,").unwrap();
+        let mut child = sleeper(&machine, 1).unwrap();
+        assert!(sleeper(&machine, 1).is_none());
+        end(&mut child);
+    }
+
+    #[test]
+    fn a_place_that_was_taken_for_a_start_that_broke_off_is_given_back() {
+        let (_dir, machine) = machine();
+        let (wish, one) = (wish(None), bounds(1, &Rates::new(), 1000));
+        assert!(machine.take(&wish, &one).unwrap());
+        machine.hand_on(&wish, None).unwrap();
+        assert_eq!(machine.taken().unwrap(), 0);
+        assert!(machine.take(&wish, &one).unwrap());
+        // Another site of the same process has to wait, this one begins anew.
+        let other = Wish {
+            site: "/other".into(),
+            ..wish.clone()
+        };
+        assert!(!machine.take(&other, &one).unwrap());
+        assert!(machine.take(&wish, &one).unwrap());
+    }
+
+    #[test]
+    fn a_holder_of_the_lock_that_does_not_go_on_holds_nobody_up() {
+        let (dir, machine) = machine();
+        let _held = Turn::wait(&dir.path().join("limits/limits.lock")).unwrap();
         let mut child = sleeper(&machine, 1).unwrap();
         assert!(sleeper(&machine, 1).is_none());
         end(&mut child);

@@ -226,7 +226,7 @@ fn status(shared: &Shared) -> DaemonStatus {
         queued: count(Status::Queued),
         parked: count(Status::Parked),
         running: table.held.clone(),
-        problem: table.problem.clone(),
+        problem: shared.problem(),
     }
 }
 

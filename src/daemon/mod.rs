@@ -37,6 +37,7 @@ mod settings;
 mod shared;
 mod start;
 mod store;
+mod upkeep;
 mod watching;
 
 pub use ask::{bridge, status, stop};

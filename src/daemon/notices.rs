@@ -105,8 +105,8 @@ impl Notices {
     }
 
     /// Looks at the tasks; tells of those that were open and are not any more.
-    pub(crate) fn look(&mut self, tasks: &[Known]) {
-        let is_open = |known: &&Known| known.ours && !known.status.is_over() && !known.on_hold;
+    pub(crate) fn look(&mut self, tasks: &[Arc<Known>]) {
+        let is_open = |known: &&Arc<Known>| known.ours && !known.status.is_over() && !known.on_hold;
         let open: BTreeSet<_> = tasks
             .iter()
             .filter(is_open)

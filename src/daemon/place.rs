@@ -30,6 +30,15 @@ pub struct Place {
 /// The file with the last sign of life.
 const BEAT: &str = "daemon.beat";
 
+/// A sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// How long ago it was left.
+    pub ago: Duration,
+    /// What kept the daemon from its work then.
+    pub problem: Option<String>,
+}
+
 /// `daemon.json`: the living daemon, or the last one. It holds the token, so only its user may read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -84,15 +93,25 @@ impl Place {
         self.dir.join("attempts")
     }
 
-    /// Leaves a sign of life: the boot clock, which goes on while the machine sleeps and is set by nobody.
-    pub(crate) fn beat(&self) -> io::Result<()> {
-        fs::write(self.dir.join(BEAT), boot_clock().as_secs().to_string())
+    /// Leaves a sign of life: the boot clock, which goes on while the machine sleeps and is set by nobody; and what
+    /// keeps the daemon from its work, for those who do not reach it.
+    pub(crate) fn beat(&self, problem: Option<&str>) -> io::Result<()> {
+        let problem = problem.unwrap_or_default().replace('\n', " ");
+        fs::write(
+            self.dir.join(BEAT),
+            format!("{}\n{problem}", boot_clock().as_secs()),
+        )
     }
 
-    /// How long ago the last daemon left a sign of life, if one did in this boot.
-    pub(crate) fn last_beat(&self) -> Option<Duration> {
+    /// The last sign of life, if a daemon left one in this boot.
+    pub(crate) fn last_beat(&self) -> Option<Beat> {
         let beat = fs::read_to_string(self.dir.join(BEAT)).ok()?;
-        boot_clock().checked_sub(Duration::from_secs(beat.trim().parse().ok()?))
+        let (at, problem) = beat.split_once('\n').unwrap_or((&beat, ""));
+        let ago = boot_clock().checked_sub(Duration::from_secs(at.trim().parse().ok()?))?;
+        Some(Beat {
+            ago,
+            problem: Some(problem.trim().to_owned()).filter(|problem| !problem.is_empty()),
+        })
     }
 
     /// The daemon's log.
@@ -202,10 +221,17 @@ mod tests {
     fn a_sign_of_life_is_told_by_the_boot_clock() {
         let (_dir, place) = place();
         assert_eq!(place.last_beat(), None);
-        place.beat().unwrap();
-        assert!(place.last_beat().unwrap() < Duration::from_secs(60));
+        place.beat(None).unwrap();
+        let beat = place.last_beat().unwrap();
+        assert!(beat.ago < Duration::from_secs(60) && beat.problem.is_none());
+        place.beat(Some("out of\nfiles")).unwrap();
+        assert_eq!(
+            place.last_beat().unwrap().problem.as_deref(),
+            Some("out of files")
+        );
+        // As earlier daemons wrote it.
         fs::write(place.dir.join(BEAT), "0").unwrap();
-        assert!(place.last_beat().unwrap().as_secs() >= boot_clock().as_secs() - 1);
+        assert!(place.last_beat().unwrap().ago.as_secs() >= boot_clock().as_secs() - 1);
         // Of another boot.
         fs::write(place.dir.join(BEAT), "99999999999").unwrap();
         assert_eq!(place.last_beat(), None);

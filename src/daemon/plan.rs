@@ -10,7 +10,11 @@
 //!   own limits of a provider hold back waits in the queue, and tasks of other providers pass it.
 //! - Clones run side by side up to the limit; what does not fit waits for the next round.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::providers::Room;
 use crate::{
@@ -111,14 +115,28 @@ impl Plan {
 
 type Line<'a> = (&'a ZoneId, &'a CloneName);
 
+/// The task `id` among `tasks`, which are in the order of ids.
+pub(crate) fn find<'a>(tasks: &'a [Arc<Known>], id: &TaskId) -> Option<&'a Arc<Known>> {
+    let at = tasks.binary_search_by(|known| known.id.cmp(id)).ok()?;
+    tasks.get(at)
+}
+
 /// Decides what to do.
-pub(crate) fn plan(tasks: &[Known], limits: Limits, situation: Situation<'_>) -> Plan {
-    let statuses: HashMap<&TaskId, Status> = tasks.iter().map(|task| (&task.id, task.status)).collect();
+pub(crate) fn plan<T: Borrow<Known>>(tasks: &[T], limits: Limits, situation: Situation<'_>) -> Plan {
+    let all = || tasks.iter().map(Borrow::borrow);
+    let mut open: Vec<&Known> = all().filter(|task| task.ours && !task.status.is_over()).collect();
+    open.sort_by_key(|task| (task.seq, &task.id));
+    // What is over is looked at only where something waits for it.
+    let statuses: HashMap<&TaskId, Status> = if open.iter().all(|task| task.after.is_empty()) {
+        HashMap::new()
+    } else {
+        all().map(|task| (&task.id, task.status)).collect()
+    };
     let mut plan = Plan::default();
     let mut heads: HashMap<Line<'_>, &Known> = HashMap::new();
     let mut busy: HashSet<Line<'_>> = HashSet::new();
     let mut running = situation.held.len();
-    for task in tasks.iter().filter(|task| task.ours && !task.status.is_over()) {
+    for task in open {
         plan.pending |= !task.on_hold;
         let line = (&task.zone, &task.clone);
         if situation.held.contains(&task.id) {

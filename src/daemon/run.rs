@@ -8,14 +8,16 @@ use std::{
     cell::{Cell, RefCell},
     fs,
     io::{self, Write},
-    os::unix::net::UnixListener as StdListener,
+    os::unix::{fs::PermissionsExt, net::UnixListener as StdListener},
+    panic,
     path::Path,
+    process,
     rc::Rc,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
-use rustix::fs::Mode;
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
@@ -39,10 +41,12 @@ use super::{
     settings::Limits,
     shared::{Shared, Table},
     start::READY,
+    upkeep::Upkeep,
 };
 use crate::{
     config::{Config, Paths},
     refs::now,
+    task::Class,
 };
 
 /// How a daemon is to run.
@@ -65,8 +69,9 @@ pub fn run(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
         // Refused for the leader of a group, who has been started from a terminal on purpose.
         let _in_a_session_of_its_own = rustix::process::setsid();
     }
-    let lock = take_lock(place, options.handed)?;
+    let lock = Rc::new(take_lock(place, options.handed)?);
     open_log(place, options)?;
+    end_with_any_thread();
     let paths = Paths::from_env(|name| std::env::var_os(name)).map_err(|error| RpcError::of(&error))?;
     let machine = Machine::new(&paths.khlone_home);
     if let Err(error) = &machine {
@@ -80,7 +85,15 @@ pub fn run(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| DaemonError::io(place.common(), source))?;
-    let done = LocalSet::new().block_on(&runtime, live(place, options, (keeper, notices), machine.ok()));
+    let done = LocalSet::new().block_on(
+        &runtime,
+        live(
+            place,
+            options,
+            (keeper, notices),
+            (machine.ok(), Rc::clone(&lock)),
+        ),
+    );
     if let Err(error) = &done {
         tracing::error!(%error, "the daemon breaks off");
     }
@@ -132,7 +145,7 @@ async fn live(
     place: &Place,
     options: &RunOptions,
     (keeper, notices): (Keeper, Notices),
-    machine: Option<Machine>,
+    (machine, lock): (Option<Machine>, Rc<DaemonLock>),
 ) -> Result<(), DaemonError> {
     let socket = place.socket_path()?;
     let mut listener = bind(&socket)?;
@@ -154,6 +167,7 @@ async fn live(
         limits: Cell::new(Limits::of(&Config::default())),
         watchers: RefCell::default(),
         started: tokio::time::Instant::now(),
+        troubles: RefCell::default(),
     });
     stop_on_signals(&shared)?;
     let program =
@@ -173,6 +187,9 @@ async fn live(
         notices,
         crowded: false,
         place: place.clone(),
+        lock: Some(lock),
+        exits: Vec::new(),
+        upkeep: Upkeep::new(place.common()),
         beaten: None,
         retained: None,
         retaining: 0,
@@ -183,6 +200,13 @@ async fn live(
         tokio::select! {
             () = engine.run() => {}
             () = server::serve(&listener, &shared) => {}
+        }
+        if engine.is_ousted() {
+            tracing::warn!("the site's folder was taken away; another daemon has its place now");
+            settle(&shared).await;
+            engine.notices.close();
+            // Socket and record are the other one's.
+            return Ok(());
         }
         let _gone_already = fs::remove_file(&socket);
         if shared.is_stopping() || !engine.last_look().await {
@@ -200,6 +224,21 @@ async fn live(
     Ok(())
 }
 
+/// Has a panic of any thread but the first end the process: one without its ledger, say, would answer callers and do
+/// nothing, and the next one, which is started with the next act, knows all that this one does. The first thread
+/// unwinds to its end anyway; of its panics, those of a single connection are that connection's.
+fn end_with_any_thread() {
+    let tell = panic::take_hook();
+    let first = thread::current().id();
+    panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        if thread::current().id() != first {
+            tracing::error!("a thread of the daemon is dead, and with it the daemon");
+            process::exit(i32::from(Class::Bug.exit_code()));
+        }
+    }));
+}
+
 /// Lets connections hear that this is the end.
 async fn settle(shared: &Shared) {
     shared.stop();
@@ -211,25 +250,18 @@ async fn settle(shared: &Shared) {
     }
 }
 
-/// Binds the socket, open to its user alone from its first moment on. Only under the lock: what stands at the
-/// path is a dead daemon's.
+/// Binds the socket, in a folder that is its user's alone. Only under the lock: what stands at the path is a dead
+/// daemon's.
 fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
     let io = |source| DaemonError::io(path, source);
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let listener = bind_private(path).map_err(io)?;
+    let listener = StdListener::bind(path).map_err(io)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io)?;
     listener.set_nonblocking(true).map_err(io)?;
     UnixListener::from_std(listener).map_err(io)
-}
-
-/// No other thread makes files at this time: the ledger's waits for its first job.
-fn bind_private(path: &Path) -> io::Result<StdListener> {
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let listener = StdListener::bind(path);
-    rustix::process::umask(before);
-    listener
 }
 
 /// Tells the starter, and lets go of its pipe.

@@ -9,14 +9,16 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
+use rustix::io::Errno;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     machine::{Bounds, Machine, Wish},
-    plan::Known,
+    plan::{Known, find},
 };
 use crate::{
     process::{Cmd, exit_word, start_with_given_limit},
@@ -44,6 +46,17 @@ pub(crate) struct Exit {
 struct Rest {
     failures: u32,
     until: Instant,
+}
+
+/// What became of a start.
+#[derive(Debug)]
+pub(crate) enum Start {
+    /// It runs.
+    Done,
+    /// It must wait for a place.
+    NoPlace,
+    /// It could not be started; it is tried again.
+    Failed(io::Error),
 }
 
 /// The runners that hold tasks of this site.
@@ -83,6 +96,11 @@ impl Runners {
         self.children.keys().chain(&self.adopted).cloned().collect()
     }
 
+    /// Whether no runner holds a task.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.children.is_empty() && self.adopted.is_empty()
+    }
+
     /// Every task whose next start must wait.
     pub(crate) fn resting(&self) -> HashSet<TaskId> {
         let now = Instant::now();
@@ -107,10 +125,10 @@ impl Runners {
         !self.adopted.is_empty()
     }
 
-    /// Starts a runner for `known` if there is a place; false if it must wait for one.
-    pub(crate) fn start(&mut self, known: &Known, bounds: Bounds<'_>) -> bool {
-        match self.launcher.start(known, bounds) {
-            Ok(None) => return false,
+    /// Starts a runner for `known` if there is a place.
+    pub(crate) async fn start(&mut self, known: &Known, bounds: Bounds) -> Start {
+        match self.launcher.start(known, bounds).await {
+            Ok(None) => Start::NoPlace,
             Ok(Some(mut child)) => {
                 tracing::info!(task = %known.id, pid = child.id(), "runner started");
                 self.children.insert(known.id.clone(), known.generation);
@@ -119,32 +137,33 @@ impl Runners {
                     let status = child.wait().await;
                     drop(exits.send(Exit { task, status }));
                 });
+                Start::Done
             }
             Err(error) => {
-                // Out of processes or files: the task keeps its place, and no attempt is burnt.
+                // The task keeps its place, and no attempt is burnt.
                 tracing::warn!(task = %known.id, %error, "a runner cannot be started");
-                self.rest(&known.id);
+                self.rest(&known.id, is_short_of(&error));
+                Start::Failed(error)
             }
         }
-        true
     }
 
     /// Takes note of an ended child.
-    pub(crate) fn ended(&mut self, exit: &Exit, tasks: &[Known]) {
+    pub(crate) fn ended(&mut self, exit: &Exit, tasks: &[Arc<Known>]) {
         let word = exit
             .status
             .as_ref()
             .map_or_else(ToString::to_string, |status| exit_word(*status));
         tracing::info!(task = %exit.task, exit = %word, "runner ended");
         let before = self.children.remove(&exit.task);
-        let now = tasks.iter().find(|known| known.id == exit.task);
+        let now = find(tasks, &exit.task);
         let claimed = now.is_none_or(|known| {
             Some(known.generation) != before || !matches!(known.status, Status::Queued | Status::Interrupted)
         });
         if claimed {
             self.resting.remove(&exit.task);
         } else {
-            self.rest(&exit.task);
+            self.rest(&exit.task, false);
         }
     }
 
@@ -178,8 +197,12 @@ impl Runners {
         tasks
     }
 
-    fn rest(&mut self, task: &TaskId) {
-        let failures = self.resting.get(task).map_or(0, |rest| rest.failures) + 1;
+    /// Has a task wait after a start that came to nothing. Of what the machine is short of for now, no task is given up.
+    fn rest(&mut self, task: &TaskId, passing: bool) {
+        let mut failures = self.resting.get(task).map_or(0, |rest| rest.failures) + 1;
+        if passing {
+            failures = failures.min(MAX_FAILURES - 1);
+        }
         let pause = Duration::from_millis(250) * 2_u32.pow(failures.min(8));
         self.resting.insert(
             task.clone(),
@@ -192,24 +215,57 @@ impl Runners {
 }
 
 impl Launcher {
-    fn start(&self, known: &Known, bounds: Bounds<'_>) -> io::Result<Option<tokio::process::Child>> {
-        let start = || {
-            let child = spawn(self, &known.id)?;
-            let pid = child.id().unwrap_or_default();
-            Ok((child, pid))
+    async fn start(&self, known: &Known, bounds: Bounds) -> io::Result<Option<tokio::process::Child>> {
+        let wish = Wish {
+            site: self.common.clone(),
+            task: known.id.clone(),
+            provider: known.provider.clone(),
         };
-        match &self.machine {
-            Some(machine) => {
-                let wish = Wish {
-                    site: &self.common,
-                    task: &known.id,
-                    provider: known.provider.as_ref(),
-                };
-                machine.start(wish, bounds, start)
-            }
-            None => start().map(|(child, _)| Some(child)),
+        if !self.take(wish.clone(), bounds).await {
+            return Ok(None);
+        }
+        let child = spawn(self, &known.id);
+        self.hand_on(wish, child.as_ref().ok().and_then(tokio::process::Child::id))
+            .await;
+        child.map(Some)
+    }
+
+    /// Takes a place. Where the machine's limits cannot be read or written, there is no limit.
+    async fn take(&self, wish: Wish, bounds: Bounds) -> bool {
+        let Some(machine) = self.machine.clone() else {
+            return true;
+        };
+        let taken = aside(move || machine.take(&wish, &bounds)).await;
+        taken.unwrap_or_else(|error| {
+            tracing::warn!(%error, "limits are not shared with other sites");
+            true
+        })
+    }
+
+    async fn hand_on(&self, wish: Wish, to: Option<u32>) {
+        let Some(machine) = self.machine.clone() else {
+            return;
+        };
+        if let Err(error) = aside(move || machine.hand_on(&wish, to)).await {
+            tracing::warn!(%error, "other sites do not know of this runner");
         }
     }
+}
+
+/// Does what may have to wait for another process, beside the thread that answers callers.
+pub(super) async fn aside<T: Send + 'static>(
+    job: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let done = tokio::task::spawn_blocking(job).await;
+    done.unwrap_or_else(|broken| Err(io::Error::other(broken)))
+}
+
+/// Whether the machine is short of something: files, processes, memory.
+fn is_short_of(error: &io::Error) -> bool {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
+    short
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn spawn(launcher: &Launcher, task: &TaskId) -> io::Result<tokio::process::Child> {

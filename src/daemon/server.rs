@@ -3,7 +3,9 @@
 //! One task a connection, which alone writes to it, so that a client that does not read stalls itself and holds
 //! one answer. Requests that must wait run beside the reading, a bounded number at a time.
 
-use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
+use std::{io, pin::Pin, rc::Rc, sync::Arc, time::Duration};
+
+use rustix::process::{Resource, getrlimit};
 
 use serde_json::Value;
 use tokio::{
@@ -22,7 +24,7 @@ use super::{
     frames::{End, Frames, Patience},
     methods::{self, Handled, Reply},
     protocol::{self, Call, Frame, Refusal},
-    shared::Shared,
+    shared::{Part, Shared},
 };
 
 /// The first message must come at once: its sender has nothing to wait for.
@@ -39,30 +41,52 @@ const ESTABLISHED: Patience = Patience {
 const WRITE: Duration = Duration::from_secs(30);
 /// Requests of one connection under way at once; the next is read when one is done.
 const IN_FLIGHT: usize = 32;
+/// How long to wait after a connection that could not be accepted: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Connections at once; further ones wait in the backlog.
 const CONNECTIONS: usize = 512;
 
 /// Accepts connections for as long as it is polled.
 pub(crate) async fn serve(listener: &UnixListener, shared: &Rc<Shared>) {
     let places = Arc::new(Semaphore::new(capacity()));
+    let mut pause = PAUSE.0;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => welcome(stream, shared, place),
+            Ok((stream, _)) => {
+                pause = PAUSE.0;
+                shared.trouble(Part::Callers, None);
+                welcome(stream, shared, place);
+            }
             Err(error) => {
                 // Out of files: what is connected goes on, and new ones wait in the backlog.
-                tracing::warn!(%error, "cannot accept");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                let problem = format!("callers cannot be heard: {}", with_limit(&error));
+                if shared.trouble(Part::Callers, Some(problem)) {
+                    tracing::warn!(%error, "cannot accept");
+                    shared.wake.notify_one();
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
             }
         }
     }
 }
 
+/// An error with the limit that it ran into, where that is the number of open files.
+pub(super) fn with_limit(error: &io::Error) -> String {
+    if error.raw_os_error() != Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        return error.to_string();
+    }
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    format!("{error}; the limit is {limit} (ulimit -Hn)")
+}
+
 /// As many connections as leave files for the ledger and for starting runners.
 fn capacity() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = getrlimit(Resource::Nofile).current;
     let files = limit
         .and_then(|files| usize::try_from(files).ok())
         .unwrap_or(usize::MAX);

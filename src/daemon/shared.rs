@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
 };
@@ -10,13 +10,19 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use super::{Greeting, RpcError, keeper::Keeper, place::Record, plan::Known, settings::Limits};
+use super::{
+    Greeting, RpcError,
+    keeper::Keeper,
+    place::Record,
+    plan::{Known, find},
+    settings::Limits,
+};
 use crate::task::{CloneName, TaskId, ZoneId};
 
 /// The tasks as the last look at the ledger found them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    pub(crate) tasks: Vec<Known>,
+    pub(crate) tasks: Vec<Arc<Known>>,
     /// Tasks that a runner holds.
     pub(crate) held: Vec<TaskId>,
     /// What kept the last look from succeeding.
@@ -25,7 +31,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn task(&self, id: &TaskId) -> Option<&Known> {
-        self.tasks.iter().find(|known| known.id == *id)
+        find(&self.tasks, id).map(AsRef::as_ref)
     }
 }
 
@@ -50,6 +56,17 @@ pub(crate) struct Shared {
     /// How many wait for events of each clone.
     pub(crate) watchers: RefCell<HashMap<(ZoneId, CloneName), usize>>,
     pub(crate) started: tokio::time::Instant,
+    /// What keeps the daemon from parts of its work, by the part.
+    pub(crate) troubles: RefCell<BTreeMap<Part, String>>,
+}
+
+/// A part of the daemon's work that may be kept from going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Hearing callers.
+    Callers,
+    /// Starting runners.
+    Runners,
 }
 
 /// What a daemon says of itself: the answer to `status`.
@@ -85,6 +102,26 @@ impl Shared {
     pub(crate) async fn find(&self, task: &TaskId) -> Result<Known, RpcError> {
         let id = task.clone();
         self.keeper.with(move |store| store.find(&id)).await?
+    }
+
+    /// Takes note of what keeps `part` from going on, or that nothing does; gives whether that is news.
+    pub(crate) fn trouble(&self, part: Part, with: Option<String>) -> bool {
+        let mut troubles = self.troubles.borrow_mut();
+        if troubles.get(&part) == with.as_ref() {
+            return false;
+        }
+        match with {
+            Some(with) => drop(troubles.insert(part, with)),
+            None => drop(troubles.remove(&part)),
+        }
+        true
+    }
+
+    /// What keeps the daemon from its work, in one line.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let mut all: Vec<String> = self.table.borrow().problem.iter().cloned().collect();
+        all.extend(self.troubles.borrow().values().cloned());
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Whole seconds since the start.

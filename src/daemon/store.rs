@@ -1,5 +1,7 @@
 //! What the daemon asks of the ledger.
 
+use std::sync::Arc;
+
 use crate::{
     task::{Event, Outcome, TaskId},
     zone::retention::Keep,
@@ -11,8 +13,8 @@ use super::{RpcError, enqueue::EnqueueParams, plan::Known, settings::InForce};
 
 /// The ledger as the daemon sees it. The real one is [`super::ledger_store`]; tests have one in memory.
 pub(crate) trait Store {
-    /// Every task.
-    fn scan(&mut self) -> Result<Vec<Known>, RpcError>;
+    /// Every task, in the order of ids. One that has not changed is the same one as at the last look.
+    fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError>;
 
     /// The limits in force, if they may be others than at the last call.
     fn limits(&mut self) -> Option<InForce>;

@@ -1,8 +1,9 @@
 //! Named points before, in and after each durable step, at which a test can kill this very process.
 //!
 //! `KHLONE_FAULT=7` kills at the seventh point that is passed, after saying which on stderr, `KHLONE_FAULT='branch refs/'`
-//! at the first whose text begins so; `KHLONE_FAULT=all` says all that are passed and kills nobody. Only builds with
-//! debug assertions have them, which is what tests drive; in a release build a point is nothing.
+//! at the first whose text begins so; `KHLONE_FAULT=all` says all that are passed and kills nobody. `KHLONE_PANIC` has
+//! the thread panic at the first whose text begins so. Only builds with debug assertions have them, which is what tests
+//! drive; in a release build a point is nothing.
 
 #[cfg(debug_assertions)]
 use std::{
@@ -16,11 +17,17 @@ use std::{
 #[cfg(debug_assertions)]
 static SET: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("KHLONE_FAULT").ok());
 #[cfg(debug_assertions)]
+static PANIC: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("KHLONE_PANIC").ok());
+#[cfg(debug_assertions)]
 static PASSED: AtomicU64 = AtomicU64::new(0);
 
 /// Passes the point `name` of a step on `what`.
 #[cfg(debug_assertions)]
 pub fn point(name: &str, what: &str) {
+    if let Some(begin) = PANIC.as_deref() {
+        let text = format!("{name} {what}");
+        assert!(!text.starts_with(begin), "as KHLONE_PANIC says, at {text}");
+    }
     let Some(set) = SET.as_deref() else { return };
     let (passed, text) = (
         PASSED.fetch_add(1, Ordering::Relaxed) + 1,

@@ -5,6 +5,7 @@ mod faults;
 mod havoc;
 mod kills;
 mod limits;
+mod long_days;
 mod methods;
 mod retention;
 pub(crate) mod site;

@@ -29,23 +29,36 @@ use crate::{
 
 static CLOCK: AtomicI64 = AtomicI64::new(1000);
 
-/// The tasks, and until when finished ones were looked through.
+/// A ledger in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<(Vec<Known>, Vec<i64>)>>);
+struct Memory(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+struct Held {
+    tasks: Vec<Known>,
+    /// Until when finished tasks were looked through.
+    retained: Vec<i64>,
+    /// Whether looks fail.
+    fails: bool,
+}
 
 impl Memory {
     fn task(&self) -> Known {
-        self.0.lock().unwrap().0[0].clone()
+        self.0.lock().unwrap().tasks[0].clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.0.lock().unwrap().0[0]);
+        change(&mut self.0.lock().unwrap().tasks[0]);
     }
 }
 
 impl Store for Memory {
-    fn scan(&mut self) -> Result<Vec<Known>, RpcError> {
-        Ok(self.0.lock().unwrap().0.clone())
+    fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError> {
+        let memory = self.0.lock().unwrap();
+        if memory.fails {
+            return Err(RpcError::new(Code::Failed, "no"));
+        }
+        Ok(memory.tasks.iter().cloned().map(Arc::new).collect())
     }
 
     fn limits(&mut self) -> Option<InForce> {
@@ -91,7 +104,7 @@ impl Store for Memory {
     }
 
     fn retain(&mut self, _keep: Keep, now: i64, _from: usize) -> Result<Option<usize>, RpcError> {
-        self.0.lock().unwrap().1.push(now);
+        self.0.lock().unwrap().retained.push(now);
         Ok(None)
     }
 
@@ -118,6 +131,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         limits: Cell::new(Limits::of(&Config::default())),
         watchers: RefCell::default(),
         started: Instant::now(),
+        troubles: RefCell::default(),
     });
     let machine = Machine::new(&dir.join("home")).unwrap();
     let (runners, ended) = Runners::new(Launcher {
@@ -134,7 +148,10 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         idle: None,
         notices: Notices::start(&place, dir.join("config.yml")),
         crowded: false,
+        upkeep: Upkeep::new(dir),
         place,
+        lock: None,
+        exits: Vec::new(),
         beaten: None,
         retained: None,
         retaining: 0,
@@ -169,7 +186,7 @@ fn limited() -> Known {
 fn a_limit_is_waited_for_by_the_clock_and_over_a_restart_and_old_tasks_are_looked_through_when_idle() {
     let dir = tempfile::tempdir().unwrap();
     let memory = Memory::default();
-    memory.0.lock().unwrap().0.push(limited());
+    memory.0.lock().unwrap().tasks.push(limited());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -204,6 +221,41 @@ fn a_limit_is_waited_for_by_the_clock_and_over_a_restart_and_old_tasks_are_looke
         memory.change(|task| task.status = Status::Done);
         assert!(!third.round().await.pending);
         third.retain().await;
-        assert_eq!(memory.0.lock().unwrap().1, [1030]);
+        assert_eq!(memory.0.lock().unwrap().retained, [1030]);
+    });
+}
+
+#[test]
+fn an_ended_runner_is_known_to_have_ended_though_the_ledger_cannot_be_read_in_that_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = Memory::default();
+    let queued = Known {
+        status: Status::Queued,
+        outcome: None,
+        provider: None,
+        ..limited()
+    };
+    memory.0.lock().unwrap().tasks.push(queued);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let mut engine = engine(&memory, dir.path());
+        engine.round().await;
+        assert!(engine.runners.held().contains(&memory.task().id));
+        let exit = engine.ended.recv().await;
+        engine.exits.extend(exit);
+        memory.0.lock().unwrap().fails = true;
+        assert!(engine.round().await.pending);
+        assert!(engine.shared.problem().is_some());
+        memory.0.lock().unwrap().fails = false;
+        engine.round().await;
+        assert!(engine.runners.held().is_empty() && engine.exits.is_empty());
+        assert_eq!(engine.shared.problem(), None);
+        assert!(
+            engine.runners.next_start().is_some(),
+            "it claimed nothing and is tried again"
+        );
     });
 }

@@ -103,7 +103,9 @@ fn hundreds_of_clients_at_once() {
 #[test]
 fn watchers_that_never_read_cost_nobody_anything() {
     let site = Site::new();
-    std::fs::write(site.work.0.join("khlone.yml"), "limits: {watchers: 300}\n").unwrap();
+    let config = site.path().join("home/.config/khlone");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.yml"), "limits: {watchers: 300}\n").unwrap();
     let script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done";
     let wordy = site.act("@shell", script);
     site.run(&["await", wordy.as_str()]);
