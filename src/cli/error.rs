@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode};
 
 use crate::{
+    process::is_shortage,
     render::Out,
     task::{Class, Explain},
 };
@@ -17,6 +18,11 @@ impl<E: Explain + 'static> From<E> for CmdError {
 }
 
 impl CmdError {
+    /// Whether the machine was short of something, or a child was killed.
+    pub(super) fn is_shortage(&self) -> bool {
+        is_shortage(&self.0.to_string())
+    }
+
     /// Prints it and gives its exit code. A closed stdout is no error: whoever read it has seen enough.
     pub(super) fn report(&self, out: Out) -> ExitCode {
         if self.0.to_string() == CLOSED {

@@ -9,6 +9,7 @@ use crate::{
     config::Paths,
     process::machine_id,
     refs::{Ledger, Repo, Site, compact},
+    render::Out,
     runner::{self, Surroundings},
     task::TaskId,
 };
@@ -29,6 +30,16 @@ pub(super) struct RunnerArgs {
 
 /// Runs the attempt.
 pub(super) fn run(args: &RunnerArgs) -> Result<ExitCode, CmdError> {
+    match attempt(args) {
+        Err(error) if error.is_shortage() => {
+            error.report(Out::new(false));
+            Ok(ExitCode::from(runner::TRY_AGAIN))
+        }
+        result => result,
+    }
+}
+
+fn attempt(args: &RunnerArgs) -> Result<ExitCode, CmdError> {
     // A session of its own: the terminal of whoever started it may close. Refused where it leads one already.
     let _own_session = rustix::process::setsid();
     let repo = Repo::open(&args.site)?;

@@ -113,6 +113,7 @@ fn held_up_by(cx: &Cx, stored: &Stored) -> Result<Option<Stored>, CmdError> {
         Some(Waits::After { task }) => task,
         Some(
             Waits::Limit { .. }
+            | Waits::Recovery { .. }
             | Waits::Machine { .. }
             | Waits::Provider { .. }
             | Waits::Owner { .. }

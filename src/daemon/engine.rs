@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     brain::Provider,
-    task::{Event, Outcome, Status, TaskId, sane_until},
+    task::{Move, Outcome, Status, TaskId, sane_until},
 };
 
 /// A look at the ledger is never further away than this.
@@ -252,12 +252,13 @@ impl Engine {
                 Decision::Park { task, until } => self.park(task, *until, tasks).await,
                 Decision::BackOff(task) => self.back_off(task, tasks).await,
                 Decision::Unpark(task) => {
-                    self.apply(task, Step::of(Event::Unpark, "its time has come"))
+                    self.apply(task, Step::of(Move::Unpark, "its time has come"))
                         .await
                 }
                 Decision::Skip { task, because } => {
                     let reason = format!("{because}, which it waits for, was not done");
-                    self.apply(task, Step::of(Event::Skip, &reason)).await
+                    let why = reason.clone();
+                    self.apply(task, Step::of(Move::Skip { why }, reason)).await
                 }
                 Decision::Urge(task) => {
                     let id = task.clone();
@@ -314,7 +315,7 @@ impl Engine {
             self.runners.adopt(task);
             return false;
         }
-        self.apply(task, Step::of(Event::Die, "its runner died")).await
+        self.apply(task, Step::of(Move::Die, "its runner died")).await
     }
 
     async fn release_the_dead(&mut self, tasks: &[Arc<Known>]) {
@@ -341,7 +342,7 @@ impl Engine {
     }
 
     async fn apply(&self, task: &TaskId, step: Step) -> bool {
-        tracing::info!(%task, event = %step.event, reason = step.reason, "move");
+        tracing::info!(%task, to = ?step.to, reason = step.reason, "move");
         let id = task.clone();
         match self
             .shared
@@ -396,11 +397,14 @@ impl Engine {
     async fn park(&self, task: &TaskId, until: i64, tasks: &[Arc<Known>]) -> bool {
         let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
         let name = provider.map_or("its provider", Provider::name);
-        let step = Step {
-            until: Some(until),
-            outcome: Some(Outcome::Limited),
-            ..Step::of(Event::Park, &format!("{name} is at its limit"))
-        };
+        let (until, why) = (Some(until), format!("{name} is at its limit"));
+        let step = Step::of(
+            Move::Park {
+                until,
+                why: why.clone(),
+            },
+            why,
+        );
         self.apply(task, step).await
     }
 

@@ -22,7 +22,7 @@ use crate::{
     process::machine_id,
     refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, Turn, sweep_locks},
     runner,
-    task::{BrainName, Event, Explain, FORMAT, Status, Task, TaskId},
+    task::{BrainName, Explain, FORMAT, Move, Status, Task, TaskId},
     zone::retention::{Keep, retain},
 };
 
@@ -227,13 +227,13 @@ impl LedgerStore {
             priority: task.priority,
             seq: task.seq,
             after: task.after.clone(),
-            parked_until: task.parked_until,
+            parked_until: task.rests_until(),
             limited_until: task.last_attempt().and_then(|last| last.limited_until),
             attempts: count(task.attempts.len()),
             died: count(
                 task.attempts
                     .iter()
-                    .filter(|attempt| attempt.ended.is_none())
+                    .filter(|attempt| attempt.died.as_ref().is_some_and(|death| death.began))
                     .count(),
             ),
             recovered: task.is_recovered(),
@@ -335,21 +335,8 @@ impl Store for LedgerStore {
                     source,
                 };
                 update
-                    .transition(step.event, step.reason.clone())
-                    .map_err(illegal)?;
-                if let Some(outcome) = step.outcome {
-                    update.task.outcome = Some(outcome);
-                    update.task.reasons = vec![step.reason.clone()];
-                }
-                if step.event == Event::Skip {
-                    update.task.reasons = vec![step.reason.clone()];
-                }
-                if step.event == Event::Unpark {
-                    update.task.outcome = None;
-                    update.task.reasons.clear();
-                }
-                update.task.parked_until = step.until;
-                Ok(())
+                    .transition(step.to.clone(), step.reason.clone())
+                    .map_err(illegal)
             })?;
         Ok(())
     }
@@ -357,9 +344,8 @@ impl Store for LedgerStore {
     fn park_until(&mut self, id: &TaskId, until: i64) -> Result<(), RpcError> {
         self.ledger()
             .update(id, BY, |update| -> Result<(), LedgerError> {
-                if update.task.status == Status::Parked {
-                    update.task.parked_until = Some(until);
-                }
+                // One that is not parked any more has gone on.
+                drop(update.transition(Move::ParkUntil(until), ""));
                 Ok(())
             })?;
         Ok(())

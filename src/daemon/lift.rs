@@ -4,7 +4,7 @@ use crate::{
     brain::{self, Provider},
     config::Paths,
     refs::{Ledger, LedgerError, Update, now},
-    task::{Status, Task, TaskId},
+    task::{Move, Status, Task, TaskId},
 };
 
 use super::machine::Machine;
@@ -39,9 +39,8 @@ pub fn lift(ledger: &Ledger<'_>, paths: &Paths, task: &Task) -> Result<Vec<TaskI
     let mut due = Vec::new();
     for other in others {
         ledger.update(&other.id, "cli", |update: &mut Update<'_>| {
-            if update.task.status == Status::Parked {
-                update.task.parked_until = Some(now());
-            }
+            // One that goes on meanwhile is parked no more, and stays as it is.
+            drop(update.transition(Move::ParkUntil(now()), ""));
             Ok::<_, LedgerError>(())
         })?;
         due.push(other.id);

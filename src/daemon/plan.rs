@@ -1,7 +1,8 @@
 //! What to do next: the whole of the scheduling, pure.
 //!
 //! - A task whose attempt died is started even where it has to wait: its runner looks after what was left. After that
-//!   it waits for its pause, or for a person, and keeps its clone meanwhile: what is in doubt is not built upon.
+//!   it waits for its pause, or for a person, and keeps its clone meanwhile: what is in doubt is not built upon. Where
+//!   that recovery failed, it is started again after a pause of its own.
 //! - Only the owner's tasks are touched; a synced or copied repository schedules nothing.
 //! - A clone does one task at a time, in the order of priority, then arrival. A died attempt goes on first. What
 //!   is parked keeps its place; what waits for another task (`after`) lets others pass, or two clones' queues
@@ -19,7 +20,7 @@ use std::{
 use super::providers::Room;
 use crate::{
     brain::Provider,
-    task::{CloneName, Outcome, Status, TaskId, ZoneId},
+    task::{CloneName, Outcome, Status, TaskId, ZoneId, pending},
 };
 
 /// What scheduling needs to know of a task.
@@ -40,7 +41,7 @@ pub(crate) struct Known {
     pub(crate) limited_until: Option<i64>,
     /// How many attempts it has had.
     pub(crate) attempts: u32,
-    /// How many of them died. A limit or a cancel is no death.
+    /// How many of them died with their brain at work. A limit or a cancel is no death.
     pub(crate) died: u32,
     /// Recovery has looked at the last of them, which died.
     pub(crate) recovered: bool,
@@ -170,7 +171,7 @@ pub(crate) fn plan<T: Borrow<Known>>(tasks: &[T], limits: Limits, situation: Sit
                 }
             },
             Status::Interrupted => {
-                if let Some(until) = task.parked_until.filter(|until| *until > situation.now) {
+                if let Some(until) = pending(task.parked_until, situation.now) {
                     plan.wait_until(until);
                 }
             }
@@ -257,10 +258,7 @@ fn is_ready(task: &Known, situation: Situation<'_>) -> bool {
     let is_due = match task.status {
         Status::Queued => true,
         // Its runner looks after what died, whatever then becomes of the task.
-        Status::Interrupted => {
-            let rested = task.parked_until.is_none_or(|until| until <= situation.now);
-            !task.on_hold && (!task.recovered || rested)
-        }
+        Status::Interrupted => !task.on_hold && pending(task.parked_until, situation.now).is_none(),
         _ => false,
     };
     is_due && !situation.resting.contains(&task.id)

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     process::{Cmd, exit_word, start_with_given_limit},
+    runner::TRY_AGAIN,
     task::{Status, TaskId},
 };
 
@@ -45,6 +46,8 @@ pub(crate) struct Exit {
 #[derive(Debug, Clone, Copy)]
 struct Rest {
     failures: u32,
+    /// Those of them that no shortage and no kill explains.
+    unexplained: u32,
     until: Instant,
 }
 
@@ -163,7 +166,11 @@ impl Runners {
         if claimed {
             self.resting.remove(&exit.task);
         } else {
-            self.rest(&exit.task, false);
+            let code = exit.status.as_ref().ok().map(ExitStatus::code);
+            self.rest(
+                &exit.task,
+                matches!(code, Some(None)) || code == Some(Some(TRY_AGAIN.into())),
+            );
         }
     }
 
@@ -186,7 +193,7 @@ impl Runners {
 
     /// Tasks whose start came to nothing so often that they are given up.
     pub(crate) fn hopeless(&mut self) -> Vec<TaskId> {
-        let over = |rest: &Rest| rest.failures >= MAX_FAILURES;
+        let over = |rest: &Rest| rest.unexplained >= MAX_FAILURES;
         let tasks: Vec<_> = self
             .resting
             .iter()
@@ -197,17 +204,17 @@ impl Runners {
         tasks
     }
 
-    /// Has a task wait after a start that came to nothing. Of what the machine is short of for now, no task is given up.
-    fn rest(&mut self, task: &TaskId, passing: bool) {
-        let mut failures = self.resting.get(task).map_or(0, |rest| rest.failures) + 1;
-        if passing {
-            failures = failures.min(MAX_FAILURES - 1);
-        }
+    /// Has a task wait after a start that came to nothing. What is explained, a shortage or a kill, gives up no task.
+    fn rest(&mut self, task: &TaskId, explained: bool) {
+        let before = self.resting.get(task);
+        let (failures, unexplained) = before.map_or((0, 0), |rest| (rest.failures, rest.unexplained));
+        let failures = failures + 1;
         let pause = Duration::from_millis(250) * 2_u32.pow(failures.min(8));
         self.resting.insert(
             task.clone(),
             Rest {
                 failures,
+                unexplained: unexplained + u32::from(!explained),
                 until: Instant::now() + pause,
             },
         );

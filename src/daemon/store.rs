@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    task::{Event, Outcome, TaskId},
+    task::{Move, Outcome, TaskId},
     zone::retention::Keep,
 };
 
@@ -53,33 +53,23 @@ pub(crate) trait Store {
     fn is_attempt_held(&mut self, known: &Known) -> bool;
 }
 
+/// One move of a task, and why it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) to: Move,
+    pub(crate) reason: String,
+}
+
 impl Step {
     /// A move for a reason.
-    pub(crate) fn of(event: Event, reason: &str) -> Self {
-        Self {
-            event,
-            outcome: None,
-            until: None,
-            reason: reason.to_owned(),
-        }
+    pub(crate) fn of(to: Move, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { to, reason }
     }
 
     /// The end of a task that cannot be run.
     pub(crate) fn crash(reason: &str) -> Self {
-        Self {
-            outcome: Some(Outcome::Crashed),
-            ..Self::of(Event::Fail, reason)
-        }
+        let (outcome, reasons) = (Outcome::Crashed, vec![reason.to_owned()]);
+        Self::of(Move::Fail { outcome, reasons }, reason)
     }
-}
-
-/// One move of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) event: Event,
-    /// What to record as the outcome, for a task that this ends.
-    pub(crate) outcome: Option<Outcome>,
-    /// Until when to wait, for a task that this parks.
-    pub(crate) until: Option<i64>,
-    pub(crate) reason: String,
 }

@@ -6,9 +6,9 @@
 
 use std::{ffi::OsString, io, path::Path, time::Duration};
 
-use super::{beneath::Beneath, import::is_the_hosts, sandbox::Confinement};
+use super::{beneath::Beneath, sandbox::Confinement};
 use crate::{
-    process::{Finished, ProcessError, was_killed},
+    process::{Finished, ProcessError, is_shortage, was_killed},
     task::{Class, Explain},
 };
 
@@ -85,7 +85,7 @@ impl CommitError {
 
     /// Whether it is the doing of whoever left the files and the git folder so: trying again would end the same way.
     pub fn is_the_brains(&self) -> bool {
-        matches!(self, Self::Git(said) if !is_the_hosts(said))
+        matches!(self, Self::Git(said) if !is_shortage(said))
     }
 }
 

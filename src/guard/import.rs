@@ -26,7 +26,7 @@ use super::{
     sandbox::{Confinement, SandboxError, Streams},
 };
 use crate::{
-    process::{Cmd, ProcessError, was_killed},
+    process::{Cmd, ProcessError, is_shortage, was_killed},
     refs::{KeptPack, Oid, Site, with_locks},
     task::{Class, Explain},
     worktree::{checkout::Checkout, gitlinks, index},
@@ -43,20 +43,6 @@ const PACK: &str = "unless_killed() { code=$?; test $code -le 128 || exit $code;
     ids=$(printf '%s\\n' \"$ids\" | sed '/ missing$/d') || unless_killed
     printf '%s\\n' \"$ids\" |
     git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
-
-/// What git says when the fault is not the clone's.
-const HOSTS_OWN: [&str; 5] = [
-    "No space left",
-    "quota exceeded",
-    "Input/output error",
-    "Read-only file system",
-    "Cannot allocate memory",
-];
-
-/// Whether what git said is about the machine, and not about what it was given.
-pub(super) fn is_the_hosts(said: &str) -> bool {
-    HOSTS_OWN.iter().any(|fault| said.contains(fault))
-}
 
 /// What a brain left in its git, now in the repository (but for refs, which are the caller's to set).
 #[derive(Debug)]
@@ -359,7 +345,7 @@ fn transfer(
             }));
         }
         let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
-        if is_the_hosts(&outer) {
+        if is_shortage(&outer) {
             return Err(ImportError::Disk(io::Error::other(outer)));
         }
         return Err(ImportError::Refused(if packed || inner.is_empty() {

@@ -10,6 +10,7 @@ pub mod file;
 mod identity;
 mod open_files;
 mod run_dir;
+mod shortage;
 mod wait;
 
 use std::{
@@ -25,6 +26,7 @@ use std::{
 pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
 pub use open_files::{raise_limit, start_with_given_limit};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
+pub use shortage::is_shortage;
 
 use self::wait::{Bound, drain, kill_group};
 use crate::task::{Class, Explain};
@@ -78,7 +80,7 @@ pub enum ProcessError {
         patience: Duration,
     },
     /// It ended badly.
-    #[error("{program} failed ({status}){}{stderr}", if .stderr.is_empty() { "" } else { ": " })]
+    #[error("{program} {}{status}){}{stderr}", how(*.status), if .stderr.is_empty() { "" } else { ": " })]
     Failed {
         /// The program's name and first argument.
         program: String,
@@ -341,6 +343,15 @@ impl Cmd {
 /// Whether a process was killed, or one that it had started, as a shell tells.
 pub fn was_killed(status: ExitStatus) -> bool {
     status.code().is_none_or(|code| code > 128)
+}
+
+/// What became of a child that ended badly, up to its status.
+fn how(status: ExitStatus) -> &'static str {
+    if was_killed(status) {
+        shortage::KILLED
+    } else {
+        "failed ("
+    }
 }
 
 /// How a process ended, in one word: its exit code or the signal's name.

@@ -14,7 +14,7 @@ use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, over::Ove
 use crate::task::TaskId;
 
 /// The first line of the file; one with another line is none.
-const HEADER: &str = "git-khlone heads 1";
+const HEADER: &str = "git-khlone heads 2";
 /// So many tags read one by one are not worth writing the file again.
 const FEW: usize = 32;
 /// From so many on, one listing of all is cheaper than to read them one by one.
@@ -277,7 +277,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(ledger.heads().unwrap()[49].seq, 8);
-        for torn in ["", "git-khlone heads 1\n\u{0}", "git-khlone heads 9\nx"] {
+        for torn in ["", "git-khlone heads 2\n\u{0}", "git-khlone heads 9\nx"] {
             fs::write(&file, torn).unwrap();
             assert_eq!(ledger.heads().unwrap().len(), 50);
         }

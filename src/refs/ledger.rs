@@ -9,7 +9,7 @@ use super::{
     update_ref, zones::ZoneError,
 };
 use crate::task::{
-    Class, Event, Explain, FORMAT, FormatError, IllegalMove, Status, Task, TaskId, TaskPrefix, Transition,
+    Class, Explain, FORMAT, FormatError, IllegalMove, Move, Status, Task, TaskId, TaskPrefix, Transition,
     ZoneId, parse_versioned,
 };
 
@@ -60,17 +60,17 @@ pub struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Moves the task through its state machine, with the reason for its history; each move is a line there.
+    /// Makes a move, with the reason for the task's history; each state that it passes through is a line there.
     ///
     /// # Errors
     /// [`IllegalMove`] where the machine has no such move.
-    pub fn transition(&mut self, event: Event, reason: impl Into<String>) -> Result<(), IllegalMove> {
-        let from = self.task.status;
-        self.task.status = from.next(event)?;
-        if self.task.status.is_over() {
-            self.task.import = None;
+    pub fn transition(&mut self, to: Move, reason: impl Into<String>) -> Result<(), IllegalMove> {
+        let mut from = self.task.status;
+        let reason = reason.into();
+        for status in self.task.make(to)? {
+            self.moves.push((from, status, reason.clone()));
+            from = status;
         }
-        self.moves.push((from, self.task.status, reason.into()));
         Ok(())
     }
 
@@ -255,8 +255,9 @@ impl<'a> Ledger<'a> {
             Ok::<_, LedgerError>((tree, self.file_at(tree, "task.json")?.unwrap_or_default()))
         };
         let (tree, bytes) = read().map_err(|error| self.damage(&name, error))?;
-        let task =
+        let mut task: Task =
             parse_versioned("task.json", &bytes).map_err(|source| LedgerError::Format { name, source })?;
+        task.mend();
         Ok(Stored { task, tag, tree })
     }
 

@@ -110,10 +110,12 @@ pub(super) fn parse_head(message: &[u8]) -> Option<TaskHead> {
             .map(|(_, value)| *value)
     };
     let word = |text: &str| serde_json::Value::String(text.to_owned());
+    let status: Status = serde_json::from_value(word(value("Status")?)).ok()?;
+    let outcome = value("Outcome").and_then(|text| serde_json::from_value(word(text)).ok());
     Some(TaskHead {
         id,
-        status: serde_json::from_value(word(value("Status")?)).ok()?,
-        outcome: value("Outcome").and_then(|text| serde_json::from_value(word(text)).ok()),
+        status,
+        outcome: status.outcome(outcome),
         mode: serde_json::from_value(word(value("Mode")?)).ok()?,
         zone: value("Zone")?.to_owned().try_into().ok()?,
         clone: value("Clone")?.parse().ok()?,

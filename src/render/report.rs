@@ -4,7 +4,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Story, clock, money, short_site, tokens};
+use super::{Story, clock, money, one_line, short_site, tokens};
 use crate::{
     brain::{Figures, Record},
     daemon::Told,
@@ -158,6 +158,10 @@ pub fn waits(waits: &Waits) -> String {
     match waits {
         Waits::Limit { until: Some(until) } => format!("parked until {}, at a limit", until_clock(*until)),
         Waits::Limit { until: None } => "parked, at a limit".to_owned(),
+        Waits::Recovery { until, reason } => until.map_or_else(
+            || "recovering".to_owned(),
+            |until| format!("tries again at {}: {}", until_clock(until), one_line(reason)),
+        ),
         Waits::After { task } => format!("waits for {task} to be done"),
         Waits::Behind { tasks: 1, first } => format!("queued behind {first}"),
         Waits::Behind { tasks, first } => format!("queued behind {first} and {} more", tasks - 1),

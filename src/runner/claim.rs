@@ -12,7 +12,7 @@ use crate::{
     guard::{survivors, tier::Tier},
     process::runs,
     refs::{Ledger, LedgerError, Stored, Turn, Update},
-    task::{Attempt, Event, How, Status, Task, TaskId},
+    task::{Attempt, Event, How, Move, Status, Task, TaskId},
 };
 
 /// A task that this process runs.
@@ -56,17 +56,12 @@ impl Claim {
                 return Err(busy());
             }
             update
-                .transition(Event::Start, format!("attempt {n}"))
+                .transition(Move::Start, format!("attempt {n}"))
                 .map_err(|source| LedgerError::Illegal {
                     id: id.clone(),
                     source,
                 })?;
             update.task.generation += 1;
-            update.task.outcome = None;
-            update.task.reasons.clear();
-            update.task.parked_until = None;
-            update.task.next = None;
-            update.task.hold = None;
             update.task.attempts.push(Attempt {
                 n,
                 pid: Some(std::process::id()),
@@ -101,13 +96,20 @@ impl Claim {
         let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
         let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = stored.task.generation;
-        let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
-            if update.task.generation != seen {
-                return Err(busy());
-            }
-            update.task.generation += 1;
-            Ok(())
-        })?;
+        let stored = ledger.update(
+            id,
+            "runner",
+            |update: &mut Update<'_>| -> Result<_, RunnerError> {
+                if update.task.generation != seen {
+                    return Err(busy());
+                }
+                update.task.generation += 1;
+                // Written before anything is tried: what is killed from here on pauses, too.
+                update
+                    .transition(Move::Recover(crate::refs::now()), "")
+                    .map_err(|source| RunnerError::illegal(id, source))
+            },
+        )?;
         let generation = stored.task.generation;
         Ok(Self {
             stored,

@@ -9,19 +9,19 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use crate::task::TaskId;
 
-/// How long one caller may hold up the runner.
+/// How long callers may hold up the runner at a time, all of them together: it keeps the limits of its brain meanwhile.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long the runner may take to answer; what it is told stands in the ledger besides.
 const ANSWER: Duration = Duration::from_secs(1);
 /// The longest request.
-const LINE: u64 = 4096;
+const LINE: usize = 4096;
 
 /// The listening end.
 #[derive(Debug)]
@@ -55,8 +55,11 @@ impl Control {
     /// Answers whoever waits; true if someone asked to cancel.
     pub(super) fn answer(&self) -> bool {
         let mut cancel = false;
-        while let Ok((stream, _)) = self.listener.accept() {
-            match serve(stream) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline
+            && let Ok((stream, _)) = self.listener.accept()
+        {
+            match serve(&stream, deadline) {
                 Ok(asked) => cancel |= asked,
                 Err(error) => tracing::debug!(%error, "a caller of the control socket went away"),
             }
@@ -71,13 +74,10 @@ impl Drop for Control {
     }
 }
 
-fn serve(stream: UnixStream) -> io::Result<bool> {
+fn serve(mut stream: &UnixStream, deadline: Instant) -> io::Result<bool> {
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new((&stream).take(LINE)).read_line(&mut line)?;
-    let request: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
+    let line = read_line(stream, deadline)?;
+    let request: Value = serde_json::from_slice(&line).unwrap_or(Value::Null);
     let cancel = request["method"] == "cancel";
     let mut answer = json!({"jsonrpc": "2.0", "id": request["id"]});
     if cancel {
@@ -85,8 +85,36 @@ fn serve(stream: UnixStream) -> io::Result<bool> {
     } else {
         answer["error"] = json!({"code": -32601, "message": "method not found"});
     }
-    (&stream).write_all(format!("{answer}\n").as_bytes())?;
+    // What was asked counts, also where its caller has no more time for the answer.
+    let answered = left(deadline)
+        .and_then(|left| stream.set_write_timeout(Some(left)))
+        .and_then(|()| stream.write_all(format!("{answer}\n").as_bytes()));
+    if !cancel {
+        answered?;
+    }
     Ok(cancel)
+}
+
+/// One line, within its limits of length and time: a caller that sends a byte now and then gets no longer.
+fn read_line(mut stream: &UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut chunk = [0; LINE];
+    while line.len() < LINE && !line.ends_with(b"\n") {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(&mut chunk)? {
+            0 => break,
+            n => line.extend_from_slice(&chunk[..n]),
+        }
+    }
+    Ok(line)
+}
+
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
 }
 
 /// Removes the socket that a killed runner left.
@@ -117,6 +145,42 @@ pub(super) fn cancel(dir: &Path) -> io::Result<bool> {
     stream.set_write_timeout(Some(ANSWER))?;
     stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"cancel\"}\n")?;
     let mut answer = String::new();
-    BufReader::new(stream.take(LINE)).read_line(&mut answer)?;
+    BufReader::new(stream.take(LINE as u64)).read_line(&mut answer)?;
     Ok(answer.contains("\"result\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn callers_that_dribble_hold_up_nothing_and_a_cancel_is_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = TaskId::from_entropy(1);
+        let control = Control::listen(dir.path(), dir.path(), &id, 1).unwrap();
+        let socket = control.socket.clone();
+        let connect = || UnixStream::connect(&socket).unwrap();
+        let mut slow: Vec<_> = (0..8).map(|_| connect()).collect();
+        thread::scope(|scope| {
+            let dribble = scope.spawn(move || {
+                // Each byte comes within the time of a single read.
+                while slow.iter_mut().any(|stream| stream.write_all(b" ").is_ok()) {
+                    thread::park_timeout(PATIENCE / 4);
+                }
+            });
+            let began = Instant::now();
+            assert!(!control.answer());
+            assert!(began.elapsed() < PATIENCE * 4, "{:?}", began.elapsed());
+            let asked = scope.spawn(|| cancel(dir.path()));
+            let began = Instant::now();
+            while !control.answer() {
+                assert!(began.elapsed() < Duration::from_secs(30), "a cancel is not heard");
+            }
+            drop(control);
+            drop(asked.join());
+            dribble.join().unwrap();
+        });
+    }
 }

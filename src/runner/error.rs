@@ -39,6 +39,9 @@ pub enum RunnerError {
     /// The clone was removed.
     #[error("clone {0} is gone")]
     NoClone(CloneName),
+    /// The brain was killed, and not by us.
+    #[error("the brain was killed ({0}), perhaps out of memory")]
+    BrainKilled(String),
     /// Someone detached HEAD in the clone's worktree.
     #[error("HEAD is detached in {0}")]
     Detached(PathBuf),
@@ -144,9 +147,12 @@ impl Explain for RunnerError {
             Self::Gitdir(error) => error.class(),
             Self::Commit(error) => error.class(),
             Self::Import(error) => error.class(),
-            Self::Config(_) | Self::Snapshot(_) | Self::Process(_) | Self::Git(_) | Self::Io(_) => {
-                Class::Failed
-            }
+            Self::BrainKilled(_)
+            | Self::Config(_)
+            | Self::Snapshot(_)
+            | Self::Process(_)
+            | Self::Git(_)
+            | Self::Io(_) => Class::Failed,
         }
     }
 
@@ -176,6 +182,7 @@ impl Explain for RunnerError {
             | Self::NoCloneBranch(_)
             | Self::NoPin(_)
             | Self::NoClone(_)
+            | Self::BrainKilled(_)
             | Self::Config(_)
             | Self::Snapshot(_)
             | Self::Process(_)

@@ -1,6 +1,6 @@
 //! After the brain: its changes are committed and brought home, compared with before, and judged.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, os::unix::process::ExitStatusExt};
 
 use rustix::process::Signal;
 
@@ -9,18 +9,20 @@ use super::{
     checkpoint::{self, Store},
     claim::Claim,
     commit::{Uncommitted, auto_commit, is_untouched},
+    conclude::conclude,
     follow::{Ended, Stop},
     ground::{Left, clear_locks},
     launch::Plan,
     pins,
-    prepare::{Prepared, pin, remember, shot},
+    prepare::{Prepared, pin, put_back, shot},
+    record::record,
     recover,
-    settle::{record, settle},
     spool::Spool,
 };
 use crate::{
     brain::{Session, Trouble},
     config::Limits,
+    guard::tier::Tier,
     process::exit_word,
     refs::{Oid, Pack, Repo},
     task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Obstacle, Outcome, Task, few, judge},
@@ -28,8 +30,6 @@ use crate::{
         checkout::Checkout,
         effects::{Context, Outside, effects},
         receipt::Receipt,
-        restore::restore,
-        snapshot::Source,
     },
 };
 
@@ -107,7 +107,8 @@ pub(super) fn finish(
     }
     if claim.task().mode == Mode::Ask && run.bwrap.is_none() && !effects.files.is_empty() {
         pack.publish()?;
-        undo_ask(run, prepared, &after)?;
+        let before = (prepared.before.snapshot.tree, Some(prepared.head));
+        put_back(run, &prepared.checkout, before, &after)?;
     }
     let mut evidence = evidence(claim.task(), ended, plan);
     // What an attempt that died had done counts for the one that goes on with it.
@@ -141,25 +142,7 @@ pub(super) fn finish(
         &mut finished,
     )?;
     store.clear();
-    let outcome = settle(run, claim, prepared, finished)?;
-    let verdict = &ended.verdict;
-    if verdict.full {
-        // Whoever goes on with it only finds that again.
-        let full = verdict.session.as_deref().unwrap_or(plan.session.id());
-        remember(run.ledger, claim.task(), |member| {
-            member.session = None;
-            member.unknown.remove("session_total");
-            member.full = Some(full.to_owned());
-        })?;
-    } else if let Some(session) = &verdict.session {
-        let total = serde_json::to_value(&ended.verdict.total).unwrap_or_default();
-        remember(run.ledger, claim.task(), |member| {
-            member.session = Some(session.clone());
-            member.full = None;
-            member.unknown.insert("session_total".to_owned(), total.clone());
-        })?;
-    }
-    Ok(outcome)
+    conclude(run.ledger, claim)
 }
 
 /// The commit, and the way home for everything that the brain left in its git; all of it is pinned.
@@ -249,20 +232,6 @@ fn weigh_effects(
     Ok(effects)
 }
 
-/// Without a sandbox an ask can write after all: what it wrote is in the receipt after, and is taken back.
-fn undo_ask(run: &Run<'_>, prepared: &Prepared, after: &Receipt) -> Result<(), RunnerError> {
-    let checkout = &prepared.checkout;
-    let index = checkout.git_dir.join("index");
-    let source = Source {
-        work_dir: &checkout.path,
-        index: &index,
-        repo: run.ledger.repo(),
-        pinned: Some(prepared.head),
-    };
-    restore(&source, prepared.before.snapshot.tree, &after.snapshot.manifest)?;
-    Ok(())
-}
-
 /// What is known of the time between two receipts.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
@@ -339,7 +308,17 @@ fn tries_offline(task: &Task) -> usize {
         .count()
 }
 
-/// Whether the brain was killed, and not by us. A sandbox tells a signal as 128 and its number; of those numbers, the
+/// How the brain ended, if it was killed outright and not by us: by the kernel for want of memory, or by a person. No
+/// program does that to itself, so its task goes on as after any other death. A sandbox tells the signal as 137; without
+/// one that number is the program's own.
+pub(super) fn was_killed(ended: &Ended, tier: Tier) -> Option<String> {
+    let (kill, status) = (Signal::KILL.as_raw(), ended.status);
+    let told = tier == Tier::T2 && status.code() == Some(128 + kill);
+    let killed = ended.stop.is_none() && (told || status.signal() == Some(kill));
+    killed.then(|| "SIGKILL".to_owned())
+}
+
+/// Whether the brain was ended by a signal, and not by us. A sandbox tells a signal as 128 and its number; of those numbers, the
 /// ones that nobody exits with by himself.
 fn is_killed(ended: &Ended) -> bool {
     const SIGNALS: [Signal; 7] = [

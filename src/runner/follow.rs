@@ -126,22 +126,6 @@ pub(super) fn follow(
     let mut clock = Clock::start(patience);
     let mut over: Option<Over> = None;
     loop {
-        if over.is_none() {
-            over = running.wait(Duration::ZERO)?.map(Over::now);
-        }
-        if let Some(Over { status, .. }) = over.filter(|over| {
-            let dry = out.is_none() && err.is_none();
-            dry || over.quiet.elapsed() > LINGER || over.since.elapsed() > AFTERWARDS
-        }) {
-            let last = ears.translator.finish(status.code());
-            ears.events(last)?;
-            ears.spool.settle_all()?;
-            return Ok(Ended {
-                status,
-                verdict: ears.translator.verdict(),
-                stop: clock.stop,
-            });
-        }
         wait_for_news(
             out.as_ref().map(AsFd::as_fd),
             err.as_ref().map(AsFd::as_fd),
@@ -166,6 +150,23 @@ pub(super) fn follow(
         ears.checkpoints.tick(ears.spool.position())?;
         clock.tick(heard, ears.translator.hopeless(), ears.translator.struggles());
         clock.enforce(&mut running);
+        // Asked last: the first answer takes as long as the sandbox takes to begin, and a brain is heard before.
+        if over.is_none() {
+            over = running.wait(Duration::ZERO)?.map(Over::now);
+        }
+        if let Some(Over { status, .. }) = over.filter(|over| {
+            let dry = out.is_none() && err.is_none();
+            dry || over.quiet.elapsed() > LINGER || over.since.elapsed() > AFTERWARDS
+        }) {
+            let last = ears.translator.finish(status.code());
+            ears.events(last)?;
+            ears.spool.settle_all()?;
+            return Ok(Ended {
+                status,
+                verdict: ears.translator.verdict(),
+                stop: clock.stop,
+            });
+        }
     }
 }
 

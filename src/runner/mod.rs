@@ -10,7 +10,7 @@ mod capped;
 mod checkpoint;
 mod claim;
 mod commit;
-mod complete;
+mod conclude;
 mod control;
 mod error;
 mod figures;
@@ -21,9 +21,10 @@ mod launch;
 mod limits;
 mod our_refs;
 mod pins;
+mod postpone;
 mod prepare;
+mod record;
 mod recover;
-mod settle;
 mod setup;
 mod spool;
 mod stop;
@@ -54,11 +55,15 @@ use crate::{
         survivors,
         tier::{Probe, Tier},
     },
-    process::run_dir,
+    process::{is_shortage, run_dir},
     refs::{Ledger, LedgerError, Update},
-    task::{Event, Outcome, Status, TaskId},
+    task::{Move, Outcome, Status, TaskId},
     worktree::{erase::erase, receipt::Receipt},
 };
+
+/// The exit code of a runner that could not do its work for a shortage of the machine's (`EX_TEMPFAIL`): it is no fault
+/// of the task's.
+pub const TRY_AGAIN: u8 = 75;
 
 /// What a runner needs of its surroundings.
 #[derive(Debug)]
@@ -91,11 +96,8 @@ impl Run<'_> {
 /// wrong in between is the attempt's outcome.
 pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Option<Outcome>, RunnerError> {
     let stored = ledger.task(id)?;
-    if complete::is_due(&stored.task) {
-        return match complete::complete(ledger, id) {
-            Ok(outcome) => Ok(Some(outcome)),
-            Err(error) => hold(ledger, id, error).map(|()| None),
-        };
+    if stored.task.ended() {
+        return conclude::complete(ledger, id);
     }
     let config = ledger
         .file(&stored, "config.json")?
@@ -136,8 +138,15 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
         // All of it is written down: it is completed once the disk allows it, and nothing runs again.
         Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
-        // Its brain has run: what it left is looked after like that of any other death.
-        Err(error) if has_begun(&run, &claim) && die(&run, &claim, &error).is_ok() => Ok(None),
+        // What a brain left that has run is looked after like that of any other death. What the machine was short of
+        // is no end of a task: it begins again.
+        Err(error) if has_begun(&run, &claim) || is_shortage(&error.to_string()) => {
+            match die(&run, &claim, &error) {
+                Ok(()) => Ok(None),
+                // It stays as it is, with its locks free: the daemon finds it so.
+                Err(_) => Err(error),
+            }
+        }
         Err(error) => {
             give_up(&run, &mut claim, Outcome::Crashed, &error)?;
             Ok(Some(Outcome::Crashed))
@@ -173,6 +182,9 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         plan = launch::plan(run, claim, &prepared, (member, Memory::Gone(&session)))?;
         (ended, seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
     }
+    if let Some(exit) = finish::was_killed(&ended, run.tier()) {
+        return Err(RunnerError::BrainKilled(exit));
+    }
     finish::finish(run, claim, &prepared, &plan, (&ended, &spool, seen))
 }
 
@@ -201,14 +213,14 @@ fn drive(
     if run.bwrap.is_none() {
         survivors::adopt();
     }
+    // Before the brain starts, as is all that can be: what it says from then on is lost with us until it is read.
+    let least = run.config.limits.checkpoint.duration();
+    let mut checkpoints = Checkpoints::begin(subject(run, claim, prepared), least)?;
     let started = plan.start(claim);
     if started.is_err() {
         spool::never_begun(&claim.dir)?;
     }
     let running = started?;
-    // The thread of the checkpoints begins only now: what starts processes has one thread.
-    let least = run.config.limits.checkpoint.duration();
-    let mut checkpoints = Checkpoints::begin(subject(run, claim, prepared), least)?;
     let mut limited = |until| limits::told(run, claim, until);
     let ears = Ears {
         limited: &mut limited,
@@ -240,23 +252,6 @@ fn subject(run: &Run<'_>, claim: &Claim, prepared: &Prepared) -> Subject {
     }
 }
 
-/// Leaves a task whose end cannot be completed to a person, unless another is at it.
-fn hold(ledger: &Ledger<'_>, id: &TaskId, error: RunnerError) -> Result<(), RunnerError> {
-    if matches!(error, RunnerError::Busy(_) | RunnerError::Owner(_))
-        || matches!(error, RunnerError::Ledger(LedgerError::Fenced { .. }))
-    {
-        return Err(error);
-    }
-    let why = format!("its end cannot be completed: {error}");
-    ledger.update(id, "runner", |update: &mut Update<'_>| {
-        if update.task.status == Status::Interrupted {
-            update.task.hold = Some(why.clone());
-        }
-        Ok::<_, RunnerError>(())
-    })?;
-    Ok(())
-}
-
 /// Whether the attempt's brain may have run.
 fn has_begun(run: &Run<'_>, claim: &Claim) -> bool {
     spool::begun(&claim.dir).is_some() || recover::is_lost(run, claim).unwrap_or(true)
@@ -270,8 +265,11 @@ fn die(run: &Run<'_>, claim: &Claim, why: &RunnerError) -> Result<(), RunnerErro
         if update.task.status == Status::Finishing {
             return Err(RunnerError::Busy(id.clone()));
         }
+        if let (RunnerError::BrainKilled(exit), Some(last)) = (why, update.task.attempts.last_mut()) {
+            last.exit = Some(exit.clone());
+        }
         update
-            .transition(Event::Die, why.to_string())
+            .transition(Move::Die, why.to_string())
             .map_err(|source| RunnerError::illegal(&id, source))
     })?;
     Ok(())
@@ -288,14 +286,17 @@ fn give_up(
     let claimed = &*claim;
     run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
         claimed.check(update.task)?;
-        update.task.outcome = Some(outcome);
-        update.task.cancel = false;
-        update.task.reasons = vec![why.to_string()];
         if let Some(attempt) = update.task.attempts.last_mut() {
             attempt.ended = Some(crate::refs::now());
         }
         update
-            .transition(Event::Fail, why.to_string())
+            .transition(
+                Move::Fail {
+                    outcome,
+                    reasons: vec![why.to_string()],
+                },
+                why.to_string(),
+            )
             .map_err(|source| RunnerError::illegal(&id, source))
     })?;
     Ok(())

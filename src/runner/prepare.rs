@@ -166,6 +166,24 @@ pub(super) fn bring_changes(
     Ok(())
 }
 
+/// Takes back what an ask wrote, which it can where no sandbox keeps it from it. All of it is in the receipt after, and
+/// that is in the ledger.
+pub(super) fn put_back(
+    run: &Run<'_>,
+    checkout: &Checkout,
+    (before, pinned): (Oid, Option<Oid>),
+    after: &Receipt,
+) -> Result<(), RunnerError> {
+    let source = Source {
+        work_dir: &checkout.path,
+        index: &checkout.git_dir.join("index"),
+        repo: run.ledger.repo(),
+        pinned,
+    };
+    restore(&source, before, &after.snapshot.manifest)?;
+    Ok(())
+}
+
 /// The clone's range of ports, free on this machine and shared with no other clone of the site.
 fn lease(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Option<u16>, RunnerError> {
     let zones = run.ledger.readable_zones()?;

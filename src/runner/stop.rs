@@ -6,7 +6,7 @@
 use super::control;
 use crate::{
     refs::{Ledger, LedgerError, Stored, Update},
-    task::{Event, Outcome, Status, Task, TaskId},
+    task::{Move, Status, Task, TaskId},
     zone::DISRUPTS,
 };
 
@@ -23,23 +23,19 @@ pub fn stop(ledger: &Ledger<'_>, id: &TaskId, (by, reason): (&str, &str)) -> Res
             return Ok(());
         }
         // What a dead attempt left is looked after first; recovery cancels it then.
-        update.task.cancel = true;
-        update.task.hold = None;
-        if update.task.status == Status::Interrupted && !update.task.is_recovered() {
-            return Ok(());
-        }
-        let illegal = |source| LedgerError::Illegal {
-            id: id.clone(),
-            source,
+        let open = update.task.status == Status::Interrupted && !update.task.is_recovered();
+        let why = reason.to_owned();
+        let to = if open {
+            Move::CancelRecovered
+        } else {
+            Move::Cancel { why }
         };
-        update.transition(Event::Cancel, reason).map_err(illegal)?;
-        if update.task.status == Status::Cancelled {
-            update.task.cancel = false;
-            update.task.hold = None;
-            update.task.outcome = Some(Outcome::Cancelled);
-            update.task.reasons = vec![reason.to_owned()];
-        }
-        Ok(())
+        update
+            .transition(to, reason)
+            .map_err(|source| LedgerError::Illegal {
+                id: id.clone(),
+                source,
+            })
     })?;
     if stored.task.status == Status::Cancelling {
         urge(ledger, &stored.task);

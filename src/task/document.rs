@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{BrainName, Class, CloneName, Explain, Outcome, RoleName, Status, TaskId, ZoneId};
+use super::{BrainName, Class, CloneName, Explain, Outcome, Retry, RoleName, Status, TaskId, ZoneId};
 
 /// The version of every document that this build writes and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -61,6 +61,9 @@ pub struct Attempt {
     /// The brain's session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// What the session has used in all, as its brain counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_total: Option<Value>,
     /// The runner's process id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -127,6 +130,9 @@ pub struct Attempt {
     /// It died, and this was found of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub died: Option<Death>,
+    /// Recovery of it did not come to its end yet, and is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Retry>,
     /// Fields of later minor versions.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -397,6 +403,23 @@ impl Task {
     pub fn is_recovered(&self) -> bool {
         let death = self.last_attempt().and_then(|last| last.died.as_ref());
         death.is_some_and(|death| !death.open)
+    }
+
+    /// The tries to recover the last attempt, while it is interrupted and they have not come to an end.
+    pub fn recovery(&self) -> Option<&Retry> {
+        let last = self.last_attempt().and_then(|last| last.recovery.as_ref());
+        last.filter(|_| self.status == Status::Interrupted)
+    }
+
+    /// When it goes on by itself, seconds since the epoch: after a limit, a death, or a recovery that failed.
+    pub fn rests_until(&self) -> Option<i64> {
+        match self.status {
+            Status::Interrupted => {
+                let pause = self.parked_until.filter(|_| self.is_recovered());
+                self.recovery().map(|retry| retry.until).or(pause)
+            }
+            _ => self.parked_until,
+        }
     }
 
     /// The first of the attempts that the last one goes on with: those that died and were resumed.

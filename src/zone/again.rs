@@ -6,7 +6,7 @@
 
 use crate::{
     refs::{ADOPT, Ledger, LedgerError, Stored, Update},
-    task::{Class, Event, Explain, How, Status, TaskId},
+    task::{Class, Explain, How, Move, Status, TaskId},
 };
 
 /// A task that is not tried again.
@@ -54,7 +54,7 @@ impl Explain for AgainError {
 /// [`AgainError`]; nothing has changed then.
 pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<Stored, AgainError> {
     ledger.update(id, "cli", |update: &mut Update<'_>| {
-        let task = &mut *update.task;
+        let task = &*update.task;
         if task.owner != *ledger.site().owner() {
             return Err(AgainError::Owner(id.clone()));
         }
@@ -66,22 +66,13 @@ pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<
             }
             Status::Parked | Status::Interrupted | Status::Failed | Status::Cancelled => {}
         }
-        let event = if task.status == Status::Parked {
+        let to = if task.status == Status::Parked {
             // It goes on as it would have by itself.
-            Event::Unpark
+            Move::Unpark
         } else {
-            task.next = (!task.attempts.is_empty()).then_some(how);
-            Event::Again
+            Move::Again(how)
         };
-        task.hold = None;
-        task.cancel = false;
-        task.parked_until = None;
-        if task.status == Status::Interrupted && !task.is_recovered() {
-            return Ok(());
-        }
-        task.outcome = None;
-        task.reasons.clear();
-        update.transition(event, words).map_err(|source| {
+        update.transition(to, words).map_err(|source| {
             LedgerError::Illegal {
                 id: id.clone(),
                 source,

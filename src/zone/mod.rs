@@ -35,4 +35,4 @@ pub use resolve::{Place, ResolveError, clone_named, here, nearest, zone_named};
 pub use settings::{
     SettingsError, require_trust, settings, site_settings, trust_request, trust_store, user_settings,
 };
-pub use waiting::{Waits, waits_for};
+pub use waiting::{Waits, recovering, waits_for};

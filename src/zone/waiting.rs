@@ -16,6 +16,13 @@ pub enum Waits {
         /// Until then, where that is known; seconds since the epoch.
         until: Option<i64>,
     },
+    /// Its recovery after a death, which is under way or is tried again.
+    Recovery {
+        /// Tried again then; `null` while it is under way. Seconds since the epoch.
+        until: Option<i64>,
+        /// What stopped it last.
+        reason: String,
+    },
     /// Another task, which must be done first.
     After {
         /// Which.
@@ -51,10 +58,18 @@ pub enum Waits {
     Turn,
 }
 
+/// What a task waits for whose last attempt is being recovered; `None` if it is not.
+pub fn recovering(task: &Task) -> Option<Waits> {
+    task.recovery().map(|retry| Waits::Recovery {
+        until: Some(retry.until).filter(|_| !retry.reason.is_empty()),
+        reason: retry.reason.clone(),
+    })
+}
+
 /// What `task` waits for among the tasks of `heads`; `None` if it does not wait.
 pub fn waits_for(task: &Task, heads: &[TaskHead]) -> Option<Waits> {
     if !task.status.is_waiting() {
-        return None;
+        return recovering(task);
     }
     let is_done = |id: &TaskId| {
         heads

@@ -14,6 +14,7 @@
 mod again;
 mod churn;
 mod copies;
+mod full;
 mod inject;
 mod long_day;
 mod oracle;
@@ -28,4 +29,5 @@ mod sweep;
 #[path = "../it/tools.rs"]
 mod tools;
 mod transitions;
+mod twice;
 mod verbs;

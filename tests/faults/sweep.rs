@@ -113,13 +113,9 @@ fn one(place: &Place, rig: &Rig, scene: &Scene, churned: bool) -> Option<(&'stat
     journal.again += held.len();
     let evidence = gather(rig, scene.untouched.as_ref());
     wrong.extend(judge(&journal, &evidence));
-    // A disk that fails, or a git that is killed under us, is a person's business; after a mere death nobody is asked.
-    if matches!(place.fault, Fault::Point | Fault::Kill) {
-        wrong.extend(
-            held.into_iter()
-                .map(|why| format!("a person was asked: {why}\n{}", rig.log())),
-        );
-    }
+    // Whatever was killed and whatever the machine was short of: it goes on without a person.
+    let held = held.into_iter();
+    wrong.extend(held.map(|why| format!("a person was asked: {why}\n{}", rig.log())));
     Some((at, journal.acks(), wrong))
 }
 
@@ -198,7 +194,7 @@ fn survey(stages: &Stages) -> Vec<Target> {
 }
 
 /// Runs `step` for each item, on as many threads as there are workers.
-fn in_parallel<T: Send>(items: Vec<T>, step: impl Fn(T) + Sync) {
+pub(crate) fn in_parallel<T: Send>(items: Vec<T>, step: impl Fn(T) + Sync) {
     let items = Mutex::new(items);
     let next = || items.lock().unwrap().pop();
     std::thread::scope(|scope| {
@@ -244,7 +240,7 @@ fn sweep(mut targets: Vec<Target>, stages: &Stages, tally: &Mutex<Tally>, seed: 
     });
 }
 
-fn shuffle<T>(items: &mut [T], mut seed: u64) {
+pub(crate) fn shuffle<T>(items: &mut [T], mut seed: u64) {
     for at in (1..items.len()).rev() {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)

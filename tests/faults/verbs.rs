@@ -8,7 +8,7 @@ use std::{
 use git_khlone::{
     refs::{LedgerError, Update},
     runner::bury,
-    task::{Event, Status, TaskId},
+    task::{Move, Status, TaskId},
 };
 
 use crate::{
@@ -232,7 +232,7 @@ impl Scene {
         rig.stop();
         rig.with_ledger(|ledger| {
             let die = |update: &mut Update<'_>| {
-                update.transition(Event::Die, "its runner is gone").unwrap();
+                update.transition(Move::Die, "its runner is gone").unwrap();
                 Ok::<_, LedgerError>(())
             };
             ledger.update(self.task.as_ref().unwrap(), "daemon", die).unwrap();

@@ -159,6 +159,58 @@ fn files_stay_small() {
     assert!(long.is_empty(), "over {MAX_LINES} lines: {long:?}");
 }
 
+/// What follows from a task's state is set with it, by `Task::make` alone.
+#[test]
+fn the_fields_of_a_state_are_set_in_one_place() {
+    const FIELDS: [&str; 9] = [
+        "status",
+        "outcome",
+        "reasons",
+        "hold",
+        "cancel",
+        "next",
+        "parked_until",
+        "import",
+        "recovery",
+    ];
+    let changes = |rest: &str| {
+        let rest = rest.trim_start();
+        let is_set = rest.starts_with('=') && !rest.starts_with("==") && !rest.starts_with("=>");
+        let calls = [
+            ".push",
+            ".clear",
+            ".extend",
+            ".clone_from",
+            ".take()",
+            ".insert",
+            ".get_or_insert",
+        ];
+        is_set || calls.iter().any(|call| rest.starts_with(call))
+    };
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        // The ledger gives a new task its first state.
+        let owners = ["src/task/moves.rs", "src/refs/ledger.rs"].map(Path::new);
+        if owners.contains(&source.path.as_path()) || is_test(&source.path) {
+            continue;
+        }
+        for (at, line) in without_tests(&source.text).lines().enumerate() {
+            for owner in ["task.", "last.", "attempt."] {
+                let found = line.match_indices(owner).any(|(at, _)| {
+                    let rest = &line[at + owner.len()..];
+                    FIELDS
+                        .iter()
+                        .any(|field| rest.strip_prefix(field).is_some_and(changes))
+                });
+                if found {
+                    wrong.push(format!("{}:{}: {}", source.path.display(), at + 1, line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "set them by a move:\n{}", wrong.join("\n"));
+}
+
 /// A name that only its own file and re-exports mention has no caller outside tests.
 #[test]
 fn every_module_has_a_caller() {

@@ -6,4 +6,5 @@ mod copies;
 pub(crate) mod deaths;
 mod locks;
 mod lost;
+mod states;
 mod verbs;

@@ -82,6 +82,9 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
             None => {}
         }
     }
+    // The last of each part are shown first.
+    view.needs_you.sort_by_key(|line| urgency(line.status()));
+    view.waiting.sort_by_key(|line| urgency(line.task().status()));
     if crew.is_empty() {
         view.brains = list::brains(cx)?;
     }
@@ -121,6 +124,15 @@ pub(super) fn part(
         }
         _ => None,
     })
+}
+
+/// What keeps its clone's other tasks from their turn comes before what has failed, and that before all else.
+fn urgency(status: Status) -> u8 {
+    match status {
+        Status::Interrupted => 2,
+        Status::Failed => 1,
+        _ => 0,
+    }
 }
 
 fn running(cx: &Cx, task: &Task, line: TaskLine) -> RunningLine {

@@ -23,7 +23,7 @@ use crate::{
         runners::Launcher,
         settings::{InForce, Limits},
     },
-    task::ZoneId,
+    task::{Event, ZoneId},
     zone::retention::Keep,
 };
 
@@ -91,9 +91,17 @@ impl Store for Memory {
 
     fn apply(&mut self, _id: &TaskId, step: Step) -> Result<(), RpcError> {
         self.change(|task| {
-            task.status = task.status.next(step.event).unwrap();
-            task.outcome = step.outcome;
-            task.parked_until = step.until;
+            let (event, outcome, until) = match step.to {
+                Move::Park { until, .. } => (Event::Park, Some(Outcome::Limited), until),
+                Move::Unpark => (Event::Unpark, None, None),
+                Move::Skip { .. } => (Event::Skip, None, None),
+                Move::Die => (Event::Die, task.outcome, None),
+                Move::Fail { outcome, .. } => (Event::Fail, Some(outcome), None),
+                other => panic!("no daemon makes {other:?}"),
+            };
+            task.status = task.status.next(event).unwrap();
+            task.outcome = outcome;
+            task.parked_until = until;
         });
         Ok(())
     }

@@ -133,6 +133,11 @@ impl WaitingLine {
         }
     }
 
+    /// The task.
+    pub fn task(&self) -> &TaskLine {
+        &self.task
+    }
+
     fn why(&self) -> String {
         let mut parts: Vec<_> = self.waits.iter().map(waits).collect();
         parts.extend(self.reasons.iter().map(|reason| one_line(reason)));

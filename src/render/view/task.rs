@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::super::{ShortIds, Table, View, ago, one_line, state_style};
+use super::super::{ShortIds, Table, View, ago, one_line, state_style, waits};
 use crate::{
     guard::sanitise::strip,
     refs::{TaskHead, now},
     task::{CloneName, FORMAT, Outcome, Status, Task, TaskId, few},
+    zone::recovering,
 };
 
 /// So many lines of stderr are shown of a task that did not end well.
@@ -52,6 +53,11 @@ impl TaskLine {
 }
 
 impl TaskLine {
+    /// Where it is in its life.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
     /// How long ago it last changed.
     pub(super) fn since(&self) -> String {
         ago(self.updated, now())
@@ -212,6 +218,9 @@ impl View for TaskDetail {
         line("branch", &self.clone_branch);
         for reason in &task.reasons {
             line("because", &one_line(reason));
+        }
+        if let Some(retry) = recovering(task) {
+            line("waiting", &waits(&retry));
         }
         if let Some(attempt) = task.last_attempt() {
             let tier = attempt.tier.as_deref().unwrap_or("-");

@@ -43,7 +43,10 @@ struct Moment {
 /// The checkpoints of a run under way.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
-    worker: Worker,
+    /// What they are taken of, until the first is due.
+    subject: Option<Subject>,
+    /// Its thread, from then on.
+    worker: Option<Worker>,
     progress: Progress,
     /// A tool has begun or ended since the last one.
     boundary: bool,
@@ -55,11 +58,13 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Begins; nothing is taken before the first pause is over.
+    /// Begins; nothing is taken before the first pause is over. No thread is started and nothing slow is done before
+    /// that: a brain that has just started is heard first.
     pub(super) fn begin(subject: Subject, least: Duration) -> Result<Self, RunnerError> {
         Ok(Self {
             taken: Store::at(&subject.dir).all()?.last().map_or(0, |last| last.k),
-            worker: Worker::start(subject)?,
+            subject: Some(subject),
+            worker: None,
             progress: Progress::default(),
             boundary: false,
             least,
@@ -79,7 +84,7 @@ impl Checkpoints {
     /// # Errors
     /// [`LedgerError::Fenced`] if this attempt was given up for dead.
     pub(super) fn tick(&mut self, position: Position) -> Result<(), RunnerError> {
-        while let Ok(report) = self.worker.reports.try_recv() {
+        while let Some(report) = self.worker.as_ref().and_then(|it| it.reports.try_recv().ok()) {
             self.busy = false;
             self.heed(report)?;
         }
@@ -97,7 +102,13 @@ impl Checkpoints {
             position,
             progress: self.progress.clone(),
         };
-        self.busy = self.worker.moments.send(moment).is_ok();
+        if let Some(subject) = self.subject.take() {
+            self.worker = Some(Worker::start(subject)?);
+        }
+        self.busy = self
+            .worker
+            .as_ref()
+            .is_some_and(|it| it.moments.send(moment).is_ok());
         Ok(())
     }
 
@@ -115,7 +126,10 @@ impl Checkpoints {
 
     /// Ends; gives the receipt of the last checkpoint, or the one before.
     pub(super) fn end(self) -> Option<Receipt> {
-        self.worker.end()
+        match (self.worker, self.subject) {
+            (Some(worker), _) => worker.end(),
+            (None, subject) => subject.map(|subject| subject.last),
+        }
     }
 }
 

@@ -15,15 +15,14 @@ use crate::{
         finish::keep_home,
         ground::{Ground, Left, host_head},
         pins,
-        prepare::{bring_changes, pin, shot},
+        prepare::{bring_changes, pin, put_back, shot},
         spool,
     },
-    task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Task},
+    task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Move, Task},
     worktree::{
         checkout::Checkout,
         create::{self, Want},
         receipt::Receipt,
-        snapshot::Source,
     },
 };
 
@@ -64,11 +63,13 @@ pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError>
         .ledger
         .update_with(&mut pack, &id, "runner", |update: &mut Update<'_>| {
             claimed.check(update.task)?;
-            update.task.import.clone_from(&found.import);
+            let (death, import) = (found.death.clone(), found.import.clone());
+            update
+                .transition(Move::Examined { death, import }, "")
+                .map_err(|source| RunnerError::illegal(&id, source))?;
             if let Some(attempt) = update.task.attempts.last_mut() {
                 attempt.session = found.session.clone().or_else(|| known.clone());
                 attempt.tier = Some(tier.clone());
-                attempt.died = Some(found.death.clone());
             }
             let edit = &mut *update.edit;
             edit.graft(claimed.path("after"), found.after.snapshot.tree);
@@ -92,10 +93,14 @@ fn write_unborn(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError> {
     let id = claimed.task().id.clone();
     let stored = run.ledger.update(&id, "runner", |update: &mut Update<'_>| {
         claimed.check(update.task)?;
-        if let Some(attempt) = update.task.attempts.last_mut() {
-            attempt.died = Some(Death::default());
-        }
-        Ok::<_, RunnerError>(())
+        let death = Death {
+            open: true,
+            ..Death::default()
+        };
+        let import = None;
+        update
+            .transition(Move::Examined { death, import }, "")
+            .map_err(|source| RunnerError::illegal(&id, source))
     })?;
     claim.stored = stored;
     Ok(())
@@ -396,12 +401,5 @@ fn take_back(run: &Run<'_>, claim: &Claim, tier: &str, found: &Found) -> Result<
         return Ok(());
     };
     let head = host_head(run.ledger.repo(), &checkout)?;
-    let source = Source {
-        work_dir: &checkout.path,
-        index: &checkout.git_dir.join("index"),
-        repo: run.ledger.repo(),
-        pinned: head,
-    };
-    crate::worktree::restore::restore(&source, before, &found.after.snapshot.manifest)?;
-    Ok(())
+    put_back(run, &checkout, (before, head), &found.after)
 }

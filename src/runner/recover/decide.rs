@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::Resume,
-    task::{Death, Task},
+    task::{self, Death, Task},
 };
 
 /// What is known.
@@ -59,9 +59,9 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     if facts.asked {
         return Decision::GoOn;
     }
-    let deaths = u32::try_from(facts.deaths.len()).unwrap_or(u32::MAX);
-    if deaths >= facts.limit {
-        return Decision::GiveUp(format!("died in {deaths} attempts, the limit (limits.attempts)"));
+    let begun = begun(&facts.deaths);
+    if begun >= facts.limit {
+        return Decision::GiveUp(format!("died in {begun} attempts, the limit (limits.attempts)"));
     }
     if let Some(call) = stuck(&facts.deaths) {
         return Decision::GiveUp(format!(
@@ -74,7 +74,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Resume::Auto if facts.external => {
             Decision::Hold("somebody else changed things since its attempt died".to_owned())
         }
-        Resume::Auto => match pause(deaths) {
+        Resume::Auto => match pause(count(facts.deaths.len())) {
             Some(pause) if !facts.rested => Decision::Later(pause),
             _ => Decision::GoOn,
         },
@@ -89,14 +89,18 @@ fn stuck(deaths: &[Death]) -> Option<&str> {
     alike.then(|| call.split(' ').next().unwrap_or(call))
 }
 
+/// How many of them its brain had a part in. Before that, nothing but the machine has kept it from beginning.
+fn begun(deaths: &[Death]) -> u32 {
+    count(deaths.iter().filter(|death| death.began).count())
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 /// How long to wait after so many deaths; not at all after the first.
 fn pause(deaths: u32) -> Option<Duration> {
-    let more = deaths.checked_sub(2)?;
-    Some(
-        Duration::from_secs(5)
-            .saturating_mul(4_u32.saturating_pow(more))
-            .min(Duration::from_mins(10)),
-    )
+    Some(task::pause(Duration::from_secs(5), deaths.checked_sub(2)?))
 }
 
 /// The deaths of a task's attempts since a person last had a say.
@@ -150,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn what_never_began_is_tried_without_end_and_ever_more_seldom() {
+        let unborn = facts(vec![Death::default(); 40]);
+        assert_eq!(decide(&unborn), Decision::Later(Duration::from_mins(10)));
+    }
+
+    #[test]
     fn dying_twice_in_one_place_stops_unless_something_was_done() {
         let stuck = facts(vec![death("Bash 1", true), death("Bash 1", false)]);
         assert!(matches!(decide(&stuck), Decision::GiveUp(why) if why.contains("Bash")));
@@ -195,7 +205,7 @@ mod tests {
             let unasked = !facts.cancel && !facts.asked;
             if unasked && decision == Decision::GoOn {
                 prop_assert!(facts.policy == Resume::Auto && !facts.external);
-                prop_assert!(facts.deaths.len() < facts.limit as usize);
+                prop_assert!(begun(&facts.deaths) < facts.limit);
                 prop_assert!(stuck(&facts.deaths).is_none());
                 prop_assert!(facts.deaths.len() < 2 || facts.rested);
             }

@@ -15,15 +15,15 @@ mod words;
 use super::{
     Run, RunnerError,
     claim::Claim,
-    complete::bring,
+    conclude::{bring, note_commits},
     ground::clear_locks,
+    postpone::{Cause, postpone},
     prepare::{find_again, shot},
-    settle::note_commits,
 };
 use crate::{
     guard::{redact::Redactor, survivors::end_marked},
     refs::{LedgerError, MemorySink, Update, now},
-    task::{Effects, Event, How, IllegalMove, Outcome, Status, Task, TaskId},
+    task::{Effects, How, IllegalMove, Move, Outcome, Status, Task, TaskId},
     worktree::{checkout::Checkout, receipt::Receipt},
 };
 use decide::{Decision, Facts, deaths, decide};
@@ -54,18 +54,30 @@ pub(super) fn recover(run: &Run<'_>, id: &TaskId) -> Result<Verdict, RunnerError
         return Err(RunnerError::Busy(id.clone()));
     }
     end_marked(MARK, id.as_str());
-    let looked = match look(run, &mut claim) {
-        Ok(external) => Looked {
-            external,
-            broken: None,
-        },
+    let error = match look(run, &mut claim) {
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => return Err(error.into()),
-        Err(error) => Looked {
-            external: false,
-            broken: Some(format!("what it left cannot be looked after: {error}")),
-        },
+        Err(error) => error,
+        Ok(external) => {
+            let broken = None;
+            return write(run, &mut claim, &Looked { external, broken });
+        }
     };
-    write(run, &mut claim, &looked)
+    let why = format!("recovery failed: {error}");
+    tracing::warn!(task = %id, why);
+    let anew = claim.task().next == Some(How::Retry);
+    match Cause::of(&error, &claim) {
+        Cause::Unclear if !anew => {}
+        Cause::Machine => {}
+        Cause::Unclear | Cause::Person => {
+            let looked = Looked {
+                external: false,
+                broken: Some(why),
+            };
+            return write(run, &mut claim, &looked);
+        }
+    }
+    postpone(run.ledger, &claim, &why)?;
+    Ok(Verdict::Waits)
 }
 
 /// What the look at the last attempt gave.
@@ -194,21 +206,13 @@ fn write(run: &Run<'_>, claim: &mut Claim, looked: &Looked) -> Result<Verdict, R
             return Err(RunnerError::Busy(id.clone()));
         }
         let decision = decide(&facts(run, update.task, looked));
-        if looked.broken.is_none() || decision == Decision::GoOn {
-            update.task.import = None;
-        }
-        let mut fresh = false;
-        if let Some(death) = update
-            .task
-            .attempts
-            .last_mut()
-            .and_then(|last| last.died.as_mut())
-        {
-            death.open = looked.broken.is_some();
-            fresh = death.fresh;
-        }
+        let fresh = deaths(update.task).iter().any(|death| death.fresh);
         let outcome = if fresh { Outcome::Partial } else { Outcome::Crashed };
-        verdict = apply(update, decision, outcome).map_err(|source| RunnerError::illegal(&id, source))?;
+        let illegal = |source| RunnerError::illegal(&id, source);
+        if looked.broken.is_none() {
+            update.transition(Move::Recovered, "").map_err(illegal)?;
+        }
+        verdict = apply(update, decision, outcome).map_err(illegal)?;
         Ok::<_, RunnerError>(())
     })?;
     claim.stored = stored;
@@ -217,39 +221,27 @@ fn write(run: &Run<'_>, claim: &mut Claim, looked: &Looked) -> Result<Verdict, R
 
 /// Writes a decision to a task that ends with `outcome` if it is given up.
 fn apply(update: &mut Update<'_>, decision: Decision, outcome: Outcome) -> Result<Verdict, IllegalMove> {
-    let task = &mut *update.task;
-    task.hold = None;
-    task.parked_until = None;
-    match decision {
-        Decision::GoOn => {
-            task.reasons.clear();
-            Ok(Verdict::GoOn)
-        }
+    let (to, reason, verdict) = match decision {
+        Decision::GoOn => (Move::GoOn, String::new(), Verdict::GoOn),
         Decision::Later(pause) => {
             let seconds = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
-            task.parked_until = Some(now().saturating_add(seconds));
-            task.reasons = vec![format!("its attempt died; it goes on in {seconds} s")];
-            Ok(Verdict::Waits)
+            let until = now().saturating_add(seconds);
+            let why = format!("its attempt died; it goes on in {seconds} s");
+            (Move::Rest { until, why }, String::new(), Verdict::Waits)
         }
-        Decision::Hold(why) => {
-            task.hold = Some(why.clone());
-            task.next = None;
-            task.reasons = vec![why];
-            Ok(Verdict::Waits)
-        }
+        Decision::Hold(why) => (Move::Hold { why }, String::new(), Verdict::Waits),
         Decision::GiveUp(why) => {
-            task.outcome = Some(outcome);
-            task.reasons = vec![why.clone()];
-            update.transition(Event::Fail, why)?;
-            Ok(Verdict::Over(outcome))
+            let exit = update.task.last_attempt().and_then(|last| last.exit.clone());
+            let mut reasons = vec![why.clone()];
+            reasons.extend(exit.map(|exit| RunnerError::BrainKilled(exit).to_string()));
+            (Move::Fail { outcome, reasons }, why, Verdict::Over(outcome))
         }
         Decision::Cancel => {
-            let why = "cancelled; its runner died meanwhile";
-            task.outcome = Some(Outcome::Cancelled);
-            task.cancel = false;
-            task.reasons = vec![why.to_owned()];
-            update.transition(Event::Cancel, why)?;
-            Ok(Verdict::Over(Outcome::Cancelled))
+            let why = "cancelled; its runner died meanwhile".to_owned();
+            let over = Verdict::Over(Outcome::Cancelled);
+            (Move::Cancel { why: why.clone() }, why, over)
         }
-    }
+    };
+    update.transition(to, reason)?;
+    Ok(verdict)
 }

@@ -65,7 +65,8 @@ pub(super) fn read(
         tree: tree.id(),
         problems,
     };
-    let task: Task = docs.versioned("task.json")?;
+    let mut task: Task = docs.versioned("task.json")?;
+    task.mend();
     docs.identity(&id, oid, &task);
     docs.inputs(&task);
     let by_runner = docs.history(&task) && task.status.is_over();
@@ -265,18 +266,5 @@ fn contradiction(task: &Task) -> Option<String> {
             task.attempts.len()
         ));
     }
-    if task.import.is_some() && task.status.is_over() {
-        return Some("it is over, but a branch move is still to come".to_owned());
-    }
-    let end = task
-        .outcome
-        .map(|outcome| Status::Finishing.next(outcome.event()));
-    match (task.status, end) {
-        (Status::Done, None) => Some("it is done without an outcome".to_owned()),
-        (Status::Done | Status::Failed | Status::Cancelled, Some(end)) if end != Ok(task.status) => {
-            let outcome = task.outcome.map_or("nothing", crate::task::Outcome::as_str);
-            Some(format!("it is {} with the outcome {outcome}", task.status))
-        }
-        _ => None,
-    }
+    task.contradiction()
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     refs::{Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
-    task::{CloneName, Event, Status, TaskId, ZoneId},
+    task::{CloneName, Move, Status, TaskId, ZoneId},
     worktree::{checkout::Checkout, erase::erase, remove},
 };
 
@@ -95,7 +95,7 @@ pub fn remove_part(
     let mut cancelled = Vec::new();
     for head in waiting {
         ledger.update(&head.id, "cli", |update: &mut Update<'_>| {
-            let moved = update.transition(Event::Cancel, why);
+            let moved = update.transition(Move::Cancel { why: why.to_owned() }, why);
             moved.map_err(|source| LedgerError::Illegal {
                 id: head.id.clone(),
                 source,

@@ -211,14 +211,19 @@ fn a_runner_given_up_for_dead_that_wakes_up_changes_nothing() {
 }
 
 #[test]
-fn a_brain_that_is_killed_leaves_its_last_files_in_doubt() {
+fn a_brain_that_is_killed_goes_on_and_its_last_files_are_in_doubt() {
     let stage = stage("limits: {checkpoint: 1h}\n");
-    let (said, task) = stage.act("printf 'one\\ntw' > a.txt; : > b.txt; kill -9 $$");
+    let (said, task) = stage.act(
+        "if [ $KHLONE_ATTEMPT = 1 ]; then printf 'one\\ntw' > a.txt; : > b.txt; kill -9 $$; fi; echo two > two.txt",
+    );
+    assert_eq!((said.code, &task["outcome"]), (0, &"done".into()), "{}", said.err);
     assert_eq!(
-        (said.code, &task["outcome"]),
-        (1, &"partial".into()),
-        "{}",
-        said.err
+        (
+            task["attempts"].as_array().unwrap().len(),
+            &task["attempts"][0]["exit"]
+        ),
+        (2, &"SIGKILL".into()),
+        "{task:#}"
     );
     let effects = effects(&stage, task["id"].as_str().unwrap(), 1);
     let doubt = words(&effects["in_doubt"]).join("\n");
@@ -226,7 +231,26 @@ fn a_brain_that_is_killed_leaves_its_last_files_in_doubt() {
         doubt.contains("a.txt (modified, cut off or empty)") && doubt.contains("b.txt (modified, cut off"),
         "{effects:#}"
     );
-    assert!(said.err.contains("git khlone resume"), "{}", said.err);
+}
+
+#[test]
+fn a_brain_that_is_killed_again_and_again_is_given_up_and_says_so() {
+    let stage = stage("limits: {checkpoint: 1h, attempts: 2}\n");
+    let (said, task) = stage.act("echo half > half.txt; kill -9 $$");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (1, &"partial".into()),
+        "{}",
+        said.err
+    );
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 2, "{task:#}");
+    for wanted in [
+        "git khlone resume",
+        "died in 2 attempts",
+        "killed (SIGKILL), perhaps out of memory",
+    ] {
+        assert!(said.err.contains(wanted), "{wanted}: {}", said.err);
+    }
 }
 
 #[test]

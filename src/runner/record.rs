@@ -1,10 +1,6 @@
-//! Writing an ended attempt down, and completing it: branch, index, notes, state.
-//!
-//! First the task says all that is known and the branch move that is still to come; from there on recovery can
-//! finish alone. Where neither a branch nor a note is to come, that is the last word, too: one pack and one ref less to
-//! sync. Then the branch moves by compare-and-swap: where it moved on the host meanwhile, the clone's tip
-//! stays pinned and the outcome is `diverged`. The host's index is made anew from the tree, never taken from the
-//! clone.
+//! Writing an ended attempt down: all that is known of it, and the branch move that is still to come. From there on
+//! [`super::conclude`] needs nothing but the ledger. Where neither a branch nor a note is to come, that is the last
+//! word, too: one pack and one ref less to sync.
 
 use super::{
     Run, RunnerError, checkpoint, claim::Claim, finish::Finished, follow::Ended, launch::Plan,
@@ -12,12 +8,9 @@ use super::{
 };
 use crate::{
     config::Size,
-    guard::import::rebuild_index,
     process::exit_word,
-    refs::{
-        Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, RefError, Update, annotate, move_branch, note_of,
-    },
-    task::{Attempt, Event, IllegalMove, Import, Mode, Obstacle, Outcome, Task, Usage},
+    refs::{Kind, ObjectSink, Pack},
+    task::{Attempt, Ending, Import, Mode, Move, Obstacle, Usage},
 };
 
 /// Writes what is known, and the branch move that is still to come.
@@ -50,14 +43,10 @@ pub(super) fn record(
     let stored = run.ledger.update_with(pack, &id, "runner", |update| {
         claimed.check(update.task)?;
         let illegal = |source| RunnerError::illegal(&id, source);
+        let end = Move::End(ending(run, prepared, ended, finished));
         update
-            .transition(Event::End, finished.outcome.as_str())
+            .transition(end, finished.outcome.as_str())
             .map_err(illegal)?;
-        describe(update.task, run, prepared, finished);
-        update.task.parked_until = ended
-            .verdict
-            .limited_until
-            .filter(|_| finished.outcome == Outcome::Limited);
         if let Some(attempt) = update.task.attempts.last_mut() {
             describe_attempt(attempt, (plan, spool), ended);
         }
@@ -84,7 +73,10 @@ pub(super) fn record(
             edit.file(format!("artifacts/{name}"), answer.clone());
         }
         if finished.is_complete() {
-            conclude(update, finished).map_err(illegal)?;
+            let last = Move::Conclude { diverged: None };
+            update
+                .transition(last, finished.outcome.as_str())
+                .map_err(illegal)?;
         }
         Ok::<_, RunnerError>(())
     })?;
@@ -104,24 +96,30 @@ fn capped(mut text: String, limit: Size) -> String {
     text
 }
 
-fn describe(task: &mut Task, run: &Run<'_>, prepared: &Prepared, finished: &Finished) {
-    task.outcome = Some(finished.outcome);
-    task.cancel = false;
-    task.reasons.clone_from(&finished.reasons);
-    task.import = finished.import.map(|(old, new)| Import {
+fn ending(run: &Run<'_>, prepared: &Prepared, ended: &Ended, finished: &Finished) -> Ending {
+    let mut reasons = finished.reasons.clone();
+    if run.bwrap.is_none() {
+        reasons.push("ran without a sandbox (T0): nothing was prevented, everything was watched".to_owned());
+    }
+    let import = finished.import.map(|(old, new)| Import {
         name: prepared.branch.clone(),
         old: old.to_string(),
         new: new.to_string(),
     });
-    if run.bwrap.is_none() {
-        task.reasons
-            .push("ran without a sandbox (T0): nothing was prevented, everything was watched".to_owned());
+    Ending {
+        outcome: finished.outcome,
+        reasons,
+        import,
+        limited_until: ended.verdict.limited_until,
     }
 }
 
 fn describe_attempt(attempt: &mut Attempt, (plan, spool): (&Plan, &Spool), ended: &Ended) {
     let verdict = &ended.verdict;
-    attempt.session.clone_from(&verdict.session);
+    let full = verdict.full.then(|| plan.session.id().to_owned());
+    attempt.session = verdict.session.clone().or(full);
+    let total = verdict.session.as_ref();
+    attempt.session_total = total.and_then(|_| serde_json::to_value(&verdict.total).ok());
     attempt.ended = Some(crate::refs::now());
     attempt.exit = Some(exit_word(ended.status));
     plan.describe(attempt);
@@ -161,81 +159,6 @@ fn add_usage(sum: Option<Usage>, more: Option<&Usage>) -> Option<Usage> {
         output: add(sum.output, more.output),
         cached: add(sum.cached, more.cached),
     })
-}
-
-/// The last word: nothing is to come any more.
-fn conclude(update: &mut Update<'_>, finished: &Finished) -> Result<(), IllegalMove> {
-    update.task.import = None;
-    update.task.outcome = Some(finished.outcome);
-    update.task.reasons.clone_from(&finished.reasons);
-    update.task.parked_until = update
-        .task
-        .parked_until
-        .filter(|_| finished.outcome == Outcome::Limited);
-    update.transition(finished.outcome.event(), finished.outcome.as_str())
-}
-
-/// Completes the attempt, where [`record`] has not; gives the outcome, which the branch may still have changed.
-pub(super) fn settle(
-    run: &Run<'_>,
-    claim: &mut Claim,
-    prepared: &Prepared,
-    mut finished: Finished,
-) -> Result<Outcome, RunnerError> {
-    if finished.is_complete() {
-        return Ok(finished.outcome);
-    }
-    let id = claim.task().id.clone();
-    if let Some((old, new)) = finished.import {
-        bring_branch(run, prepared, (old, new), &mut finished)?;
-    }
-    note_commits(run.ledger, claim.task(), &finished.effects.commits)?;
-    let claimed = &*claim;
-    let stored = run.ledger.update(&id, "runner", |update| {
-        claimed.check(update.task)?;
-        conclude(update, &finished).map_err(|source| RunnerError::illegal(&id, source))
-    })?;
-    claim.stored = stored;
-    Ok(finished.outcome)
-}
-
-/// Notes on a task's commits say whose they are.
-pub(super) fn note_commits(ledger: &Ledger<'_>, task: &Task, commits: &[String]) -> Result<(), RunnerError> {
-    let note = note_of(task);
-    let notes: Vec<_> = commits
-        .iter()
-        .filter_map(|commit| Some((commit.parse().ok()?, note.clone())))
-        .collect();
-    Ok(annotate(ledger.repo(), ledger.site(), &notes)?)
-}
-
-fn bring_branch(
-    run: &Run<'_>,
-    prepared: &Prepared,
-    (old, new): (Oid, Oid),
-    finished: &mut Finished,
-) -> Result<(), RunnerError> {
-    match move_branch(
-        run.ledger.repo(),
-        &prepared.branch,
-        Some(old),
-        new,
-        "khlone: import",
-    ) {
-        Ok(()) => {
-            let checkout = &prepared.checkout;
-            Ok(rebuild_index(run.ledger.repo().common_dir(), checkout, new)?)
-        }
-        Err(RefError::Moved { .. }) => {
-            finished.outcome = Outcome::Diverged;
-            finished.reasons.push(format!(
-                "{} moved on the host meanwhile; the clone's {new} is pinned",
-                prepared.branch
-            ));
-            Ok(())
-        }
-        Err(error) => Err(LedgerError::from(error).into()),
-    }
 }
 
 #[cfg(test)]
