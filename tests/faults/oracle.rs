@@ -205,11 +205,11 @@ pub(crate) fn judge(journal: &Journal, evidence: &Evidence) -> Vec<String> {
                 task.attempts.len()
             ));
         }
-        // An attempt whose end was written down is the last one, unless somebody asked for another.
+        // An attempt whose end was written down is the last one, unless somebody asked for another, or its brain was killed.
         let ended = task
             .attempts
             .iter()
-            .filter(|attempt| attempt.exit.is_some())
+            .filter(|attempt| attempt.exit.is_some() && attempt.died.is_none())
             .count();
         if ended > 1 + journal.again {
             wrong.push(format!("{id} has {ended} results"));

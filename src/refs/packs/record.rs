@@ -107,9 +107,16 @@ impl Record {
     /// Says that the writer of a pack is done with it.
     pub(crate) fn settle(&self, stem: &str, mark: Mark) -> io::Result<()> {
         match fs::rename(self.path(stem, Mark::Begun), self.path(stem, mark)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make(stem, mark),
-            other => other,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make(stem, mark)?,
+            other => other?,
         }
+        // The very same pack may have been the other kind before.
+        let other = if mark == Mark::Kept {
+            Mark::Loose
+        } else {
+            Mark::Kept
+        };
+        remove_if_there(&self.path(stem, other))
     }
 
     /// Forgets a pack: it is gone, or somebody else's from now on.
