@@ -146,6 +146,10 @@ fn known(cx: &Cx, zone: &ZoneAddress) -> Result<ZoneId, CmdError> {
     if let Some(found) = zones.iter().find(|found| found.zone.branch == zone.branch) {
         return Ok(found.zone.id.clone());
     }
+    // One that is there and cannot be read says so itself.
+    if let Some(found) = cx.ledger().zone(&ZoneId::of_branch(&zone.branch))? {
+        return Ok(found.zone.id);
+    }
     let near = nearest(&zone.branch, zones.into_iter().map(|zone| zone.zone.branch));
     let near = if near.is_empty() {
         String::new()

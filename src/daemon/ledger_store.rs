@@ -239,7 +239,7 @@ impl LedgerStore {
             recovered: task.is_recovered(),
             on_hold: task.hold.is_some(),
             generation: task.generation,
-            ours: task.owner == *self.site.owner(),
+            ours: self.site.owns(&task.owner),
         }
     }
 

@@ -214,6 +214,12 @@ impl Site {
         &self.stood
     }
 
+    /// Whether a task with this owner is this site's, to run and to change. Owners are not compared by hand: a machine
+    /// has had more than one form of its id.
+    pub fn owns(&self, owner: &Owner) -> bool {
+        self.whose(owner) == Whose::Here
+    }
+
     /// Whose a task with this owner is.
     pub fn whose(&self, owner: &Owner) -> Whose {
         if owner.site_uuid == self.owner.site_uuid && is_same_machine(&owner.machine, &self.owner.machine) {

@@ -125,7 +125,7 @@ impl Claim {
     fn alone(ledger: &Ledger<'_>, id: &TaskId) -> Result<(Stored, Turn), RunnerError> {
         let stored = ledger.task(id)?;
         let task = &stored.task;
-        if task.owner != *ledger.site().owner() {
+        if !ledger.site().owns(&task.owner) {
             return Err(RunnerError::Owner(id.clone()));
         }
         let busy = || RunnerError::Busy(id.clone());

@@ -16,7 +16,7 @@ use crate::{
 /// [`LedgerError::Illegal`] if it is over, or brings its work home already; [`LedgerError::Owner`] if it runs elsewhere.
 pub fn stop(ledger: &Ledger<'_>, id: &TaskId, (by, reason): (&str, &str)) -> Result<Stored, LedgerError> {
     let stored = ledger.update(id, by, |update: &mut Update<'_>| -> Result<(), LedgerError> {
-        if update.task.owner != *ledger.site().owner() {
+        if !ledger.site().owns(&update.task.owner) {
             return Err(LedgerError::Owner(id.clone()));
         }
         if update.task.status == Status::Cancelling {

@@ -55,7 +55,7 @@ impl Explain for AgainError {
 pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<Stored, AgainError> {
     ledger.update(id, "cli", |update: &mut Update<'_>| {
         let task = &*update.task;
-        if task.owner != *ledger.site().owner() {
+        if !ledger.site().owns(&task.owner) {
             return Err(AgainError::Owner(id.clone()));
         }
         match task.status {
