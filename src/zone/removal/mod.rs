@@ -50,7 +50,7 @@ pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, 
 /// Removes one clone of a zone, or all of it.
 ///
 /// # Errors
-/// As [`remove`]; [`RemovalError::NoClone`].
+/// As [`remove()`]; [`RemovalError::NoClone`].
 pub fn remove_part(
     ledger: &Ledger<'_>,
     (id, only): (&ZoneId, Option<&CloneName>),
