@@ -15,10 +15,8 @@ use crate::{
     guard::{confine::has_scope, tier::Probe},
     render::view::{DoctorView, Finding, StrangerLine},
     task::FORMAT,
-    zone::{
-        adopt::{AdoptError, Surveyor, stood},
-        owners::waiting_elsewhere,
-    },
+    upkeep::adopt::{AdoptError, Surveyor, stood},
+    zone::owners::waiting_elsewhere,
 };
 
 /// Check this machine and repository

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     render::{Pulse, view::FsckView},
     task::Class,
-    zone::fsck::{fsck, mend},
+    upkeep::fsck::{fsck, mend},
 };
 
 /// How often to mend: what one round has mended can show what the next has to.

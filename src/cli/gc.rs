@@ -11,7 +11,7 @@ use super::{
 use crate::{
     refs::now,
     render::{Pulse, view::GcView},
-    zone::{gc::gc, retention::Keep},
+    upkeep::{gc::gc, retention::Keep},
 };
 
 /// Drop what nobody needs any more, and pack the rest

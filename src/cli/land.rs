@@ -10,6 +10,7 @@ use super::{
     target::{Target, crew_of, target},
 };
 use crate::{
+    delivery::landing::{Landing, Style, land},
     refs::Crew,
     render::{Pulse, view::LandedView},
     task::{Status, ZoneAddress},
@@ -17,7 +18,6 @@ use crate::{
         carry::{changes, listed},
         checkout::Checkout,
     },
-    zone::landing::{Landing, Style, land},
 };
 
 /// Bring a clone's work into its zone's branch

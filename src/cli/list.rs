@@ -11,13 +11,14 @@ use super::{
 use crate::{
     brain::{Preflight, Readiness},
     config::Config,
+    delivery::advance::standing,
     refs::{StoredZone, TaskHead, branch_ref},
     render::{
         ShortIds,
         view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList, damage},
     },
     task::{FORMAT, ZoneAddress},
-    zone::{advance::standing, program, sites},
+    zone::{program, sites},
 };
 
 /// List tasks, crew, zones, sites or brains

@@ -16,7 +16,8 @@ use crate::{
     guard::{credentials, redact::Redactor},
     render::{Pulse, view::RedactedView},
     task::Class,
-    zone::{redaction::redact, user_settings},
+    upkeep::redaction::redact,
+    zone::user_settings,
 };
 
 /// Take a secret out of a task, for good

@@ -13,7 +13,7 @@ use crate::{
     refs::Stored,
     render::view::RolledBackView,
     task::few,
-    zone::rollback::{RollbackError, RolledBack, rollback},
+    upkeep::rollback::{RollbackError, RolledBack, rollback},
 };
 
 /// Take back what a task did

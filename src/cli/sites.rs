@@ -15,11 +15,8 @@ use crate::{
         Pulse,
         view::{AdoptedView, HoldingList},
     },
-    zone::{
-        adopt::{Adoption, adopt},
-        owners::holdings,
-        sites,
-    },
+    upkeep::adopt::{Adoption, adopt},
+    zone::{owners::holdings, sites},
 };
 
 /// Show whose the tasks here are, and take over those of a repository that was moved

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     render::zones::{UndoList, UndoneView},
-    zone::undo::undo,
+    upkeep::undo::undo,
 };
 
 /// Bring back what a verb took away

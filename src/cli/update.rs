@@ -10,9 +10,10 @@ use super::{
     target::{Target, crew_of, target},
 };
 use crate::{
+    delivery::update::update_clone,
     refs::branch_ref,
     task::{ZoneAddress, ZoneId},
-    zone::{hold::hold, update::update_clone},
+    zone::hold::hold,
 };
 
 /// Rebase a clone's branch onto its zone

@@ -15,13 +15,12 @@ use crate::{
         zones::{OpenedView, PrunedView, RemovedView, RepairView},
     },
     task::{CloneName, Explain, ZoneAddress, ZoneId},
-    zone::{
-        nearest,
-        open::open,
+    upkeep::{
         prune::prune,
         removal::remove_part,
         repair::{locks, repair},
     },
+    zone::{nearest, open::open},
 };
 
 /// Make, remove, repair or prune zones

@@ -23,7 +23,7 @@ use crate::{
     refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, Turn, sweep_locks},
     runner,
     task::{BrainName, Explain, FORMAT, Move, Status, Task, TaskId},
-    zone::retention::{Keep, retain},
+    upkeep::retention::{Keep, retain},
 };
 
 /// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is

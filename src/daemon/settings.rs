@@ -11,7 +11,8 @@ use super::{plan, providers::Rates};
 use crate::{
     config::{Config, FILE_NAME, Paths},
     refs::Repo,
-    zone::{retention::Keep, site_settings},
+    upkeep::retention::Keep,
+    zone::site_settings,
 };
 
 /// The limits that the daemon itself keeps.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use super::{RpcError, enqueue::EnqueueParams, plan::Known, settings::InForce};
 use crate::{
     task::{Move, Outcome, TaskId},
-    zone::retention::Keep,
+    upkeep::retention::Keep,
 };
 
 use serde_json::Value;
-
-use super::{RpcError, enqueue::EnqueueParams, plan::Known, settings::InForce};
 
 /// The ledger as the daemon sees it. The real one is [`super::ledger_store`]; tests have one in memory.
 pub(crate) trait Store {

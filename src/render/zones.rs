@@ -8,14 +8,14 @@ use super::{View, ago};
 use crate::{
     refs::{Undo, now},
     task::{CloneName, Explain, FORMAT, TaskId, ZoneId},
-    worktree::create::Made,
-    zone::{
-        open::Opened,
+    upkeep::{
         prune::Pruned,
         removal::Removed,
         repair::{Lock, Mended, Mending},
         undo::Undone,
     },
+    worktree::create::Made,
+    zone::open::Opened,
 };
 
 /// `zone new`.

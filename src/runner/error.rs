@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     brain::BrainError,
+    delivery::advance::AdvanceError,
     guard::{
         commit::CommitError, gitdir::GitdirError, import::ImportError, redact::BadPattern,
         sandbox::SandboxError,
@@ -11,11 +12,11 @@ use crate::{
     process::{ProcessError, RunDirError},
     refs::{ADOPT, LedgerError, RepoError, SiteError},
     task::{Class, CloneName, Explain, IllegalMove, TaskId},
+    upkeep::adopt::AdoptError,
     worktree::{
         create::CreateError, place::PlaceError, restore::RestoreError, setup::SetupError,
         snapshot::SnapshotError,
     },
-    zone::{adopt::AdoptError, advance::AdvanceError},
 };
 
 /// Why an attempt could not begin, or could not be finished.

@@ -2,8 +2,10 @@
 
 use super::{Run, RunnerError, around::Around, checkpoint::replace, claim::Claim, ground::Ground, recover};
 use crate::{
+    delivery::advance::{Advance, advance},
     refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
+    upkeep::adopt::{Surveyor, settle_clone, stood},
     worktree::{
         checkout::{Checkout, Locked},
         create::{self, Want},
@@ -13,10 +15,6 @@ use crate::{
         receipt::{Receipt, take_receipt},
         restore::restore,
         snapshot::{Limits, Manifest, Source, snapshot},
-    },
-    zone::{
-        adopt::{Surveyor, settle_clone, stood},
-        advance::{Advance, advance},
     },
 };
 

@@ -1,31 +1,17 @@
-//! Zones and their crew: who works where, how a task gets to them, and how their work comes back.
+//! Zones and their crew: who works where, under which settings, and how a task gets to them.
 
-pub mod adopt;
-pub mod advance;
 pub mod again;
 mod crew;
 mod dispatch;
-pub mod fsck;
-pub mod gc;
 pub mod hold;
-pub mod landing;
-pub mod merge;
 pub mod open;
 mod order;
 pub mod owners;
-pub mod prune;
-pub mod redaction;
-pub mod removal;
-pub mod repair;
 mod resolve;
-pub mod retention;
-pub mod rollback;
-mod saving;
+pub mod saving;
 mod settings;
 pub mod sites;
 mod trial;
-pub mod undo;
-pub mod update;
 mod waiting;
 
 pub use crew::{CrewError, Hero, Pick, pick};

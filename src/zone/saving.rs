@@ -48,7 +48,7 @@ impl Explain for SaveError {
 }
 
 /// Saves a clone: its objects go to `pack`, its files to `files`, in a folder of its name.
-pub(super) fn save_clone(
+pub(crate) fn save_clone(
     ledger: &Ledger<'_>,
     crew: &Crew,
     pack: &mut Pack,
@@ -104,7 +104,7 @@ pub(super) fn save_clone(
 }
 
 /// The worktree that git knows at a clone's place.
-pub(super) fn worktree_of(ledger: &Ledger<'_>, crew: &Crew) -> Option<Checkout> {
+pub(crate) fn worktree_of(ledger: &Ledger<'_>, crew: &Crew) -> Option<Checkout> {
     let path = crew.path.as_ref()?;
     Checkout::linked_at(ledger.repo().common_dir(), path.as_ref())
 }

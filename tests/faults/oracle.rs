@@ -8,7 +8,7 @@ use std::{
 
 use git_khlone::{
     task::{Task, TaskId},
-    zone::fsck::fsck,
+    upkeep::fsck::fsck,
 };
 
 use crate::rig::Rig;

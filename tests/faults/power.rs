@@ -12,7 +12,7 @@ use git_khlone::{
     process::Cmd,
     refs::{Ledger, Repo, Site, Turn},
     task::TaskId,
-    zone::fsck::fsck,
+    upkeep::fsck::fsck,
 };
 
 use crate::{inject::record, rig::Rig, tools::has};

@@ -3,16 +3,16 @@
 use std::fs;
 
 use git_khlone::{
+    delivery::{
+        advance::{Advance, Standing, advance, standing},
+        landing::{Kind, LandError, Landed, Landing, Stat, Style, land},
+        update::{UpdateError, update},
+    },
     refs::{Repo, Site},
     task::{Class, Explain},
     worktree::{
         checkout::Checkout,
         create::{Want, ensure},
-    },
-    zone::{
-        advance::{Advance, Standing, advance, standing},
-        landing::{Kind, LandError, Landed, Landing, Stat, Style, land},
-        update::{UpdateError, update},
     },
 };
 use git2::Oid;

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// From the bottom up; modules of one line know nothing of each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 13] = [
     &["task"],
     &["config", "process"],
     &["refs"],
@@ -16,6 +16,8 @@ const LAYERS: [&[&str]; 11] = [
     &["brain", "guard"],
     &["skill"],
     &["zone"],
+    &["delivery"],
+    &["upkeep"],
     &["runner"],
     &["daemon"],
     &["render"],

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use git_khlone::{
     refs::{Ledger, Site},
+    upkeep::adopt::{Adoption, adopt},
     worktree::place::Rules,
-    zone::adopt::{Adoption, adopt},
 };
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};

@@ -5,6 +5,12 @@ use std::{fs, path::Path};
 use git_khlone::{
     refs::{Crew, Ledger, Repo, Site, StoredZone},
     task::{Class, CloneName, Explain, ZoneId},
+    upkeep::{
+        prune::{disk_use, prune},
+        removal::{RemovalError, remove},
+        repair::{MendError, Mended, locks, repair},
+        undo::{UndoError, undo},
+    },
     worktree::{
         create::{Made, Want, ensure},
         place::{Rules, choose},
@@ -12,10 +18,6 @@ use git_khlone::{
     zone::{
         hold::hold,
         open::{OpenError, open},
-        prune::{disk_use, prune},
-        removal::{RemovalError, remove},
-        repair::{MendError, Mended, locks, repair},
-        undo::{UndoError, undo},
     },
 };
 

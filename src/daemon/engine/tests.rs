@@ -24,7 +24,7 @@ use crate::{
         settings::{InForce, Limits},
     },
     task::{Event, ZoneId},
-    zone::retention::Keep,
+    upkeep::retention::Keep,
 };
 
 static CLOCK: AtomicI64 = AtomicI64::new(1000);

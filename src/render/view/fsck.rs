@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::{View, counted, one_line};
 use crate::{
+    render::{View, counted, one_line},
     task::FORMAT,
-    zone::fsck::{Kind, Report},
+    upkeep::fsck::{Kind, Report},
 };
 
 /// The state of the ledger.

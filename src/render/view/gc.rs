@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::{View, bytes, one_line};
 use crate::{
+    render::{View, bytes, one_line},
     task::{FORMAT, TaskId, ZoneId},
-    zone::gc::{Collected, Stray},
+    upkeep::gc::{Collected, Stray},
 };
 
 /// A collection.

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::View;
 use crate::{
+    delivery::landing::{self, Landed},
+    render::View,
     task::FORMAT,
-    zone::landing::{self, Landed},
 };
 
 /// What landed.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::View;
 use crate::{
     guard::sanitise::strip,
+    render::View,
     task::{FORMAT, TaskId},
-    zone::redaction::{Redacted, Remains},
+    upkeep::redaction::{Redacted, Remains},
 };
 
 /// What a redaction came to.

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::{View, listed};
 use crate::{
+    render::{View, listed},
     task::{FORMAT, TaskId},
-    zone::rollback::RolledBack,
+    upkeep::rollback::RolledBack,
 };
 
 /// `rollback`.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::{Table, View, counted, one_line, short_site};
 use crate::{
     process::is_same_machine,
     refs::Whose,
+    render::{Table, View, counted, one_line, short_site},
     task::{CloneName, FORMAT, Status, TaskId, ZoneId},
-    zone::{adopt::Adopted, adopt::Misplaced, owners::Holding, sites::Known},
+    upkeep::adopt::{Adopted, Misplaced},
+    zone::{owners::Holding, sites::Known},
 };
 
 /// The sites that have tasks here.

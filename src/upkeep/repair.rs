@@ -9,7 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::hold::{HoldError, hold};
 use crate::{
     refs::{Crew, Ledger, LedgerError, StoredZone, branch_ref, sweep_locks},
     task::{Class, CloneName, Explain, ZoneId},
@@ -17,6 +16,7 @@ use crate::{
         checkout::Checkout,
         create::{CreateError, Made, Want, ensure},
     },
+    zone::hold::{HoldError, hold},
 };
 
 /// What was done for a clone, or could not be.

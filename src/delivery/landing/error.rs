@@ -6,9 +6,9 @@ use bstr::BString;
 use git2::Oid;
 
 use crate::{
+    delivery::{advance::AdvanceError, merge::MergeError},
     task::{Class, Explain},
     worktree::carry::{CarryError, listed, quoted},
-    zone::{advance::AdvanceError, merge::MergeError},
 };
 
 /// A landing that did not happen; nothing has changed.

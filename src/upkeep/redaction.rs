@@ -14,12 +14,12 @@ use std::{
     path::Path,
 };
 
-use super::hold::{HoldError, hold};
 use crate::{
     guard::{beneath::Beneath, redact::Redactor},
     process::ProcessError,
     refs::{self, Kind, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
     task::{Class, Explain, TaskId},
+    zone::hold::{HoldError, hold},
 };
 
 pub use remains::Remains;

@@ -14,14 +14,14 @@ use git2::Oid;
 pub use error::RemovalError;
 pub use stake::{Stake, stakes};
 
-use super::{
-    hold::hold,
-    saving::{save_clone, worktree_of},
-};
 use crate::{
     refs::{Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
     task::{CloneName, Move, Status, TaskId, ZoneId},
     worktree::{checkout::Checkout, erase::erase, remove},
+    zone::{
+        hold::hold,
+        saving::{save_clone, worktree_of},
+    },
 };
 
 /// What went.

@@ -11,7 +11,6 @@ use git2::Oid;
 use super::{
     advance::{AdvanceError, swap},
     merge::{MergeError, Merged, pick, replay},
-    saving::{SaveError, save_clone, worktree_of},
 };
 use crate::{
     process::{Cmd, ProcessError},
@@ -21,6 +20,7 @@ use crate::{
         carry::{Carry, CarryError, listed},
         checkout::Checkout,
     },
+    zone::saving::{SaveError, save_clone, worktree_of},
 };
 
 /// What an update did.

@@ -5,8 +5,8 @@ use git2::{DiffFindOptions, Oid, Sort};
 
 use super::{Kind, LandError, Landing, Stat, Style};
 use crate::{
+    delivery::merge::{Kin, Merged, commit, merge},
     refs::Repo,
-    zone::merge::{Kin, Merged, commit, merge},
 };
 
 /// `commit` as it is on the clone's branch now: itself, or what an update made of it.

@@ -9,9 +9,10 @@ use std::{
 
 use git2::Oid;
 
-use super::{super::retention::landed, Collected, GcError};
+use super::{Collected, GcError};
 use crate::{
     refs::{KEPT, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
+    upkeep::retention::landed,
     worktree::{erase::erase, remove::sweep},
 };
 

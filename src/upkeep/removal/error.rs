@@ -7,11 +7,12 @@ use std::{
 
 use super::Stake;
 use crate::{
+    delivery::advance::AdvanceError,
     process::ProcessError,
     refs::LedgerError,
     task::{Class, CloneName, Explain, Status, TaskId},
     worktree::carry::quoted,
-    zone::{advance::AdvanceError, hold::HoldError, saving::SaveError},
+    zone::{hold::HoldError, saving::SaveError},
 };
 
 /// A zone that was not removed.

@@ -7,12 +7,6 @@
 
 use git2::Oid;
 
-use super::{
-    clone_named,
-    hold::{HoldError, hold},
-    resolve::{Place, ResolveError},
-    saving::{SaveError, save_clone, worktree_of},
-};
 use crate::{
     refs::{
         Crew, Ledger, LedgerError, MemorySink, Pack, Stored, TreeEdit, Undo, Update, branch_ref, move_branch,
@@ -26,6 +20,11 @@ use crate::{
         index,
         restore::{RestoreError, Restored, restore},
         snapshot::{Limits, SnapshotError, Source, snapshot},
+    },
+    zone::{
+        Place, ResolveError, clone_named,
+        hold::{HoldError, hold},
+        saving::{SaveError, save_clone, worktree_of},
     },
 };
 

@@ -7,6 +7,7 @@ use git2::Oid;
 
 use super::RemovalError;
 use crate::{
+    delivery::advance::is_contained,
     refs::{Crew, Ledger, Repo, StoredZone, branch_ref},
     task::CloneName,
     worktree::{
@@ -14,7 +15,7 @@ use crate::{
         checkout::{Checkout, LOCK_WORDS},
         submodule,
     },
-    zone::{advance::is_contained, saving::worktree_of},
+    zone::saving::worktree_of,
 };
 
 /// What is at stake in a clone.

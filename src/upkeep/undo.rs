@@ -12,11 +12,7 @@ use std::{io, path::PathBuf};
 
 use git2::Oid;
 
-use super::{
-    hold::{HoldError, hold},
-    rollback::lay_out,
-    saving::{SaveError, save_clone, worktree_of},
-};
+use super::rollback::lay_out;
 use crate::{
     refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
     task::{Class, CloneName, Explain, ZoneId},
@@ -28,6 +24,10 @@ use crate::{
         restore::{RestoreError, Restored},
         snapshot::SnapshotError,
         standing,
+    },
+    zone::{
+        hold::{HoldError, hold},
+        saving::{SaveError, save_clone, worktree_of},
     },
 };
 

@@ -19,9 +19,9 @@ use std::{
 
 use git2::Oid;
 
-use super::advance::is_contained;
 use crate::{
     config::Config,
+    delivery::advance::is_contained,
     refs::{
         Ledger, LedgerError, PINS, Repo, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref,
     },
