@@ -12,8 +12,7 @@ use std::{ffi::OsString, fmt::Write as _, fs, path::Path, time::Instant};
 use git_khlone::{
     guard::{
         gitdir::{HostGit, PrivateGit},
-        sandbox::{Confinement, Network},
-        tier::Probe,
+        sandbox::{Confinement, Network, tier::Probe},
     },
     process::Cmd,
 };

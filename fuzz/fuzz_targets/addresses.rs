@@ -4,10 +4,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use git_khlone::{
-    guard::refnames::is_ref_name,
-    task::{BrainName, CloneName, RoleName, TaskId, TaskPrefix, Who, ZoneAddress, ZoneId},
-};
+use git_khlone::{guard::gitdir::refnames::is_ref_name, task::{BrainName, CloneName, RoleName, TaskId, TaskPrefix, Who, ZoneAddress, ZoneId}};
 use libfuzzer_sys::fuzz_target;
 
 fn keeps<T: FromStr + Display + PartialEq>(text: &str) {

@@ -15,8 +15,8 @@ use crate::{
     daemon,
     guard::{
         gitdir::fits,
-        redact::Redactor,
-        tier::{NoSandbox, Probe},
+        sandbox::tier::{NoSandbox, Probe},
+        secrets::redact::Redactor,
     },
     process::Cmd,
     refs::{Oid, Pack, Repo, branch_ref},

@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::Args;
 
 use super::error::{CliError, CmdError};
-use crate::guard::{confine, relay};
+use crate::guard::sandbox::{confine, relay};
 
 /// Become a program that the kernel restricts from within
 #[derive(Args, Debug)]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Config, Sandbox},
     daemon,
-    guard::{confine::has_scope, tier::Probe},
+    guard::sandbox::{confine::has_scope, tier::Probe},
     render::view::{DoctorView, Finding, StrangerLine},
     task::FORMAT,
     upkeep::adopt::{AdoptError, Surveyor, stood},

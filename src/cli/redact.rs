@@ -13,7 +13,7 @@ use super::{
     target,
 };
 use crate::{
-    guard::{credentials, redact::Redactor},
+    guard::secrets::{credentials, redact::Redactor},
     render::{Pulse, view::RedactedView},
     task::Class,
     upkeep::redaction::redact,

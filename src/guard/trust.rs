@@ -123,7 +123,8 @@ pub fn in_shell(words: &[String]) -> String {
 }
 
 fn quoted(word: &str) -> Cow<'_, str> {
-    let tame = |c: char| !c.is_control() && !super::sanitise::strip(c.to_string().as_bytes()).is_empty();
+    let tame =
+        |c: char| !c.is_control() && !super::secrets::sanitise::strip(c.to_string().as_bytes()).is_empty();
     if word.chars().all(tame) {
         return shlex::try_quote(word).unwrap_or_default();
     }

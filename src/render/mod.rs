@@ -26,7 +26,7 @@ pub use style::{
 pub use table::Table;
 pub use terminal::{Screen, Stream};
 
-use crate::{guard::sanitise::is_unsafe, task::Explain};
+use crate::{guard::secrets::sanitise::is_unsafe, task::Explain};
 
 /// Where output goes, and in which form.
 #[derive(Debug, Clone, Copy)]

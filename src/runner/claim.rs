@@ -9,7 +9,7 @@ use std::{fs::File, io, path::PathBuf};
 
 use super::{RunnerError, spool};
 use crate::{
-    guard::{survivors, tier::Tier},
+    guard::sandbox::{survivors, tier::Tier},
     process::runs,
     refs::{Ledger, LedgerError, Stored, Turn, Update},
     task::{Attempt, Event, How, Move, Status, Task, TaskId},

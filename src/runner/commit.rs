@@ -9,11 +9,13 @@ use super::{Run, RunnerError, claim::Claim, ground::host_head, prepare::Prepared
 use crate::{
     config::AutoCommit,
     guard::{
-        commit::{CommitError, CommitPlan, Committed, Identity, commit},
-        gitdir::PrivateGit,
+        gitdir::{
+            PrivateGit,
+            commit::{CommitError, CommitPlan, Committed, Identity, commit},
+            selection::{LeftOut, is_refused_name, obstacle, raw_path, select},
+            uncommitted::uncommitted,
+        },
         sandbox::Confinement,
-        selection::{LeftOut, is_refused_name, obstacle, raw_path, select},
-        uncommitted::uncommitted,
     },
     refs::{Kind, ObjectSink, Oid, Repo},
     task::{FileChange, Task},

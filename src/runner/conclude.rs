@@ -13,7 +13,7 @@ use super::{
     prepare::remember,
 };
 use crate::{
-    guard::import::rebuild_index,
+    guard::gitdir::import::rebuild_index,
     refs::{Ledger, LedgerError, Oid, RefError, annotate, move_branch, note_of},
     task::{Effects, Import, Move, Obstacle, Outcome, Status, Task, TaskId},
     worktree::checkout::Checkout,

@@ -6,8 +6,9 @@ use crate::{
     brain::BrainError,
     delivery::advance::AdvanceError,
     guard::{
-        commit::CommitError, gitdir::GitdirError, import::ImportError, redact::BadPattern,
+        gitdir::{GitdirError, commit::CommitError, import::ImportError},
         sandbox::SandboxError,
+        secrets::redact::BadPattern,
     },
     process::{ProcessError, RunDirError},
     refs::{ADOPT, LedgerError, RepoError, SiteError},

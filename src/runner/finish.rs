@@ -22,7 +22,7 @@ use super::{
 use crate::{
     brain::{Session, Trouble},
     config::Limits,
-    guard::tier::Tier,
+    guard::sandbox::tier::Tier,
     process::exit_word,
     refs::{Oid, Pack, Repo},
     task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Obstacle, Outcome, Task, few, judge},

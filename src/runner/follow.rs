@@ -19,7 +19,7 @@ use rustix::{
 use super::{RunnerError, checkpoint::Checkpoints, control::Control, spool::Spool};
 use crate::{
     brain::{Event, Translator, Trouble, Verdict},
-    guard::running::Running,
+    guard::sandbox::running::Running,
 };
 
 /// How long a brain has after INT, and again after TERM.

@@ -5,13 +5,8 @@ use std::path::PathBuf;
 use super::{Run, RunnerError, claim::Claim, finish::NAMED, pins};
 use crate::{
     guard::{
-        gitdir::{HostGit, PrivateGit},
-        import,
-        left_locks::clear_left,
-        lfs,
-        privaterefs::HeadState,
-        sandbox::Confinement,
-        tier::Tier,
+        gitdir::{HostGit, PrivateGit, import, left_locks::clear_left, lfs, privaterefs::HeadState},
+        sandbox::{Confinement, tier::Tier},
     },
     refs::{KeptPack, Ledger, Oid, Repo, Site},
     task::{RefChange, Task, few},
@@ -89,7 +84,8 @@ impl Ground {
             return Ok(checkout.unfinished());
         }
         let folder = crate::guard::beneath::Beneath::open(&self.git_dir)?;
-        Ok(crate::guard::privaterefs::sequencer(&folder)?.map(crate::guard::privaterefs::Sequencer::as_str))
+        Ok(crate::guard::gitdir::privaterefs::sequencer(&folder)?
+            .map(crate::guard::gitdir::privaterefs::Sequencer::as_str))
     }
 
     /// Brings home what the brain committed. In T0 it is there already.
@@ -158,7 +154,9 @@ impl Ground {
             head,
             pins: pins::needed(repo.git(), made, &kept)?,
             refs,
-            sequencer: found.sequencer.map(crate::guard::privaterefs::Sequencer::as_str),
+            sequencer: found
+                .sequencer
+                .map(crate::guard::gitdir::privaterefs::Sequencer::as_str),
             refused: few(found.refused, NAMED),
             rejected,
             pack: found.pack,

@@ -51,9 +51,11 @@ use spool::Spool;
 use crate::{
     config::{Config, Paths},
     guard::{
-        redact::Redactor,
-        survivors,
-        tier::{Probe, Tier},
+        sandbox::{
+            survivors,
+            tier::{Probe, Tier},
+        },
+        secrets::redact::Redactor,
     },
     process::{is_shortage, run_dir},
     refs::{Ledger, LedgerError, Update},

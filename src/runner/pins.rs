@@ -11,7 +11,7 @@ use git2::{ObjectType, Repository, Sort};
 
 use super::{RunnerError, claim::Claim, prepare::pin};
 use crate::{
-    guard::redact::Redactor,
+    guard::secrets::redact::Redactor,
     refs::{Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, TreeEntry, encode_tree},
     task::{Effects, RefChange},
 };

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     brain::{Event, Record, Role},
-    guard::{cleaner::Cleaner, redact::Redactor},
+    guard::secrets::{cleaner::Cleaner, redact::Redactor},
     task::Position,
 };
 

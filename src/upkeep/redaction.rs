@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    guard::{beneath::Beneath, redact::Redactor},
+    guard::{beneath::Beneath, secrets::redact::Redactor},
     process::ProcessError,
     refs::{self, Kind, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
     task::{Class, Explain, TaskId},

@@ -7,7 +7,7 @@ use super::{CrewError, Pick, Place, Rank, crew::pick};
 use crate::{
     brain::BrainError,
     config::Config,
-    guard::redact::Redactor,
+    guard::secrets::redact::Redactor,
     refs::{
         Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Turn, Zone, branch_ref,
         clone_branch, has_room, now,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     brain::{self, Brain, Preflight},
     config::{self, Config, Paths},
-    guard::tier::Probe,
+    guard::sandbox::tier::Probe,
     refs::{Ledger, LedgerError, Oid, RepoError},
     task::{BrainName, Class, Explain, Mode, NameError, RoleName, TaskId, TaskPrefix, Who},
 };

@@ -11,9 +11,9 @@ use std::{
 
 use crate::{
     brain::{Brain, BrainError},
-    guard::{
+    guard::sandbox::{
+        Confinement, Network,
         environment::{Environment, Wanted},
-        sandbox::{Confinement, Network},
     },
 };
 
@@ -142,7 +142,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::{brain, guard::tier::Probe, task::Explain};
+    use crate::{brain, guard::sandbox::tier::Probe, task::Explain};
 
     #[test]
     fn a_wrapper_around_what_is_not_shown_is_refused_until_it_is() {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use git_khlone::{guard::survivors::marked, process::ProcessId};
+use git_khlone::{guard::sandbox::survivors::marked, process::ProcessId};
 
 use crate::{
     stage::{BOUND, Stage, said},

@@ -6,14 +6,17 @@ use std::{ffi::OsString, fs, os::fd::AsFd, path::PathBuf, process::Stdio, time::
 
 use git_khlone::{
     guard::{
-        caches,
-        commit::{CommitPlan, Committed, commit},
-        environment::{Environment, Wanted},
-        gitdir::{HostGit, PrivateGit},
-        import::{Imported, import, rebuild_index},
-        privaterefs::{HeadState, Sequencer},
-        sandbox::{Confinement, Network, Streams},
-        tier::Probe,
+        gitdir::{
+            HostGit, PrivateGit,
+            commit::{CommitPlan, Committed, commit},
+            import::{Imported, import, rebuild_index},
+            privaterefs::{HeadState, Sequencer},
+        },
+        sandbox::{
+            Confinement, Network, Streams, caches,
+            environment::{Environment, Wanted},
+            tier::Probe,
+        },
     },
     process::Finished,
     refs::{Repo, Site},
@@ -393,7 +396,7 @@ fn the_brain_itself_is_signalled_and_nothing_survives() {
     let status = running.wait(Duration::from_secs(10)).unwrap().unwrap();
     assert_eq!(status.code(), Some(3));
     assert_eq!(
-        git_khlone::guard::survivors::marked("KHLONE_TEST_MARK", &mark),
+        git_khlone::guard::sandbox::survivors::marked("KHLONE_TEST_MARK", &mark),
         []
     );
     assert!(rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok());
@@ -433,7 +436,10 @@ fn without_a_sandbox_daemons_are_found_by_the_tasks_mark() {
         i32::try_from(running.child.id()).ok()
     );
     assert!(running.wait(Duration::from_secs(20)).unwrap().unwrap().success());
-    assert_eq!(git_khlone::guard::survivors::marked("KHLONE_TASK", &mark), []);
+    assert_eq!(
+        git_khlone::guard::sandbox::survivors::marked("KHLONE_TASK", &mark),
+        []
+    );
 }
 
 /// What builds of the usual kinds do when they meet a dependency for the first time, with nothing but local files.

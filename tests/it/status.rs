@@ -215,7 +215,7 @@ fn a_notification_that_fails_or_hangs_changes_nothing() {
     stage.run(&["daemon", "stop"]);
     let repository = stage.work.0.join(".git").display().to_string();
     stage.until("the end of the one that hangs", || {
-        git_khlone::guard::survivors::marked("KHLONE_NOTIFY_REPOSITORY", &repository)
+        git_khlone::guard::sandbox::survivors::marked("KHLONE_NOTIFY_REPOSITORY", &repository)
             .is_empty()
             .then_some(())
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    guard::sanitise::strip,
+    guard::secrets::sanitise::strip,
     render::View,
     task::{FORMAT, TaskId},
     upkeep::redaction::{Redacted, Remains},

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::super::{ShortIds, Table, View, ago, one_line, state_style, waits};
 use crate::{
-    guard::sanitise::strip,
+    guard::secrets::sanitise::strip,
     refs::{TaskHead, now},
+    render::{ShortIds, Table, View, ago, one_line, state_style, waits},
     task::{CloneName, FORMAT, Outcome, Status, Task, TaskId, few},
     zone::recovering,
 };

@@ -5,7 +5,11 @@ use std::fs;
 use super::{checkout_of, doubt, lost};
 use crate::{
     brain::Record,
-    guard::{gitdir::PrivateGit, redact::Redactor, sandbox::Confinement, sandbox::Network},
+    guard::{
+        gitdir::PrivateGit,
+        sandbox::{Confinement, Network},
+        secrets::redact::Redactor,
+    },
     process::run_dir,
     refs::{Oid, Pack, Update},
     runner::{

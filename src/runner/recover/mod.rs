@@ -21,7 +21,7 @@ use super::{
     prepare::{find_again, shot},
 };
 use crate::{
-    guard::{redact::Redactor, survivors::end_marked},
+    guard::{sandbox::survivors::end_marked, secrets::redact::Redactor},
     refs::{LedgerError, MemorySink, Update, now},
     task::{Effects, How, IllegalMove, Move, Outcome, Status, Task, TaskId},
     worktree::{checkout::Checkout, receipt::Receipt},

@@ -19,10 +19,11 @@ use std::{
 };
 
 use git_khlone::guard::{
-    commit::{CommitPlan, commit},
-    import::import,
-    sandbox::Network,
-    survivors::marked,
+    gitdir::{
+        commit::{CommitPlan, commit},
+        import::import,
+    },
+    sandbox::{Network, survivors::marked},
 };
 
 use super::Stage;

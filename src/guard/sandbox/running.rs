@@ -12,7 +12,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal},
 };
 
-/// What [`super::sandbox::Confinement::start`] started.
+/// What [`super::Confinement::start`] started.
 #[derive(Debug)]
 pub struct Running {
     /// The child: bubblewrap on T2, the program itself on T0. Its streams are the caller's to take.
@@ -183,7 +183,7 @@ pub(super) fn children(parent: Pid) -> Vec<Pid> {
 }
 
 /// Every process that this one can see.
-pub(super) fn processes() -> impl Iterator<Item = Pid> {
+pub(in crate::guard) fn processes() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }

@@ -11,7 +11,8 @@ use std::{
     path::Path,
 };
 
-use super::{gitconfig::without_credentials, homes::TOOLCHAIN_VARIABLES};
+use super::homes::TOOLCHAIN_VARIABLES;
+use crate::guard::gitdir::gitconfig::without_credentials;
 
 /// Names and families (`LC_*`) that every brain gets.
 const PASSED: [&str; 47] = [

@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{beneath::Beneath, tool_settings};
+use super::tool_settings;
+use crate::guard::beneath::Beneath;
 
 /// Variables, each with the place in the cache folder that it names.
 pub(super) const VARIABLES: [(&str, &str); 17] = [

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::sandbox::{Confinement, GitView};
+use super::{Confinement, GitView};
 use crate::{
     config::{Network, Sandbox},
     task::{Class, Explain},
@@ -203,7 +203,7 @@ fn trial(bwrap: &Path) -> Result<(), String> {
         read_only: Vec::new(),
         hidden: Vec::new(),
         env: env.into_iter().collect(),
-        network: super::sandbox::Network::Open,
+        network: super::Network::Open,
         profile: None,
         own_program: None,
     };

@@ -27,7 +27,7 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// [`Unreadable`], for the first that is.
-pub(super) fn object_folders(common: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+pub(in crate::guard) fn object_folders(common: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     let mut found = vec![readable(&common.join("objects"))?];
     let mut from = 0;
     for _ in 0..=DEEPEST {

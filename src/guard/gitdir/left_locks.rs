@@ -10,8 +10,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::running::processes;
-use crate::worktree::checkout::Checkout;
+use crate::{guard::sandbox::running::processes, worktree::checkout::Checkout};
 
 /// Removes what an attempt that began at `since` (seconds since the epoch) has left; its processes are gone. Gives
 /// what it removed.

@@ -12,7 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{beneath::Beneath, shapes::looks_random};
+use super::shapes::looks_random;
+use crate::guard::beneath::Beneath;
 
 /// Under HOME.
 const FILES: [&str; 41] = [

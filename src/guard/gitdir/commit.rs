@@ -6,8 +6,8 @@
 
 use std::{ffi::OsString, io, path::Path, time::Duration};
 
-use super::{beneath::Beneath, sandbox::Confinement};
 use crate::{
+    guard::{beneath::Beneath, sandbox::Confinement},
     process::{Finished, ProcessError, is_shortage, was_killed},
     task::{Class, Explain},
 };
@@ -134,7 +134,7 @@ pub fn commit(
     plan: &CommitPlan,
 ) -> Result<Committed, CommitError> {
     if confinement.bwrap.is_some() {
-        super::gitdir::unblock(&Beneath::open(git_dir)?)?;
+        super::unblock(&Beneath::open(git_dir)?)?;
     }
     let (paths, message) = (scratch.join("commit-paths"), scratch.join("commit-message"));
     let mut list = Vec::new();

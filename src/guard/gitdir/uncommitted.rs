@@ -2,8 +2,9 @@
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
-use super::{beneath::Beneath, commit::CommitError, sandbox::Confinement};
+use super::commit::CommitError;
 use crate::{
+    guard::{beneath::Beneath, sandbox::Confinement},
     task::{Change, FileChange},
     worktree::effects::path_text,
 };
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// If git fails.
 pub fn uncommitted(confinement: &Confinement, git_dir: &Path) -> Result<Vec<FileChange>, CommitError> {
     if confinement.bwrap.is_some() {
-        super::gitdir::unblock(&Beneath::open(git_dir)?)?;
+        super::unblock(&Beneath::open(git_dir)?)?;
     }
     let mut inside = confinement.for_git(true);
     for (name, value) in [("GIT_DIR", git_dir), ("GIT_WORK_TREE", &confinement.work_dir)] {

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, io};
 
 use super::{
-    beneath::Beneath,
-    gitdir::PrivateGit,
+    PrivateGit,
     privaterefs::{self, HeadState, RefMove},
 };
+use crate::guard::beneath::Beneath;
 
 /// HEAD and refs of a private git folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -186,7 +186,7 @@ fn allowed(key: &str, value: Option<&str>) -> Option<Option<String>> {
 }
 
 /// An address without `user:password@`, and none that names a program.
-pub(super) fn without_credentials(url: &str) -> String {
+pub(in crate::guard) fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return if url.contains("::") {
             String::new()

@@ -13,7 +13,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::beneath::{Beneath, Entry};
+use crate::guard::beneath::{Beneath, Entry};
 
 /// Where the files stand in a git folder.
 const STORE: &str = "lfs/objects";

@@ -5,10 +5,23 @@
 //! outlives the sandbox's init, which dies with us; no capability is held, also not by root; with
 //! [`Network::None`] there is a loopback of its own and nothing else.
 //!
-//! Without a network, and for an ask, the machine's unix sockets are covered as well ([`super::sockets`]). With an open
-//! network its abstract sockets are closed by the kernel where it can ([`super::confine`]).
+//! Without a network, and for an ask, the machine's unix sockets are covered as well ([`super::sandbox::sockets`]). With an open
+//! network its abstract sockets are closed by the kernel where it can ([`super::sandbox::confine`]).
 //!
 //! Not promised: reading what every user of the machine can read; with an open network, what listens on loopback. Root without capabilities still owns root's files, so it reads what root may read.
+
+pub mod caches;
+pub mod confine;
+pub mod environment;
+mod homes;
+mod mounts;
+pub mod proxy;
+pub mod relay;
+pub mod running;
+mod sockets;
+pub mod survivors;
+pub mod tier;
+mod tool_settings;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -19,13 +32,14 @@ use std::{
 
 use rustix::io::FdFlags;
 
-use super::{
-    alternates::object_folders, homes, mounts::Mounts, relay, running::Running, sockets, survivors::MARK,
-};
+use super::gitdir::alternates::object_folders;
 use crate::{
     process::{self, Cmd, ProcessError},
     task::{Class, Explain},
 };
+use mounts::Mounts;
+use running::Running;
+use survivors::MARK;
 
 /// What a process tree can reach.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{gitconfig::Settings, gitdir::HostGit};
+use super::{HostGit, gitconfig::Settings};
 
 /// Files by their path in a git folder.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;

@@ -19,13 +19,14 @@ use std::{
 };
 
 use super::{
-    alternates,
-    beneath::Beneath,
-    gitdir::PrivateGit,
+    PrivateGit, alternates,
     privaterefs::{self, HeadState, RefMove, Sequencer},
-    sandbox::{Confinement, SandboxError, Streams},
 };
 use crate::{
+    guard::{
+        beneath::Beneath,
+        sandbox::{Confinement, SandboxError, Streams},
+    },
     process::{Cmd, ProcessError, is_shortage, was_killed},
     refs::{KeptPack, Oid, Site, with_locks},
     task::{Class, Explain},
@@ -142,7 +143,7 @@ pub fn import(
             return Ok(found);
         }
     }
-    super::gitdir::unblock(&Beneath::open(&private.git_dir())?)?;
+    super::unblock(&Beneath::open(&private.git_dir())?)?;
     private.mend_alternates(site.common_dir())?;
     let send = |wanted: &str| transfer(private, site, confinement, lock, wanted);
     match send(&found.wanted(&tips, &baseline)) {

@@ -9,19 +9,27 @@
 //! `baseline`, out of the brain's reach, so that an import can tell what is new. Branches that a brain made for
 //! itself live on until the host has a branch of that name.
 
+pub mod alternates;
+pub mod commit;
+pub mod gitconfig;
+mod gitfiles;
+pub mod import;
+pub mod left_locks;
+pub mod lfs;
+mod mainrefs;
+pub mod privaterefs;
+pub mod refnames;
+pub mod selection;
+pub mod standing;
+pub mod uncommitted;
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    alternates::{self, Unreadable, object_folders},
     beneath::{Beneath, Entry, Fate},
-    gitconfig::Settings,
-    gitfiles::{self, Files},
-    mainrefs::MainRefs,
-    privaterefs::{self, PACKED_CAP},
-    refnames,
     sandbox::GitView,
 };
 use crate::{
@@ -30,6 +38,11 @@ use crate::{
     task::{Class, Explain},
     worktree::{carry::quoted, gitlinks},
 };
+use alternates::{Unreadable, object_folders};
+use gitconfig::Settings;
+use gitfiles::Files;
+use mainrefs::MainRefs;
+use privaterefs::PACKED_CAP;
 
 /// What of an earlier task stays: nothing in it decides what a command of ours does.
 const KEPT: [&str; 4] = ["objects", "logs", "lfs", "rr-cache"];

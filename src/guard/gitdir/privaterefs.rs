@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, io};
 
-use super::{
-    beneath::{Beneath, Entry},
-    refnames::{self, is_ref_name, parse_oid},
+use super::refnames::{self, is_ref_name, parse_oid};
+use crate::{
+    guard::beneath::{Beneath, Entry},
+    refs::Oid,
 };
-use crate::refs::Oid;
 
 /// The largest `packed-refs` that is read: some four hundred thousand refs.
 pub(super) const PACKED_CAP: usize = 32 << 20;
