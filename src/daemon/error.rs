@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{RpcError, place::Beat};
+use super::{RpcError, life::place::Beat};
 use crate::{
     process::RunDirError,
     task::{Class, Explain},

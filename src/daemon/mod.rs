@@ -6,55 +6,38 @@
 //! lock. Everything runs on one thread but the ledger, which has one of its own, so that a slow disk delays no
 //! answer that does not need it.
 
-mod ask;
 mod client;
-mod codes;
-mod engine;
-mod enqueue;
 mod error;
 mod events;
-mod feed;
-mod frames;
-mod hindrance;
-mod keeper;
-mod ledger_store;
-mod lift;
-mod line;
-mod lock;
-mod log;
-mod machine;
-mod methods;
-mod notices;
-mod place;
-mod plan;
+mod life;
 mod protocol;
-mod providers;
-mod ref_watch;
-mod run;
-mod runners;
+mod schedule;
 mod server;
-mod settings;
 mod shared;
-mod start;
-mod store;
-mod upkeep;
-mod watching;
 
-pub use ask::{bridge, status, stop};
-pub use client::{Client, PATIENCE};
-pub use codes::{Code, RpcError, RpcErrorData};
-pub use error::DaemonError;
-pub use events::{Stretch, events_path, read_events};
-pub use feed::{Bookmark, Feed, News, Since, SinceError, Told};
-pub use hindrance::hindrance;
-pub use lift::lift;
-pub use line::Line;
-pub use log::tail;
-pub use methods::Standing;
-pub use place::Place;
-pub use protocol::{
-    Call, Frame, Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal, parse as parse_frame,
+pub use client::{
+    Client, PATIENCE,
+    ask::{bridge, status, stop},
+    lift::lift,
+    line::Line,
+    start::{START, Woken, wake},
 };
-pub use run::{RunOptions, run};
+pub use error::DaemonError;
+pub use events::{
+    Stretch, events_path,
+    feed::{Bookmark, Feed, News, Since, SinceError, Told},
+    read_events,
+};
+pub use life::{
+    log::tail,
+    place::Place,
+    run::{RunOptions, run},
+};
+pub use protocol::{
+    Call, Frame, Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal,
+    codes::{Code, RpcError, RpcErrorData},
+    parse as parse_frame,
+};
+pub use schedule::hindrance::hindrance;
+pub use server::methods::Standing;
 pub use shared::DaemonStatus;
-pub use start::{START, Woken, wake};

@@ -12,10 +12,12 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Greeting, RpcError,
-    keeper::Keeper,
-    place::Record,
-    plan::{Known, find},
-    settings::Limits,
+    life::place::Record,
+    schedule::{
+        keeper::Keeper,
+        plan::{Known, find},
+        settings::Limits,
+    },
 };
 use crate::task::{CloneName, TaskId, ZoneId};
 

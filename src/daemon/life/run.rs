@@ -25,26 +25,26 @@ use tokio::{
     task::LocalSet,
 };
 
-use super::{
-    DaemonError, Place, RpcError,
-    engine::Engine,
-    keeper::Keeper,
-    ledger_store::LedgerStore,
-    lock::DaemonLock,
-    log::Log,
-    machine::Machine,
-    notices::Notices,
-    providers::Rates,
-    ref_watch::RefWatch,
-    runners::{Launcher, Runners},
-    server,
-    settings::Limits,
-    shared::{Shared, Table},
-    start::READY,
-    upkeep::Upkeep,
-};
+use super::{lock::DaemonLock, log::Log, upkeep::Upkeep};
 use crate::{
     config::{Config, Paths},
+    daemon::{
+        DaemonError, Place, RpcError,
+        client::start::READY,
+        schedule::{
+            engine::Engine,
+            keeper::Keeper,
+            ledger_store::LedgerStore,
+            machine::Machine,
+            notices::Notices,
+            providers::Rates,
+            ref_watch::RefWatch,
+            runners::{Launcher, Runners},
+            settings::Limits,
+        },
+        server,
+        shared::{Shared, Table},
+    },
     refs::now,
     task::Class,
 };

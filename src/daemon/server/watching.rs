@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    Code, RpcError,
-    events::{events_path, read_events},
-    methods::{Answer, Reply},
-    plan::Known,
-    shared::Shared,
-};
+use super::methods::{Answer, Reply};
 use crate::{
+    daemon::{
+        Code, RpcError,
+        events::{events_path, read_events},
+        schedule::plan::Known,
+        shared::Shared,
+    },
     runner::piece_at,
     task::{CloneName, TaskId, ZoneId},
 };

@@ -3,6 +3,10 @@
 //! One task a connection, which alone writes to it, so that a client that does not read stalls itself and holds
 //! one answer. Requests that must wait run beside the reading, a bounded number at a time.
 
+pub(in crate::daemon) mod enqueue;
+pub(in crate::daemon) mod methods;
+pub(in crate::daemon) mod watching;
+
 use std::{io, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, getrlimit};
@@ -21,11 +25,13 @@ use tokio::{
 
 use super::{
     Code, RpcError,
-    frames::{End, Frames, Patience},
-    methods::{self, Handled, Reply},
-    protocol::{self, Call, Frame, Refusal},
+    protocol::{
+        self, Call, Frame, Refusal,
+        frames::{End, Frames, Patience},
+    },
     shared::{Part, Shared},
 };
+use methods::{Handled, Reply};
 
 /// The first message must come at once: its sender has nothing to wait for.
 const GREETING: Patience = Patience {

@@ -3,6 +3,9 @@
 //! Pure. A frame is at most [`MAX_FRAME`] bytes and nests at most [`MAX_DEPTH`] levels; a batch holds at most
 //! [`MAX_BATCH`] requests. What is over is answered with an error, never parsed.
 
+pub(in crate::daemon) mod codes;
+pub(in crate::daemon) mod frames;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -14,8 +14,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::DaemonError;
 use crate::{
+    daemon::DaemonError,
     process::{MAX_SOCKET_PATH, ProcessId, run_dir},
     task::{FORMAT, parse_versioned},
 };

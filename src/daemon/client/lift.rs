@@ -3,11 +3,10 @@
 use crate::{
     brain::{self, Provider},
     config::Paths,
+    daemon::schedule::machine::Machine,
     refs::{Ledger, LedgerError, Update, now},
     task::{Move, Status, Task, TaskId},
 };
-
-use super::machine::Machine;
 
 /// Lets the provider of `task` be asked again, by every daemon of the machine, and makes due what else waits for it at
 /// this site. The task itself is the caller's to put into its queue, after this.

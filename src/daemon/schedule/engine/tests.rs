@@ -18,10 +18,12 @@ use super::*;
 use crate::{
     config::Config,
     daemon::{
-        enqueue::EnqueueParams,
-        keeper::Keeper,
-        runners::Launcher,
-        settings::{InForce, Limits},
+        schedule::{
+            keeper::Keeper,
+            runners::Launcher,
+            settings::{InForce, Limits},
+        },
+        server::enqueue::EnqueueParams,
     },
     task::{Event, ZoneId},
     upkeep::retention::Keep,

@@ -10,8 +10,6 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Code, RpcError,
-    enqueue::{EnqueueParams, enqueue},
     plan::Known,
     settings::{InForce, Settings},
     store::{Step, Store},
@@ -19,6 +17,10 @@ use super::{
 use crate::{
     brain::{self, Provider},
     config::{HomeError, Paths},
+    daemon::{
+        Code, RpcError,
+        server::enqueue::{EnqueueParams, enqueue},
+    },
     process::machine_id,
     refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, Turn, sweep_locks},
     runner,

@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{
-    Code, RpcError,
-    enqueue::EnqueueParams,
-    plan::Known,
-    protocol::{Call, Hello, PROTOCOL},
-    shared::{DaemonStatus, Shared},
-    watching::watch,
+use super::{enqueue::EnqueueParams, watching::watch};
+use crate::{
+    daemon::{
+        Code, RpcError,
+        protocol::{Call, Hello, PROTOCOL},
+        schedule::plan::Known,
+        shared::{DaemonStatus, Shared},
+    },
+    task::{FORMAT, Outcome, Status, TaskId},
 };
-use crate::task::{FORMAT, Outcome, Status, TaskId};
 
 /// A request takes no longer, unless waiting is its purpose.
 const REQUEST: Duration = Duration::from_secs(30);

@@ -10,7 +10,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Code, DaemonError, RpcError, store::Store};
+use super::store::Store;
+use crate::daemon::{Code, DaemonError, RpcError};
 
 type Job = Box<dyn FnOnce(&mut dyn Store) + Send>;
 

@@ -13,21 +13,22 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Code, Place, RpcError,
-    lock::DaemonLock,
     machine::{Bounds, Machine},
     notices::Notices,
     plan::{Decision, Known, Plan, Situation, find, plan},
     providers::{Rates, Room},
     ref_watch::RefWatch,
     runners::{Exit, Runners, Start, aside},
-    server::with_limit,
-    shared::{Part, Shared, Table},
     store::{Step, Store},
-    upkeep::Upkeep,
 };
 use crate::{
     brain::Provider,
+    daemon::{
+        Code, Place, RpcError,
+        life::{lock::DaemonLock, upkeep::Upkeep},
+        server::with_limit,
+        shared::{Part, Shared, Table},
+    },
     task::{Move, Outcome, Status, TaskId, sane_until},
 };
 

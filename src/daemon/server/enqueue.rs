@@ -6,10 +6,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Code, RpcError};
 use crate::{
     brain::BrainError,
     config::Paths,
+    daemon::{Code, RpcError},
     refs::{Ledger, LedgerError, RefError, Stored},
     runner,
     task::{Class, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who},

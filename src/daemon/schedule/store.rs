@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{RpcError, enqueue::EnqueueParams, plan::Known, settings::InForce};
+use super::{plan::Known, settings::InForce};
 use crate::{
+    daemon::{RpcError, server::enqueue::EnqueueParams},
     task::{Move, Outcome, TaskId},
     upkeep::retention::Keep,
 };
@@ -37,7 +38,7 @@ pub(crate) trait Store {
     fn urge(&mut self, id: &TaskId) -> Result<(), RpcError>;
 
     /// Moves a task by one event of its state machine, for a reason. A task that has moved on meanwhile is an
-    /// [`super::Code::IllegalMove`], and no harm.
+    /// [`crate::daemon::Code::IllegalMove`], and no harm.
     fn apply(&mut self, id: &TaskId, step: Step) -> Result<(), RpcError>;
 
     /// Says until when a parked task waits.

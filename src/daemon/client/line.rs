@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Client, Code, DaemonError, Place, RpcError, wake};
+use crate::daemon::{Client, Code, DaemonError, Place, RpcError, wake};
 
 /// How long a daemon that could not be reached is left alone.
 const REST: Duration = Duration::from_millis(500);

@@ -20,9 +20,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Place, plan::Known};
+use super::plan::Known;
 use crate::{
     config::{Config, Notify, Source},
+    daemon::Place,
     process::Cmd,
     task::{CloneName, FORMAT, Outcome, Status, TaskId, ZoneId, parse_versioned},
 };

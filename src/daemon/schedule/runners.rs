@@ -276,7 +276,7 @@ fn is_short_of(error: &io::Error) -> bool {
 }
 
 fn spawn(launcher: &Launcher, task: &TaskId) -> io::Result<tokio::process::Child> {
-    let log = super::log::open(&super::Place::log_of(&launcher.common))?;
+    let log = crate::daemon::life::log::open(&crate::daemon::Place::log_of(&launcher.common))?;
     let mut command = Cmd::new(&launcher.program)
         .args(["runner", "--site"])
         .arg(&launcher.common)

@@ -15,12 +15,9 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    DaemonError, RpcError,
-    events::{Stretch, events_path, read_events},
-    line::Line,
-};
+use super::{Stretch, events_path, read_events};
 use crate::{
+    daemon::{DaemonError, RpcError, client::line::Line},
     refs::{Ledger, Stored},
     task::{Outcome, Status, TaskId},
 };

@@ -12,8 +12,13 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Code, DaemonError, Place, client, lock::DaemonLock, log};
-use crate::process::{self, Cmd};
+use crate::{
+    daemon::{
+        Code, DaemonError, Place, client,
+        life::{lock::DaemonLock, log},
+    },
+    process::{self, Cmd},
+};
 
 /// How long a daemon may take from its start to its first answer.
 pub const START: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Client, DaemonError, DaemonStatus, PATIENCE, Place, lock::DaemonLock, wake};
+use crate::daemon::{Client, DaemonError, DaemonStatus, PATIENCE, Place, life::lock::DaemonLock, wake};
 
 /// How long a daemon may take to leave.
 const LEAVE: Duration = Duration::from_secs(10);

@@ -2,6 +2,11 @@
 //!
 //! No async runtime: a command that only wakes the daemon pays for one connect and one write.
 
+pub(in crate::daemon) mod ask;
+pub(in crate::daemon) mod lift;
+pub(in crate::daemon) mod line;
+pub(in crate::daemon) mod start;
+
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::{fs::MetadataExt, net::UnixStream},
@@ -16,7 +21,7 @@ use rustix::net::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{DaemonError, Greeting, MAX_FRAME, PROTOCOL, Place, RpcError, place::Record, protocol};
+use super::{DaemonError, Greeting, MAX_FRAME, PROTOCOL, Place, RpcError, life::place::Record, protocol};
 
 /// How long connecting and writing may take; the daemon is on this machine.
 const REACH: Duration = Duration::from_secs(2);
