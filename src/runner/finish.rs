@@ -8,7 +8,7 @@ use super::{
     Run, RunnerError,
     checkpoint::{self, Store},
     claim::Claim,
-    commit::{Uncommitted, auto_commit, is_untouched},
+    commit::{Books, Uncommitted, account, auto_commit, is_untouched},
     conclude::conclude,
     follow::{Ended, Stop},
     ground::{Left, clear_locks},
@@ -59,9 +59,7 @@ impl Finished {
 /// What came home of a run, before it is compared.
 struct Home {
     left: Left,
-    left_out: Vec<String>,
-    /// What stood there before the brain began.
-    others: Vec<String>,
+    uncommitted: Uncommitted,
     head: Oid,
     /// HEAD ended on no descendant of the clone's branch.
     moved: bool,
@@ -97,6 +95,16 @@ pub(super) fn finish(
     let previous = Some(&previous.snapshot.manifest);
     let after = shot(run, &prepared.checkout, Some(home.head), previous, &mut pack)?;
     let mut effects = weigh_effects(run, claim.task(), prepared, &home, &after)?;
+    let mut remarks = Vec::new();
+    if claim.task().mode == Mode::Act {
+        let books = Books {
+            prepared,
+            confinement: &plan.confinement,
+            after: &after,
+            head: (!home.left.rejected).then_some(home.head),
+        };
+        remarks = account((run, claim), &books, &mut home.uncommitted, &mut effects)?;
+    }
     let refs = std::mem::take(&mut home.left.refs);
     pins::tell(&mut effects, refs, &|name| spool.clean(name.as_bytes()));
     if is_killed(ended) && claim.task().mode == Mode::Act {
@@ -118,7 +126,7 @@ pub(super) fn finish(
         evidence.act && before.any(|attempt| attempt.died.as_ref().is_some_and(|died| died.fresh));
     evidence.changed = !effects.files.is_empty() || home.head != prepared.head || inherited;
     evidence.sequencer = home.left.sequencer.is_some();
-    evidence.left_out = !home.left_out.is_empty() || home.left.rejected;
+    evidence.left_out = home.uncommitted.is_partial() || home.left.rejected;
     evidence.moved = home.moved;
     effects.foreign.extend(told.breach);
     evidence.foreign = !effects.foreign.is_empty();
@@ -132,6 +140,7 @@ pub(super) fn finish(
         checkpoints,
         import: forward.then_some((prepared.head, home.head)),
     };
+    finished.reasons.extend(few(remarks, NAMED));
     finished.reasons.extend(told.unwatched);
     finished.reasons.extend(plan.refused_hosts());
     record(
@@ -157,11 +166,14 @@ fn come_home(
     let act = claim.task().mode == Mode::Act;
     // It may become the subject of a commit.
     let summary = plan.tells.then(|| spool.clean(ended.verdict.answer.as_bytes()));
-    let mut found = Uncommitted::default();
     clear_locks(run.ledger, claim.task(), checkout)?;
-    if act && ended.stop != Some(Stop::Cancelled) && !is_untouched(run, prepared) {
-        found = auto_commit(run, claim, prepared, &plan.confinement, summary.as_deref())?;
-    }
+    let uncommitted = if ended.stop == Some(Stop::Cancelled) {
+        Uncommitted::untried("the task was cancelled")
+    } else if !act || is_untouched(run, prepared) {
+        Uncommitted::default()
+    } else {
+        auto_commit(run, claim, prepared, &plan.confinement, summary.as_deref())?
+    };
     let mut left = Left::default();
     if act {
         left = ground.bring_home(run, claim, checkout, &plan.confinement)?;
@@ -173,8 +185,7 @@ fn come_home(
     let moved = head != prepared.head && !repo.graph_descendant_of(head, prepared.head)?;
     Ok(Home {
         left,
-        left_out: found.left,
-        others: found.before,
+        uncommitted,
         head,
         moved,
     })
@@ -362,8 +373,7 @@ fn reasons(
         None => {}
     }
     reasons.extend(open_calls(ended));
-    reasons.extend(few(home.left_out.clone(), NAMED));
-    reasons.extend(home.others.iter().cloned());
+    reasons.extend(home.uncommitted.words());
     reasons.extend(
         home.left
             .sequencer

@@ -13,6 +13,9 @@ pub struct Effects {
     /// Ignored files that differ, the first of them: worth knowing, but no change of the work.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<FileChange>,
+    /// Those of the files that are in no commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftFile>,
     /// Commits that are new on the clone's branch, newest first.
     #[serde(default)]
     pub commits: Vec<String>,
@@ -63,6 +66,7 @@ impl Effects {
             reword(&mut file.path);
             file.from.iter_mut().for_each(&mut reword);
         }
+        self.left.iter_mut().for_each(|file| reword(&mut file.path));
         self.refs.iter_mut().for_each(|change| reword(&mut change.name));
         for list in [
             &mut self.config,
@@ -89,6 +93,15 @@ pub struct FileChange {
     /// Shorter than before and a prefix of what it was, or zero bytes: perhaps cut off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+}
+
+/// One file that is in no commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftFile {
+    /// Its path, as [`FileChange`] has it; one that ends with a slash stands for all below it.
+    pub path: String,
+    /// Why.
+    pub why: String,
 }
 
 /// The ways in which a file differs.

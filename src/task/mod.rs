@@ -20,7 +20,7 @@ pub use document::{
     Attempt, Death, FORMAT, FormatError, How, Import, Mode, Obstacle, Owner, Task, Transition, Usage,
     parse_versioned,
 };
-pub use effects::{BranchMove, Change, Effects, FileChange, RefChange};
+pub use effects::{BranchMove, Change, Effects, FileChange, LeftFile, RefChange};
 pub use explain::{Class, Explain};
 pub use id::{IdError, TaskId, TaskPrefix};
 pub use moves::{Ending, Move};

@@ -7,7 +7,10 @@
 use std::path::Path;
 
 use super::checkout::Checkout;
-use crate::process::{Cmd, ProcessError};
+use crate::{
+    process::{Cmd, ProcessError},
+    refs::Oid,
+};
 
 /// In a worktree's git folder, where there are any: most have none, and nobody has to look.
 const MARKER: &str = "khlone-gitlinks";
@@ -58,18 +61,32 @@ pub fn look_at(admin: &Path, index: &Path) -> Result<(), ProcessError> {
     git.input(paths).output().map(drop)
 }
 
+/// The submodules of a checkout's index, with their commits.
+///
+/// # Errors
+/// If git fails.
+pub fn listed(checkout: &Checkout) -> Result<Vec<(Vec<u8>, Oid)>, ProcessError> {
+    list(checkout.git())
+}
+
 /// Their paths, each ended by NUL.
 fn gitlinks(git: Cmd) -> Result<Vec<u8>, ProcessError> {
-    let listed = git.args(["ls-files", "--stage", "-z"]).output()?;
     let mut paths = Vec::new();
-    for record in listed
-        .split(|byte| *byte == 0)
-        .filter(|record| record.starts_with(GITLINK))
-    {
-        if let Some(at) = record.iter().position(|byte| *byte == b'\t') {
-            paths.extend_from_slice(&record[at + 1..]);
-            paths.push(0);
-        }
+    for (path, _) in list(git)? {
+        paths.extend(path);
+        paths.push(0);
     }
     Ok(paths)
+}
+
+fn list(git: Cmd) -> Result<Vec<(Vec<u8>, Oid)>, ProcessError> {
+    let listed = git.args(["ls-files", "--stage", "-z"]).output()?;
+    let records = listed.split(|byte| *byte == 0);
+    let links = records.filter_map(|record| {
+        let rest = record.strip_prefix(GITLINK)?;
+        let oid = std::str::from_utf8(rest.get(..40)?).ok()?.parse().ok()?;
+        let tab = rest.iter().position(|byte| *byte == b'\t')?;
+        Some((rest[tab + 1..].to_vec(), oid))
+    });
+    Ok(links.collect())
 }

@@ -139,10 +139,7 @@ fn wanted(checkout: &Checkout) -> Result<Vec<Wanted>, ProcessError> {
     if links.is_empty() {
         return Ok(Vec::new());
     }
-    let config = checkout
-        .git()
-        .args(["config", "--no-includes", "--file", ".gitmodules", "-z", "--list"]);
-    let names = names_by_path(&config.finish()?.stdout);
+    let names = names(checkout)?;
     Ok(links
         .into_iter()
         .filter_map(|line| {
@@ -167,19 +164,49 @@ fn names_by_path(config: &[u8]) -> HashMap<Vec<u8>, String> {
     paths.collect()
 }
 
+/// The git folder that the main checkout has of the submodule at `path`, if it is set up there.
+///
+/// # Errors
+/// If git cannot read `.gitmodules`.
+pub fn module_of(
+    checkout: &Checkout,
+    (common, main): (&Path, Option<&Path>),
+    path: &[u8],
+) -> Result<Option<PathBuf>, ProcessError> {
+    if !is_plain_file(&checkout.path.join(".gitmodules")) {
+        return Ok(None);
+    }
+    let name = names(checkout)?.remove(path);
+    let known = name.and_then(|name| known(&name, &path.to_path_lossy(), (common, main)).ok());
+    Ok(known.and_then(|known| known.into_iter().next()))
+}
+
+/// Names by path, as `.gitmodules` has them.
+fn names(checkout: &Checkout) -> Result<HashMap<Vec<u8>, String>, ProcessError> {
+    let config = checkout
+        .git()
+        .args(["config", "--no-includes", "--file", ".gitmodules", "-z", "--list"]);
+    Ok(names_by_path(&config.finish()?.stdout))
+}
+
+/// The git folders that the main checkout has of a submodule.
+fn known(name: &str, path: &Path, (common, main): (&Path, Option<&Path>)) -> Result<Vec<PathBuf>, String> {
+    let is_inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+    if !is_inside(Path::new(name)) || !is_inside(path) {
+        return Err("its name or path leads outside".to_owned());
+    }
+    let absorbed = Some(common.join("modules").join(name));
+    let inner = main.map(|main| main.join(path).join(".git"));
+    let candidates = absorbed.into_iter().chain(inner);
+    Ok(candidates.filter(|dir| dir.join("objects").is_dir()).collect())
+}
+
 /// The git folder on this machine that has the wanted commit.
 fn local_source(wanted: &Wanted, common: &Path, main: Option<&Path>) -> Result<PathBuf, String> {
     let Some(name) = &wanted.name else {
         return Err("not in .gitmodules".to_owned());
     };
-    let is_inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
-    if !is_inside(Path::new(name)) || !is_inside(&wanted.path) {
-        return Err("its name or path leads outside".to_owned());
-    }
-    let absorbed = Some(common.join("modules").join(name));
-    let inner = main.map(|main| main.join(&wanted.path).join(".git"));
-    let candidates = absorbed.into_iter().chain(inner);
-    let known: Vec<_> = candidates.filter(|dir| dir.join("objects").is_dir()).collect();
+    let known = known(name, &wanted.path, (common, main))?;
     if known.is_empty() {
         return Err("not set up in the main checkout; run: git submodule update --init".to_owned());
     }

@@ -246,6 +246,7 @@ fn an_unfinished_rebase_is_told_and_nothing_is_committed() {
     stage.brain("echo x > a.txt; git commit -qam x; git switch -qc other HEAD~1; echo y > a.txt; git commit -qam y; ! git rebase -q khlone/main/foreman.1 2>/dev/null");
     let plan = CommitPlan {
         paths: vec![b"a.txt".to_vec()],
+        links: Vec::new(),
         message: "m".into(),
         author: None,
     };
@@ -290,6 +291,7 @@ line'; echo no > not; git add not; rm a.txt; mkdir .git2; mkdir hooks; mkdir -p 
     .map(<[u8]>::to_vec);
     let plan = CommitPlan {
         paths: paths.to_vec(),
+        links: Vec::new(),
         message: "subject\n\nbody\n".into(),
         author: None,
     };

@@ -135,7 +135,7 @@ fn a_submodule_can_be_worked_in() {
         .git(&["submodule", "add", "-q", dep.0.to_str().unwrap(), "dep"]);
     stage.work.git(&["commit", "-qm", "with a submodule"]);
     let modules = stage.work.0.join(".git/modules/dep");
-    let refs = |work: &Work| work.git(&["for-each-ref"]);
+    let refs = |work: &Work| work.git(&["for-each-ref", "refs/heads", "refs/remotes", "refs/tags"]);
     let before = refs(&Work(modules.clone()));
     let (said, task) = stage.act(
         "set -e; git submodule status; cat dep/d.txt; cd dep; git config user.name x; git config user.email x; \
@@ -153,7 +153,7 @@ fn a_submodule_can_be_worked_in() {
     let (said, task) =
         stage.act("git status --porcelain; git -C dep config core.fsmonitor \"touch $PWD/ran.log\"");
     assert_eq!(said.code, 0, "{}", said.err);
-    assert_eq!(task["answer"].as_str().unwrap().trim_end(), " M dep", "{task:#}");
+    assert!(task["answer"].is_null(), "{task:#}");
     let clone = stage.clone();
     assert_eq!(
         (clone.status(), clone.0.join("ran.log").exists()),

@@ -4,11 +4,17 @@
 //! signatures, whatever else the brain may have staged. On T0 the same commands run in the worktree on the host's
 //! own git folder for it.
 
-use std::{ffi::OsString, io, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     guard::{beneath::Beneath, sandbox::Confinement},
     process::{Finished, ProcessError, is_shortage, was_killed},
+    refs::Oid,
     task::{Class, Explain},
 };
 
@@ -36,6 +42,8 @@ impl Identity {
 pub struct CommitPlan {
     /// Paths from the top of the work tree, as raw bytes; deleted ones too.
     pub paths: Vec<Vec<u8>>,
+    /// Submodules with the commits that they shall stand at; none removes one.
+    pub links: Vec<(Vec<u8>, Option<Oid>)>,
     /// The whole message.
     pub message: String,
     /// The author; the committer is git-khlone.
@@ -98,28 +106,48 @@ impl Explain for CommitError {
 /// How long filters may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Works on an index of its own, so that what the brain staged stays out; then brings the real one up to date for the
-/// committed paths. `$1` has the paths, `$2` the message, `$3` is a writable folder. Exit 8: nothing; 9: conflict.
-const SCRIPT: &str = r#"
+/// What both scripts begin with. `$1` has the paths, `$2` is a writable folder, `$3` is what `core.ignoreCase` shall be.
+const BEGIN: &str = r#"
 set -e
-git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c commit.gpgSign=false -c gc.auto=0 -c maintenance.auto=false -c advice.addEmbeddedRepo=false "$@"; }
+paths=$1 case=$3
+git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.ignoreCase="$case" -c commit.gpgSign=false -c gc.auto=0 -c maintenance.auto=false -c advice.addEmbeddedRepo=false "$@"; }
+new_index=$2/khlone-index-$$
+trap 'rm -f "$new_index" "$new_index.lock"' EXIT
+"#;
+
+/// Works on an index of its own, so that what the brain staged stays out; then brings the real one up to date for the
+/// committed paths. `$4` is the message, `$5` has the submodules. Exit 8: nothing; 9: conflict.
+const COMMIT: &str = r#"
+links=$5
+take() {
+  if test -s "$links"; then git update-index --add --replace -z --index-info < "$links"; fi
+  git update-index --add --remove --replace -z --stdin < "$paths"
+}
 test -z "$(git ls-files -u)" || exit 9
 head=$(git rev-list -1 --no-commit-header --format='%H %T' HEAD -- 2>/dev/null || true)
 old=${head% *}
-new_index=$3/khlone-index-$$
-trap 'rm -f "$new_index" "$new_index.lock"' EXIT
 if test -n "$old"; then GIT_INDEX_FILE=$new_index git read-tree "$old"; fi
-GIT_INDEX_FILE=$new_index git update-index --add --remove --replace -z --stdin < "$1"
+export GIT_INDEX_FILE="$new_index"
+take
+unset GIT_INDEX_FILE
 tree=$(GIT_INDEX_FILE=$new_index git write-tree)
 if test -n "$old"; then
   test "$tree" != "${head#* }" || exit 8
-  commit=$(git commit-tree "$tree" -p "$old" -F "$2")
+  commit=$(git commit-tree "$tree" -p "$old" -F "$4")
   git update-ref -m "commit: git-khlone" HEAD "$commit" "$old"
 else
-  commit=$(git commit-tree "$tree" -F "$2")
+  commit=$(git commit-tree "$tree" -F "$4")
   git update-ref -m "commit (initial): git-khlone" HEAD "$commit"
 fi
-git update-index --add --remove --replace -z --stdin < "$1"
+take
+"#;
+
+/// The paths of which the last commit has something else than the work tree.
+const COMPARE: &str = r#"
+export GIT_INDEX_FILE="$new_index"
+git read-tree HEAD
+git update-index --add --remove --replace -z --stdin < "$paths"
+git diff-index --cached --name-only --no-renames -z HEAD
 "#;
 
 /// Commits `plan`. `git_dir` is the private git folder on T2 and the host's worktree folder on T0; `scratch` is a
@@ -133,50 +161,99 @@ pub fn commit(
     scratch: &Path,
     plan: &CommitPlan,
 ) -> Result<Committed, CommitError> {
-    if confinement.bwrap.is_some() {
-        super::unblock(&Beneath::open(git_dir)?)?;
-    }
-    let (paths, message) = (scratch.join("commit-paths"), scratch.join("commit-message"));
-    let mut list = Vec::new();
-    for path in &plan.paths {
-        list.extend_from_slice(path);
-        list.push(0);
-    }
-    std::fs::write(&paths, list)?;
+    let (message, links) = (scratch.join("commit-message"), scratch.join("commit-links"));
     std::fs::write(&message, &plan.message)?;
-    let mut inside = confinement.for_git(true);
-    inside.read_only.extend([paths.clone(), message.clone()]);
-    for (name, value) in [("GIT_DIR", git_dir), ("GIT_WORK_TREE", &confinement.work_dir)] {
-        inside.env.push((name.into(), value.into()));
-    }
+    std::fs::write(&links, index_info(&plan.links))?;
     let committer = Identity::ours();
     let author = plan.author.clone().unwrap_or_else(Identity::ours);
-    for (name, value) in [
+    let env = [
         ("GIT_AUTHOR_NAME", author.name),
         ("GIT_AUTHOR_EMAIL", author.email),
         ("GIT_COMMITTER_NAME", committer.name),
         ("GIT_COMMITTER_EMAIL", committer.email),
-    ] {
-        inside.env.push((name.into(), value.into()));
-    }
-    let argv: [OsString; 7] = [
-        "sh".into(),
-        "-c".into(),
-        SCRIPT.into(),
-        "commit".into(),
-        paths.into(),
-        message.into(),
-        if inside.bwrap.is_some() {
-            "/tmp".into()
-        } else {
-            scratch.into()
-        },
     ];
-    let finished = inside.command(&argv).patience(PATIENCE).finish()?;
+    let inside = inside(confinement, git_dir)?;
+    let finished = run(inside, scratch, COMMIT, &plan.paths, (&env, &[message, links]))?;
     match finished.status.code() {
         Some(0) => Ok(Committed::Made),
         Some(8) => Ok(Committed::Nothing),
         Some(9) => Ok(Committed::Conflicted),
         _ => Err(CommitError::of(&finished)),
     }
+}
+
+/// Those of `paths` of which the last commit has something else than the work tree, with the repository's filters
+/// applied. For what a file's bytes alone do not tell.
+///
+/// # Errors
+/// [`CommitError`].
+pub fn differing(
+    confinement: &Confinement,
+    git_dir: &Path,
+    scratch: &Path,
+    paths: &[Vec<u8>],
+) -> Result<Vec<Vec<u8>>, CommitError> {
+    let inside = inside(confinement, git_dir)?;
+    let finished = run(inside, scratch, COMPARE, paths, (&[], &[]))?;
+    if !finished.status.success() {
+        return Err(CommitError::of(&finished));
+    }
+    let names = finished.stdout.split(|byte| *byte == 0);
+    Ok(names
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect())
+}
+
+fn inside(confinement: &Confinement, git_dir: &Path) -> Result<Confinement, CommitError> {
+    if confinement.bwrap.is_some() {
+        super::unblock(&Beneath::open(git_dir)?)?;
+    }
+    let mut inside = confinement.for_git(true);
+    for (name, value) in [("GIT_DIR", git_dir), ("GIT_WORK_TREE", &confinement.work_dir)] {
+        inside.env.push((name.into(), value.into()));
+    }
+    Ok(inside)
+}
+
+/// Runs a script on `paths`.
+fn run(
+    mut inside: Confinement,
+    scratch: &Path,
+    script: &str,
+    paths: &[Vec<u8>],
+    (env, more): (&[(&str, String)], &[PathBuf]),
+) -> Result<Finished, CommitError> {
+    let list = scratch.join("commit-paths");
+    let bytes: Vec<u8> = paths
+        .iter()
+        .flat_map(|path| [path.as_slice(), b"\0"].concat())
+        .collect();
+    std::fs::write(&list, bytes)?;
+    inside.read_only.push(list.clone());
+    inside.read_only.extend(more.iter().cloned());
+    for (name, value) in env {
+        inside.env.push(((*name).into(), value.into()));
+    }
+    let own_tmp = inside.bwrap.is_some();
+    let folder = if own_tmp { Path::new("/tmp") } else { scratch };
+    let case = super::uncommitted::ignores_case(&inside.work_dir).to_string();
+    let mut argv: Vec<OsString> = ["sh", "-c"].map(OsString::from).to_vec();
+    argv.push([BEGIN, script].concat().into());
+    argv.extend(["commit".into(), list.into(), folder.into(), case.into()]);
+    argv.extend(more.iter().map(OsString::from));
+    Ok(inside.command(&argv).patience(PATIENCE).finish()?)
+}
+
+/// Submodules as `git update-index -z --index-info` reads them.
+fn index_info(links: &[(Vec<u8>, Option<Oid>)]) -> Vec<u8> {
+    let mut info = Vec::new();
+    for (path, commit) in links {
+        let entry = match commit {
+            Some(commit) => format!("160000 {commit} 0\t"),
+            None => format!("0 {}\t", Oid::ZERO_SHA1),
+        };
+        info.extend([entry.as_bytes(), path, b"\0"].concat());
+    }
+    info
 }

@@ -13,8 +13,8 @@ use std::{
     fs::File,
     io::{self, Read, Seek, Write},
     os::fd::BorrowedFd,
-    path::Path,
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use crate::{
         beneath::Beneath,
         sandbox::{Confinement, SandboxError, Streams},
     },
-    process::{Cmd, ProcessError, is_shortage, was_killed},
+    process::{Cmd, Finished, ProcessError, is_shortage, was_killed},
     refs::{KeptPack, Oid, Site, with_locks},
     task::{Class, Explain},
     worktree::{checkout::Checkout, gitlinks, index},
@@ -298,90 +298,119 @@ fn transfer(
     lock: Option<BorrowedFd<'_>>,
     wanted: &str,
 ) -> Result<Option<KeptPack>, ImportError> {
-    let mut inside = confinement.for_git(false);
-    inside.env.push(("GIT_DIR".into(), private.git_dir().into()));
-    let mut input = tempfile::tempfile()?;
-    input.write_all(wanted.as_bytes())?;
-    input.rewind()?;
-    let mut said = tempfile::tempfile()?;
-    let argv = ["sh", "-c", PACK].map(Into::into);
-    let mut packing = inside.start(
-        &argv,
-        Streams {
-            stdin: Stdio::from(input),
-            stdout: Stdio::piped(),
-            stderr: Stdio::from(said.try_clone()?),
-            lock,
-        },
-    )?;
-    let stream = packing
-        .child
-        .stdout
-        .take()
-        .ok_or_else(|| io::Error::other("no pipe"))?;
-    let nest = nest(site)?;
-    let indexed = Cmd::git(site.common_dir())
-        .env("GIT_OBJECT_DIRECTORY", nest.path())
-        .args(["index-pack", "--strict", "--stdin"])
-        .stdin(stream)
-        .patience(PATIENCE)
-        .finish()?;
-    let ended = packing.wait(Duration::from_secs(30))?;
-    let packed = ended.is_some_and(|status| status.success());
-    if !packed || !indexed.status.success() {
-        let inner = tail(&mut said);
-        // Whoever was killed has refused nothing. Where the stream is refused, its writer gets SIGPIPE.
-        let status =
-            ended.filter(|status| status.code() != Some(128 + rustix::process::Signal::PIPE.as_raw()));
-        let killed = status
-            .into_iter()
-            .chain([indexed.status])
-            .find(|status| was_killed(*status));
-        if let Some(status) = killed {
-            let (program, stderr) = ("git pack-objects".to_owned(), inner);
-            return Err(ImportError::Git(ProcessError::Failed {
-                program,
-                status,
-                stderr,
-            }));
-        }
-        let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
-        if is_shortage(&outer) {
-            return Err(ImportError::Disk(io::Error::other(outer)));
-        }
-        return Err(ImportError::Refused(if packed || inner.is_empty() {
-            outer
-        } else {
-            inner
-        }));
+    let nest = Nest::make(site, site.common_dir())?;
+    let hash = nest.fill(&private.git_dir(), confinement, lock, wanted)?;
+    let Some(hash) = hash else { return Ok(None) };
+    let installed = KeptPack::install(site, &nest.packs(), &format!("pack-{hash}"));
+    installed.map_err(ImportError::Disk)
+}
+
+/// An object folder of our own that borrows from a repository's. In that one, a `git gc` of the user's would take the
+/// unfinished pack for a leftover and remove it under `index-pack`.
+pub(super) struct Nest {
+    dir: tempfile::TempDir,
+    common: PathBuf,
+}
+
+impl Nest {
+    /// One that borrows from the repository at `common`.
+    pub(super) fn make(site: &Site, common: &Path) -> io::Result<Self> {
+        let tmp = site.dir().join("tmp");
+        std::fs::create_dir_all(&tmp)?;
+        let dir = tempfile::Builder::new().prefix("import-").tempdir_in(tmp)?;
+        let borrowed = alternates::lines([common.join("objects").as_path()]);
+        std::fs::create_dir(dir.path().join("info"))?;
+        File::create(dir.path().join("info/alternates"))?.write_all(&borrowed)?;
+        let common = common.to_owned();
+        Ok(Self { dir, common })
     }
-    keep(site, nest.path(), &String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk)
+
+    /// The folder of its packs.
+    pub(super) fn packs(&self) -> PathBuf {
+        self.dir.path().join("pack")
+    }
+
+    /// git of the repository, which sees what is in here as well.
+    pub(super) fn git(&self) -> Cmd {
+        Cmd::git(&self.common).env("GIT_OBJECT_DIRECTORY", self.dir.path())
+    }
+
+    /// Takes the objects that `wanted` asks of the git folder `from`: packed inside, indexed outside. Gives the pack's
+    /// hash, if there is anything in it.
+    pub(super) fn fill(
+        &self,
+        from: &Path,
+        confinement: &Confinement,
+        lock: Option<BorrowedFd<'_>>,
+        wanted: &str,
+    ) -> Result<Option<String>, ImportError> {
+        let mut inside = confinement.for_git(false);
+        inside.env.push(("GIT_DIR".into(), from.into()));
+        let mut input = tempfile::tempfile()?;
+        input.write_all(wanted.as_bytes())?;
+        input.rewind()?;
+        let mut said = tempfile::tempfile()?;
+        let argv = ["sh", "-c", PACK].map(Into::into);
+        let mut packing = inside.start(
+            &argv,
+            Streams {
+                stdin: Stdio::from(input),
+                stdout: Stdio::piped(),
+                stderr: Stdio::from(said.try_clone()?),
+                lock,
+            },
+        )?;
+        let stream = packing
+            .child
+            .stdout
+            .take()
+            .ok_or_else(|| io::Error::other("no pipe"))?;
+        let indexed = self
+            .git()
+            .args(["index-pack", "--strict", "--stdin"])
+            .stdin(stream)
+            .patience(PATIENCE)
+            .finish()?;
+        let ended = packing.wait(Duration::from_secs(30))?;
+        let packed = ended.is_some_and(|status| status.success());
+        if packed && indexed.status.success() {
+            return named_pack(&String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk);
+        }
+        Err(refusal((ended, packed), &indexed, tail(&mut said)))
+    }
 }
 
-/// An object folder of our own that borrows from the repository's. In that one, a `git gc` of the user's would take
-/// the unfinished pack for a leftover and remove it under `index-pack`.
-fn nest(site: &Site) -> io::Result<tempfile::TempDir> {
-    let dir = site.dir().join("tmp");
-    std::fs::create_dir_all(&dir)?;
-    let nest = tempfile::Builder::new().prefix("import-").tempdir_in(dir)?;
-    let borrowed = alternates::lines([site.common_dir().join("objects").as_path()]);
-    std::fs::create_dir(nest.path().join("info"))?;
-    let alternates = nest.path().join("info/alternates");
-    File::create(alternates)?.write_all(&borrowed)?;
-    Ok(nest)
+/// Why nothing came of it.
+fn refusal((ended, packed): (Option<ExitStatus>, bool), indexed: &Finished, inner: String) -> ImportError {
+    // Whoever was killed has refused nothing. Where the stream is refused, its writer gets SIGPIPE.
+    let status = ended.filter(|status| status.code() != Some(128 + rustix::process::Signal::PIPE.as_raw()));
+    let killed = status
+        .into_iter()
+        .chain([indexed.status])
+        .find(|status| was_killed(*status));
+    if let Some(status) = killed {
+        let (program, stderr) = ("git pack-objects".to_owned(), inner);
+        return ImportError::Git(ProcessError::Failed {
+            program,
+            status,
+            stderr,
+        });
+    }
+    let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
+    if is_shortage(&outer) {
+        return ImportError::Disk(io::Error::other(outer));
+    }
+    ImportError::Refused(if packed || inner.is_empty() { outer } else { inner })
 }
 
-/// Puts the pack that `index-pack` has named in place.
-fn keep(site: &Site, nest: &Path, printed: &str) -> io::Result<Option<KeptPack>> {
+/// The hash of the pack that `index-pack` has named; none if nothing is in it.
+fn named_pack(printed: &str) -> io::Result<Option<String>> {
     let hash = printed
         .split_whitespace()
         .last()
         .filter(|hash| super::refnames::is_hex_oid(hash));
     let hash = hash.ok_or_else(|| io::Error::other(format!("index-pack said `{printed}`")))?;
-    if hash == EMPTY_PACK {
-        return Ok(None);
-    }
-    KeptPack::install(site, &nest.join("pack"), &format!("pack-{hash}"))
+    Ok((hash != EMPTY_PACK).then(|| hash.to_owned()))
 }
 
 /// The end of what a process of the sandbox said.

@@ -21,6 +21,7 @@ pub mod privaterefs;
 pub mod refnames;
 pub mod selection;
 pub mod standing;
+pub mod submodules;
 pub mod uncommitted;
 
 use std::{

@@ -13,6 +13,10 @@ pub enum LeftOut {
     Ignored,
     /// It stood there before the task, and is as it was.
     Before,
+    /// It was gone before the task.
+    GoneBefore,
+    /// The patterns of a sparse checkout keep it away.
+    Sparse,
     /// It is larger than `commit.max_file`; its size.
     TooLarge(u64),
     /// It is a pipe, a socket, a device, or lies in a repository of its own.
@@ -29,6 +33,8 @@ impl fmt::Display for LeftOut {
             Self::Copied => f.write_str("copied in, not the brain's"),
             Self::Ignored => f.write_str("ignored"),
             Self::Before => f.write_str("there before the task, and not changed by it"),
+            Self::GoneBefore => f.write_str("deleted before the task, and not by it"),
+            Self::Sparse => f.write_str("outside of the sparse patterns"),
             Self::TooLarge(size) => write!(f, "{} MiB, larger than commit.max_file", size >> 20),
             Self::NotAFile => f.write_str("no regular file of this repository"),
             Self::Name => f.write_str("a name that git refuses"),
@@ -68,7 +74,7 @@ pub fn select(
         for path in std::iter::once(&file.path).chain(&file.from) {
             let raw = raw_path(path);
             let reason = match why_not(&raw) {
-                Some(LeftOut::Before) => Some(LeftOut::Before),
+                Some(before @ (LeftOut::Before | LeftOut::GoneBefore)) => Some(before),
                 _ if is_refused_name(&raw) => Some(LeftOut::Name),
                 other => other,
             };

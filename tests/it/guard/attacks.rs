@@ -154,6 +154,7 @@ impl Siege {
         let stage = &self.stage;
         let plan = CommitPlan {
             paths: vec![b"a.txt".to_vec()],
+            links: Vec::new(),
             message: "m".into(),
             author: None,
         };

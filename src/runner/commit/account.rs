@@ -1,0 +1,310 @@
+//! Whether all that differs after a task is in its commits or named as left. What is not is named now: the check is on
+//! files and trees themselves, whatever anybody believes to have committed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use git2::{Delta, DiffOptions, ObjectType, Tree};
+
+use super::{Left, Uncommitted, Whose, ignored_in, is_first, within};
+use crate::{
+    guard::{
+        gitdir::{
+            commit::differing,
+            selection::{LeftOut, is_refused_name, raw_path},
+        },
+        sandbox::Confinement,
+    },
+    refs::{Oid, Repo},
+    runner::{Run, RunnerError, claim::Claim, prepare::Prepared},
+    task::{Change, Effects, FileChange, LeftFile},
+    worktree::{
+        effects::path_text,
+        receipt::Receipt,
+        snapshot::{EntryKind, Manifest},
+    },
+};
+
+/// What there is to hold against each other.
+pub(in crate::runner) struct Books<'a> {
+    pub(in crate::runner) prepared: &'a Prepared,
+    pub(in crate::runner) confinement: &'a Confinement,
+    pub(in crate::runner) after: &'a Receipt,
+    /// Where HEAD ended; none if that was not taken.
+    pub(in crate::runner) head: Option<Oid>,
+}
+
+/// Adds to `effects` what was committed besides, and to `found` what is in no commit and not named yet. Gives what is
+/// worth a remark.
+pub(in crate::runner) fn account(
+    (run, claim): (&Run<'_>, &Claim),
+    books: &Books<'_>,
+    found: &mut Uncommitted,
+    effects: &mut Effects,
+) -> Result<Vec<String>, RunnerError> {
+    let repo = run.ledger.repo();
+    let mut remarks = Vec::new();
+    if let Some(head) = books.head {
+        let end = repo.git().find_commit(head)?.tree()?;
+        let missing = missing(&end, &books.after.snapshot.manifest, found, effects);
+        let missing = differ(books, claim, &end, missing);
+        let committed = changed(repo, books.prepared.head, &end)?;
+        remarks = add_committed(claim, books, committed, effects);
+        let cause = Cause::of(repo, books, found, &missing)?;
+        let mut left: Vec<_> = missing.into_iter().map(|file| cause.left(file)).collect();
+        left.dedup();
+        found.left.extend(left);
+    } else {
+        let all = effects.files.iter();
+        let why = "the commits of the clone were refused";
+        found.left.extend(all.map(|file| Left {
+            path: file.path.clone(),
+            why: why.to_owned(),
+            whose: Whose::All,
+        }));
+    }
+    effects.left = found
+        .left
+        .iter()
+        .map(|left| LeftFile {
+            path: left.path.clone(),
+            why: left.why.clone(),
+        })
+        .collect();
+    Ok(remarks)
+}
+
+/// What the commits of the task have changed.
+fn changed(repo: &Repo, start: Oid, end: &Tree<'_>) -> Result<BTreeMap<Vec<u8>, Change>, RunnerError> {
+    let start = repo.git().find_commit(start)?.tree()?;
+    let mut options = DiffOptions::new();
+    options.include_typechange(true);
+    let diff = repo
+        .git()
+        .diff_tree_to_tree(Some(&start), Some(end), Some(&mut options))?;
+    let changes = diff.deltas().filter_map(|delta| {
+        let change = match delta.status() {
+            Delta::Added => Change::Added,
+            Delta::Deleted => Change::Deleted,
+            Delta::Typechange => Change::Type,
+            _ => Change::Modified,
+        };
+        let file = delta.new_file().path_bytes().or(delta.old_file().path_bytes());
+        Some((file?.to_vec(), change))
+    });
+    Ok(changes.collect())
+}
+
+/// Adds what was committed though no file differs by it: what git would ignore, what is not checked out, what was there
+/// before.
+fn add_committed(
+    claim: &Claim,
+    books: &Books<'_>,
+    committed: BTreeMap<Vec<u8>, Change>,
+    effects: &mut Effects,
+) -> Vec<String> {
+    let before = &books.prepared.before.snapshot.manifest;
+    let files = effects.files.iter();
+    let known: BTreeSet<_> = files
+        .flat_map(|file| std::iter::once(&file.path).chain(&file.from))
+        .map(|path| raw_path(path))
+        .collect();
+    // A submodule differs by what is in it.
+    let is_known = |path: &[u8]| {
+        let below = [path, b"/"].concat();
+        known.contains(path)
+            || known
+                .range(below.clone()..)
+                .next()
+                .is_some_and(|it| it.starts_with(&below))
+    };
+    let mut there = Vec::new();
+    for (path, change) in committed.into_iter().filter(|(path, _)| !is_known(path)) {
+        let was_there = before
+            .entry(&path)
+            .is_some_and(|entry| !entry.ignored && entry.kind != EntryKind::Folder);
+        let path = path_text(&path);
+        if was_there && is_first(claim.task()) {
+            there.push(format!("committed, though there before the task: {path}"));
+        }
+        effects.ignored.retain(|file| file.path != path);
+        effects.files.push(FileChange {
+            path,
+            change,
+            from: None,
+            truncated: false,
+        });
+    }
+    effects.files.sort_by(|a, b| a.path.cmp(&b.path));
+    there
+}
+
+/// The paths of the effects that are not in `end` byte for byte, and not named.
+fn missing(
+    end: &Tree<'_>,
+    after: &Manifest,
+    found: &Uncommitted,
+    effects: &Effects,
+) -> Vec<(String, Change)> {
+    let named: BTreeSet<&str> = found
+        .left
+        .iter()
+        .map(|left| left.path.strip_suffix('/').unwrap_or(&left.path))
+        .collect();
+    let is_named = |path: &str| {
+        let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        named.contains(path) || above.any(|folder| named.contains(folder))
+    };
+    let paths = effects.files.iter().flat_map(|file| {
+        let from = file.from.iter().map(|from| (from.clone(), Change::Deleted));
+        std::iter::once((file.path.clone(), file.change)).chain(from)
+    });
+    let is_missing = |(path, _): &(String, Change)| {
+        let raw = raw_path(path);
+        !is_named(path) && !is_settled(&raw, found) && !is_in(end, after, &raw)
+    };
+    paths.filter(is_missing).collect()
+}
+
+/// Whether `path` lies in a submodule of which all is in its commits: what becomes of that one was decided.
+fn is_settled(path: &[u8], found: &Uncommitted) -> bool {
+    let mut above = (0..path.len())
+        .filter(|at| path[*at] == b'/')
+        .map(|at| &path[..at]);
+    let link = above.find(|folder| found.links.contains(*folder));
+    link.or(found.links.get(path).map(Vec::as_slice))
+        .is_some_and(|link| !found.dirty.contains(link))
+}
+
+/// Whether a tree has at `path` what is on the disk.
+fn is_in(tree: &Tree<'_>, after: &Manifest, path: &[u8]) -> bool {
+    let committed = tree.get_path(Path::new(OsStr::from_bytes(path))).ok();
+    let (entry, committed) = match (after.entry(path), committed) {
+        (None, None) => return true,
+        (Some(entry), None) => return entry.kind == EntryKind::Folder,
+        (None, Some(committed)) => return committed.kind() == Some(ObjectType::Tree),
+        (Some(entry), Some(committed)) => (entry, committed),
+    };
+    let mode = match entry.kind {
+        EntryKind::Folder => return committed.kind() == Some(ObjectType::Tree),
+        EntryKind::Symlink => 0o120_000,
+        EntryKind::File if entry.stat.is_executable() => 0o100_755,
+        EntryKind::File => 0o100_644,
+        _ => return false,
+    };
+    committed.filemode() == mode && Some(committed.id()) == entry.oid
+}
+
+/// Those of `missing` that git, with the repository's filters, finds to be missing as well. It need only be asked of
+/// files that the commit has, too.
+fn differ(
+    books: &Books<'_>,
+    claim: &Claim,
+    end: &Tree<'_>,
+    missing: Vec<(String, Change)>,
+) -> Vec<(String, Change)> {
+    let after = &books.after.snapshot.manifest;
+    let is_both = |path: &[u8]| {
+        let kind = after.entry(path).map(|entry| entry.kind);
+        let is_file = matches!(
+            kind,
+            Some(EntryKind::File | EntryKind::Symlink | EntryKind::Large)
+        );
+        is_file && end.get_path(Path::new(OsStr::from_bytes(path))).is_ok()
+    };
+    let asked = missing.iter().map(|(path, _)| raw_path(path));
+    let asked: BTreeSet<_> = asked.filter(|path| is_both(path)).collect();
+    if asked.is_empty() {
+        return missing;
+    }
+    let (git_dir, paths): (_, Vec<_>) = (&books.prepared.ground.git_dir, asked.iter().cloned().collect());
+    let differing = match differing(books.confinement, git_dir, &claim.dir, &paths) {
+        Ok(differing) => BTreeSet::from_iter(differing),
+        Err(error) => {
+            tracing::warn!(%error, "what is committed cannot be compared");
+            return missing;
+        }
+    };
+    let is_left = |(path, change): &(String, Change)| {
+        let path = raw_path(path);
+        !asked.contains(&path) || differing.contains(&path) || *change == Change::Mode
+    };
+    missing.into_iter().filter(is_left).collect()
+}
+
+/// Why something is in no commit.
+struct Cause<'a> {
+    /// Why nothing was committed at all.
+    whole: Option<String>,
+    after: &'a Manifest,
+    dirty: &'a BTreeSet<Vec<u8>>,
+    /// What the user's git ignores in the worktree.
+    ignored: HashSet<Vec<u8>>,
+    ignores_mode: bool,
+}
+
+impl<'a> Cause<'a> {
+    fn of(
+        repo: &Repo,
+        books: &'a Books<'_>,
+        found: &'a Uncommitted,
+        missing: &[(String, Change)],
+    ) -> Result<Self, RunnerError> {
+        let config = repo.git().config();
+        let mode = config.and_then(|config| config.get_bool("core.filemode"));
+        let paths = missing.iter().map(|(path, _)| path.as_str());
+        Ok(Self {
+            ignored: ignored_in(&books.prepared.checkout, paths)?,
+            whole: found.failed.clone().or_else(|| found.untried.clone()),
+            after: &books.after.snapshot.manifest,
+            dirty: &found.dirty,
+            ignores_mode: mode.is_ok_and(|counts| !counts),
+        })
+    }
+
+    fn left(&self, (path, change): (String, Change)) -> Left {
+        let raw = raw_path(&path);
+        let left = |path: String, why: &str, whose| Left {
+            path,
+            why: why.to_owned(),
+            whose,
+        };
+        if let Some(why) = &self.whole {
+            return left(path, why, Whose::All);
+        }
+        if let Some(link) = within(&raw, self.dirty) {
+            let why = "changes that are in no commit of the submodule";
+            return left(path_text(link), why, Whose::Brains);
+        }
+        let entry = self.after.entry(&raw);
+        let kind = entry.map(|entry| entry.kind);
+        if entry.is_some_and(|entry| entry.ignored) || self.ignored.contains(&raw) {
+            left(path, "ignored", Whose::Others)
+        } else if is_refused_name(&raw) {
+            left(path, &LeftOut::Name.to_string(), Whose::Brains)
+        } else if change == Change::Mode && self.ignores_mode {
+            left(
+                path,
+                "its mode, which git ignores here (core.fileMode)",
+                Whose::Others,
+            )
+        } else if matches!(
+            kind,
+            Some(EntryKind::Fifo | EntryKind::Socket | EntryKind::Device)
+        ) {
+            left(path, "a pipe, socket or device", Whose::Others)
+        } else if kind == Some(EntryKind::Unreadable) {
+            left(path, "it cannot be read", Whose::Brains)
+        } else {
+            left(
+                path,
+                "changed after the commit, or hidden from git",
+                Whose::Brains,
+            )
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What was there before the task: a person's, or left by an earlier task of the clone.
+
+use std::{collections::HashSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+use rustix::fs::FileType;
+
+use crate::{
+    runner::Run,
+    task::Task,
+    worktree::{
+        checkout::Checkout,
+        receipt::Receipt,
+        snapshot::{Entry, EntryKind, Manifest, StatKey},
+    },
+};
+
+/// What the task of this clone before found and left, if its receipts are still there.
+pub(super) fn left_by_earlier(run: &Run<'_>, task: &Task) -> Option<(Manifest, Manifest)> {
+    let heads = run.ledger.heads().ok()?.into_iter();
+    let same =
+        heads.filter(|head| (&head.zone, &head.clone) == (&task.zone, &task.clone) && head.id != task.id);
+    let ended: Vec<Task> = same
+        .filter(|head| head.status.is_over())
+        .filter_map(|head| Some(run.ledger.task(&head.id).ok()?.task))
+        .collect();
+    let ends = |task: &Task| task.last_attempt().and_then(|attempt| attempt.ended);
+    let last = ended.iter().max_by_key(|task| (ends(task), task.seq))?;
+    let dir = run.ledger.site().attempt_dir(&last.id, last.last_attempt()?.n);
+    let manifest = |name: &str| {
+        let bytes = std::fs::read(dir.join(name)).ok()?;
+        Some(Receipt::from_bytes(&bytes).ok()?.snapshot.manifest)
+    };
+    Some((manifest("receipt-before")?, manifest("receipt-after")?))
+}
+
+/// Whether an earlier brain changed `path` to what it is: it is its work then, which could not be committed. A
+/// repository of its own never can.
+pub(super) fn is_left_over((found, left): &(Manifest, Manifest), before: &Manifest, path: &[u8]) -> bool {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    let is_nested = |entry: &Entry| matches!(entry.kind, EntryKind::Folder | EntryKind::Repository);
+    let stat = |manifest: &Manifest| manifest.entry(path).map(|entry| entry.stat);
+    let now = before.entry(path);
+    now.is_none_or(|entry| !is_nested(entry)) && stat(left) == stat(before) && stat(found) != stat(left)
+}
+
+/// Whether `path` is what it was before the brain began. What was not and is not on the disk was deleted before, unless
+/// the patterns of a sparse checkout keep it away: then it proves nothing, since a brain deletes what was never there.
+pub(super) fn is_as_before(before: &Manifest, top: &Path, path: &[u8], is_away: impl Fn() -> bool) -> bool {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    let now = top.join(OsStr::from_bytes(path));
+    match (before.entry(path), rustix::fs::lstat(&now)) {
+        // A nested repository, of which git says no more.
+        (Some(entry), Ok(stat)) if matches!(entry.kind, EntryKind::Folder | EntryKind::Repository) => {
+            FileType::from_raw_mode(stat.st_mode).is_dir()
+        }
+        (Some(entry), Ok(stat)) => entry.stat == StatKey::of(&stat),
+        (None, Err(_)) => !is_away(),
+        _ => false,
+    }
+}
+
+/// The files that the patterns of a sparse checkout keep away, by the host's own index; none where that cannot be told.
+pub(super) fn away(checkout: &Checkout) -> Option<HashSet<Vec<u8>>> {
+    let listed = checkout.git().args(["ls-files", "-t", "-z"]).output().ok()?;
+    let records = listed.split(|byte| *byte == 0);
+    Some(
+        records
+            .filter_map(|record| Some(record.strip_prefix(b"S ")?.to_vec()))
+            .collect(),
+    )
+}
