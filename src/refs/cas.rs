@@ -293,8 +293,8 @@ fn blocker(repo: &Repo, name: &str) -> Option<String> {
     let mut parents = name.match_indices('/').map(|(at, _)| &name[..at]).skip(2);
     let parent = parents.find(|parent| repo.ref_target(parent).ok().flatten().is_some());
     parent.and_then(short).or_else(|| {
-        let mut below = repo.git().references_glob(&format!("{name}/*")).ok()?;
-        below.names().find_map(|found| found.ok().and_then(short))
+        let below = repo.refs_below(&format!("{name}/")).ok()?;
+        below.first().and_then(|(found, _)| short(found))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Refs of tasks and zones that cannot be read: emptied by a power cut, pointed elsewhere, objects missing.
 //!
-//! git's library leaves some of them out of its lists without a word, so names are taken from the disk as well. What
-//! is damaged stops only itself, and is told by its name with what can be done.
+//! git's library leaves some of them out of its lists without a word, so the names come from our own. What is damaged
+//! stops only itself, and is told by its name with what can be done.
 
 use std::{collections::BTreeSet, fs};
 
@@ -26,13 +26,7 @@ impl Ledger<'_> {
     /// If git cannot list refs.
     pub fn readable_zones(&self) -> Result<Vec<StoredZone>, LedgerError> {
         let mut zones = Vec::new();
-        for name in self
-            .repo
-            .git()
-            .references_glob(&format!("{}*", names::ZONES))?
-            .names()
-        {
-            let name = name?.to_owned();
+        for name in self.ref_names(names::ZONES)? {
             let zone = self.repo.ref_target(&name).map_err(LedgerError::from);
             match zone.and_then(|oid| oid.map(|oid| self.read_zone(oid)).transpose()) {
                 Ok(zone) => zones.extend(zone),
@@ -53,8 +47,12 @@ impl Ledger<'_> {
             .collect();
         let mut damaged = Vec::new();
         for prefix in [names::TASKS, names::ZONES] {
-            for name in self.names_below(prefix)?.difference(&known) {
-                damaged.extend(self.look_at(name).map(|what| self.told(name, what)));
+            for name in self
+                .ref_names(prefix)?
+                .into_iter()
+                .filter(|name| !known.contains(name))
+            {
+                damaged.extend(self.look_at(&name).map(|what| self.told(&name, what)));
             }
         }
         Ok(damaged)
@@ -96,32 +94,12 @@ impl Ledger<'_> {
         }
     }
 
-    /// Every ref below a prefix, also one whose file is empty.
-    pub(super) fn names_below(&self, prefix: &str) -> Result<BTreeSet<String>, LedgerError> {
-        let mut found = BTreeSet::new();
-        for name in self.repo.git().references_glob(&format!("{prefix}*"))?.names() {
-            found.insert(name?.to_owned());
-        }
-        let loose = fs::read_dir(self.repo.common_dir().join(prefix));
-        for entry in loose.into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            let is_lock = std::path::Path::new(&name)
-                .extension()
-                .is_some_and(|end| end == "lock");
-            if is_file && !is_lock {
-                found.insert(format!("{prefix}{name}"));
-            }
-        }
-        Ok(found)
-    }
-
     /// How many tasks the site's folder remembers, where no ref of ours is left: they were deleted, by a fetch into a
     /// mirror say.
     pub fn lost_tasks(&self) -> usize {
         let has_refs = [names::TASKS, names::ZONES]
             .iter()
-            .any(|prefix| self.names_below(prefix).is_ok_and(|names| !names.is_empty()));
+            .any(|prefix| self.ref_names(prefix).is_ok_and(|names| !names.is_empty()));
         if has_refs {
             0
         } else {

@@ -10,7 +10,13 @@ use std::{
 
 use git2::{Odb, Oid};
 
-use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, over::Over, tag};
+use super::{
+    Ledger, LedgerError, Repo, Site, TaskHead,
+    listing::{self, Written},
+    names,
+    over::Over,
+    tag,
+};
 use crate::task::TaskId;
 
 /// The first line of the file; one with another line is none.
@@ -36,13 +42,19 @@ impl Ledger<'_> {
     /// # Errors
     /// As [`Ledger::heads`].
     pub fn open_heads(&self) -> Result<Vec<TaskHead>, LedgerError> {
-        let (tags, over) = (self.tags()?, Over::read(self.site));
-        let unknown = tags.iter().map(|(_, tag)| *tag).filter(|tag| !over.has(*tag));
-        let heads = self.heads_at(unknown.collect())?;
+        let over = Over::read(self.site);
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        listing::each(self.repo.common_dir(), names::TASKS, |_, written| match written {
+            Written::At(tag) if over.has(tag) => known.push(tag),
+            Written::At(tag) => unknown.push(tag),
+            Written::Otherwise => {}
+        })
+        .map_err(LedgerError::unreadable)?;
+        let heads = self.heads_at(unknown)?;
         let (done, open): (Vec<_>, Vec<_>) = heads.into_iter().partition(|(_, head)| head.status.is_over());
         if done.len() > FEW {
-            let known = tags.iter().map(|(_, tag)| *tag).filter(|tag| over.has(*tag));
-            if let Err(error) = over.replace(known.chain(done.iter().map(|(tag, _)| *tag))) {
+            let tags = known.into_iter().chain(done.iter().map(|(tag, _)| *tag));
+            if let Err(error) = over.replace(tags) {
                 tracing::debug!(%error, "the next look reads these tags again");
             }
         }
@@ -64,6 +76,16 @@ impl Ledger<'_> {
             .into_iter();
         let task = |(name, tag): (String, Oid)| Some((name.strip_prefix(names::TASKS)?.parse().ok()?, tag));
         Ok(refs.filter_map(task).collect())
+    }
+
+    /// The full name of every ref below `prefix`, also of one that is damaged or names another.
+    pub(super) fn ref_names(&self, prefix: &str) -> Result<Vec<String>, LedgerError> {
+        let mut names = Vec::new();
+        listing::each(self.repo.common_dir(), prefix, |name, _| {
+            names.push(name.to_owned())
+        })
+        .map_err(LedgerError::unreadable)?;
+        Ok(names)
     }
 
     /// What each of `tags` says of its task.

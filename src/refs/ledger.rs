@@ -214,8 +214,7 @@ impl<'a> Ledger<'a> {
         let mut ids: Vec<TaskId> = found.into_iter().map(|(id, _)| id).collect();
         if ids.is_empty() {
             // One that is damaged has a name, too.
-            let named = self.names_below(names::TASKS)?.into_iter();
-            let named = named.filter(|name| name.starts_with(&wanted));
+            let named = self.ref_names(&wanted)?.into_iter();
             ids.extend(named.filter_map(|name| name.strip_prefix(names::TASKS)?.parse().ok()));
         }
         match ids.as_slice() {

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bstr::ByteSlice;
 use git2::Oid;
 use gix::refs::packed;
 
@@ -49,28 +50,36 @@ pub(super) fn find_packed(common: &Path, name: &str) -> io::Result<Option<Oid>> 
 /// Every ref whose full name begins with `prefix`, in the order of names, with the object that it stands at. One that
 /// names another ref or is damaged is left out.
 pub(super) fn below(common: &Path, prefix: &str) -> io::Result<Vec<(String, Oid)>> {
+    let mut all = Vec::new();
+    each(common, prefix, |name, written| match written {
+        Written::At(oid) => all.push((name.to_owned(), oid)),
+        Written::Otherwise => tracing::warn!(%name, "a ref cannot be read"),
+    })?;
+    Ok(all)
+}
+
+/// Calls `take` with every ref whose full name begins with `prefix`, in the order of names.
+pub(super) fn each(common: &Path, prefix: &str, mut take: impl FnMut(&str, Written)) -> io::Result<()> {
     let mut loose = BTreeMap::new();
     each_loose(common, prefix, |name, _, written| {
-        match written {
-            Written::At(oid) => drop(loose.insert(name, oid)),
-            Written::Otherwise => tracing::warn!(%name, "a ref cannot be read"),
-        }
+        loose.insert(name, written);
         Ok(())
     })?;
-    let mut all = Vec::new();
     let mut loose = loose.into_iter().peekable();
     each_packed(common, prefix, |name, oid| {
-        while let Some(before) = loose.next_if(|(other, _)| other.as_str() < name) {
-            all.push(before);
+        while let Some((before, written)) = loose.next_if(|(other, _)| other.as_str() < name) {
+            take(&before, written);
         }
         match loose.next_if(|(other, _)| other == name) {
-            Some(newer) => all.push(newer),
-            None => all.push((name.to_owned(), oid)),
+            Some((_, newer)) => take(name, newer),
+            None => take(name, Written::At(oid)),
         }
         true
     })?;
-    all.extend(loose);
-    Ok(all)
+    for (name, written) in loose {
+        take(&name, written);
+    }
+    Ok(())
 }
 
 /// Calls `each` with every loose ref whose full name begins with `prefix`, and its file.
@@ -146,17 +155,80 @@ fn each_packed(common: &Path, prefix: &str, mut each: impl FnMut(&str, Oid) -> b
     }
     let damaged = |error: gix::error::Error| io::Error::other(format!("packed-refs: {error}"));
     let packed = packed::Buffer::open(path, MAPPED, gix::hash::Kind::Sha1).map_err(damaged)?;
-    for found in packed.iter_prefixed(prefix.into()).map_err(damaged)? {
-        let found = found.map_err(damaged)?;
-        let name = std::str::from_utf8(found.name.as_bstr()).ok();
-        let oid = Oid::from_bytes(found.target().as_bytes()).ok();
-        if let (Some(name), Some(oid)) = (name, oid)
-            && !each(name, oid)
-        {
-            break;
+    let bytes = packed.as_ref();
+    let mut at = first_from(bytes, prefix.as_bytes());
+    while let Some(line) = line_at(bytes, at) {
+        at += line.len() + 1;
+        match parse(line) {
+            Line::Ref(name, _) if !name.starts_with(prefix.as_bytes()) => break,
+            Line::Ref(name, id) => {
+                let oid = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+                let oid = oid.ok_or_else(|| io::Error::other("packed-refs: a line without an object id"))?;
+                // A name that is no text is none of ours, and no branch that we could name.
+                if std::str::from_utf8(name).is_ok_and(|name| !each(name, oid)) {
+                    break;
+                }
+            }
+            Line::Other => {}
+            Line::Damaged => return Err(io::Error::other("packed-refs: a line that is no ref")),
         }
     }
     Ok(())
+}
+
+/// A line of `packed-refs`.
+enum Line<'a> {
+    /// A full name, and the hexadecimal id before it.
+    Ref(&'a [u8], &'a [u8]),
+    /// The header, what the tag above stands for, or nothing.
+    Other,
+    Damaged,
+}
+
+fn parse(line: &[u8]) -> Line<'_> {
+    match line.first() {
+        None | Some(b'#' | b'^') => return Line::Other,
+        Some(_) => {}
+    }
+    match line.trim_ascii_end().split_at_checked(40) {
+        Some((id, [b' ', name @ ..])) => Line::Ref(name, id),
+        _ => Line::Damaged,
+    }
+}
+
+/// The line that begins at `at`, without its end.
+fn line_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+    let end = rest.find_byte(b'\n').unwrap_or(rest.len());
+    Some(&rest[..end])
+}
+
+/// Where the first ref line begins whose name is not before `wanted`. Names are in order; a header comes before all.
+fn first_from(bytes: &[u8], wanted: &[u8]) -> usize {
+    // Both are where a line begins; what is before `low` is too small, what begins at `high` is not.
+    let (mut low, mut high) = (0, bytes.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let mut start = start_of_line(bytes, low, middle);
+        let Some(line) = line_at(bytes, start) else { break };
+        let after = (start + line.len() + 1).min(high);
+        if line.starts_with(b"^") && start > low {
+            // It belongs to the line before.
+            start = start_of_line(bytes, low, start - 1);
+        }
+        match line_at(bytes, start).map(parse) {
+            Some(Line::Ref(name, _)) if name >= wanted => high = start,
+            _ => low = after,
+        }
+    }
+    low
+}
+
+/// Where the line begins that the byte at `at` is in; `from` is where one begins.
+fn start_of_line(bytes: &[u8], from: usize, at: usize) -> usize {
+    bytes[from..at]
+        .rfind_byte(b'\n')
+        .map_or(from, |end| from + end + 1)
 }
 
 #[cfg(test)]
@@ -232,6 +304,34 @@ mod tests {
             "refs/heads/main/x",
         ] {
             assert_eq!(find(common, missing).unwrap(), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_prefix_is_found_from_anywhere() {
+        let id = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+        for peeled in [1, 2, 3, 100] {
+            let mut text = String::from("# pack-refs with: peeled fully-peeled sorted \n");
+            for n in 0..60 {
+                text.push_str(&format!("{id} refs/x/{:03}{}\n", n * 2, "y".repeat(n % 7)));
+                if n % peeled == 0 {
+                    text.push_str(&format!("^{id}\n"));
+                }
+            }
+            for wanted in 0..130 {
+                let name = format!("refs/x/{wanted:03}");
+                let by_lines = text
+                    .match_indices(id)
+                    .filter(|(at, _)| *at > 0 && text.as_bytes()[at - 1] == b'\n')
+                    .find(|(at, _)| text[at + 41..] >= *name)
+                    .map_or(text.len(), |(at, _)| at);
+                let found = first_from(text.as_bytes(), name.as_bytes());
+                let skipped = &text[found..by_lines.max(found)];
+                assert!(
+                    found <= by_lines && (skipped.is_empty() || skipped.starts_with(['^', '#'])),
+                    "{name}"
+                );
+            }
         }
     }
 

@@ -256,12 +256,21 @@ impl Repo {
     /// If refs cannot be read.
     pub fn branches(&self) -> Result<Vec<String>, RepoError> {
         const BRANCHES: &str = "refs/heads/";
-        let found = listing::below(&self.common, BRANCHES).map_err(|source| RepoError::Io {
-            path: self.common.clone(),
-            source,
-        })?;
+        let found = self.refs_below(BRANCHES)?;
         let short = |(name, _): (String, _)| name.strip_prefix(BRANCHES).map(str::to_owned);
         Ok(found.into_iter().filter_map(short).collect())
+    }
+
+    /// Every shared ref whose full name begins with `prefix`, in the order of names, with the object that it stands
+    /// at. One that names another ref or is damaged is left out, with a warning in the log.
+    ///
+    /// # Errors
+    /// If refs cannot be read.
+    pub fn refs_below(&self, prefix: &str) -> Result<Vec<(String, git2::Oid)>, RepoError> {
+        listing::below(&self.common, prefix).map_err(|source| RepoError::Io {
+            path: self.common.clone(),
+            source,
+        })
     }
 
     /// The object that a full ref name stands for, peeled of nothing; `None` if there is no such ref.

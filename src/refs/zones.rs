@@ -128,13 +128,7 @@ impl Ledger<'_> {
     /// If git cannot read, or a document is newer or broken.
     pub fn zones(&self) -> Result<Vec<StoredZone>, LedgerError> {
         let mut zones = Vec::new();
-        for name in self
-            .repo
-            .git()
-            .references_glob(&format!("{}*", names::ZONES))?
-            .names()
-        {
-            let name = name?.to_owned();
+        for name in self.ref_names(names::ZONES)? {
             let target = self.repo.ref_target(&name).map_err(LedgerError::from);
             let zone = target.and_then(|oid| oid.map(|oid| self.read_zone(oid)).transpose());
             zones.extend(zone.map_err(|error| self.damage(&name, error))?);

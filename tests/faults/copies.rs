@@ -12,7 +12,11 @@ use git_khlone::process::{Cmd, Finished};
 use crate::rig::{BOUND, Rig, program};
 
 /// Ways by which a copy shares files or objects with its original.
-const WAYS: [&str; 2] = ["git clone -q repo copy", "cp -al repo copy"];
+const WAYS: [&str; 3] = [
+    "git clone -q repo copy",
+    "git clone -q --shared repo copy",
+    "cp -al repo copy",
+];
 
 /// Content, rights and time of each file below `dir`.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>, u32, SystemTime)> {
