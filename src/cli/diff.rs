@@ -60,8 +60,8 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
         git = git.arg("--name-only");
     }
     let mut git = git.args(range).arg("--").into_inner();
-    // The pager needs the terminal, and so its foreground group.
-    std::os::unix::process::CommandExt::process_group(&mut git, rustix::process::getpgrp().as_raw_pid());
+    // The pager needs the terminal.
+    process::in_our_group(&mut git);
     let status = process::spawn(git.stdin(Stdio::inherit())).and_then(|mut git| git.wait());
     let status = status.map_err(|source| CliError::Io {
         what: "git diff".to_owned(),

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::error::{CliError, CmdError};
-use crate::process::{Cmd, spawn};
+use crate::process::{Cmd, in_our_group, spawn};
 
 /// The longest prompt.
 const MOST: u64 = 16 << 20;
@@ -79,8 +79,8 @@ fn edit() -> Result<String, CmdError> {
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(file.path())
         .into_inner();
-    // The editor needs the terminal, and so its foreground group.
-    std::os::unix::process::CommandExt::process_group(&mut command, rustix::process::getpgrp().as_raw_pid());
+    // The editor needs the terminal.
+    in_our_group(&mut command);
     let status = spawn(command.stdin(std::process::Stdio::inherit()))
         .and_then(|mut editor| editor.wait())
         .map_err(io)?;

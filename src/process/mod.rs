@@ -7,6 +7,7 @@
 
 pub mod fault;
 pub mod file;
+mod group;
 mod identity;
 mod open_files;
 mod run_dir;
@@ -23,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use group::in_our_group;
 pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
 pub use open_files::{raise_limit, start_with_given_limit};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};

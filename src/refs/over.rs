@@ -38,21 +38,11 @@ impl Over {
         }
     }
 
-    /// Whether `tag` is one of them. Ids are spread evenly, so the search begins near its place.
+    /// Whether `tag` is one of them.
     pub(super) fn has(&self, tag: Oid) -> bool {
-        let wanted = tag.as_bytes();
-        let count = self.ids.len() / ID;
-        let at = |n: usize| &self.ids[n * ID..(n + 1) * ID];
-        let first = u32::from_be_bytes([wanted[0], wanted[1], wanted[2], wanted[3]]);
-        let guess = (u64::from(first) * count as u64) >> 32;
-        let mut n = usize::try_from(guess).unwrap_or_default();
-        while n > 0 && at(n - 1) >= wanted {
-            n -= 1;
-        }
-        while n < count && at(n) < wanted {
-            n += 1;
-        }
-        n < count && at(n) == wanted
+        let (ids, _) = self.ids.as_chunks::<ID>();
+        ids.binary_search_by(|id| id.as_slice().cmp(tag.as_bytes()))
+            .is_ok()
     }
 
     /// Has the file hold exactly `tags` from now on.

@@ -141,6 +141,9 @@ fn a_long_day_leaves_as_little_as_a_short_one() {
     for n in 1..CLONES {
         rig.ok(&["act", "--who", "@shell++", "-m", &format!("echo {n} > first{n}")]);
     }
+    // One daemon all day, so that what it keeps open is seen.
+    let start = rig.cmd(&["daemon", "start"]).env("KHLONE_IDLE", "3600");
+    assert!(start.finish().unwrap().status.success());
     let mut table = vec![Measured::of(&rig, 0)];
     say(Measured::HEAD);
     for round in 0..most / CLONES {

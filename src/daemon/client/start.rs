@@ -5,7 +5,6 @@
 
 use std::{
     io::{self, PipeReader, Read},
-    os::unix::process::CommandExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -17,7 +16,7 @@ use crate::{
         Code, DaemonError, Place, client,
         life::{lock::DaemonLock, log},
     },
-    process::{self, Cmd},
+    process::{self, Cmd, in_our_group},
 };
 
 /// How long a daemon may take from its start to its first answer.
@@ -125,7 +124,7 @@ fn launch(
         .dir("/")
         .into_inner();
     // It begins a session of its own, which the leader of a group cannot: it starts in our group.
-    command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    in_our_group(&mut command);
     // A daemon that a task's brain happened to start is not that task's.
     for (name, _) in std::env::vars_os() {
         if ["KHLONE_TASK", "KHLONE_CLONE", "KHLONE_ZONE", "KHLONE_PORT"]

@@ -6,7 +6,6 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -21,7 +20,7 @@ use super::{
     plan::{Known, find},
 };
 use crate::{
-    process::{Cmd, exit_word, start_with_given_limit},
+    process::{Cmd, exit_word, in_our_group, start_with_given_limit},
     runner::TRY_AGAIN,
     task::{Status, TaskId},
 };
@@ -284,7 +283,7 @@ fn spawn(launcher: &Launcher, task: &TaskId) -> io::Result<tokio::process::Child
         .dir(Path::new("/"))
         .into_inner();
     // The runner leads a session of its own, which a group's leader cannot begin: it starts in our group.
-    command.process_group(rustix::process::getpgrp().as_raw_nonzero().get());
+    in_our_group(&mut command);
     command.stdout(Stdio::null()).stderr(log);
     let mut command = tokio::process::Command::from(command);
     start_with_given_limit(|| command.spawn(), tokio::process::Child::id)

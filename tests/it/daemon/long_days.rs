@@ -1,15 +1,16 @@
 //! Days without end: packs and refs that come and go, few files to be had, and parts of a daemon that die or stand
 //! still. Each daemon stays as it began, and takes no other along.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf};
 
 use git_khlone::{
-    process::{Cmd, ProcessId},
+    process::{Cmd, Finished, ProcessId},
     refs::Turn,
 };
 use serde_json::json;
 
 use super::site::{BOUND, Site, until};
+use crate::tools;
 
 impl Site {
     fn process(&self) -> ProcessId {
@@ -18,23 +19,26 @@ impl Site {
 
     /// Runs a command of the program in a shell that was given `limit` files.
     fn run_with_files(&self, limit: &str, args: &[&str]) -> String {
+        let done = self.run_by(&format!("ulimit {limit}; exec \"$0\" \"$@\""), args);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Runs a command of the program by a shell's script, which has its words as `"$0" "$@"`.
+    fn run_by(&self, script: &str, args: &[&str]) -> Finished {
         let (home, run) = (self.path().join("home"), self.path().join("run"));
         let env = [
             ("PATH", std::env::var_os("PATH").unwrap_or_default()),
             ("HOME", home.into()),
             ("XDG_RUNTIME_DIR", run.into()),
         ];
-        let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         let cmd = Cmd::new("sh")
             .only_env(env.map(|(name, value)| (name.into(), value)))
             .dir(&self.work.0)
-            .args(["-c", &script, env!("CARGO_BIN_EXE_git-khlone")])
+            .args(["-c", script, env!("CARGO_BIN_EXE_git-khlone")])
             .args(args)
             .patience(BOUND);
-        String::from_utf8(cmd.output().unwrap())
-            .unwrap()
-            .trim()
-            .to_owned()
+        cmd.finish().unwrap()
     }
 
     /// The files of the repository that the daemon has open.
@@ -108,20 +112,7 @@ fn packs_that_are_gone_are_closed() {
         site.run(&["act", "--who", "@shell", "--await", "true"]);
     }
     site.run(&["gc"]);
-    let packs = site.common().join("objects/pack");
     until("closed packs", || {
-        // As if those who may still read the old packs had had their time.
-        for entry in fs::read_dir(&packs).unwrap().flatten() {
-            let keep = fs::File::options().write(true).open(entry.path());
-            if entry
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "keep")
-            {
-                let then = std::time::SystemTime::now() - Duration::from_secs(3600);
-                keep.unwrap().set_modified(then).unwrap();
-            }
-        }
         site.run(&["gc"]);
         site.run(&["daemon", "start"]);
         let gone = |path: &PathBuf| path.to_string_lossy().ends_with("(deleted)");
@@ -234,5 +225,23 @@ fn a_daemon_that_has_nothing_to_do_packs_our_refs_before_it_leaves() {
             .lines()
             .count(),
         200
+    );
+}
+
+#[test]
+fn in_a_pid_namespace_of_its_own_a_daemon_and_its_runners_start() {
+    let site = Site::new();
+    let inside = "exec unshare --pid --fork --mount-proc \"$0\" \"$@\"";
+    if !site.run_by(inside, &["--version"]).status.success() {
+        tools::skip("no pid namespace can be made here");
+        return;
+    }
+    // They go with the namespace, which goes with its first process: the command.
+    let done = site.run_by(inside, &["act", "--who", "@shell", "--await", "true"]);
+    assert!(
+        done.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&done.stderr),
+        site.log()
     );
 }
