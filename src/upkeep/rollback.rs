@@ -2,8 +2,8 @@
 //!
 //! Everything that this replaces is saved first (see [`crate::refs::Undo`]), and stands in the task as
 //! `attempts/<n>/discarded`. A branch that has gone on since, with later tasks or somebody's own commits, is not
-//! taken back. The files go first, then the branch, then the index: killed in between, the same command finishes
-//! it, and `undo` brings back what was there.
+//! taken back. The files go first, then the branch, then what is half done (a merge, a pick) and the index: killed in
+//! between, the same command finishes it, and `undo` brings back what was there.
 
 use git2::Oid;
 
@@ -20,6 +20,7 @@ use crate::{
         index,
         restore::{RestoreError, Restored, restore},
         snapshot::{Limits, SnapshotError, Source, snapshot},
+        standing,
     },
     zone::{
         Place, ResolveError, clone_named,
@@ -175,6 +176,8 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
         move_branch(ledger.repo(), &name, Some(tip), start, &format!("khlone: {verb}"))
             .map_err(LedgerError::from)?;
     }
+    // A merge or the like that was begun since is a part of what is taken back.
+    standing::end_operations(&checkout).map_err(LedgerError::from)?;
     patiently(&checkout, || index::reset(&checkout, &start.to_string()))?;
     let lost = undo.clones.iter().flat_map(|kept| kept.lost.clone());
     Ok(RolledBack {

@@ -256,6 +256,9 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
         path: checkout.path.clone(),
         source,
     };
+    if !kept.git.is_empty() {
+        standing::end_operations(&checkout).map_err(failed)?;
+    }
     standing::put_back(&checkout, &kept.git, blob).map_err(failed)?;
     let Some(work) = oid(&kept.work) else {
         return Ok(Restored::default());

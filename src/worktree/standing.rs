@@ -18,6 +18,7 @@ use super::{
     carry::{CarryError, patiently},
     checkout::{Checkout, write_whole},
     effects::{path_bytes, path_text},
+    erase::erase,
 };
 use crate::{
     process::ProcessError,
@@ -107,6 +108,51 @@ fn kept(path: String, blob: Oid) -> KeptFile {
         mode: 0o644,
         blob: blob.to_string(),
     }
+}
+
+/// What git has in a worktree's folder while an operation is half done.
+const OPERATIONS: [&str; 20] = [
+    "rebase-merge",
+    "rebase-apply",
+    "sequencer",
+    "refs/bisect",
+    "refs/rewritten",
+    "MERGE_HEAD",
+    "MERGE_MODE",
+    "MERGE_MSG",
+    "MERGE_RR",
+    "MERGE_AUTOSTASH",
+    "AUTO_MERGE",
+    "SQUASH_MSG",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "REBASE_HEAD",
+    "BISECT_LOG",
+    "BISECT_NAMES",
+    "BISECT_START",
+    "BISECT_TERMS",
+    "BISECT_EXPECTED_REV",
+];
+
+/// Ends every operation that is half done, as `git reset --hard` ends a merge: a commit that comes later would be a part
+/// of it. Files, index and HEAD stay as they are.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn end_operations(checkout: &Checkout) -> io::Result<()> {
+    for name in OPERATIONS {
+        let path = checkout.git_dir.join(name);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(data) if data.is_dir() => erase(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(_) => continue,
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether a checkout's HEAD is as it was kept.

@@ -1,7 +1,7 @@
 //! The automatic commit: the last step inside the sandbox. It takes what the brain left uncommitted, and never what
 //! was copied in, what the main repository ignores, or more and larger files than configured.
 //!
-//! Whatever differs after a task is in a commit of it or named as left, with the reason; [`account`] holds that against
+//! Whatever differs after a task is in a commit of it or named as left, with the reason; [`mod@account`] holds that against
 //! what was committed, by the files themselves.
 
 mod account;

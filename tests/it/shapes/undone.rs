@@ -59,6 +59,24 @@ fn seen(clone: &Work) -> Vec<String> {
     told.chain([shell(files)]).collect()
 }
 
+/// Leaves a clone's worktree as a person does.
+fn leave(clone: &Work, (left, script): (&str, &str)) {
+    let script = format!("git config user.name Ann; git config user.email ann@example.com\n{script}");
+    let sh = git_khlone::process::Cmd::new("sh")
+        .args(["-ec", &script])
+        .dir(&clone.0);
+    let done = sh.env("HOME", "/nonexistent").finish().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{left}: {said}");
+}
+
+/// What no ref has goes.
+fn collect(stage: &Stage) {
+    drop(stage.work.try_git(&["branch", "-D", "-q", "mine"]));
+    stage.work.git(&["reflog", "expire", "--all", "--expire=now"]);
+    stage.work.git(&["gc", "-q", "--prune=now"]);
+}
+
 #[test]
 fn what_only_the_worktree_has_survives_and_comes_back() {
     for (left, script) in LEFT {
@@ -66,30 +84,25 @@ fn what_only_the_worktree_has_survives_and_comes_back() {
         stage.act("echo 1 > one");
         stage.run(&["land"]).ok();
         let clone = stage.clone();
-        let script = format!("git config user.name Ann; git config user.email ann@example.com\n{script}");
-        let sh = git_khlone::process::Cmd::new("sh")
-            .args(["-ec", &script])
-            .dir(&clone.0);
-        let done = sh.env("HOME", "/nonexistent").finish().unwrap();
-        assert!(
-            done.status.success(),
-            "{left}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
+        leave(&clone, (left, script));
         let before = seen(&clone);
         // Some of it is at stake, so it goes only by force.
         let refused = stage.run(&["zone", "remove", "main"]);
         assert_eq!(refused.code, 4, "{left}: {}", refused.err);
         assert_eq!(seen(&clone), before, "{left}");
         stage.run(&["zone", "remove", "--force", "main"]).ok();
-        drop(stage.work.try_git(&["branch", "-D", "-q", "mine"]));
-        stage.work.git(&["reflog", "expire", "--all", "--expire=now"]);
-        stage.work.git(&["gc", "-q", "--prune=now"]);
+        collect(&stage);
         let sound = stage.run(&["fsck"]);
         assert_eq!(sound.code, 0, "{left}: {}{}", sound.out, sound.err);
         stage.run(&["undo"]).ok();
         let after = seen(&stage.clone());
         assert_eq!(after, before, "{left}");
+        if left == "a rebase half way" {
+            let clone = stage.clone();
+            clone.git(&["branch", "mine", "ORIG_HEAD"]);
+            clone.git(&["-c", "core.editor=:", "rebase", "--continue"]);
+            assert_eq!(clone.git(&["log", "--format=%s", "-3"]), "m3\nm2\nm1");
+        }
         stage.work.git(&["fsck", "--strict"]);
         assert_eq!(
             stage.work.git(&["for-each-ref", "refs/khlone/undo"]),
@@ -97,6 +110,146 @@ fn what_only_the_worktree_has_survives_and_comes_back() {
             "{left}"
         );
     }
+}
+
+/// What a person stages besides, and where they stand; none of it is in the way of taking a task back.
+const AROUND: [(&str, &str); 5] = [
+    ("staged", "echo s > staged; git add staged; echo w > staged; echo u > untracked; echo 2 > one"),
+    (
+        "a merge in conflict",
+        "git branch side HEAD~1; git checkout -q side; echo s > one; echo s > s; git add .; git commit -qm s
+         git checkout -q -; git merge -q side >/dev/null || true; git branch -qD side; git status --porcelain | grep -q '^AA one'",
+    ),
+    (
+        "a pick in conflict",
+        "git checkout -q --detach HEAD~1; for n in 1 2; do echo p$n > one; git add one; git commit -qm p$n; done
+         tip=$(git rev-parse HEAD); git checkout -q khlone/main/foreman.1; git cherry-pick $tip~2..$tip >/dev/null 2>&1 || true
+         test -e \"$(git rev-parse --git-path CHERRY_PICK_HEAD)\" && test -d \"$(git rev-parse --git-path sequencer)\"",
+    ),
+    (
+        "a revert in conflict",
+        "git checkout -q --detach HEAD~1; for n in x y; do echo $n > one; git add one; git commit -qm $n; done
+         tip=$(git rev-parse HEAD); git checkout -q khlone/main/foreman.1; git revert --no-edit $tip >/dev/null 2>&1 || true
+         test -e \"$(git rev-parse --git-path REVERT_HEAD)\"",
+    ),
+    (
+        "a bisect that has begun",
+        "git bisect start -q; git bisect bad >/dev/null; git symbolic-ref -q HEAD; git rev-parse -q --verify refs/bisect/bad",
+    ),
+];
+
+/// The same, without the reflog of its branch, which goes on.
+fn still(clone: &Work) -> Vec<String> {
+    let mut seen = seen(clone);
+    seen.remove(3);
+    seen
+}
+
+#[test]
+fn a_task_that_is_taken_back_takes_nothing_else_along() {
+    for verb in [["rollback"].as_slice(), &["retry", "--fresh"]] {
+        let some = if verb.len() == 1 {
+            &AROUND[..]
+        } else {
+            &AROUND[..2]
+        };
+        for (left, script) in some.iter().copied() {
+            let why = format!("{verb:?} {left}");
+            let stage = Stage::new();
+            let (_, task) = stage.act("test $KHLONE_ATTEMPT != 1 || echo 1 > one; exit 1");
+            let id = task["id"].as_str().unwrap();
+            let clone = stage.clone();
+            let clean = seen(&clone)[0].clone();
+            leave(&clone, (left, script));
+            let before = still(&clone);
+            stage.run(&[verb, &[id]].concat()).ok();
+            let task = stage.until("it has failed again", || {
+                let task = stage.task(id);
+                (task["status"] == "failed").then_some(task)
+            });
+            assert_eq!(seen(&clone)[0], clean, "{why}");
+            assert_eq!(clone.read("one"), None, "{why}");
+            assert_eq!(task["attempts"].as_array().unwrap().len(), verb.len(), "{why}");
+            stage.work.git(&["gc", "-q", "--prune=now"]);
+            stage.run(&["undo"]).ok();
+            assert_eq!(still(&clone), before, "{why}");
+            stage.work.git(&["fsck", "--strict"]);
+            // And that can be undone, too.
+            stage.run(&["undo"]).ok();
+            assert_eq!(seen(&clone)[0], clean, "{why}");
+        }
+    }
+    // Where the worktree is not on its branch, nothing is taken back.
+    for verb in [["rollback"].as_slice(), &["retry", "--fresh"]] {
+        for (left, script) in [LEFT[0], LEFT[2]] {
+            let stage = Stage::new();
+            let (_, task) = stage.act("echo 1 > one; exit 1");
+            let clone = stage.clone();
+            leave(&clone, (left, script));
+            let before = seen(&clone);
+            let refused = stage.run(&[verb, &[task["id"].as_str().unwrap()]].concat());
+            assert_eq!(refused.code, 4, "{verb:?} {left}: {}", refused.err);
+            assert_eq!(seen(&clone), before, "{verb:?} {left}");
+        }
+    }
+}
+
+#[test]
+fn a_zone_without_a_branch_is_pruned_and_comes_back_as_it_was() {
+    let prune = ["zone", "prune"];
+    for (left, script) in LEFT {
+        let stage = Stage::new();
+        stage.work.git(&["branch", "gone"]);
+        let act = [
+            "act",
+            "--who",
+            "@shell",
+            "--zone",
+            "gone",
+            "--await",
+            "echo 1 > one",
+        ];
+        stage.run(&act).ok();
+        stage.run(&["land", "foreman.1", "--zone", "gone"]).ok();
+        let path = stage.run(&["path", "--zone", "gone", "foreman.1"]).ok();
+        let clone = Work(path.into());
+        let script = script.replace("khlone/main/", "khlone/gone/");
+        leave(&clone, (left, &script));
+        stage.work.git(&["merge", "-q", "gone"]);
+        stage.work.git(&["branch", "-q", "-D", "gone"]);
+        let before = seen(&clone);
+        let kept = stage.run(&prune);
+        assert!(
+            kept.out.contains("foreman.1") || kept.err.contains("foreman.1"),
+            "{left}: {}{}",
+            kept.out,
+            kept.err
+        );
+        assert_eq!(seen(&clone), before, "{left}");
+    }
+    // What has landed may stand anywhere.
+    let stage = Stage::new();
+    stage.work.git(&["branch", "gone"]);
+    let act = [
+        "act",
+        "--who",
+        "@shell",
+        "--zone",
+        "gone",
+        "--await",
+        "echo 1 > one",
+    ];
+    stage.run(&act).ok();
+    let clone = Work(stage.run(&["path", "--zone", "gone", "foreman.1"]).ok().into());
+    clone.git(&["checkout", "-q", "--detach", "HEAD~1"]);
+    stage.work.git(&["merge", "-q", "khlone/gone/foreman.1"]);
+    stage.work.git(&["branch", "-q", "-D", "gone"]);
+    let before = seen(&clone);
+    stage.run(&prune).ok();
+    assert!(!clone.0.exists());
+    collect(&stage);
+    stage.run(&["undo"]).ok();
+    assert_eq!(seen(&clone), before);
 }
 
 #[test]
