@@ -103,10 +103,18 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         what: &what,
     };
     let pulse = Pulse::new(cx.out, "landing");
-    let landed = land(&cx.repo, &cx.site, &landing);
+    let ledger = cx.ledger();
+    let landed = land(&ledger, &landing);
     pulse.clear();
     let landed = landed?;
-    printed(cx.out.answer(&LandedView::of(&zone, &member.branch, &landed)))?;
+    let heads = ledger.heads()?;
+    printed(
+        cx.out
+            .answer(&LandedView::of(&zone, &member.branch, &landed, &heads)),
+    )?;
+    if let Some(n) = landed.undo {
+        cx.out.note(&format!("git khlone undo {n} takes it back"));
+    }
     tell_of_uncommitted(cx, &member);
     Ok(ExitCode::SUCCESS)
 }

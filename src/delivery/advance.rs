@@ -1,18 +1,17 @@
 //! Brings a clone's branch and worktree to the zone's tip before a task, when nothing of its own would be lost.
 //!
-//! A branch is behind when all its commits are in the zone, or when merging it would change nothing: so a branch
-//! that was squashed into the zone, here or by a pull request, counts as landed, and its old commits stay pinned
-//! by their tasks. A branch with unlanded commits is left alone, and so is a worktree with uncommitted changes.
+//! A branch is behind when the zone has all its work ([`super::merged`]): so one that was squashed into the zone, here or
+//! by a pull request, counts as landed, and its old commits stay pinned by their tasks. A branch with unlanded commits is left alone, and so is a worktree with uncommitted changes.
 //!
 //! The files move first, then the branch by compare-and-swap: a kill in between leaves changes that are staged
 //! and in the zone anyway, and the next call finds them to be what it wants and moves the branch.
 
 use git2::Oid;
 
-use super::merge::{MergeError, Merged, merge};
+use super::{merge::MergeError, merged::Judge};
 use crate::{
-    refs::{RefError, Repo, branch_ref, move_branch},
-    task::{Class, Explain},
+    refs::{Ledger, LedgerError, RefError, Repo, branch_ref, move_branch},
+    task::{Class, CloneName, Explain, ZoneId},
     worktree::{
         carry::{Carry, CarryError},
         checkout::Checkout,
@@ -57,6 +56,9 @@ pub enum AdvanceError {
     Git(#[from] git2::Error),
     /// It cannot be told whether its commits have landed.
     #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Commits cannot be merged or made.
+    #[error(transparent)]
     Merge(#[from] MergeError),
     /// The files could not be moved, or moved back.
     #[error(transparent)]
@@ -71,6 +73,7 @@ impl Explain for AdvanceError {
         match self {
             Self::NoBranch(_) => Class::NotFound,
             Self::Git(_) => Class::Failed,
+            Self::Ledger(error) => error.class(),
             Self::Merge(error) => error.class(),
             Self::Carry(error) => error.class(),
             Self::Ref(error) => error.class(),
@@ -80,6 +83,7 @@ impl Explain for AdvanceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoBranch(_) | Self::Git(_) => None,
+            Self::Ledger(error) => error.hint(),
             Self::Merge(error) => error.hint(),
             Self::Carry(error) => error.hint(),
             Self::Ref(error) => error.hint(),
@@ -101,11 +105,12 @@ pub fn standing(repo: &Repo, tip: Oid, zone_tip: Oid) -> Result<Standing, git2::
 /// # Errors
 /// [`AdvanceError`]; nothing has changed then.
 pub fn advance(
-    repo: &Repo,
+    ledger: &Ledger<'_>,
+    clone: (&ZoneId, &CloneName),
     checkout: Option<&Checkout>,
-    branch: &str,
-    zone_tip: Oid,
+    (branch, zone_tip): (&str, Oid),
 ) -> Result<Advance, AdvanceError> {
+    let repo = ledger.repo();
     let name = branch_ref(branch);
     let Some(from) = repo.ref_target(&name)? else {
         return Err(AdvanceError::NoBranch(branch.to_owned()));
@@ -114,7 +119,7 @@ pub fn advance(
         return Ok(Advance::Current);
     }
     let standing = standing(repo, from, zone_tip)?;
-    if standing.ahead > 0 && !is_contained(repo, from, zone_tip)? {
+    if standing.ahead > 0 && !Judge::new(ledger).has(clone, from, zone_tip)? {
         return Ok(Advance::Unlanded(standing));
     }
     let present = checkout.filter(|checkout| checkout.path.exists()).cloned();
@@ -124,33 +129,17 @@ pub fn advance(
         Some(Err(error)) if error.class() == Class::Refused => return Ok(Advance::Held(error)),
         Some(Err(error)) => return Err(error.into()),
     };
-    swap(
-        repo,
-        carry.as_slice(),
-        (&name, from, zone_tip),
-        "khlone: brought to the zone's tip",
-    )?;
+    let log = "khlone: brought to the zone's tip";
+    swap(carry.as_slice(), || {
+        Ok(move_branch(repo, &name, Some(from), zone_tip, log)?)
+    })?;
     Ok(Advance::Moved { from, to: zone_tip })
 }
 
-/// Whether merging `tip` into `zone_tip` would change nothing: it has landed, as it is or squashed.
-///
-/// # Errors
-/// If git cannot merge the two.
-pub fn is_contained(repo: &Repo, tip: Oid, zone_tip: Oid) -> Result<bool, AdvanceError> {
-    match merge(repo, zone_tip, tip) {
-        Ok(Merged::Clean(tree)) => Ok(repo.git().find_commit(zone_tip)?.tree_id() == tree),
-        Ok(Merged::Conflict(_)) | Err(MergeError::Unrelated(..)) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Moves files, then a branch from one commit to another, or neither.
+/// Moves files, then a branch, or neither.
 pub(super) fn swap(
-    repo: &Repo,
     carries: &[Carry],
-    (name, from, to): (&str, Oid, Oid),
-    log: &str,
+    move_branch: impl FnOnce() -> Result<(), AdvanceError>,
 ) -> Result<(), AdvanceError> {
     let mut done = Vec::new();
     let moved = carries
@@ -160,7 +149,7 @@ pub(super) fn swap(
             done.push(carry);
             Ok(())
         })
-        .and_then(|()| move_branch(repo, name, Some(from), to, log).map_err(AdvanceError::from));
+        .and_then(|()| move_branch());
     if moved.is_err() {
         for carry in done {
             carry.undo()?;

@@ -3,4 +3,5 @@
 pub mod advance;
 pub mod landing;
 pub mod merge;
+pub mod merged;
 pub mod update;

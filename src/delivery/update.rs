@@ -5,16 +5,15 @@
 //! are flattened and commits whose change the zone has are left out, as `git rebase` does. The clone as it was is
 //! saved first, see [`crate::refs::Undo`].
 
-use bstr::BString;
 use git2::Oid;
 
 use super::{
     advance::{AdvanceError, swap},
-    merge::{MergeError, Merged, pick, replay},
+    merge::{Conflict, MergeError, Replayed, replay, series},
+    merged::landing_of,
 };
 use crate::{
-    process::{Cmd, ProcessError},
-    refs::{Crew, Ledger, LedgerError, Pack, Repo, TreeEdit, Zone, branch_ref},
+    refs::{Crew, Ledger, LedgerError, Pack, Repo, TreeEdit, Zone, branch_ref, move_branch},
     task::{Class, Explain},
     worktree::{
         carry::{Carry, CarryError, listed},
@@ -40,7 +39,7 @@ pub struct Updated {
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
     /// A commit does not fit.
-    #[error("`{subject}` ({commit:.10}) conflicts with the zone in {names}; nothing was changed", names = listed(.files))]
+    #[error("`{subject}` ({commit:.10}) conflicts with the zone in {names}; nothing was changed", names = listed(&.conflict.names()))]
     Conflict {
         /// The branch.
         branch: String,
@@ -50,8 +49,8 @@ pub enum UpdateError {
         commit: Oid,
         /// Its subject.
         subject: String,
-        /// The files.
-        files: Vec<BString>,
+        /// How.
+        conflict: Box<Conflict>,
     },
     /// The files or the branch could not be moved.
     #[error(transparent)]
@@ -62,9 +61,6 @@ pub enum UpdateError {
     /// The ledger refuses.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// git failed.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
 }
 
 impl Explain for UpdateError {
@@ -74,7 +70,6 @@ impl Explain for UpdateError {
             Self::Move(error) => error.class(),
             Self::Save(error) => error.class(),
             Self::Ledger(error) => error.class(),
-            Self::Process(error) => error.class(),
         }
     }
 
@@ -87,7 +82,6 @@ impl Explain for UpdateError {
             Self::Move(error) => error.hint(),
             Self::Save(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
-            Self::Process(error) => error.hint(),
         }
     }
 }
@@ -132,11 +126,21 @@ pub fn update_clone(
         saved = Some(undo.n);
         Ok(())
     };
-    let updated = update(ledger.repo(), checkout.as_ref(), (&crew.branch, zone_tip), save)?;
+    // What has landed in another form is not made anew.
+    let tip = ledger.repo().ref_target(&branch_ref(&crew.branch))?;
+    let landed = tip.map(|tip| landing_of(ledger, (&zone.id, &crew.name), tip, zone_tip));
+    let base = landed.transpose()?.flatten();
+    let updated = update(
+        ledger.repo(),
+        checkout.as_ref(),
+        (&crew.branch, zone_tip),
+        base,
+        save,
+    )?;
     Ok((updated, saved))
 }
 
-/// Puts a branch (without `refs/heads/`) onto the zone's tip, with its worktree. `save` is called when nothing speaks
+/// Puts a branch (without `refs/heads/`) onto the zone's tip, with its worktree, but for commits that `base` has. `save` is called when nothing speaks
 /// against it any more, and before anything changes.
 ///
 /// # Errors
@@ -145,6 +149,7 @@ pub fn update(
     repo: &Repo,
     checkout: Option<&Checkout>,
     (branch, zone_tip): (&str, Oid),
+    base: Option<Oid>,
     save: impl FnOnce(&Updated) -> Result<(), UpdateError>,
 ) -> Result<Updated, UpdateError> {
     let name = branch_ref(branch);
@@ -160,75 +165,42 @@ pub fn update(
             dropped: Vec::new(),
         });
     }
-    let updated = replayed(repo, branch, from, zone_tip)?;
+    let updated = replayed(repo, branch, (from, base), zone_tip)?;
     let carry = present.map(|checkout| Carry::check(repo, checkout, from, updated.to));
     let carry = carry.transpose()?;
     save(&updated)?;
-    swap(repo, carry.as_slice(), (&name, from, updated.to), "khlone update")?;
+    swap(carry.as_slice(), || {
+        Ok(move_branch(repo, &name, Some(from), updated.to, "khlone update")?)
+    })?;
     Ok(updated)
 }
 
-fn replayed(repo: &Repo, branch: &str, from: Oid, zone_tip: Oid) -> Result<Updated, UpdateError> {
-    let (fresh, mut dropped) = own_commits(repo, from, zone_tip)?;
-    let mut rewritten = Vec::new();
-    let mut to = zone_tip;
-    for commit in fresh {
-        let tree = match pick(repo, commit, to)? {
-            Merged::Clean(tree) => tree,
-            Merged::Conflict(files) => {
-                let subject = repo.git().find_commit(commit)?;
-                let subject = String::from_utf8_lossy(subject.summary_bytes().unwrap_or_default());
-                return Err(UpdateError::Conflict {
-                    branch: branch.to_owned(),
-                    onto: zone_tip,
-                    commit,
-                    subject: subject.into_owned(),
-                    files,
-                });
-            }
-        };
-        if tree == repo.git().find_commit(to)?.tree_id() && changes_something(repo, commit)? {
-            dropped.push(commit);
-            continue;
+fn replayed(
+    repo: &Repo,
+    branch: &str,
+    (from, base): (Oid, Option<Oid>),
+    zone_tip: Oid,
+) -> Result<Updated, UpdateError> {
+    let again = |original, tree, parent| replay(repo, original, tree, parent);
+    match series(repo, (from, base), zone_tip, again)? {
+        Replayed::Whole(series) => Ok(Updated {
+            from,
+            to: series.to,
+            rewritten: series.rewritten,
+            dropped: series.dropped,
+        }),
+        Replayed::Conflict { commit, conflict } => {
+            let subject = repo.git().find_commit(commit)?;
+            let subject = String::from_utf8_lossy(subject.summary_bytes().unwrap_or_default());
+            Err(UpdateError::Conflict {
+                branch: branch.to_owned(),
+                onto: zone_tip,
+                commit,
+                subject: subject.into_owned(),
+                conflict: Box::new(conflict),
+            })
         }
-        to = replay(repo, commit, tree, to)?;
-        rewritten.push((commit, to));
     }
-    Ok(Updated {
-        from,
-        to,
-        rewritten,
-        dropped,
-    })
-}
-
-/// The branch's own commits, oldest first: those to be made anew, and those whose change the zone has.
-fn own_commits(repo: &Repo, from: Oid, zone_tip: Oid) -> Result<(Vec<Oid>, Vec<Oid>), ProcessError> {
-    let list = Cmd::git(repo.common_dir()).dir(repo.common_dir());
-    let list = list.args([
-        "rev-list",
-        "--reverse",
-        "--topo-order",
-        "--no-merges",
-        "--right-only",
-        "--cherry-mark",
-    ]);
-    let out = list.arg(format!("{zone_tip}...{from}")).output()?;
-    let (mut fresh, mut landed) = (Vec::new(), Vec::new());
-    for line in String::from_utf8_lossy(&out).lines() {
-        let into = if line.starts_with('=') {
-            &mut landed
-        } else {
-            &mut fresh
-        };
-        into.extend(line.trim_start_matches(['=', '+', '>']).parse::<Oid>());
-    }
-    Ok((fresh, landed))
-}
-
-fn changes_something(repo: &Repo, commit: Oid) -> Result<bool, git2::Error> {
-    let commit = repo.git().find_commit(commit)?;
-    Ok(commit.parent(0)?.tree_id() != commit.tree_id())
 }
 
 /// `foreman.1` of `khlone/main/foreman.1`.

@@ -57,6 +57,7 @@ pub struct Update<'a> {
     /// Files of the task's tree to write, graft or remove.
     pub edit: &'a mut TreeEdit,
     moves: Vec<(Status, Status, String)>,
+    is_aside: bool,
 }
 
 impl Update<'_> {
@@ -72,6 +73,11 @@ impl Update<'_> {
             from = status;
         }
         Ok(())
+    }
+
+    /// Leaves the time of its last change as it is: what is written down is no part of its own life.
+    pub fn aside(&mut self) {
+        self.is_aside = true;
     }
 
     /// Writes a line to the task's history without moving it.
@@ -407,10 +413,13 @@ impl<'a> Ledger<'a> {
                 task: &mut task,
                 edit: &mut edit,
                 moves: Vec::new(),
+                is_aside: false,
             };
             change(&mut update)?;
-            let mut moves = std::mem::take(&mut update.moves);
-            task.updated = now().max(old.task.updated);
+            let (mut moves, is_aside) = (std::mem::take(&mut update.moves), update.is_aside);
+            if !is_aside {
+                task.updated = now().max(old.task.updated);
+            }
             if moves.is_empty() && task.generation != old.task.generation {
                 moves.push((task.status, task.status, String::new()));
             }

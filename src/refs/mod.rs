@@ -50,7 +50,7 @@ pub use site::{Site, SiteError, Whose, open_lock};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;
 pub use turn::Turn;
-pub use undo::{KEPT, KeptClone, KeptFile, Undo};
+pub use undo::{KEPT, KeptClone, KeptFile, KeptLanding, LANDED, Undo};
 pub use zones::{Base, Crew, StoredZone, Zone};
 
 #[cfg(test)]

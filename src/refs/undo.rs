@@ -4,6 +4,9 @@
 //! Commits that only the worktree of a clone named (HEAD on no branch, a rebase half done) are the parents of a commit
 //! of ours, `refs/khlone/undo/<n>/<clone>.kept`.
 //!
+//! A landing is saved the same way, before the zone's branch moves: `refs/khlone/undo/<n>/landed` is where it goes. Of
+//! landings the newest [`LANDINGS`] are kept, since only the last of a zone can be undone by moving its branch.
+//!
 //! The tips are written first and the state last, so that a state always has its tips; tips without a state are
 //! left over from a kill and harm nobody. The verb goes on only when all of it is durable.
 
@@ -14,10 +17,15 @@ use super::{
     Crew, Kind, Ledger, LedgerError, ObjectSink, Pack, TreeEdit, Zone, delete_ref, ledger::now, names::UNDO,
     tag, update_ref,
 };
-use crate::task::{CloneName, FORMAT, ZoneId, parse_versioned};
+use crate::task::{CloneName, FORMAT, Landed, TaskId, ZoneId, parse_versioned};
 
 /// The end of the name of a ref that keeps what a clone's worktree had besides its branch.
 pub const KEPT: &str = ".kept";
+
+/// The end of the name of the ref that keeps the commit to which a landing moved its zone.
+pub const LANDED: &str = "landed";
+/// So many landings are kept.
+const LANDINGS: usize = 50;
 
 /// `undo.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +45,21 @@ pub struct Undo {
     pub zone: Zone,
     /// Its clones that were touched.
     pub clones: Vec<KeptClone>,
+    /// The landing that was made, or taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landing: Option<KeptLanding>,
+}
+
+/// A landing, or its undoing, as it was about to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptLanding {
+    /// What stands in the documents of its tasks.
+    pub landed: Landed,
+    /// Those tasks.
+    pub tasks: Vec<TaskId>,
+    /// It was taken back: the zone's branch went from the new commit to the old one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
 }
 
 /// A clone as a verb found it.
@@ -98,15 +121,9 @@ impl Ledger<'_> {
         clones: Vec<KeptClone>,
         files: &mut TreeEdit,
     ) -> Result<Undo, LedgerError> {
-        let last = self.undo_numbers()?.into_iter().max().unwrap_or(0);
         let undo = Undo {
-            format: FORMAT,
-            n: last + 1,
-            verb: verb.to_owned(),
-            undoes,
-            at: now(),
-            zone: zone.clone(),
             clones,
+            ..self.new_undo((verb, undoes), zone)?
         };
         for kept in &undo.clones {
             if let Some(tip) = kept.tip.as_ref().and_then(|tip| tip.parse().ok()) {
@@ -127,6 +144,50 @@ impl Ledger<'_> {
         }
         update_ref(self.repo, &state_ref(undo.n), None, tag)?;
         Ok(undo)
+    }
+
+    /// Saves a landing that is about to be made, or taken back: durable when this returns.
+    ///
+    /// # Errors
+    /// If the disk refuses; the branch must not move then.
+    pub fn save_landing(
+        &self,
+        what: (&str, Option<u64>),
+        zone: &Zone,
+        landing: KeptLanding,
+    ) -> Result<Undo, LedgerError> {
+        let mut pack = Pack::begin(self.site)?;
+        let new = landing.landed.new.parse()?;
+        let undo = Undo {
+            landing: Some(landing),
+            ..self.new_undo(what, zone)?
+        };
+        let mut files = TreeEdit::default();
+        files.json("undo.json", &undo)?;
+        let tree = files.apply(self.repo, None, &mut pack)?;
+        let tag = pack.put(Kind::Tag, &tag::undo_tag(undo.n, &undo.verb, tree, undo.at))?;
+        pack.publish()?;
+        update_ref(self.repo, &landed_ref(undo.n), None, new)?;
+        update_ref(self.repo, &state_ref(undo.n), None, tag)?;
+        let old = self.undos()?.into_iter().map(|(undo, _)| undo);
+        for undo in old.filter(|undo| undo.landing.is_some()).skip(LANDINGS) {
+            self.forget_undo(&undo)?;
+        }
+        Ok(undo)
+    }
+
+    fn new_undo(&self, (verb, undoes): (&str, Option<u64>), zone: &Zone) -> Result<Undo, LedgerError> {
+        let last = self.undo_numbers()?.into_iter().max().unwrap_or(0);
+        Ok(Undo {
+            format: FORMAT,
+            n: last + 1,
+            verb: verb.to_owned(),
+            undoes,
+            at: now(),
+            zone: zone.clone(),
+            clones: Vec::new(),
+            landing: None,
+        })
     }
 
     /// Every saved state, newest first, with its tree.
@@ -163,7 +224,8 @@ impl Ledger<'_> {
     pub fn forget_undo(&self, undo: &Undo) -> Result<(), LedgerError> {
         let tips = undo.clones.iter().map(|kept| tip_ref(undo.n, &kept.crew.name));
         let kept = undo.clones.iter().map(|kept| kept_ref(undo.n, &kept.crew.name));
-        for name in std::iter::once(state_ref(undo.n)).chain(tips).chain(kept) {
+        let own = [state_ref(undo.n), landed_ref(undo.n)];
+        for name in own.into_iter().chain(tips).chain(kept) {
             if let Some(oid) = self.repo.ref_target(&name)? {
                 delete_ref(self.repo, &name, oid)?;
             }
@@ -196,6 +258,10 @@ impl Ledger<'_> {
 
 fn state_ref(n: u64) -> String {
     format!("{UNDO}{n}/state")
+}
+
+fn landed_ref(n: u64) -> String {
+    format!("{UNDO}{n}/{LANDED}")
 }
 
 fn tip_ref(n: u64, clone: &CloneName) -> String {

@@ -222,6 +222,16 @@ pub struct UndoneView {
     clones: Vec<CloneName>,
     kept: Vec<String>,
     lost: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    landing: Option<MovedLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct MovedLine {
+    branch: String,
+    from: String,
+    to: String,
+    tasks: Vec<TaskId>,
 }
 
 impl From<Undone> for UndoneView {
@@ -233,6 +243,12 @@ impl From<Undone> for UndoneView {
             clones: undone.clones,
             kept: undone.kept,
             lost: undone.lost,
+            landing: undone.landing.map(|back| MovedLine {
+                branch: back.branch,
+                from: back.from.to_string(),
+                to: back.to.to_string(),
+                tasks: back.tasks,
+            }),
         }
     }
 }
@@ -240,6 +256,10 @@ impl From<Undone> for UndoneView {
 impl View for UndoneView {
     fn plain(&self) -> String {
         let mut text = String::new();
+        if let Some(moved) = &self.landing {
+            let (from, to) = (&moved.from[..9], &moved.to[..9]);
+            let _ = writeln!(text, "{} {from}..{to} ({} undone)", moved.branch, self.verb);
+        }
         for clone in &self.clones {
             let _ = writeln!(text, "brought back {clone} of {}", self.zone);
         }

@@ -104,7 +104,11 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         .collect();
     // What was tried before goes on where it stands.
     let standing = match task.attempts.len() {
-        0 | 1 => advance(repo, Some(&ready.checkout), &member.branch, tip)?,
+        0 | 1 => {
+            let clone = (&task.zone, &task.clone);
+            let to = (member.branch.as_str(), tip);
+            advance(run.ledger, clone, Some(&ready.checkout), to)?
+        }
         _ => Advance::Current,
     };
     match standing {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{BrainName, Class, CloneName, Explain, Outcome, Retry, RoleName, Status, TaskId, ZoneId};
+use super::{BrainName, Class, CloneName, Explain, Landed, Outcome, Retry, RoleName, Status, TaskId, ZoneId};
 
 /// The version of every document that this build writes and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -262,6 +262,9 @@ pub struct Task {
     /// How the next attempt shall go about it, where a person said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<How>,
+    /// How its commits last came into the zone's branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landed: Option<Landed>,
     /// Why an interrupted task waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,

@@ -6,6 +6,7 @@ mod document;
 mod effects;
 mod explain;
 mod id;
+mod landed;
 mod moves;
 mod names;
 mod outcome;
@@ -23,6 +24,7 @@ pub use document::{
 pub use effects::{BranchMove, Change, Effects, FileChange, LeftFile, RefChange};
 pub use explain::{Class, Explain};
 pub use id::{IdError, TaskId, TaskPrefix};
+pub use landed::{Landed, LandedBy, Rewritten};
 pub use moves::{Ending, Move};
 pub use names::{BrainName, CloneName, NameError, RoleName, ZoneId};
 pub use outcome::{Evidence, Outcome, judge};

@@ -11,7 +11,7 @@
 //! freed as packs are joined.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
     time::{Duration, SystemTime},
@@ -21,10 +21,8 @@ use git2::Oid;
 
 use crate::{
     config::Config,
-    delivery::advance::is_contained,
-    refs::{
-        Ledger, LedgerError, PINS, Repo, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref,
-    },
+    delivery::merged::Judge,
+    refs::{Ledger, LedgerError, PINS, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref},
     task::{Effects, Mode, Outcome, Task, TaskId},
     worktree::erase::erase,
 };
@@ -138,9 +136,9 @@ fn weigh(
     let mut retained = Retained::default();
     let looked = from + candidates.len();
     let mut going = Vec::new();
-    let mut merges = Merges::default();
+    let mut judge = Judge::new(ledger);
     for candidate in candidates {
-        if candidate.holds_work(ledger, &landed, &mut merges)? {
+        if candidate.holds_work(ledger, &landed, &mut judge)? {
             retained.held.push(candidate.task.id);
         } else {
             going.push(candidate);
@@ -207,7 +205,7 @@ impl Candidate {
         &self,
         ledger: &Ledger<'_>,
         landed: &BTreeSet<Oid>,
-        merges: &mut Merges,
+        judge: &mut Judge<'_>,
     ) -> Result<bool, RetentionError> {
         let repo = ledger.repo();
         let missing = self.pins.iter().filter(|(_, commit)| !landed.contains(commit));
@@ -215,25 +213,16 @@ impl Candidate {
         if self.loose || missing.is_empty() {
             return Ok(self.loose);
         }
-        // Squashed or picked, perhaps.
         let Some(zone_tip) = repo.ref_target(&branch_ref(&self.task.branch))? else {
             return Ok(true);
         };
-        Ok(missing
-            .into_iter()
-            .any(|commit| !merges.is_contained(repo, commit, zone_tip)))
-    }
-}
-
-/// What merging said, a git process each: a clone's tasks begin where the one before ended.
-#[derive(Default)]
-struct Merges(HashMap<(Oid, Oid), bool>);
-
-impl Merges {
-    /// As [`is_contained`]; no where git cannot tell.
-    fn is_contained(&mut self, repo: &Repo, commit: Oid, tip: Oid) -> bool {
-        let merged = || is_contained(repo, commit, tip).unwrap_or(false);
-        *self.0.entry((commit, tip)).or_insert_with(merged)
+        let clone = (&self.task.zone, &self.task.clone);
+        for commit in missing {
+            if !judge.has(clone, commit, zone_tip)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -354,9 +343,9 @@ fn unpin(ledger: &Ledger<'_>) -> Result<Vec<String>, RetentionError> {
         .map(|zone| ledger.repo().ref_target(&branch_ref(&zone.zone.branch)))
         .collect();
     let tips: Vec<Oid> = tips?.into_iter().flatten().collect();
-    let (mut held, mut merges) = (Vec::new(), Merges::default());
+    let (mut held, mut judge) = (Vec::new(), Judge::new(ledger));
     for (name, commit) in strays {
-        let is_in = |tip: &Oid| merges.is_contained(ledger.repo(), commit, *tip);
+        let is_in = |tip: &Oid| judge.has_change(commit, *tip);
         if landed.contains(&commit) || tips.iter().any(is_in) {
             delete_ref(ledger.repo(), &name, commit).map_err(LedgerError::from)?;
         } else {

@@ -5,6 +5,8 @@
 //! enrolled meanwhile, refuses the whole before anything is changed. Killed half way, it can be run again; the
 //! saved state is forgotten last.
 //!
+//! A landing is taken back as [`crate::delivery::landing`] says.
+//!
 //! A clone that is there still, because the verb took back a part of it only, is brought back in its place; what
 //! that replaces is saved as the undoing of `undo`.
 
@@ -14,6 +16,7 @@ use git2::Oid;
 
 use super::rollback::lay_out;
 use crate::{
+    delivery::landing::{TakeBackError, TakenBack, take_back},
     refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::{
@@ -44,6 +47,8 @@ pub struct Undone {
     pub kept: Vec<String>,
     /// Ignored files and folders that had not been saved: `clone: path`.
     pub lost: Vec<String>,
+    /// The landing that was taken back, or made again.
+    pub landing: Option<TakenBack>,
 }
 
 /// A state that was not brought back.
@@ -55,6 +60,9 @@ pub enum UndoError {
     /// Something stands where it would go.
     #[error("{0} is there again and stands elsewhere; nothing was changed")]
     Taken(String),
+    /// A landing stays.
+    #[error(transparent)]
+    Landing(#[from] TakeBackError),
     /// The ledger refuses.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -91,6 +99,7 @@ impl Explain for UndoError {
         match self {
             Self::Nothing(_) => Class::NotFound,
             Self::Taken(_) => Class::Refused,
+            Self::Landing(error) => error.class(),
             Self::Ledger(error) => error.class(),
             Self::Create(error) => error.class(),
             Self::Snapshot(error) => error.class(),
@@ -106,6 +115,7 @@ impl Explain for UndoError {
         match self {
             Self::Nothing(_) => Some("git khlone undo --list".to_owned()),
             Self::Taken(_) | Self::Index(_) | Self::Io { .. } => None,
+            Self::Landing(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Create(error) => error.hint(),
             Self::Snapshot(error) => error.hint(),
@@ -123,6 +133,18 @@ impl Explain for UndoError {
 pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
     let saved: Vec<_> = ledger.undos()?.into_iter().map(|(undo, _)| undo).collect();
     let saved = chosen(saved, n).ok_or(UndoError::Nothing(n))?;
+    let mut undone = Undone {
+        verb: saved.verb.clone(),
+        zone: saved.zone.id.clone(),
+        clones: Vec::new(),
+        kept: Vec::new(),
+        lost: Vec::new(),
+        landing: None,
+    };
+    if let Some(landing) = &saved.landing {
+        undone.landing = Some(take_back(ledger, &saved, landing)?);
+        return Ok(undone);
+    }
     check(ledger, &saved)?;
     let there = saved.clones.iter().filter(|kept| kept.left.is_some());
     let held = there.map(|kept| hold(ledger.site(), &saved.zone.id, &kept.crew.name));
@@ -136,13 +158,6 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
         }
         Ok::<_, UndoError>(())
     })?;
-    let mut undone = Undone {
-        verb: saved.verb.clone(),
-        zone: saved.zone.id.clone(),
-        clones: Vec::new(),
-        kept: Vec::new(),
-        lost: Vec::new(),
-    };
     for kept in &saved.clones {
         let name = &kept.crew.name;
         let restored = match kept.left {

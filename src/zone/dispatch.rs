@@ -252,6 +252,7 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         generation: 0,
         import: None,
         next: None,
+        landed: None,
         hold: None,
         cancel: false,
         parked_until: None,

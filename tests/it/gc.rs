@@ -180,14 +180,14 @@ fn saved_states_stay_for_the_work_that_is_in_them() {
     fs::write(site.work.0.join("khlone.yml"), "limits: {keep_for: 1s}\n").unwrap();
     crate::daemon::site::until("a second", || {
         let did = gc(&site, &["--dry-run"]);
-        (did["dropped"]["undos"] == json!([1]) && did["held"]["undos"] == json!([2])).then_some(())
+        (did["dropped"]["undos"] == json!([2, 1]) && did["held"]["undos"] == json!([3])).then_some(())
     });
     gc(&site, &[]);
     let left = site
         .work
         .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/undo"]);
     assert!(
-        left.contains("undo/2/state") && !left.contains("undo/1/"),
+        left.contains("undo/3/state") && !left.contains("undo/1/") && !left.contains("undo/2/"),
         "{left}"
     );
     site.run(&["undo"]);

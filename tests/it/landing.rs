@@ -8,8 +8,8 @@ use git_khlone::{
         landing::{Kind, LandError, Landed, Landing, Stat, Style, land},
         update::{UpdateError, update},
     },
-    refs::{Repo, Site},
-    task::{Class, Explain},
+    refs::{Ledger, Repo, Site},
+    task::{Class, Explain, ZoneId},
     worktree::{
         checkout::Checkout,
         create::{Want, ensure},
@@ -63,8 +63,7 @@ impl Site1 {
     fn land_up_to(&self, style: Style, up_to: Option<Oid>) -> Result<Landed, LandError> {
         let what = "t-7k3q9w2m1x (foreman.1): add login";
         land(
-            &self.repo,
-            &self.site,
+            &Ledger::new(&self.repo, &self.site),
             &Landing {
                 zone: "main",
                 branch: BRANCH,
@@ -76,7 +75,15 @@ impl Site1 {
     }
 
     fn advance(&self) -> Advance {
-        advance(&self.repo, Some(&self.checkout), BRANCH, self.main.tip("main")).unwrap()
+        let (zone, clone) = (ZoneId::of_branch("main"), "foreman.1".parse().unwrap());
+        let ledger = Ledger::new(&self.repo, &self.site);
+        advance(
+            &ledger,
+            (&zone, &clone),
+            Some(&self.checkout),
+            (BRANCH, self.main.tip("main")),
+        )
+        .unwrap()
     }
 
     /// Nothing of a refused landing may be seen, in either tree or in any ref.
@@ -191,9 +198,13 @@ fn one_tasks_commits_land_also_after_an_update() {
     let first = s.clone.commit(&[("c", "c\n")], "first task");
     let second = s.clone.commit(&[("d", "d\n")], "second task");
     s.main.commit(&[("b", "main\n")], "ours");
-    let updated = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
-        Ok(())
-    })
+    let updated = update(
+        &s.repo,
+        Some(&s.checkout),
+        (BRANCH, s.main.tip("main")),
+        None,
+        |_| Ok(()),
+    )
     .unwrap();
     assert_eq!(
         updated.rewritten.iter().map(|(old, _)| *old).collect::<Vec<_>>(),
@@ -220,9 +231,13 @@ fn a_conflict_changes_nothing() {
         s.is_refused(style, "conflicts with main in a, b");
     }
     let before = (s.main.bytes(), s.clone.bytes());
-    let error = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
-        Ok(())
-    })
+    let error = update(
+        &s.repo,
+        Some(&s.checkout),
+        (BRANCH, s.main.tip("main")),
+        None,
+        |_| Ok(()),
+    )
     .unwrap_err();
     assert!(
         matches!(error, UpdateError::Conflict { .. }) && error.class() == Class::Refused,
@@ -422,18 +437,26 @@ fn an_update_keeps_authors_and_leaves_out_what_has_landed() {
     s.main.commit(&[("b", "main\n")], "ours");
     s.main.git(&["cherry-pick", &picked.to_string()]);
     s.clone.write("b", "dirty\n");
-    let error = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
-        Ok(())
-    })
+    let error = update(
+        &s.repo,
+        Some(&s.checkout),
+        (BRANCH, s.main.tip("main")),
+        None,
+        |_| Ok(()),
+    )
     .unwrap_err();
     assert!(
         error.class() == Class::Refused && error.to_string().contains("uncommitted changes: b"),
         "{error}"
     );
     s.clone.git(&["checkout", "-q", "--", "b"]);
-    let updated = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
-        Ok(())
-    })
+    let updated = update(
+        &s.repo,
+        Some(&s.checkout),
+        (BRANCH, s.main.tip("main")),
+        None,
+        |_| Ok(()),
+    )
     .unwrap();
     assert_eq!((updated.dropped, updated.rewritten.len()), (vec![picked], 2));
     assert_eq!((s.clone.tip("HEAD"), s.clone.status().as_str()), (updated.to, ""));
@@ -449,48 +472,14 @@ fn an_update_keeps_authors_and_leaves_out_what_has_landed() {
         s.clone.git(&["merge-base", "HEAD", "main"]),
         s.main.tip("main").to_string()
     );
-    let again = update(&s.repo, Some(&s.checkout), (BRANCH, s.main.tip("main")), |_| {
-        Ok(())
-    })
+    let again = update(
+        &s.repo,
+        Some(&s.checkout),
+        (BRANCH, s.main.tip("main")),
+        None,
+        |_| Ok(()),
+    )
     .unwrap();
     assert_eq!(again.from, again.to);
     assert_eq!(s.main.git(&["fsck", "--strict", "--no-dangling"]), "");
-}
-
-#[test]
-fn four_landings_at_once_all_land() {
-    let s = Site1::new();
-    let branches: Vec<_> = (0..4)
-        .map(|n| {
-            let branch = format!("b{n}");
-            s.main.git(&["switch", "-q", "-c", &branch]);
-            s.main.commit(&[(&format!("f{n}"), "x\n")], "work");
-            s.main.git(&["switch", "-q", "main"]);
-            branch
-        })
-        .collect();
-    std::thread::scope(|scope| {
-        for branch in &branches {
-            let s = &s.main;
-            scope.spawn(move || {
-                let repo = s.open();
-                let site = Site::open(&repo, "machine").unwrap();
-                let style = Style::Auto;
-                land(
-                    &repo,
-                    &site,
-                    &Landing {
-                        zone: "main",
-                        branch,
-                        up_to: None,
-                        style,
-                        what: "x",
-                    },
-                )
-                .unwrap();
-            });
-        }
-    });
-    assert_eq!(s.main.status(), "");
-    assert!((0..4).all(|n| s.main.read(&format!("f{n}")).is_some()));
 }

@@ -18,6 +18,7 @@ mod fsck;
 mod gc;
 mod guard;
 mod hostile_config;
+mod landed;
 mod landing;
 mod layers;
 mod machine_config;

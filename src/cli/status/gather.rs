@@ -10,7 +10,8 @@ use super::super::{
     list,
 };
 use crate::{
-    refs::{Ledger, LedgerError, TaskHead, branch_ref, now},
+    delivery::merged::Judge,
+    refs::{Ledger, LedgerError, TaskHead, branch_ref, now, pin_ref},
     render::{
         ShortIds,
         view::{CrewLine, RunningLine, StatusView, StrangerLine, TaskLine, WaitingLine},
@@ -23,6 +24,8 @@ use crate::{
 
 /// How long the disk is measured.
 const MEASURE: Duration = Duration::from_millis(60);
+/// How long it is looked into what has landed; what is found out is remembered for the next time.
+const JUDGE: Duration = Duration::from_millis(300);
 
 /// The whole status.
 pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
@@ -63,9 +66,10 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
         false
     });
     let ids = ShortIds::of(heads.iter().map(|head| &head.id));
+    let mut judge = Judge::within(&ledger, JUDGE);
     for head in &heads {
         let line = TaskLine::new(head, &ids);
-        match part(cx, &ledger, head, &crew)? {
+        match part(cx, &ledger, head, &crew, &mut judge)? {
             Some(Part::NeedsYou) => view.needs_you.push(line),
             Some(Part::UnderWay) => {
                 let running = running(cx, &ledger.task(&head.id)?.task, line);
@@ -110,6 +114,7 @@ pub(super) fn part(
     ledger: &Ledger<'_>,
     head: &TaskHead,
     crew: &[CrewLine],
+    judge: &mut Judge<'_>,
 ) -> Result<Option<Part>, CmdError> {
     Ok(match head.status {
         status if status.is_active() => Some(Part::UnderWay),
@@ -119,7 +124,7 @@ pub(super) fn part(
         Status::Done => {
             let of = |clone: &&CrewLine| clone.zone_id == head.zone && clone.name == head.clone;
             let clone = crew.iter().find(of).filter(|clone| clone.ahead.unwrap_or(0) > 0);
-            let unlanded = clone.map_or(Ok(false), |clone| is_unlanded(cx, head, clone))?;
+            let unlanded = clone.map_or(Ok(false), |clone| is_unlanded(cx, (head, clone), judge))?;
             unlanded.then_some(Part::NeedsYou)
         }
         _ => None,
@@ -166,16 +171,24 @@ fn midnight() -> i64 {
     today.unwrap_or(Timestamp::now()).as_second()
 }
 
-/// Whether a task's last commit is not in its zone's branch yet.
-fn is_unlanded(cx: &Cx, head: &TaskHead, clone: &CrewLine) -> Result<bool, CliError> {
-    let Some(tip) = cx.repo.ref_target(&branch_ref(&clone.zone))? else {
+/// Whether a task's work is not in its zone's branch yet.
+fn is_unlanded(
+    cx: &Cx,
+    (head, clone): (&TaskHead, &CrewLine),
+    judge: &mut Judge<'_>,
+) -> Result<bool, CmdError> {
+    let tip = cx
+        .repo
+        .ref_target(&branch_ref(&clone.zone))
+        .map_err(CliError::from)?;
+    let Some(tip) = tip else {
         return Ok(false);
     };
-    let pins = cx
-        .repo
-        .git()
-        .references_glob(&format!("refs/khlone/pins/{}/*-head-after", head.id))?;
-    let last = pins.flatten().filter_map(|pin| pin.target()).last();
-    let landed = |commit| commit == tip || cx.repo.git().graph_descendant_of(tip, commit).unwrap_or(false);
-    Ok(last.is_some_and(|commit| !landed(commit)))
+    let task = cx.ledger().task(&head.id)?.task;
+    let last = task.last_attempt().map_or(0, |last| last.n);
+    let end = cx.repo.ref_target(&pin_ref(&task.id, last, "head-after"));
+    match end.map_err(CliError::from)? {
+        Some(end) => Ok(!judge.has_task(&task, end, tip)?),
+        None => Ok(false),
+    }
 }

@@ -21,7 +21,7 @@ use super::{
     },
     gather::{Part, part},
 };
-use crate::{refs::branch_ref, render::Out, task::FORMAT};
+use crate::{delivery::merged::Judge, refs::branch_ref, render::Out, task::FORMAT};
 
 /// What changed this short a time ago may have changed again within one tick of the file system's clock.
 const RACY: Duration = Duration::from_millis(50);
@@ -84,8 +84,9 @@ fn make(cx: &Cx) -> Option<Kept> {
         ("…", Part::Waiting, 0),
     ];
     counts[0].2 += ledger.damaged(&heads, &zones).ok()?.len();
+    let mut judge = Judge::within(&ledger, Duration::ZERO);
     for head in &heads {
-        let found = part(cx, &ledger, head, &crew).ok()?;
+        let found = part(cx, &ledger, head, &crew, &mut judge).ok()?;
         for (_, part, count) in &mut counts {
             *count += usize::from(found == Some(*part));
         }

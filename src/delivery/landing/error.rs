@@ -2,11 +2,14 @@
 
 use std::{io, path::PathBuf};
 
-use bstr::BString;
 use git2::Oid;
 
 use crate::{
-    delivery::{advance::AdvanceError, merge::MergeError},
+    delivery::{
+        advance::AdvanceError,
+        merge::{Conflict, MergeError},
+    },
+    refs::LedgerError,
     task::{Class, Explain},
     worktree::carry::{CarryError, listed, quoted},
 };
@@ -26,14 +29,14 @@ pub enum LandError {
         branch: String,
     },
     /// The two changed the same lines.
-    #[error("{branch} conflicts with {zone} in {names}; nothing was changed", names = listed(.files))]
+    #[error("{branch} conflicts with {zone} in {names}; nothing was changed", names = listed(&.conflict.names()))]
     Conflict {
         /// The clone's branch.
         branch: String,
         /// The zone's branch.
         zone: String,
-        /// The files.
-        files: Vec<BString>,
+        /// How.
+        conflict: Box<Conflict>,
     },
     /// A locked worktree that is not there has the zone's branch.
     #[error("{zone} is checked out in {path}, which is locked and not there now", path = .path.display())]
@@ -54,6 +57,9 @@ pub enum LandError {
     /// A checkout is not clean, or a branch moved.
     #[error(transparent)]
     Move(#[from] AdvanceError),
+    /// The ledger cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The site's folder cannot be used.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -67,6 +73,7 @@ impl Explain for LandError {
                 Class::Refused
             }
             Self::Move(error) => error.class(),
+            Self::Ledger(error) => error.class(),
             Self::Io(_) => Class::Failed,
         }
     }
@@ -82,6 +89,7 @@ impl Explain for LandError {
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
             Self::Unplaced { .. } => Some("run `git khlone` once in the main work tree".to_owned()),
             Self::Move(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
             Self::Io(_) => None,
         }
     }

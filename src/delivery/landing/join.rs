@@ -25,12 +25,9 @@ pub(super) fn on_branch(
     {
         return Ok(commit);
     }
-    let wanted = git.find_commit(commit)?;
+    let wanted = Likeness::of(repo, commit)?;
     for candidate in between(repo, old, tip)? {
-        let found = git.find_commit(candidate)?;
-        let is_same_author = found.author().email_bytes() == wanted.author().email_bytes()
-            && found.author().when() == wanted.author().when();
-        if is_same_author && found.message_raw_bytes() == wanted.message_raw_bytes() {
+        if Likeness::of(repo, candidate)? == wanted {
             return Ok(candidate);
         }
     }
@@ -40,12 +37,33 @@ pub(super) fn on_branch(
     })
 }
 
-/// Joins `source` with `old`, the zone's tip, as the landing wants it.
+/// What a commit has in common with those that are made anew of it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Likeness {
+    author: Vec<u8>,
+    when: (i64, i32),
+    message: Vec<u8>,
+}
+
+impl Likeness {
+    pub(super) fn of(repo: &Repo, commit: Oid) -> Result<Self, git2::Error> {
+        let commit = repo.git().find_commit(commit)?;
+        let author = commit.author();
+        Ok(Self {
+            author: author.email_bytes().to_vec(),
+            when: (author.when().seconds(), author.when().offset_minutes()),
+            message: commit.message_raw_bytes().to_vec(),
+        })
+    }
+}
+
+/// Joins `source` with `old`, the zone's tip, as the landing wants it. What `base` has, if it is given, has landed
+/// already, whatever became of it since.
 pub(super) fn joined(
     repo: &Repo,
     landing: &Landing<'_>,
     old: Oid,
-    source: Oid,
+    (source, base): (Oid, Option<Oid>),
 ) -> Result<(Kind, Oid), LandError> {
     let git = repo.git();
     if source == old || git.graph_descendant_of(old, source)? {
@@ -58,16 +76,16 @@ pub(super) fn joined(
     let merged = if is_ahead {
         Merged::Clean(git.find_commit(source)?.tree_id())
     } else {
-        merge(repo, old, source)?
+        merge(repo, base, (old, source))?
     };
     let tree = match merged {
         Merged::Clean(tree) if tree == git.find_commit(old)?.tree_id() => return Ok((Kind::Already, old)),
         Merged::Clean(tree) => tree,
-        Merged::Conflict(files) => {
+        Merged::Conflict(conflict) => {
             return Err(LandError::Conflict {
                 branch: landing.branch.to_owned(),
                 zone: landing.zone.to_owned(),
-                files,
+                conflict: Box::new(conflict),
             });
         }
     };

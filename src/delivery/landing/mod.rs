@@ -1,31 +1,43 @@
 //! `land`: a clone's commits become the zone's.
 //!
-//! The merge is made in memory, so a conflict changes nothing. Where the zone's branch is checked out, files and
-//! branch must move together, which git cannot do in one step. The order is: check every such checkout; move the
-//! files and index of each; move the branch by compare-and-swap; undo the files if that fails. A kill between the
-//! last two leaves the landed work as staged changes on the old commit: visible, complete, and finished by the
-//! same command again. The other order would leave the reverse staged, and the user's next commit would silently
-//! take the landed work out.
+//! First it is proposed: the commit that the zone's branch would go to is made in memory, and everything that speaks
+//! against it is found, with nothing changed. Then it is applied, in turn with other landings at the site: what it
+//! changes is saved, so that `undo` can take it back; files and branch move; the tasks are told. Where the zone's branch
+//! has moved in between, it is proposed anew.
 //!
-//! Landings at one site take turns. A checkout that is not clean refuses the landing whole.
+//! Where the zone's branch is checked out, files and branch must move together, which git cannot do in one step. The
+//! files and index of each checkout go first, then the branch, by compare-and-swap; the files go back if that fails. A
+//! kill between the two leaves the landed work as staged changes on the old commit: visible, complete, and finished by
+//! the same command again, or taken away by `undo`. The other order would leave the reverse staged, and the user's next
+//! commit would silently take the landed work out. A kill after the branch has moved leaves tasks that have not been
+//! told; the next landing or undoing tells them.
 
+mod apply;
+mod covered;
 mod error;
+mod holders;
 mod join;
+mod propose;
+mod take_back;
 
 use std::path::PathBuf;
 
 use git2::Oid;
 
 pub use error::LandError;
+pub use propose::{Proposal, propose};
+pub use take_back::{TakeBackError, TakenBack, take_back};
 
-use super::advance::{AdvanceError, swap};
+use super::advance::AdvanceError;
 use crate::{
-    refs::{MainTree, RefError, Repo, Site, Turn, branch_ref},
-    worktree::{carry::Carry, checkout::Checkout},
+    refs::{Ledger, RefError, Turn},
+    task::{LandedBy, TaskId},
 };
 
-/// How often a landing is tried again when the zone's branch moves under it.
-const TRIES: usize = 3;
+/// How often a landing is proposed while the zone's branch moves under it.
+const TRIES: usize = 4;
+/// Whoever moves a zone's branch or tells tasks of it holds this.
+const LOCK: &str = "land.lock";
 
 /// What should land where.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +80,18 @@ pub enum Kind {
     Already,
 }
 
+impl Kind {
+    /// As documents have it; nothing where nothing landed.
+    fn stored(self) -> Option<LandedBy> {
+        match self {
+            Self::FastForward => Some(LandedBy::FastForward),
+            Self::Merge => Some(LandedBy::Merge),
+            Self::Squash => Some(LandedBy::Squash),
+            Self::Already => None,
+        }
+    }
+}
+
 /// What landed.
 #[derive(Debug)]
 pub struct Landed {
@@ -79,10 +103,14 @@ pub struct Landed {
     pub new: Oid,
     /// The clone's commits that landed, newest first.
     pub commits: Vec<Oid>,
+    /// The tasks whose commits those are.
+    pub tasks: Vec<TaskId>,
     /// What changed in the zone.
     pub stat: Stat,
     /// The checkouts that were brought along.
     pub checkouts: Vec<PathBuf>,
+    /// The number by which `undo` takes it back.
+    pub undo: Option<u64>,
 }
 
 /// The size of a change.
@@ -100,80 +128,25 @@ pub struct Stat {
 ///
 /// # Errors
 /// [`LandError`]; nothing has changed then.
-pub fn land(repo: &Repo, site: &Site, landing: &Landing<'_>) -> Result<Landed, LandError> {
-    let _turn = Turn::wait(&site.lock_path("land.lock"))?;
+pub fn land(ledger: &Ledger<'_>, landing: &Landing<'_>) -> Result<Landed, LandError> {
+    let mut turn = None;
     for _ in 1..TRIES {
-        match land_once(repo, landing) {
-            Err(LandError::Move(AdvanceError::Ref(RefError::Moved { .. }))) => {}
+        match land_once(ledger, landing, turn.take()) {
+            // From the second try on no other landing comes between; a person still may.
+            Err(LandError::Move(AdvanceError::Ref(RefError::Moved { .. }))) => turn = Some(wait(ledger)?),
             other => return other,
         }
     }
-    land_once(repo, landing)
+    land_once(ledger, landing, turn)
 }
 
-fn land_once(repo: &Repo, landing: &Landing<'_>) -> Result<Landed, LandError> {
-    let tip_of = |branch: &str| {
-        let target = repo.ref_target(&branch_ref(branch))?;
-        target.ok_or_else(|| LandError::NoBranch(branch.to_owned()))
-    };
-    let old = tip_of(landing.zone)?;
-    let tip = tip_of(landing.branch)?;
-    let source = match landing.up_to {
-        None => tip,
-        Some(commit) => join::on_branch(repo, landing, commit, old, tip)?,
-    };
-    let (kind, new) = join::joined(repo, landing, old, source)?;
-    let mut landed = Landed {
-        kind,
-        old,
-        new,
-        commits: Vec::new(),
-        stat: Stat::default(),
-        checkouts: Vec::new(),
-    };
-    if kind == Kind::Already {
-        return Ok(landed);
-    }
-    landed.commits = join::between(repo, old, source)?;
-    landed.stat = join::stat(repo, old, new)?;
-    let carries = holders(repo, landing.zone)?
-        .into_iter()
-        .map(|checkout| Carry::check(repo, checkout, old, new))
-        .collect::<Result<Vec<_>, _>>()?;
-    let log = format!("khlone land: {}", landing.what);
-    swap(repo, &carries, (&branch_ref(landing.zone), old, new), &log)?;
-    landed.checkouts = carries
-        .iter()
-        .map(|carry| carry.checkout().path.clone())
-        .collect();
-    Ok(landed)
+fn land_once(ledger: &Ledger<'_>, landing: &Landing<'_>, turn: Option<Turn>) -> Result<Landed, LandError> {
+    let proposal = propose(ledger, landing)?;
+    let _turn = turn.map_or_else(|| wait(ledger), Ok)?;
+    apply::tell_of_last(ledger)?;
+    apply::apply(ledger, landing, proposal)
 }
 
-/// The checkouts that have the zone's branch.
-fn holders(repo: &Repo, zone: &str) -> Result<Vec<Checkout>, LandError> {
-    let name = branch_ref(zone);
-    let common = repo.common_dir().to_owned();
-    let unplaced = Checkout {
-        path: common.clone(),
-        git_dir: common,
-    };
-    if *repo.main_tree() == MainTree::Unknown && unplaced.held_ref().as_ref() == Some(&name) {
-        return Err(LandError::Unplaced {
-            zone: zone.to_owned(),
-            common: unplaced.git_dir,
-        });
-    }
-    let mut holders = Checkout::all(repo)?;
-    holders.retain(|checkout| checkout.held_ref().as_ref() == Some(&name));
-    let away = holders
-        .iter()
-        .find(|checkout| !checkout.path.exists() && checkout.lock_reason().is_some());
-    if let Some(away) = away {
-        return Err(LandError::Away {
-            zone: zone.to_owned(),
-            path: away.path.clone(),
-        });
-    }
-    holders.retain(|checkout| checkout.path.exists());
-    Ok(holders)
+fn wait(ledger: &Ledger<'_>) -> std::io::Result<Turn> {
+    Turn::wait(&ledger.site().lock_path(LOCK))
 }

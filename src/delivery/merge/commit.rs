@@ -41,18 +41,13 @@ pub fn commit(repo: &Repo, kin: &Kin<'_>, message: &str) -> Result<Oid, MergeErr
 /// # Errors
 /// As [`commit`].
 pub fn replay(repo: &Repo, original: Oid, tree: Oid, parent: Oid) -> Result<Oid, MergeError> {
-    let who = synced(repo.common_dir())
-        .args(["var", "GIT_COMMITTER_IDENT"])
-        .finish()?;
-    if !who.status.success() {
-        return Err(MergeError::Nobody);
-    }
+    let who = identity(repo)?.ok_or(MergeError::Nobody)?;
     let odb = repo.git().odb()?;
     let raw = odb.read(original)?;
     if raw.kind() != ObjectType::Commit {
         return Err(MergeError::Unreadable("cat-file"));
     }
-    let text = rewritten(raw.data(), tree, parent, who.stdout.trim_end());
+    let text = rewritten(raw.data(), tree, parent, &who);
     let done = written(|| {
         let write = synced(repo.common_dir()).args(["hash-object", "-t", "commit", "-w", "--stdin"]);
         write.input(text.clone())
@@ -61,6 +56,21 @@ pub fn replay(repo: &Repo, original: Oid, tree: Oid, parent: Oid) -> Result<Oid,
         return Err(failed("git hash-object", &done).into());
     }
     read_oid("hash-object", Some(&done.stdout))
+}
+
+/// Who makes commits here: `Ann <ann@example.com>`; nothing if git knows no user.
+pub fn committer(repo: &Repo) -> Option<String> {
+    let line = identity(repo).ok().flatten()?;
+    let end = line.rfind_byte(b'>')?;
+    Some(line[..=end].to_str_lossy().into_owned())
+}
+
+/// The repository's user and the time, as a commit has them.
+fn identity(repo: &Repo) -> Result<Option<Vec<u8>>, MergeError> {
+    let who = synced(repo.common_dir())
+        .args(["var", "GIT_COMMITTER_IDENT"])
+        .finish()?;
+    Ok(who.status.success().then(|| who.stdout.trim_end().to_vec()))
 }
 
 fn is_nobody(stderr: &[u8]) -> bool {

@@ -2,16 +2,26 @@
 //!
 //! git's own merge decides (`merge-tree --write-tree`, git 2.38 or newer), so renames, attributes and merge
 //! drivers count as they do for `git merge`. New objects are synced before their name is returned. A merge that
-//! conflicts leaves unreachable objects, which git's next gc takes.
+//! conflicts leaves unreachable objects, which git's next gc takes; one that is only looked at leaves none.
 
 mod commit;
+mod outcome;
+mod series;
 
-use std::path::Path;
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
+};
 
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 use git2::Oid;
 
-pub use commit::{Kin, commit, replay};
+pub use outcome::{Conflict, Conflicted, Merged};
+pub use series::{Replayed, Series, series};
+
+pub use commit::{Kin, commit, committer, replay};
 
 use crate::{
     process::{Cmd, Finished, ProcessError},
@@ -21,15 +31,6 @@ use crate::{
 
 /// How often an object is written before the disk is to blame.
 const TRIES: usize = 5;
-
-/// What came of a merge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Merged {
-    /// The merged tree.
-    Clean(Oid),
-    /// The files that need a hand.
-    Conflict(Vec<BString>),
-}
 
 /// A merge that could not be tried.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum MergeError {
     /// git knows nobody to make commits as.
     #[error("git does not know who you are, so no commit can be made")]
     Nobody,
+    /// There is no folder to work in.
+    #[error("no folder to merge in: {0}")]
+    Io(#[from] io::Error),
     /// git said something that we cannot read.
     #[error("git {0} answered with something else than an object's name")]
     Unreadable(&'static str),
@@ -56,7 +60,7 @@ impl Explain for MergeError {
         match self {
             Self::Process(error) => error.class(),
             Self::Unrelated(..) | Self::Nobody => Class::Refused,
-            Self::Git(_) | Self::Unreadable(_) => Class::Failed,
+            Self::Git(_) | Self::Io(_) | Self::Unreadable(_) => Class::Failed,
         }
     }
 
@@ -66,46 +70,74 @@ impl Explain for MergeError {
                 Some("git config --global user.name NAME; git config --global user.email ADDRESS".to_owned())
             }
             Self::Process(error) => error.hint(),
-            Self::Unrelated(..) | Self::Git(_) | Self::Unreadable(_) => None,
+            Self::Unrelated(..) | Self::Git(_) | Self::Io(_) | Self::Unreadable(_) => None,
         }
     }
 }
 
-/// Merges `theirs` into `ours`, both commits.
+/// Merges `theirs` into `ours`, both commits; from `base`, if one is given, else from where git finds that they parted.
 ///
 /// # Errors
 /// [`MergeError`] if they have no common history, or git fails.
-pub fn merge(repo: &Repo, ours: Oid, theirs: Oid) -> Result<Merged, MergeError> {
-    let tree = ours.to_string();
-    let done = written(|| {
-        let merge = synced(repo.common_dir()).args(["-c", &format!("attr.tree={tree}^{{tree}}")]);
-        let merge = merge.args(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"]);
-        merge.args([tree.clone(), theirs.to_string()])
-    })?;
-    let mut lines = done.stdout.split_str(b"\0").filter(|line| !line.is_empty());
-    match done.status.code() {
-        Some(0) => Ok(Merged::Clean(read_oid("merge-tree", lines.next())?)),
-        Some(1) => Ok(Merged::Conflict(lines.skip(1).map(BString::from).collect())),
-        _ if done.stderr.contains_str("unrelated histories") => Err(MergeError::Unrelated(ours, theirs)),
-        _ => Err(failed("git merge-tree", &done).into()),
-    }
+pub fn merge(repo: &Repo, base: Option<Oid>, (ours, theirs): (Oid, Oid)) -> Result<Merged, MergeError> {
+    let done = written(|| merge_tree(synced(repo.common_dir()), base, (ours, theirs)))?;
+    outcome::read(&done, (ours, theirs))
+}
+
+/// The same for a look: what it writes is thrown away, so a tree that nothing else has is there no more.
+///
+/// # Errors
+/// As [`merge()`], and if no folder can be made.
+pub fn look(repo: &Repo, (ours, theirs): (Oid, Oid)) -> Result<Merged, MergeError> {
+    let common = repo.common_dir();
+    let away = common.join("khlone/tmp");
+    let folder = tempfile::tempdir_in(away).or_else(|_| tempfile::tempdir())?;
+    let git = Cmd::git(common)
+        .dir(common)
+        .env("GIT_NO_LAZY_FETCH", "0")
+        .env("GIT_OBJECT_DIRECTORY", folder.path())
+        .env(
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+            nested(&common.join("objects")),
+        )
+        .args(["-c", "core.fsync=none"]);
+    let done = merge_tree(git, None, (ours, theirs)).finish()?;
+    outcome::read(&done, (ours, theirs))
 }
 
 /// Applies what `pick` changed against its first parent to `onto`.
 ///
 /// # Errors
-/// As [`merge`]; a root commit has nothing that it changed.
+/// As [`merge()`]; a root commit has nothing that it changed.
 pub fn pick(repo: &Repo, pick: Oid, onto: Oid) -> Result<Merged, MergeError> {
-    let git = repo.git();
-    let parent = git.find_commit(pick)?.parent(0);
+    let parent = repo.git().find_commit(pick)?.parent_id(0);
     let parent = parent.map_err(|_| MergeError::Unrelated(onto, pick))?;
-    // A commit with the files of `onto` on the parent of `pick`: merging the two has just that parent as its base.
-    let stand_in = Kin {
-        tree: git.find_commit(onto)?.tree_id(),
-        parents: &[parent.id()],
-    };
-    let stand_in = commit(repo, &stand_in, "stand-in")?;
-    merge(repo, stand_in, pick)
+    merge(repo, Some(parent), (onto, pick))
+}
+
+fn merge_tree(git: Cmd, base: Option<Oid>, (ours, theirs): (Oid, Oid)) -> Cmd {
+    let git = git.args(["-c", &format!("attr.tree={ours}^{{tree}}")]);
+    let git = git.args(["merge-tree", "--write-tree", "-z", "--name-only"]);
+    let git = git.args(base.map(|base| format!("--merge-base={base}")));
+    git.args([ours.to_string(), theirs.to_string()])
+}
+
+/// A folder as git takes it in a list of such.
+fn nested(folder: &Path) -> OsString {
+    let bytes = folder.as_os_str().as_bytes();
+    if !bytes.iter().any(|byte| b"\":\\\n".contains(byte)) {
+        return folder.as_os_str().to_owned();
+    }
+    let mut quoted = vec![b'"'];
+    for byte in bytes {
+        match byte {
+            b'\n' => quoted.extend(b"\\n"),
+            b'"' | b'\\' => quoted.extend([b'\\', *byte]),
+            byte => quoted.push(*byte),
+        }
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }
 
 /// git on the common folder, with every object it writes synced.

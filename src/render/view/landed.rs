@@ -1,11 +1,14 @@
 //! What landed.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
 use crate::{
     delivery::landing::{self, Landed},
-    render::View,
-    task::FORMAT,
+    refs::TaskHead,
+    render::{View, one_line},
+    task::{CloneName, FORMAT, TaskId},
 };
 
 /// What landed.
@@ -21,11 +24,22 @@ pub struct LandedView {
     files: usize,
     insertions: usize,
     deletions: usize,
+    tasks: Vec<TaskLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct TaskLine {
+    id: TaskId,
+    clone: CloneName,
+    title: String,
 }
 
 impl LandedView {
     /// The documented form of a landing.
-    pub fn of(zone: &str, branch: &str, landed: &Landed) -> Self {
+    pub fn of(zone: &str, branch: &str, landed: &Landed, heads: &[TaskHead]) -> Self {
+        let tasks = heads.iter().filter(|head| landed.tasks.contains(&head.id));
         Self {
             format: FORMAT,
             kind: landed.kind,
@@ -37,6 +51,14 @@ impl LandedView {
             files: landed.stat.files,
             insertions: landed.stat.insertions,
             deletions: landed.stat.deletions,
+            tasks: tasks
+                .map(|head| TaskLine {
+                    id: head.id.clone(),
+                    clone: head.clone.clone(),
+                    title: head.title.clone(),
+                })
+                .collect(),
+            undo: landed.undo,
         }
     }
 }
@@ -54,15 +76,21 @@ impl View for LandedView {
             landing::Kind::Squash => "squash",
             landing::Kind::Already => "already there",
         };
-        format!(
-            "{} {}..{} ({how}, {} {commits})\n {} {files} changed, +{} −{}\n",
+        let mut text = format!(
+            "{} {}..{} ({how}, {} {commits})\n",
             self.zone,
             &self.old[..9],
             &self.new[..9],
             self.commits,
-            self.files,
-            self.insertions,
-            self.deletions
-        )
+        );
+        for task in &self.tasks {
+            let _ = writeln!(text, " {} ({}): {}", task.id, task.clone, one_line(&task.title));
+        }
+        let _ = writeln!(
+            text,
+            " {} {files} changed, +{} −{}",
+            self.files, self.insertions, self.deletions
+        );
+        text
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Kind, Problem, Walk};
 use crate::{
-    refs::{KEPT, Ledger, LedgerError, Oid, Undo},
+    refs::{KEPT, LANDED, Ledger, LedgerError, Oid, Undo},
     task::{CloneName, Explain, ZoneId, parse_versioned},
 };
 
@@ -86,7 +86,7 @@ pub(super) fn check_undo(
                 problems.push(Problem::new(Kind::Document, name, error.to_string(), next));
             }
         }
-        Some((n, clone)) if n.parse::<u64>().is_ok() && names_a_clone(clone) => {
+        Some((n, tip)) if n.parse::<u64>().is_ok() && (tip == LANDED || names_a_clone(tip)) => {
             problems.extend(walk.commits(name, oid));
         }
         _ => problems.push(stray("is no saved state")),

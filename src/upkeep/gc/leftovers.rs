@@ -11,7 +11,7 @@ use git2::Oid;
 
 use super::{Collected, GcError};
 use crate::{
-    refs::{KEPT, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
+    refs::{KEPT, LANDED, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
     upkeep::retention::landed,
     worktree::{erase::erase, remove::sweep},
 };
@@ -64,7 +64,9 @@ pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
             let found = landed(ledger, tips.clone()).map_err(GcError::from)?;
             Ok(found != tips)
         };
-        if !whole.contains(&n) && !is_alone()? {
+        // A landing without its state was never made, or is forgotten.
+        let is_landing = name.ends_with(&format!("/{LANDED}"));
+        if !whole.contains(&n) && (is_landing || !is_alone()?) {
             delete_ref(repo, name, tip).map_err(LedgerError::from)?;
         }
     }

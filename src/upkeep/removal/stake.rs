@@ -7,9 +7,9 @@ use git2::Oid;
 
 use super::RemovalError;
 use crate::{
-    delivery::advance::is_contained,
+    delivery::merged::Judge,
     refs::{Crew, Ledger, Repo, StoredZone, branch_ref},
-    task::CloneName,
+    task::{CloneName, ZoneId},
     worktree::{
         carry::{changes, listed},
         checkout::{Checkout, LOCK_WORDS},
@@ -77,11 +77,15 @@ pub fn stakes(ledger: &Ledger<'_>, zone: &StoredZone) -> Result<Vec<Stake>, Remo
     let zone_tip = ledger.repo().ref_target(&branch_ref(&zone.zone.branch))?;
     zone.crew
         .values()
-        .map(|crew| stake(ledger, crew, zone_tip))
+        .map(|crew| stake(ledger, (&zone.zone.id, crew), zone_tip))
         .collect()
 }
 
-fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stake, RemovalError> {
+fn stake(
+    ledger: &Ledger<'_>,
+    (zone, crew): (&ZoneId, &Crew),
+    zone_tip: Option<Oid>,
+) -> Result<Stake, RemovalError> {
     let mut stake = Stake {
         clone: crew.name.clone(),
         uncommitted: Vec::new(),
@@ -95,7 +99,7 @@ fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stak
     // On no branch, HEAD has commits of its own.
     let head = checkout.as_ref().and_then(Checkout::detached_head);
     let tips: Vec<_> = tip.into_iter().chain(head).collect();
-    stake.unlanded = unlanded(ledger, &tips, zone_tip)?;
+    stake.unlanded = unlanded(ledger, (zone, &crew.name), &tips, zone_tip)?;
     let Some(checkout) = checkout else {
         return Ok(stake);
     };
@@ -111,14 +115,20 @@ fn stake(ledger: &Ledger<'_>, crew: &Crew, zone_tip: Option<Oid>) -> Result<Stak
     Ok(stake)
 }
 
-/// The commits of `tips` that would be on no branch without them, unless all they change is in the zone.
-fn unlanded(ledger: &Ledger<'_>, tips: &[Oid], zone_tip: Option<Oid>) -> Result<usize, RemovalError> {
+/// The commits of `tips` that would be on no branch without them, unless the zone has their work.
+fn unlanded(
+    ledger: &Ledger<'_>,
+    clone: (&ZoneId, &CloneName),
+    tips: &[Oid],
+    zone_tip: Option<Oid>,
+) -> Result<usize, RemovalError> {
     let own = only_here(ledger.repo(), tips, &clone_branches(ledger)?)?;
     let Some(zone_tip) = zone_tip.filter(|_| own > 0) else {
         return Ok(own);
     };
+    let mut judge = Judge::new(ledger);
     for tip in tips {
-        if !is_contained(ledger.repo(), *tip, zone_tip)? {
+        if !judge.has(clone, *tip, zone_tip)? {
             return Ok(own);
         }
     }

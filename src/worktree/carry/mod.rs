@@ -83,6 +83,27 @@ fn is_carried(repo: &Repo, checkout: &Checkout, records: &[u8], to: Oid) -> Resu
     Ok(index.status.success() && index.stdout.trim() == tree.as_bytes())
 }
 
+/// Takes the files of a move from `head` to `staged` away again that was cut short before the branch followed. Files that
+/// stand otherwise stay.
+///
+/// # Errors
+/// If git fails.
+pub fn restage(repo: &Repo, checkout: &Checkout, staged: Oid, head: Oid) -> Result<(), CarryError> {
+    let records = status(checkout, false)?;
+    if records.is_empty() || checkout.unfinished().is_some() || !is_carried(repo, checkout, &records, staged)?
+    {
+        return Ok(());
+    }
+    let carry = Carry {
+        checkout: checkout.clone(),
+        from: head,
+        to: staged,
+        added: Vec::new(),
+        is_done: true,
+    };
+    carry.undo()
+}
+
 /// A checkout that may be brought from one commit to another.
 #[derive(Debug)]
 pub struct Carry {

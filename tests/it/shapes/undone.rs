@@ -105,8 +105,10 @@ fn what_only_the_worktree_has_survives_and_comes_back() {
         }
         stage.work.git(&["fsck", "--strict"]);
         assert_eq!(
-            stage.work.git(&["for-each-ref", "refs/khlone/undo"]),
-            "",
+            stage
+                .work
+                .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/undo"]),
+            "refs/khlone/undo/1/landed\nrefs/khlone/undo/1/state",
             "{left}"
         );
     }

@@ -1,0 +1,74 @@
+//! What was found out of two commits, in a file of the site's: a line each, `<commit> <tip> y` or `n`. Lines are only ever
+//! appended; one that was cut short is passed over. Where it cannot be written, it is found out again.
+
+use std::{
+    collections::HashMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::PathBuf,
+};
+
+use git2::Oid;
+
+/// A longer file begins anew: most of what it says is of tips that have moved on.
+const LARGEST: u64 = 1 << 20;
+
+/// The file and what it says.
+#[derive(Debug)]
+pub(super) struct Known {
+    path: PathBuf,
+    answers: HashMap<(Oid, Oid), bool>,
+}
+
+impl Known {
+    pub(super) fn read(path: PathBuf) -> Self {
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() > LARGEST) {
+            drop(fs::remove_file(&path));
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let answers = text.lines().filter_map(|line| {
+            let mut words = line.split(' ');
+            let (commit, tip) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            match words.next()? {
+                "y" => Some(((commit, tip), true)),
+                "n" => Some(((commit, tip), false)),
+                _ => None,
+            }
+        });
+        Self {
+            answers: answers.collect(),
+            path,
+        }
+    }
+
+    pub(super) fn get(&self, commit: Oid, tip: Oid) -> Option<bool> {
+        self.answers.get(&(commit, tip)).copied()
+    }
+
+    pub(super) fn put(&mut self, commit: Oid, tip: Oid, answer: bool) {
+        self.answers.insert((commit, tip), answer);
+        let line = format!("{commit} {tip} {}\n", if answer { 'y' } else { 'n' });
+        let file = OpenOptions::new().append(true).create(true).open(&self.path);
+        drop(file.and_then(|mut file| file.write_all(line.as_bytes())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_kept_and_what_is_cut_short_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("merged");
+        let oid = |digit: &str| digit.repeat(40).parse::<Oid>().unwrap();
+        let mut known = Known::read(path.clone());
+        known.put(oid("1"), oid("2"), true);
+        known.put(oid("1"), oid("3"), false);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 2]).unwrap();
+        let known = Known::read(path);
+        assert_eq!(known.get(oid("1"), oid("2")), Some(true));
+        assert_eq!(known.get(oid("1"), oid("3")), None);
+    }
+}

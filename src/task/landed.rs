@@ -1,0 +1,59 @@
+//! How a task's commits came into its zone's branch.
+//!
+//! A record of what was done, not of what holds: the branch may have been moved back since, by `undo` or by hand. Whether
+//! the zone has the work is told by its branch (`delivery::merged`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A landing, as the documents of its tasks have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landed {
+    /// The zone's branch, without `refs/heads/`.
+    pub branch: String,
+    /// How.
+    pub how: LandedBy,
+    /// Where the zone's branch was.
+    pub old: String,
+    /// Where it went.
+    pub new: String,
+    /// The last of the clone's commits that landed, as the clone has it.
+    pub tip: String,
+    /// Commits that were made anew for it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<Rewritten>,
+    /// Who landed it: `Ann <ann@example.com>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Seconds since the epoch.
+    pub at: i64,
+    /// Fields of later minor versions.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// A commit, and what was made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewritten {
+    /// The clone's.
+    pub old: String,
+    /// The zone's.
+    pub new: String,
+}
+
+/// How commits came into a zone's branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LandedBy {
+    /// The branch moved to them.
+    FastForward,
+    /// By a merge commit.
+    Merge,
+    /// As one new commit.
+    Squash,
+    /// Made anew on the branch's tip.
+    Rebase,
+    /// A way of a later git-khlone.
+    #[serde(other)]
+    Other,
+}
