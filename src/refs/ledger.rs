@@ -189,6 +189,9 @@ impl Explain for LedgerError {
             Self::Ref(error) => error.hint(),
             Self::Zone(error) => error.hint(),
             Self::Git(_) => Some("git fsck".to_owned()),
+            Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("ls -ld \"$(git rev-parse --git-common-dir)\"/{.,khlone,objects,refs}".to_owned())
+            }
             Self::Io(_) => None,
         }
     }

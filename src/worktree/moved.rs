@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,16 @@ pub fn whereabouts(checkout: &Checkout, candidates: &[PathBuf]) -> Option<PathBu
 /// Whether what stands at `place` is linked with the repository at `common`.
 pub fn is_here(place: &Path, common: &Path) -> bool {
     points_into(place, common)
+}
+
+/// Whether what stands at `place` is a worktree of another repository than the one at `common`.
+pub fn is_anothers(place: &Path, common: &Path) -> bool {
+    let id = |path: &Path| fs::metadata(path).ok().map(|data| (data.dev(), data.ino()));
+    let Some(target) = dot_git_target(place).filter(|target| target.exists()) else {
+        return false;
+    };
+    let theirs = target.parent().and_then(Path::parent);
+    theirs.and_then(id) != id(common)
 }
 
 fn is_it(checkout: &Checkout, place: &Path) -> bool {

@@ -14,7 +14,7 @@ use crate::{
     task::{CloneName, ZoneId},
     worktree::{
         checkout::Checkout,
-        moved::{is_here, is_linked, relink, whereabouts},
+        moved::{is_anothers, is_here, is_linked, relink, whereabouts},
         place::{self, Ground, Rules},
     },
     zone::hold::{HoldError, hold},
@@ -106,7 +106,8 @@ impl Surveyor<'_> {
             {
                 path.clone()
             }
-            (None, None) if path.exists() => path.clone(),
+            // A mirror has the zones of its original, and the places of the worktrees there with them.
+            (None, None) if path.exists() && !is_anothers(&path, ledger.repo().common_dir()) => path.clone(),
             (None, _) => place::choose(ledger.repo(), &self.rules, &zone.zone.id, &member.name)?,
         };
         let is_told = checkout.as_ref().is_none_or(|checkout| is_linked(checkout, &to));

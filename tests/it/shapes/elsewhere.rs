@@ -141,3 +141,60 @@ fn settings_of_a_linked_worktree_do_not_decide_about_the_main_one() {
     assert!(!stage.path().join("proj/n").exists());
     stage.run_in(&tree.0, &["daemon", "stop"]).ok();
 }
+
+#[test]
+fn a_mirror_has_worktrees_of_its_own() {
+    let stage = Stage::new();
+    stage.act("echo one > one");
+    let original = stage.clone();
+    let before = (original.bytes(), stage.work.git(&["for-each-ref"]));
+    let mirror = Work(stage.path().join("mirror"));
+    let git_dir = mirror.0.join(".git");
+    stage
+        .work
+        .git(&["clone", "-q", "--mirror", ".", git_dir.to_str().unwrap()]);
+    for (key, value) in [
+        ("core.bare", "false"),
+        ("user.name", "Ann"),
+        ("user.email", "ann@example.com"),
+    ] {
+        mirror.git(&["config", key, value]);
+    }
+    mirror.git(&["reset", "-q", "--hard"]);
+    let act = |script: &str| {
+        let said = stage.run_in(&mirror.0, &["act", "--who", "foreman.1", "--await", "-m", script]);
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    let clone = || Work(stage.run_in(&mirror.0, &["path", "foreman.1"]).ok().into());
+    act("cat one; echo two > two");
+    assert!(
+        clone().0.starts_with(stage.path().join("mirror.khlone")),
+        "{}",
+        clone().0.display()
+    );
+    assert_eq!(clone().status(), "");
+    stage.run_in(&mirror.0, &["land", "foreman.1"]).ok();
+    assert_eq!(
+        (mirror.status(), mirror.read("two")),
+        (String::new(), Some("two\n".into()))
+    );
+    // Fetched anew, the zone has the original's place again.
+    mirror.git(&[
+        "fetch",
+        "-q",
+        "origin",
+        "+refs/khlone/zones/*:refs/khlone/zones/*",
+    ]);
+    act("echo three > three");
+    assert_eq!(
+        (clone().status(), clone().read("two").is_some()),
+        (String::new(), true)
+    );
+    stage
+        .run_in(&mirror.0, &["zone", "remove", "--force", "main"])
+        .ok();
+    stage.run_in(&mirror.0, &["undo"]).ok();
+    assert_eq!(clone().status(), "");
+    assert!(before == (original.bytes(), stage.work.git(&["for-each-ref"])));
+    stage.run_in(&mirror.0, &["daemon", "stop"]).ok();
+}

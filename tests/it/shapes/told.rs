@@ -1,10 +1,13 @@
 //! What is wrong with a repository, or with what is left of our refs in it, is told.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
+
+use git_khlone::process::Cmd;
 
 use crate::{
     scratch::Work,
     stage::{Stage, said},
+    tools::has,
 };
 
 #[test]
@@ -47,21 +50,76 @@ fn a_home_that_is_a_work_tree_is_refused_before_anything_is_queued() {
     assert_eq!(stage.run_in(&home.0, &["list", "tasks"]).ok(), "");
 }
 
+/// The program as a user who is not root, which may write everywhere.
+fn as_nobody(stage: &Stage, args: &[&str]) -> crate::stage::Said {
+    if !rustix::process::geteuid().is_root() {
+        return stage.run(args);
+    }
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let program = stage.cmd(&stage.work.0, args).argv();
+    said(stage.surrounded(Cmd::new("setpriv").args(nobody).args(program)))
+}
+
+/// Changes owner and rights of all that the stage has.
+fn hand_over(stage: &Stage, script: &str) {
+    let sh = Cmd::new("sh").args(["-ec", script]).dir(stage.path());
+    sh.output().unwrap();
+}
+
 #[test]
 fn a_repository_that_cannot_be_written_can_be_read() {
-    // Root may write everywhere.
-    if rustix::process::geteuid().is_root() {
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && !has("util-linux") {
         return;
     }
     let stage = Stage::new();
-    let git_dir = stage.work.0.join(".git");
-    fs::set_permissions(&git_dir, fs::Permissions::from_mode(0o555)).unwrap();
-    for verb in [[].as_slice(), &["status"], &["list", "tasks"], &["list", "crew"]] {
-        stage.run(verb).ok();
+    let (_, task) = stage.act("echo n > n");
+    let id = task["id"].as_str().unwrap();
+    stage.run(&["daemon", "stop"]);
+    if is_root {
+        hand_over(&stage, "chmod 755 .; chown -R 65534:65534 .");
     }
-    let refused = stage.run(&["act", "--who", "@shell", "true"]);
-    assert_ne!(refused.code, 0);
-    fs::set_permissions(&git_dir, fs::Permissions::from_mode(0o755)).unwrap();
+    hand_over(&stage, "chmod -R a-w repo");
+    let before = stage.work.bytes();
+    for verb in [
+        [].as_slice(),
+        &["status"],
+        &["status", "--porcelain"],
+        &["list", "tasks"],
+        &["list", "crew"],
+        &["list", "zones"],
+        &["show", id],
+        &["log", id],
+        &["diff", "--name-only", "foreman.1"],
+        &["path"],
+        &["sites"],
+        &["await", id],
+        &["config"],
+        &["fsck"],
+        &["undo", "--list"],
+        &["zone", "prune", "--dry-run"],
+        &["gc", "--dry-run"],
+    ] {
+        let told = as_nobody(&stage, verb);
+        assert_eq!(told.code, 0, "{verb:?}: {}{}", told.out, told.err);
+    }
+    // What writes says that it cannot.
+    for verb in [
+        ["act", "--who", "@shell", "true"].as_slice(),
+        &["land", "foreman.1"],
+        &["rollback", id],
+        &["gc"],
+    ] {
+        let refused = as_nobody(&stage, verb);
+        assert!(
+            refused.code != 0 && refused.err.contains("ermission denied"),
+            "{verb:?}: {} {}",
+            refused.code,
+            refused.err
+        );
+    }
+    assert!(before == stage.work.bytes());
+    hand_over(&stage, "chmod -R u+w repo");
 }
 
 #[test]
