@@ -1,7 +1,7 @@
 //! `git khlone`: a git-native dispatcher of coding agents.
 //!
 //! The binary is thin; everything it does is here, in layers that import downwards only:
-//! `cli → render → daemon → runner → upkeep → delivery → zone → brain, guard → worktree → refs → config, task, process`.
+//! `cli → render → query → daemon → runner → upkeep → delivery → zone → brain, guard → worktree → refs → config, task, process`.
 //! `docs/architecture.md` follows one task through them, and a test holds the order.
 
 pub mod brain;
@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod delivery;
 pub mod guard;
 pub mod process;
+pub mod query;
 pub mod refs;
 pub mod render;
 pub mod runner;

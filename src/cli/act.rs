@@ -269,6 +269,7 @@ fn dispatch(
         model: args.model,
         rank,
         after: &args.after,
+        reply_to: None,
         with_changes: changes.as_ref().map(|(tree, _)| *tree),
         new_session: args.new_session,
     };

@@ -7,21 +7,25 @@ use clap::{Args, ValueEnum};
 use super::{
     cx::Cx,
     error::{CliError, CmdError, printed},
+    status::gather::{JUDGE, Parts},
 };
 use crate::{
     brain::{Preflight, Readiness},
     config::Config,
-    delivery::advance::standing,
+    delivery::{advance::standing, merged::Judge},
     refs::{StoredZone, TaskHead, branch_ref},
     render::{
         ShortIds,
-        view::{BrainList, CrewLine, CrewList, SiteList, TaskLine, TaskList, ZoneLine, ZoneList, damage},
+        view::{
+            BrainList, CrewLine, CrewList, NeedsLine, NeedsList, Shown, SiteList, TaskLine, TaskList,
+            ZoneLine, ZoneList, damage,
+        },
     },
-    task::{FORMAT, ZoneAddress},
+    task::{FORMAT, ZoneAddress, ZoneId},
     zone::{program, sites},
 };
 
-/// List tasks, crew, zones, sites or brains
+/// List tasks, what needs you, crew, zones, sites or brains
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     /// What to list
@@ -40,6 +44,8 @@ enum What {
     Crew,
     /// Tasks, the newest first
     Tasks,
+    /// Tasks that need you, the most urgent first
+    Needs,
     /// Repositories of this machine that have tasks
     Sites,
     /// Brains, and whether they are ready
@@ -93,17 +99,46 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut zones = ledger.readable_zones()?;
+    if args.what == What::Needs {
+        printed(cx.out.answer(&needs(cx, &all, &zones, only.as_ref())?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     zones.retain(|zone| only.as_ref().is_none_or(|only| zone.zone.id == *only));
     match args.what {
         What::Crew => printed(cx.out.answer(&CrewList {
             format: FORMAT,
             crew: crew(cx, &zones, &all)?,
         }))?,
-        What::Zones | What::Tasks | What::Brains | What::Sites => {
+        What::Zones | What::Tasks | What::Needs | What::Brains | What::Sites => {
             printed(cx.out.answer(&zone_list(&zones, &all)))?
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What needs a person, in all zones or one.
+fn needs(
+    cx: &Cx,
+    heads: &[TaskHead],
+    zones: &[StoredZone],
+    only: Option<&ZoneId>,
+) -> Result<NeedsList, CmdError> {
+    let ledger = cx.ledger();
+    let mut judge = Judge::within(&ledger, JUDGE);
+    let parts = Parts::of(cx, heads, &crew(cx, zones, heads)?, &mut judge)?;
+    let shown = Shown::of(heads, zones);
+    let here = parts
+        .needs_you
+        .iter()
+        .filter(|needed| only.is_none_or(|zone| needed.head.zone == *zone));
+    let lines = here.map(|needed| {
+        let task = ledger.task(&needed.head.id)?.task;
+        Ok::<_, CmdError>(NeedsLine::new(needed, Some(&task), &shown))
+    });
+    Ok(NeedsList {
+        format: FORMAT,
+        needs_you: lines.collect::<Result<_, _>>()?,
+    })
 }
 
 /// Every brain, fully checked.

@@ -350,6 +350,7 @@ impl<'a> Ledger<'a> {
             config,
         } = new;
         task.seq = self.next_seq()?;
+        task.follows = task.follows.map(|seq| seq.min(task.seq));
         task.status = Status::Queued;
         task.prompt_sha = Kind::Blob.hash(prompt.as_bytes())?.to_string();
         let first = Transition {

@@ -30,6 +30,26 @@ pub struct TaskHead {
     pub site_uuid: String,
     /// The first line of its prompt.
     pub title: String,
+    /// What its brain asked when it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// A person took it off the list of what needs them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dismissed: bool,
+    /// The task whose question it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<TaskId>,
+    /// The tasks of its clone with a lower `seq` were over when it was dispatched; 0 where that is unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub follows: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl TaskHead {
@@ -69,6 +89,18 @@ pub(super) fn task_tag(task: &Task, tree: Oid) -> Vec<u8> {
     trailer("Priority", &task.priority.to_string());
     trailer("Updated", &task.updated.to_string());
     trailer("Site", &task.owner.site_uuid);
+    if let Some(question) = &task.question {
+        trailer("Question", question);
+    }
+    if task.dismissed.is_some() {
+        trailer("Dismissed", "yes");
+    }
+    if let Some(id) = &task.reply_to {
+        trailer("Reply-To", id.as_str());
+    }
+    if let Some(follows) = task.follows {
+        trailer("Follows", &follows.to_string());
+    }
     trailer("Title", &task.title);
     text.into_bytes()
 }
@@ -124,5 +156,11 @@ pub(super) fn parse_head(message: &[u8]) -> Option<TaskHead> {
         updated: value("Updated")?.parse().ok()?,
         site_uuid: value("Site")?.to_owned(),
         title: value("Title").unwrap_or_default().to_owned(),
+        question: value("Question").map(ToOwned::to_owned),
+        dismissed: value("Dismissed").is_some(),
+        reply_to: value("Reply-To").and_then(|id| id.parse().ok()),
+        follows: value("Follows")
+            .and_then(|seq| seq.parse().ok())
+            .unwrap_or_default(),
     })
 }

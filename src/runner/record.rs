@@ -10,7 +10,7 @@ use crate::{
     config::Size,
     process::exit_word,
     refs::{Kind, ObjectSink, Pack},
-    task::{Attempt, Ending, Import, Mode, Move, Obstacle, Usage},
+    task::{Attempt, Ending, Import, Mode, Move, Obstacle, Usage, question},
 };
 
 /// Writes what is known, and the branch move that is still to come.
@@ -43,7 +43,10 @@ pub(super) fn record(
     let stored = run.ledger.update_with(pack, &id, "runner", |update| {
         claimed.check(update.task)?;
         let illegal = |source| RunnerError::illegal(&id, source);
-        let end = Move::End(ending(run, prepared, ended, finished));
+        let asked = (update.task.mode == Mode::Act)
+            .then(|| question(&answer))
+            .flatten();
+        let end = Move::End(ending(run, prepared, ended, (finished, asked)));
         update
             .transition(end, finished.outcome.as_str())
             .map_err(illegal)?;
@@ -96,7 +99,12 @@ fn capped(mut text: String, limit: Size) -> String {
     text
 }
 
-fn ending(run: &Run<'_>, prepared: &Prepared, ended: &Ended, finished: &Finished) -> Ending {
+fn ending(
+    run: &Run<'_>,
+    prepared: &Prepared,
+    ended: &Ended,
+    (finished, question): (&Finished, Option<String>),
+) -> Ending {
     let mut reasons = finished.reasons.clone();
     if run.bwrap.is_none() {
         reasons.push("ran without a sandbox (T0): nothing was prevented, everything was watched".to_owned());
@@ -109,6 +117,7 @@ fn ending(run: &Run<'_>, prepared: &Prepared, ended: &Ended, finished: &Finished
     Ending {
         outcome: finished.outcome,
         reasons,
+        question,
         import,
         limited_until: ended.verdict.limited_until,
     }

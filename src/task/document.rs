@@ -217,6 +217,12 @@ pub struct Task {
     /// The evidence for the outcome, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// What its brain asked when it ended, on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// When a person took it off the list of what needs them, seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dismissed: Option<i64>,
     /// The zone's id.
     pub zone: ZoneId,
     /// The zone's branch.
@@ -245,6 +251,12 @@ pub struct Task {
     /// Tasks that must be done before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<TaskId>,
+    /// The task whose question it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<TaskId>,
+    /// The tasks of its clone with a lower `seq` were over when it was dispatched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<u64>,
     /// The tree of the user's uncommitted files to start from (`--with-changes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_changes: Option<String>,

@@ -1,6 +1,6 @@
 //! Every change of a task's state, with the fields that follow from it.
 //!
-//! `status`, `outcome`, `reasons`, `hold`, `cancel`, `next`, `parked_until`, `import` and an attempt's `recovery` say
+//! `status`, `outcome`, `reasons`, `question`, `dismissed`, `hold`, `cancel`, `next`, `parked_until`, `import` and an attempt's `recovery` say
 //! together where a task stands, so they are set here and nowhere else (`tests/it/layers.rs` holds it). A move that
 //! the state machine does not have changes nothing. [`Task::mend`] brings documents in order that were written before
 //! this was so.
@@ -85,6 +85,10 @@ pub enum Move {
         /// Why.
         why: String,
     },
+    /// A person takes it off the list of what needs them: at this time, seconds since the epoch.
+    Dismiss(i64),
+    /// It is put back on that list.
+    Recall,
 }
 
 /// How an attempt ended.
@@ -94,6 +98,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// The evidence, in words.
     pub reasons: Vec<String>,
+    /// What the brain asked.
+    pub question: Option<String>,
     /// The branch move that is still to come.
     pub import: Option<Import>,
     /// When the limit ends that it ran into, seconds since the epoch.
@@ -115,6 +121,7 @@ impl Task {
                 // A word that comes in this moment counts.
                 let cancel = self.cancel;
                 self.clear();
+                self.asks_nothing();
                 self.cancel = cancel;
             }
             Move::Park { until, why } => {
@@ -140,6 +147,7 @@ impl Task {
                 self.cancel = false;
                 self.outcome = Some(ending.outcome);
                 self.reasons = ending.reasons;
+                self.question = ending.question;
                 self.import = ending.import;
                 let is_limited = ending.outcome == Outcome::Limited;
                 self.parked_until = ending.limited_until.filter(|_| is_limited);
@@ -185,6 +193,8 @@ impl Task {
                 }
                 self.hold = Some(why);
             }
+            Move::Dismiss(now) => self.dismissed = Some(now),
+            Move::Recall => self.dismissed = None,
         }
         Ok(path)
     }
@@ -213,6 +223,10 @@ impl Task {
             Move::Again(_) if !self.is_open() => &[Event::Again],
             // What is left changes how the task waits, and not its state.
             Move::ParkUntil(_) => return stays(from, &[Status::Parked], Event::Park),
+            Move::Dismiss(_) | Move::Recall => {
+                const OVER: [Status; 4] = [Status::Done, Status::Failed, Status::Cancelled, Status::Skipped];
+                return stays(from, &OVER, Event::Dismiss);
+            }
             Move::Recover(_) => {
                 return stays(from, &[Status::Interrupted, Status::Finishing], Event::Continue);
             }
@@ -250,6 +264,12 @@ impl Task {
         self.forget_recovery();
     }
 
+    /// What was asked or dismissed of it was an earlier attempt's.
+    fn asks_nothing(&mut self) {
+        self.question = None;
+        self.dismissed = None;
+    }
+
     fn over(&mut self, outcome: Outcome, reasons: Vec<String>) {
         self.clear();
         self.outcome = Some(outcome);
@@ -269,6 +289,7 @@ impl Task {
     fn again(&mut self, how: How) {
         // What a dead attempt left to do, a branch move above all, is done before the next one.
         let is_open = self.status == Status::Interrupted;
+        self.asks_nothing();
         if !is_open {
             self.clear();
         } else if !self.ended() {

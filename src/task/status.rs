@@ -62,6 +62,8 @@ pub enum Event {
     Die,
     /// A person wants it tried once more.
     Again,
+    /// A person takes it off the list of what needs them.
+    Dismiss,
 }
 
 /// A move that the state machine does not have.
@@ -181,6 +183,7 @@ impl fmt::Display for Event {
             Self::Stopped => "be stopped",
             Self::Die => "die",
             Self::Again => "be tried again",
+            Self::Dismiss => "be dismissed",
         })
     }
 }

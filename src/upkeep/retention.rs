@@ -413,6 +413,10 @@ mod tests {
             updated,
             site_uuid: "here".to_owned(),
             title: String::new(),
+            question: None,
+            dismissed: false,
+            reply_to: None,
+            follows: 0,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     guard::secrets::redact::Redactor,
     refs::{
-        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, Turn, Zone, branch_ref,
+        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, TaskHead, Turn, Zone, branch_ref,
         clone_branch, has_room, now,
     },
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
@@ -37,6 +37,8 @@ pub struct Dispatch<'a> {
     pub rank: Rank,
     /// Tasks that must be done before.
     pub after: Vec<TaskId>,
+    /// The task whose question it answers.
+    pub reply_to: Option<TaskId>,
     /// The tree of the user's uncommitted files to start from.
     pub with_changes: Option<Oid>,
     /// A new session of the brain.
@@ -141,14 +143,23 @@ pub fn dispatch(
     ready(&brain)?;
     let (member, enrolled) = enrol(ledger, &request, limits)?;
     let _turn = turn(ledger.site(), request.place, &member.name).map_err(LedgerError::from)?;
-    let behind = waiting(ledger, request.place, &member.name)?;
+    let open = open(ledger, request.place, &member.name)?;
+    let follows = open.iter().map(|head| head.seq).min().unwrap_or(u64::MAX);
+    let behind: Vec<_> = open
+        .into_iter()
+        .filter(|head| head.status != Status::Interrupted)
+        .map(|head| head.id)
+        .collect();
     if behind.len() >= limits.queue {
         return Err(DispatchError::QueueFull {
             clone: member.name,
             most: limits.queue,
         });
     }
-    let task = new_task(ledger, &request, &member);
+    let task = Task {
+        follows: Some(follows),
+        ..new_task(ledger, &request, &member)
+    };
     let stored = ledger.create(
         NewTask {
             task,
@@ -216,13 +227,11 @@ fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<Turn
     Turn::wait_for(&path, PATIENCE)
 }
 
-fn waiting(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<TaskId>, LedgerError> {
-    let heads = ledger.open_heads()?.into_iter();
-    let ours = heads.filter(|head| head.zone == place.zone && head.clone == *clone);
-    Ok(ours
-        .filter(|head| head.status != Status::Interrupted)
-        .map(|head| head.id)
-        .collect())
+/// The clone's tasks that are not over.
+fn open(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<TaskHead>, LedgerError> {
+    let mut heads = ledger.open_heads()?;
+    heads.retain(|head| head.zone == place.zone && head.clone == *clone);
+    Ok(heads)
 }
 
 fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task {
@@ -234,6 +243,8 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         status: Status::Queued,
         outcome: None,
         reasons: Vec::new(),
+        question: None,
+        dismissed: None,
         zone: request.place.zone.clone(),
         branch: request.place.branch.clone(),
         clone: member.name.clone(),
@@ -246,6 +257,8 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         priority: request.rank.priority(),
         seq: 0,
         after: request.after.clone(),
+        reply_to: request.reply_to.clone(),
+        follows: None,
         with_changes: request.with_changes.map(|tree| tree.to_string()),
         new_session: request.new_session,
         owner: ledger.site().owner().clone(),

@@ -36,6 +36,8 @@ pub struct Order<'a> {
     pub rank: Rank,
     /// Tasks that must be done before.
     pub after: &'a [TaskPrefix],
+    /// The task whose question it answers.
+    pub reply_to: Option<TaskId>,
     /// The tree of uncommitted files to start from.
     pub with_changes: Option<Oid>,
     /// A new session of the brain.
@@ -158,6 +160,7 @@ pub fn order(
         model: order.model,
         skill: None,
         rank: order.rank,
+        reply_to: order.reply_to,
         with_changes: order.with_changes,
         new_session: order.new_session,
         id: order.id,

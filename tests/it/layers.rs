@@ -8,7 +8,7 @@ use std::{
 };
 
 /// From the bottom up; modules of one line know nothing of each other.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["task"],
     &["config", "process"],
     &["refs"],
@@ -20,6 +20,7 @@ const LAYERS: [&[&str]; 13] = [
     &["upkeep"],
     &["runner"],
     &["daemon"],
+    &["query"],
     &["render"],
     &["cli"],
 ];
@@ -164,10 +165,12 @@ fn files_stay_small() {
 /// What follows from a task's state is set with it, by `Task::make` alone.
 #[test]
 fn the_fields_of_a_state_are_set_in_one_place() {
-    const FIELDS: [&str; 9] = [
+    const FIELDS: [&str; 11] = [
         "status",
         "outcome",
         "reasons",
+        "question",
+        "dismissed",
         "hold",
         "cancel",
         "next",

@@ -269,3 +269,56 @@ fn long_work_moves_on_a_terminal_and_is_silent_in_a_pipe() {
     let is_over = |screen: &str| screen.contains("done") && !screen.contains("s t-");
     terminal.wait_until("the end alone", is_over);
 }
+
+#[test]
+fn a_question_is_listed_with_its_words_until_its_clone_goes_on() {
+    let stage = Stage::new();
+    let (_, asks) = stage.act("echo 'I looked.'; echo 'Which database do you mean?'");
+    assert_eq!(asks["question"], "Which database do you mean?");
+    let status = stage.status();
+    let needs = &status["needs_you"][0];
+    assert_eq!(
+        (&needs["need"], &needs["says"]),
+        (&"question".into(), &asks["question"])
+    );
+    let screen = stage.run(&[]).ok();
+    assert!(screen.contains("Which database do you mean?"), "{screen}");
+    assert_eq!(stage.prompt(), "!1\n");
+    // Nothing was changed and nothing asked: that needs nobody, nor does an answer.
+    stage.act("echo fine");
+    stage
+        .run(&["ask", "--who", "@shell", "--await", "-m", "echo 'Shall I?'"])
+        .ok();
+    assert_eq!(stage.prompt(), "");
+    assert_eq!(stage.run(&["list", "needs"]).ok(), "");
+}
+
+#[test]
+fn needs_name_their_zone_where_there_are_several_and_come_in_one_order() {
+    let stage = Stage::new();
+    stage.act("echo x > x.txt");
+    stage.act("echo 'Which?'");
+    assert!(!stage.run(&[]).ok().contains(" in main"));
+    let other = [
+        "act", "--who", "@shell", "--await", "--zone", "other", "--create", "-m", "exit 3",
+    ];
+    assert_eq!(stage.run(&other).code, 1);
+    let status = stage.status();
+    let order = |list: &Value| -> Vec<String> {
+        let lines = list["needs_you"].as_array().unwrap().iter();
+        lines
+            .map(|line| line["need"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(order(&status), ["failed", "question", "land"]);
+    let list = serde_json::from_str(&stage.run(&["--json", "list", "needs"]).ok()).unwrap();
+    assert_eq!(order(&list), order(&status));
+    let screen = stage.run(&["list", "needs"]).ok();
+    assert!(
+        screen.contains("foreman.1 in other") && screen.contains("foreman.1 in main"),
+        "{screen}"
+    );
+    assert_eq!(stage.prompt(), "!3\n");
+    let other = stage.run(&["list", "needs", "--zone", "other"]).ok();
+    assert!(other.contains("failed") && !other.contains("asks"), "{other}");
+}

@@ -1,6 +1,6 @@
 //! What the status tells, gathered from the ledger, the spools of running tasks and the disk.
 
-use std::{thread, time::Duration};
+use std::{collections::HashSet, thread, time::Duration};
 
 use jiff::{Timestamp, Zoned};
 
@@ -11,13 +11,13 @@ use super::super::{
 };
 use crate::{
     delivery::merged::Judge,
-    refs::{Ledger, LedgerError, TaskHead, branch_ref, now, pin_ref},
-    render::{
-        ShortIds,
-        view::{CrewLine, RunningLine, StatusView, StrangerLine, TaskLine, WaitingLine},
+    query::{Look, Needed, needs},
+    refs::{Ledger, LedgerError, Oid, TaskHead, branch_ref, now, pin_ref},
+    render::view::{
+        CrewLine, NeedsLine, RunningLine, Shown, StatusView, StrangerLine, TaskLine, WaitingLine,
     },
     runner,
-    task::{FORMAT, Status, Task},
+    task::{FORMAT, Need, Status, Task},
     worktree::disk::{Disk, measure},
     zone::owners::waiting_elsewhere,
 };
@@ -25,7 +25,7 @@ use crate::{
 /// How long the disk is measured.
 const MEASURE: Duration = Duration::from_millis(60);
 /// How long it is looked into what has landed; what is found out is remembered for the next time.
-const JUDGE: Duration = Duration::from_millis(300);
+pub(in crate::cli) const JUDGE: Duration = Duration::from_millis(300);
 
 /// The whole status.
 pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
@@ -65,30 +65,30 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
         view.damaged.push(damaged);
         false
     });
-    let ids = ShortIds::of(heads.iter().map(|head| &head.id));
-    let mut judge = Judge::within(&ledger, JUDGE);
-    for head in &heads {
-        let line = TaskLine::new(head, &ids);
-        match part(cx, &ledger, head, &crew, &mut judge)? {
-            Some(Part::NeedsYou) => view.needs_you.push(line),
-            Some(Part::UnderWay) => {
-                let running = running(cx, &ledger.task(&head.id)?.task, line);
-                if let Some(cost) = running.cost {
-                    *view.cost_today.get_or_insert(0.0) += cost;
-                }
-                view.under_way.push(running);
-            }
-            Some(Part::Waiting) => {
-                let task = ledger.task(&head.id)?.task;
-                let waits = cx.waits(&task, &heads);
-                view.waiting.push(WaitingLine::new(line, waits, &task.reasons));
-            }
-            None => {}
-        }
+    let parts = Parts::of(cx, &heads, &crew, &mut Judge::within(&ledger, JUDGE))?;
+    let shown = Shown::of(&heads, &zones);
+    for needed in &parts.needs_you {
+        let asked = needed.need == Need::Question;
+        let task = (!asked).then(|| ledger.task(&needed.head.id)).transpose()?;
+        view.needs_you.push(NeedsLine::new(
+            needed,
+            task.map(|stored| stored.task).as_ref(),
+            &shown,
+        ));
     }
-    // The last of each part are shown first.
-    view.needs_you.sort_by_key(|line| urgency(line.status()));
-    view.waiting.sort_by_key(|line| urgency(line.task().status()));
+    for head in parts.under_way {
+        let running = running(cx, &ledger.task(&head.id)?.task, shown.line(head));
+        if let Some(cost) = running.cost {
+            *view.cost_today.get_or_insert(0.0) += cost;
+        }
+        view.under_way.push(running);
+    }
+    for head in parts.waiting {
+        let task = ledger.task(&head.id)?.task;
+        let waits = cx.waits(&task, &heads);
+        view.waiting
+            .push(WaitingLine::new(shown.line(head), waits, &task.reasons));
+    }
     if crew.is_empty() {
         view.brains = list::brains(cx)?;
     }
@@ -97,46 +97,85 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
     Ok(view)
 }
 
-/// Where a task stands in the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Failed, on hold, or done and not landed.
-    NeedsYou,
-    /// A runner is at it.
-    UnderWay,
-    /// It goes on by itself.
-    Waiting,
+/// Where the tasks stand that are not over and done with.
+pub(in crate::cli) struct Parts<'a> {
+    /// The most urgent first.
+    pub(in crate::cli) needs_you: Vec<Needed<'a>>,
+    /// A runner is at it; the newest first.
+    pub(super) under_way: Vec<&'a TaskHead>,
+    /// It goes on by itself; in the order in which they will run.
+    pub(super) waiting: Vec<&'a TaskHead>,
 }
 
-/// Where a task stands; `None` for one that is over and done with.
-pub(super) fn part(
-    cx: &Cx,
-    ledger: &Ledger<'_>,
-    head: &TaskHead,
-    crew: &[CrewLine],
-    judge: &mut Judge<'_>,
-) -> Result<Option<Part>, CmdError> {
-    Ok(match head.status {
-        status if status.is_active() => Some(Part::UnderWay),
-        status if status.is_waiting() => Some(Part::Waiting),
-        Status::Interrupted if ledger.task(&head.id)?.task.hold.is_none() => Some(Part::Waiting),
-        Status::Failed | Status::Interrupted => Some(Part::NeedsYou),
-        Status::Done => {
-            let of = |clone: &&CrewLine| clone.zone_id == head.zone && clone.name == head.clone;
-            let clone = crew.iter().find(of).filter(|clone| clone.ahead.unwrap_or(0) > 0);
-            let unlanded = clone.map_or(Ok(false), |clone| is_unlanded(cx, (head, clone), judge))?;
-            unlanded.then_some(Part::NeedsYou)
+impl<'a> Parts<'a> {
+    /// Sorts all tasks.
+    pub(in crate::cli) fn of(
+        cx: &Cx,
+        heads: &'a [TaskHead],
+        crew: &[CrewLine],
+        judge: &mut Judge<'_>,
+    ) -> Result<Self, CmdError> {
+        let needs_you = needs(heads, &mut Ground { cx, crew, judge })?;
+        let held: HashSet<_> = needs_you.iter().map(|needed| &needed.head.id).collect();
+        let is_waiting = |head: &&TaskHead| {
+            let recovers = head.status == Status::Interrupted && !held.contains(&head.id);
+            head.status.is_waiting() || recovers
+        };
+        let mut waiting: Vec<_> = heads.iter().filter(is_waiting).collect();
+        waiting.sort_by_key(|head| {
+            (
+                head.status != Status::Interrupted,
+                std::cmp::Reverse(head.priority),
+                head.seq,
+            )
+        });
+        let under_way = heads.iter().rev().filter(|head| head.status.is_active());
+        Ok(Self {
+            under_way: under_way.collect(),
+            waiting,
+            needs_you,
+        })
+    }
+}
+
+/// Answers from the ledger and the branches.
+struct Ground<'a, 'l> {
+    cx: &'a Cx,
+    crew: &'a [CrewLine],
+    judge: &'a mut Judge<'l>,
+}
+
+impl<'a> Ground<'a, '_> {
+    fn clone_of(&self, head: &TaskHead) -> Option<&'a CrewLine> {
+        let of = |clone: &&CrewLine| clone.zone_id == head.zone && clone.name == head.clone;
+        self.crew.iter().find(of)
+    }
+
+    fn pins(&self, head: &TaskHead, side: &str) -> Result<Vec<Oid>, CliError> {
+        let git = self.cx.repo.git();
+        let pins = git.references_glob(&format!("refs/khlone/pins/{}/*-head-{side}", head.id))?;
+        Ok(pins.flatten().filter_map(|pin| pin.target()).collect())
+    }
+}
+
+impl Look for Ground<'_, '_> {
+    type Error = CmdError;
+
+    fn is_on_hold(&mut self, head: &TaskHead) -> Result<bool, CmdError> {
+        Ok(self.cx.ledger().task(&head.id)?.task.hold.is_some())
+    }
+
+    fn has_work(&mut self, head: &TaskHead) -> Result<bool, CmdError> {
+        let (before, after) = (self.pins(head, "before")?, self.pins(head, "after")?);
+        Ok(after.last().is_some_and(|after| before.first() != Some(after)))
+    }
+
+    fn is_unlanded(&mut self, head: &TaskHead) -> Result<bool, CmdError> {
+        let clone = self.clone_of(head).filter(|clone| clone.ahead.unwrap_or(0) > 0);
+        match clone {
+            Some(clone) => is_unlanded(self.cx, (head, clone), self.judge),
+            None => Ok(false),
         }
-        _ => None,
-    })
-}
-
-/// What keeps its clone's other tasks from their turn comes before what has failed, and that before all else.
-fn urgency(status: Status) -> u8 {
-    match status {
-        Status::Interrupted => 2,
-        Status::Failed => 1,
-        _ => 0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `git khlone status`, and `git khlone` alone: one screen, what needs you first.
 
-mod gather;
+pub(super) mod gather;
 mod prompt;
 
 use std::{path::Path, process::ExitCode, thread, time::Duration};

@@ -19,12 +19,15 @@ use super::{
         cx::{Cx, repo_at},
         list,
     },
-    gather::{Part, part},
+    gather::Parts,
 };
 use crate::{delivery::merged::Judge, refs::branch_ref, render::Out, task::FORMAT};
 
 /// What changed this short a time ago may have changed again within one tick of the file system's clock.
 const RACY: Duration = Duration::from_millis(50);
+
+/// How long it may be looked into what has landed, of which nothing is known yet.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// `prompt`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,21 +81,15 @@ fn make(cx: &Cx) -> Option<Kept> {
     let made_from = made_from.collect();
     let heads = ledger.heads().ok()?;
     let crew = list::crew(cx, &zones, &heads).ok()?;
-    let mut counts = [
-        ("!", Part::NeedsYou, 0),
-        ("▶", Part::UnderWay, 0),
-        ("…", Part::Waiting, 0),
+    let damaged = ledger.damaged(&heads, &zones).ok()?.len();
+    let parts = Parts::of(cx, &heads, &crew, &mut Judge::within(&ledger, LOOK)).ok()?;
+    let counts = [
+        ("!", damaged + parts.needs_you.len()),
+        ("▶", parts.under_way.len()),
+        ("…", parts.waiting.len()),
     ];
-    counts[0].2 += ledger.damaged(&heads, &zones).ok()?.len();
-    let mut judge = Judge::within(&ledger, Duration::ZERO);
-    for head in &heads {
-        let found = part(cx, &ledger, head, &crew, &mut judge).ok()?;
-        for (_, part, count) in &mut counts {
-            *count += usize::from(found == Some(*part));
-        }
-    }
-    let told = counts.iter().filter(|(.., count)| *count > 0);
-    let words: Vec<_> = told.map(|(mark, _, count)| format!("{mark}{count}")).collect();
+    let told = counts.iter().filter(|(_, count)| *count > 0);
+    let words: Vec<_> = told.map(|(mark, count)| format!("{mark}{count}")).collect();
     let line = if words.is_empty() {
         String::new()
     } else {

@@ -24,7 +24,7 @@ use crate::{
     process::machine_id,
     refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, Turn, sweep_locks},
     runner,
-    task::{BrainName, Explain, FORMAT, Move, Status, Task, TaskId},
+    task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId},
     upkeep::retention::{Keep, retain},
 };
 
@@ -154,6 +154,12 @@ impl LedgerStore {
     fn know_head(&self, head: TaskHead) -> Known {
         let ours = self.is_ours(&head);
         Known {
+            need: Need::of(
+                head.mode,
+                (head.status, head.outcome),
+                false,
+                head.question.is_some(),
+            ),
             id: head.id,
             status: head.status,
             outcome: head.outcome,
@@ -221,6 +227,12 @@ impl LedgerStore {
     fn know_task(&mut self, task: &Task) -> Known {
         Known {
             id: task.id.clone(),
+            need: Need::of(
+                task.mode,
+                (task.status, task.outcome),
+                task.hold.is_some(),
+                task.question.is_some(),
+            ),
             status: task.status,
             outcome: task.outcome,
             zone: task.zone.clone(),

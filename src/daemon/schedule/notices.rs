@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Notify, Source},
     daemon::Place,
     process::Cmd,
-    task::{CloneName, FORMAT, Outcome, Status, TaskId, ZoneId, parse_versioned},
+    task::{CloneName, FORMAT, Need, Outcome, Status, TaskId, ZoneId, parse_versioned},
 };
 
 /// A message takes no longer.
@@ -45,6 +45,9 @@ struct Notice {
     task: TaskId,
     status: Status,
     outcome: Option<Outcome>,
+    /// What it needs a person for; absent where it needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    need: Option<Need>,
     zone: ZoneId,
     clone: CloneName,
     repository: PathBuf,
@@ -54,7 +57,7 @@ struct Notice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Occasion {
-    /// It failed, or is on hold.
+    /// It is blocked, failed, or asks something.
     NeedsYou,
     /// It has ended otherwise.
     Ended,
@@ -140,7 +143,8 @@ impl Notices {
     }
 
     fn tell(&self, known: &Known) {
-        let needs = known.on_hold || known.status == Status::Failed;
+        // Work that is to be landed has ended well, and can wait.
+        let needs = known.need.is_some_and(|need| need < Need::Land);
         let notice = Notice {
             format: FORMAT,
             event: if needs {
@@ -151,6 +155,7 @@ impl Notices {
             task: known.id.clone(),
             status: known.status,
             outcome: known.outcome,
+            need: known.need,
             zone: known.zone.clone(),
             clone: known.clone.clone(),
             repository: self.repository.clone(),
@@ -239,6 +244,7 @@ fn command(notice: &Notice, words: &[String]) -> Cmd {
         .env("KHLONE_NOTIFY_TASK", notice.task.as_str())
         .env("KHLONE_NOTIFY_STATUS", notice.status.as_str())
         .env("KHLONE_NOTIFY_OUTCOME", notice.outcome())
+        .env("KHLONE_NOTIFY_NEED", notice.need.map_or("", Need::as_str))
         .env("KHLONE_NOTIFY_ZONE", notice.zone.as_str())
         .env("KHLONE_NOTIFY_CLONE", notice.clone.to_string())
         .env("KHLONE_NOTIFY_REPOSITORY", &notice.repository)

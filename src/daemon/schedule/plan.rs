@@ -20,7 +20,7 @@ use std::{
 use super::providers::Room;
 use crate::{
     brain::Provider,
-    task::{CloneName, Outcome, Status, TaskId, ZoneId, pending},
+    task::{CloneName, Need, Outcome, Status, TaskId, ZoneId, pending},
 };
 
 /// What scheduling needs to know of a task.
@@ -29,6 +29,8 @@ pub(crate) struct Known {
     pub(crate) id: TaskId,
     pub(crate) status: Status,
     pub(crate) outcome: Option<Outcome>,
+    /// What it needs a person for.
+    pub(crate) need: Option<Need>,
     pub(crate) zone: ZoneId,
     pub(crate) clone: CloneName,
     /// Whose limits it runs into; known while it is not over.

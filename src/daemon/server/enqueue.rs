@@ -86,6 +86,7 @@ pub(crate) fn enqueue(ledger: &Ledger<'_>, paths: &Paths, params: &EnqueueParams
         model: params.model.clone(),
         rank: rank(params),
         after: &after.map_err(|error| wrong(&error))?,
+        reply_to: None,
         with_changes: None,
         new_session: params.new_session,
     };

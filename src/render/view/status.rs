@@ -8,6 +8,7 @@ use super::{
     crew::CrewLine,
     doctor::brain_table,
     indent_by,
+    needs::{self, NeedsLine},
     sites::StrangerLine,
     task::{TaskLine, row},
 };
@@ -25,8 +26,8 @@ use crate::{
 pub struct StatusView {
     /// Version of the document.
     pub format: u32,
-    /// Failed, on hold, or finished and not landed.
-    pub needs_you: Vec<TaskLine>,
+    /// What needs a person, the most urgent first.
+    pub needs_you: Vec<NeedsLine>,
     /// Running now.
     pub under_way: Vec<RunningLine>,
     /// Queued, parked, or between two attempts.
@@ -133,11 +134,6 @@ impl WaitingLine {
         }
     }
 
-    /// The task.
-    pub fn task(&self) -> &TaskLine {
-        &self.task
-    }
-
     fn why(&self) -> String {
         let mut parts: Vec<_> = self.waits.iter().map(waits).collect();
         parts.extend(self.reasons.iter().map(|reason| one_line(reason)));
@@ -163,10 +159,6 @@ impl View for StatusView {
                 indent_by(&brain_table(&self.brains), "  ")
             );
         }
-        let needs = self
-            .needs_you
-            .iter()
-            .map(|task| (task, task.since(), String::new()));
         let running = self.under_way.iter().map(|line| {
             let since = line.elapsed.map_or_else(|| line.task.since(), elapsed);
             (&line.task, since, line.figures())
@@ -179,7 +171,7 @@ impl View for StatusView {
         let strangers = strangers.map(|line| format!("✗ {}\n  next: {}\n", line.what(), line.next));
         let mut text: String = strangers.collect();
         text.push_str(&damaged);
-        text.push_str(&part("needs you", needs));
+        text.push_str(&self.needs_part());
         text.push_str(&part("under way", running));
         text.push_str(&part("waiting", waiting));
         text.push_str("crew\n");
@@ -213,6 +205,14 @@ pub fn damage(damaged: &Damaged) -> String {
 }
 
 impl StatusView {
+    fn needs_part(&self) -> String {
+        if self.needs_you.is_empty() {
+            return String::new();
+        }
+        let shown = needs::lines(self.needs_you.iter().take(PART));
+        format!("needs you\n{shown}{}", more(self.needs_you.len(), "needs"))
+    }
+
     /// What cannot be read, and what is gone.
     fn damage(&self) -> String {
         let mut text: String = self.damaged.iter().map(damage).collect();
@@ -253,17 +253,22 @@ impl StatusView {
     }
 }
 
-/// A part of the status: its tasks, the newest first, each with what there is to say of it below.
-fn part<'a>(
-    name: &str,
-    tasks: impl DoubleEndedIterator<Item = (&'a TaskLine, String, String)> + ExactSizeIterator,
-) -> String {
+/// What is left out of a part.
+fn more(count: usize, list: &str) -> String {
+    match count.saturating_sub(PART) {
+        0 => String::new(),
+        more => format!("  … {more} more: git khlone list {list}\n"),
+    }
+}
+
+/// A part of the status: its tasks, each with what there is to say of it below.
+fn part<'a>(name: &str, tasks: impl ExactSizeIterator<Item = (&'a TaskLine, String, String)>) -> String {
     let count = tasks.len();
     if count == 0 {
         return String::new();
     }
     let (mut table, mut below) = (Table::default(), Vec::new());
-    for (task, since, more) in tasks.rev().take(PART) {
+    for (task, since, more) in tasks.take(PART) {
         let mut cells = row(task);
         cells[3].0 = since;
         table.styled(cells);
@@ -276,9 +281,7 @@ fn part<'a>(
             text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), Table::WIDTH)));
         }
     }
-    if count > PART {
-        text.push_str(&format!("  … {} more: git khlone list tasks\n", count - PART));
-    }
+    text.push_str(&more(count, "tasks"));
     text
 }
 

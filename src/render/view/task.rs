@@ -32,6 +32,9 @@ pub struct TaskLine {
     seq: u64,
     updated: i64,
     title: String,
+    /// Its zone's branch, where it is to be shown.
+    #[serde(skip)]
+    branch: Option<String>,
 }
 
 impl TaskLine {
@@ -48,14 +51,14 @@ impl TaskLine {
             seq: head.seq,
             updated: head.updated,
             title: head.title.clone(),
+            branch: None,
         }
     }
-}
 
-impl TaskLine {
-    /// Where it is in its life.
-    pub fn status(&self) -> Status {
-        self.status
+    /// The same, with the zone's branch shown.
+    pub(super) fn in_zone(mut self, branch: &str) -> Self {
+        self.branch = Some(branch.to_owned());
+        self
     }
 
     /// How long ago it last changed.
@@ -130,10 +133,14 @@ pub(super) fn row(task: &TaskLine) -> [(String, anstyle::Style); 5] {
         .outcome
         .filter(|_| task.status.is_over())
         .map_or(task.status.as_str(), Outcome::as_str);
+    let clone = match &task.branch {
+        Some(branch) => format!("{} in {branch}", task.clone),
+        None => task.clone.to_string(),
+    };
     [
         (task.short.clone(), plain),
         (word.to_owned(), state_style(task.status, task.outcome)),
-        (task.clone.to_string(), plain),
+        (clone, plain),
         (task.since(), plain),
         (format!("{} {}", task.mode, task.title), plain),
     ]

@@ -22,6 +22,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         Move::End(Ending {
             outcome,
             reasons: vec!["why".to_owned()],
+            question: Some("Which?".to_owned()),
             import: Some(Import {
                 name: "refs/heads/x".to_owned(),
                 old: "1".to_owned(),

@@ -173,6 +173,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
 fn limited() -> Known {
     Known {
         id: TaskId::from_entropy(1),
+        need: None,
         status: Status::Parked,
         outcome: Some(Outcome::Limited),
         zone: ZoneId::of_branch("main"),

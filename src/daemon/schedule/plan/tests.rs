@@ -16,6 +16,7 @@ fn task(n: u64, clone: &str) -> Known {
         id: id(n),
         status: Status::Queued,
         outcome: None,
+        need: None,
         zone: ZoneId::of_branch("main"),
         clone: clone.parse().unwrap(),
         provider: Some(provider("openai/0123")),

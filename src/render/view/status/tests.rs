@@ -3,13 +3,25 @@ use serde_json::Value;
 use super::*;
 use crate::{
     brain::{Event, Role},
+    query::Needed,
     refs::{TaskHead, now},
-    render::{ShortIds, width},
-    task::{Mode, Outcome, Status, TaskId},
+    render::{ShortIds, view::Shown, width},
+    task::{Mode, Need, Outcome, Status, Task, TaskId},
 };
 
 fn line(n: u64, status: Status, outcome: Option<Outcome>, title: &str) -> TaskLine {
-    let head = TaskHead {
+    let head = head(n, status, outcome, title);
+    TaskLine::new(&head, &ShortIds::of([&head.id]))
+}
+
+fn needed(need: Need, head: &TaskHead, task: Option<&Task>) -> NeedsLine {
+    let shown = Shown::of(std::slice::from_ref(head), &[]);
+    let blocks = usize::from(need == Need::Blocked);
+    NeedsLine::new(&Needed { head, need, blocks }, task, &shown)
+}
+
+fn head(n: u64, status: Status, outcome: Option<Outcome>, title: &str) -> TaskHead {
+    TaskHead {
         id: TaskId::from_entropy(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         status,
         outcome,
@@ -21,8 +33,11 @@ fn line(n: u64, status: Status, outcome: Option<Outcome>, title: &str) -> TaskLi
         updated: now() - 125,
         site_uuid: String::new(),
         title: title.to_owned(),
-    };
-    TaskLine::new(&head, &ShortIds::of([&head.id]))
+        question: (outcome == Some(Outcome::NoOp)).then(|| "Which database do you mean?".to_owned()),
+        dismissed: false,
+        reply_to: None,
+        follows: n,
+    }
 }
 
 fn clone(n: u64, busy: bool) -> CrewLine {
@@ -89,8 +104,21 @@ fn full() -> StatusView {
     let long = "make each of the very many files of this old project pass the new lint, 修正 included";
     let mut view = empty();
     view.needs_you = vec![
-        line(20, Status::Failed, Some(Outcome::Partial), long),
-        line(21, Status::Done, Some(Outcome::Done), "add a test"),
+        needed(
+            Need::Failed,
+            &head(20, Status::Failed, Some(Outcome::Partial), long),
+            None,
+        ),
+        needed(
+            Need::Question,
+            &head(22, Status::Done, Some(Outcome::NoOp), "move to the database"),
+            None,
+        ),
+        needed(
+            Need::Land,
+            &head(21, Status::Done, Some(Outcome::Done), "add a test"),
+            None,
+        ),
     ];
     view.under_way = (1..=8)
         .map(|n| running(n, &"I look at the tests of the parser first. ".repeat(4)))
