@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{BrainError, all, contract::Brain, contract::Vars};
-use crate::process::Cmd;
+use crate::process::{Cmd, file::replace};
 
 /// How long a CLI may take to tell its version; the slowest needs three seconds on a cold disk.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -203,10 +203,7 @@ impl Preflight<'_> {
     fn remember(&self, all: &BTreeMap<String, Known>) {
         let save = || -> std::io::Result<()> {
             std::fs::create_dir_all(self.cache)?;
-            let file = tempfile::NamedTempFile::new_in(self.cache)?;
-            serde_json::to_writer(&file, all)?;
-            file.persist(self.cache.join("brains.json"))?;
-            Ok(())
+            replace(&self.cache.join("brains.json"), &serde_json::to_vec(all)?)
         };
         if let Err(error) = save() {
             tracing::debug!(%error, "brains.json not written");

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     brain,
-    refs::{Ledger, Site},
+    refs::{Layout, Ledger, Site},
     render::Out,
 };
 
@@ -97,7 +97,7 @@ fn from_ledger<T>(read: impl FnOnce(&Ledger<'_>) -> Option<Vec<T>>) -> Vec<T> {
     let found = || {
         let repo = repo_at(&std::env::current_dir().ok()?).ok()?;
         // Opening a site would make its folder.
-        if !repo.common_dir().join("khlone").is_dir() {
+        if !Layout::of(repo.common_dir()).dir().is_dir() {
             return None;
         }
         let site = Site::open(&repo, "").ok()?;

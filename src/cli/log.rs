@@ -30,7 +30,7 @@ pub(super) fn run(cx: &Cx, args: &LogArgs) -> Result<ExitCode, CmdError> {
     let transcript = match ledger.transcript(&stored, n)? {
         Some(bytes) => bytes,
         // Still under way, or died: what the spool has.
-        None => runner::transcript_of(&cx.site.attempt_dir(&stored.task.id, n)).unwrap_or_default(),
+        None => runner::transcript_of(&cx.site.layout().attempt(&stored.task.id, n)).unwrap_or_default(),
     };
     let history = ledger.file(&stored, "history.jsonl")?.unwrap_or_default();
     printed(cx.out.answer(&LogView::new(

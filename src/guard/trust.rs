@@ -13,6 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    process::file::replace_durably,
     refs::{Kind, Oid},
     task::{Class, Explain, FORMAT, FormatError, parse_versioned},
 };
@@ -188,12 +189,7 @@ impl TrustStore {
         let grant = request.grant(now)?;
         make_private(&self.folder)?;
         let bytes = serde_json::to_vec_pretty(&grant).map_err(io::Error::other)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        io::Write::write_all(&mut file, &bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(self.file(&grant.repository))
-            .map_err(|error| error.error)?;
-        Ok(())
+        Ok(replace_durably(&self.file(&grant.repository), &bytes)?)
     }
 
     /// Takes an agreement back; false if there was none.

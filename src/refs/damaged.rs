@@ -110,7 +110,7 @@ impl Ledger<'_> {
 
 /// The tasks of which the site's folder has attempts and whose ids begin with `prefix`.
 pub(super) fn remembered(site: &Site, prefix: &str) -> Vec<String> {
-    let entries = fs::read_dir(site.dir().join("attempts"))
+    let entries = fs::read_dir(site.layout().attempts())
         .into_iter()
         .flatten()
         .flatten();

@@ -1,23 +1,12 @@
 //! Every task's head, quickly. What was read once is kept in `<common>/khlone/heads`, by the id of its tag: an id
 //! is its content, so the file is never wrong, at worst short. Losing it costs the next listing some time.
 
-use std::{
-    collections::HashMap,
-    fs,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{collections::HashMap, fs, io, path::PathBuf};
 
 use git2::{Odb, Oid};
 
-use super::{
-    Ledger, LedgerError, Repo, Site, TaskHead,
-    listing::{self, Written},
-    names,
-    over::Over,
-    tag,
-};
-use crate::task::TaskId;
+use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, tag, unfinished::Glance};
+use crate::{process::file::replace, task::TaskId};
 
 /// The first line of the file; one with another line is none.
 const HEADER: &str = "git-khlone heads 2";
@@ -42,22 +31,11 @@ impl Ledger<'_> {
     /// # Errors
     /// As [`Ledger::heads`].
     pub fn open_heads(&self) -> Result<Vec<TaskHead>, LedgerError> {
-        let over = Over::read(self.site);
-        let (mut known, mut unknown) = (Vec::new(), Vec::new());
-        listing::each(self.repo.common_dir(), names::TASKS, |_, written| match written {
-            Written::At(tag) if over.has(tag) => known.push(tag),
-            Written::At(tag) => unknown.push(tag),
-            Written::Otherwise => {}
-        })
-        .map_err(LedgerError::unreadable)?;
-        let heads = self.heads_at(unknown)?;
+        let mut glance = Glance::take(self.site).map_err(LedgerError::unreadable)?;
+        let heads = self.heads_at(std::mem::take(&mut glance.tags))?;
         let (done, open): (Vec<_>, Vec<_>) = heads.into_iter().partition(|(_, head)| head.status.is_over());
-        if done.len() > FEW {
-            let tags = known.into_iter().chain(done.iter().map(|(tag, _)| *tag));
-            if let Err(error) = over.replace(tags) {
-                tracing::debug!(%error, "the next look reads these tags again");
-            }
-        }
+        let done: Vec<Oid> = done.into_iter().map(|(tag, _)| tag).collect();
+        glance.keep(self.site, &done);
         Ok(in_order(open.into_iter().map(|(_, head)| head).collect()))
     }
 
@@ -167,7 +145,7 @@ struct Kept {
 
 impl Kept {
     fn read(site: &Site) -> Self {
-        let path = site.dir().join("heads");
+        let path = site.layout().heads();
         let text = fs::read_to_string(&path).unwrap_or_default();
         let mut lines = text.lines();
         let heads = match lines.next() {
@@ -182,11 +160,7 @@ impl Kept {
         for (oid, head) in heads {
             text.push_str(&format!("{oid} {}\n", serde_json::to_string(head)?));
         }
-        let folder = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
+        replace(&self.path, text.as_bytes())
     }
 }
 
@@ -241,11 +215,25 @@ mod tests {
             .collect();
         assert_eq!(expected.len(), 50);
         assert_eq!(ledger.open_heads().unwrap(), expected);
-        let file = site.dir().join("over");
+        let file = site.layout().over();
         assert!(fs::metadata(&file).unwrap().len() > 450 * 20);
         assert_eq!(ledger.open_heads().unwrap(), expected);
         let git = crate::process::Cmd::git(repo.common_dir());
         git.args(["pack-refs", "--all"]).output().unwrap();
+        assert_eq!(ledger.open_heads().unwrap(), expected);
+        // Now `packed-refs` is not read at all, as long as it stays.
+        let packed = repo.common_dir().join("packed-refs");
+        let unfinished = site.layout().unfinished();
+        let kept = fs::read(&unfinished).unwrap();
+        assert!(kept.len() < 8 << 10, "{}", kept.len());
+        assert_eq!(ledger.open_heads().unwrap(), expected);
+        // One that was written by another hand, of the same length even, is.
+        let text = fs::read_to_string(&packed).unwrap();
+        let tags = ledger.tags().unwrap();
+        let fewer = text.replace(&tags[0].1.to_string(), &tags[1].1.to_string());
+        fs::write(&packed, &fewer).unwrap();
+        assert_eq!(ledger.open_heads().unwrap(), expected[1..]);
+        fs::write(&packed, &text).unwrap();
         assert_eq!(ledger.open_heads().unwrap(), expected);
         // One that is over is queued again: its tag is another one.
         let (done, _) = &ledger.tags().unwrap()[1];
@@ -261,7 +249,9 @@ mod tests {
         update_ref(&repo, &name, Some(again), old).unwrap();
         for spoilt in ["", "git-khlone over 1\n", "git-khlone over 9\nx"] {
             fs::write(&file, spoilt).unwrap();
-            fs::remove_file(site.dir().join("heads")).unwrap();
+            fs::remove_file(site.layout().heads()).unwrap();
+            fs::write(&unfinished, spoilt).unwrap();
+            assert_eq!(ledger.open_heads().unwrap(), expected);
             assert_eq!(ledger.open_heads().unwrap(), expected);
         }
     }
@@ -287,7 +277,7 @@ mod tests {
         let first = ledger.heads().unwrap();
         assert_eq!(first.len(), 50);
         assert_eq!((first[0].seq, first[0].title.as_str()), (7, "a\tb"));
-        let file = site.dir().join("heads");
+        let file = site.layout().heads();
         assert!(file.is_file());
         assert_eq!(ledger.heads().unwrap(), first);
         // A ref that moved on is read anew, whatever is kept of its former tag.

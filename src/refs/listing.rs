@@ -144,7 +144,11 @@ fn is_no_folder(error: &io::Error) -> bool {
 
 /// Calls `each` with every packed ref whose full name begins with `prefix`, in the order of names, for as long as it
 /// says so.
-fn each_packed(common: &Path, prefix: &str, mut each: impl FnMut(&str, Oid) -> bool) -> io::Result<()> {
+pub(super) fn each_packed(
+    common: &Path,
+    prefix: &str,
+    mut each: impl FnMut(&str, Oid) -> bool,
+) -> io::Result<()> {
     let path = common.join("packed-refs");
     // Not there, or empty: gix tells neither from a file that it cannot read.
     match fs::metadata(&path) {

@@ -4,15 +4,12 @@
 //! An id is its content, so what the file says is never out of date, at worst short. A check value stands at its end;
 //! a file that does not fit it is none, and the next listing makes it again.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 
 use git2::Oid;
 
 use super::Site;
+use crate::process::file::replace;
 
 /// What the file begins with; one that begins otherwise is none.
 const HEADER: &[u8] = b"git-khlone over 1\n";
@@ -30,7 +27,7 @@ pub(super) struct Over {
 
 impl Over {
     pub(super) fn read(site: &Site) -> Self {
-        let path = site.dir().join("over");
+        let path = site.layout().over();
         let ids = fs::read(&path).ok().and_then(|bytes| checked(&bytes));
         Self {
             path,
@@ -55,11 +52,7 @@ impl Over {
             bytes.extend_from_slice(tag.as_bytes());
         }
         bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
-        let folder = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&bytes)?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
+        replace(&self.path, &bytes)
     }
 }
 
@@ -90,7 +83,7 @@ mod tests {
             assert!((0..count).all(|n| over.has(id(n))) && edges.iter().all(|edge| over.has(*edge)));
             assert!(!(count..count + 3000).any(|n| over.has(id(n))));
         }
-        let file = site.dir().join("over");
+        let file = site.layout().over();
         let whole = fs::read(&file).unwrap();
         for cut in [0, 3, HEADER.len(), HEADER.len() + 20, whole.len() - 1] {
             fs::write(&file, &whole[..cut]).unwrap();

@@ -72,11 +72,11 @@ impl Pack {
     /// If the site's folder cannot be written.
     pub fn begin(site: &Site) -> io::Result<Self> {
         let record = Record::open(site)?;
-        let pack = Self::unkept(record.pack_dir().to_owned(), site.dir().join("tmp"))?;
+        let pack = Self::unkept(record.pack_dir().to_owned(), site.layout().temp())?;
         let keeping = Keeping {
             record,
             published: Vec::new(),
-            _writing: Turn::wait_shared(&site.lock_path("packs.lock"))?,
+            _writing: Turn::wait_shared(&site.layout().packs_lock())?,
         };
         Ok(Self {
             keeping: Some(keeping),

@@ -14,13 +14,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Repo, Turn, repo::quoted};
+use super::{Layout, Repo, Turn, repo::quoted};
 use crate::{
     process::{
         file::{replace_durably, unshare_all},
         is_same_machine,
     },
-    task::{Class, Explain, FORMAT, FormatError, Owner, TaskId, parse_versioned},
+    task::{Class, Explain, FORMAT, FormatError, Owner, parse_versioned},
 };
 
 /// The copy of `site.json` that stands beside the folder.
@@ -32,7 +32,7 @@ const MOVES: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Site {
     common: PathBuf,
-    dir: PathBuf,
+    layout: Layout,
     owner: Owner,
     /// Its ids before it was copied or moved to another disk, the newest first.
     formers: Vec<String>,
@@ -139,21 +139,25 @@ impl Site {
     /// [`SiteError`] if the folder cannot be made, or is another user's.
     pub fn open(repo: &Repo, machine: &str) -> Result<Self, SiteError> {
         let common = repo.common_dir().to_owned();
-        let dir = common.join("khlone");
+        let layout = Layout::of(&common);
+        let dir = layout.dir();
         let io = |source| SiteError::Io {
-            path: dir.clone(),
+            path: dir.to_owned(),
             source,
         };
-        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+        match fs::DirBuilder::new().mode(0o700).create(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
             _ => {}
         }
-        let uid = fs::symlink_metadata(&dir).map_err(io)?.uid();
+        let uid = fs::symlink_metadata(dir).map_err(io)?.uid();
         if uid != rustix::process::geteuid().as_raw() {
-            return Err(SiteError::Foreign { path: dir, uid });
+            return Err(SiteError::Foreign {
+                path: dir.to_owned(),
+                uid,
+            });
         }
         let main = repo.main_tree().to_remember(&common).and_then(Path::to_str);
-        let file = identify(&common, &dir, main)?;
+        let file = identify(&common, &layout, main)?;
         let formers = file.formers();
         let owner = Owner {
             site_uuid: file.site_uuid,
@@ -161,7 +165,7 @@ impl Site {
         };
         Ok(Self {
             common,
-            dir,
+            layout,
             owner,
             formers,
             stood: file.stood.into_iter().map(PathBuf::from).collect(),
@@ -178,7 +182,7 @@ impl Site {
             |file: &&SiteFile| meta.is_some_and(|meta| (file.dev, file.ino) == (meta.dev(), meta.ino()));
         let site_uuid = file.as_ref().filter(is_ours).map(|file| file.site_uuid.clone());
         Self {
-            dir: common.join("khlone"),
+            layout: Layout::of(&common),
             common,
             owner: Owner {
                 site_uuid: site_uuid.unwrap_or_default(),
@@ -196,7 +200,12 @@ impl Site {
 
     /// The site's own folder.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.layout.dir()
+    }
+
+    /// Where things are in it. Lock files are never removed: unlinking one gave two holders.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// Who we are to the ledger.
@@ -245,22 +254,12 @@ impl Site {
         file_at(common)?.main.map(PathBuf::from)
     }
 
-    /// Where attempt `n` of a task keeps its locks, spool and sockets' names.
-    pub fn attempt_dir(&self, task: &TaskId, n: u32) -> PathBuf {
-        self.dir.join("attempts").join(task.as_str()).join(n.to_string())
-    }
-
-    /// Where a lock file of the site is. Lock files are never removed: unlinking one gave two holders.
-    pub fn lock_path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
     /// The last number given in the site's order of arrival; `None` if the counter is lost.
     ///
     /// # Errors
     /// If the disk refuses.
     pub fn last_seq(&self) -> io::Result<Option<u64>> {
-        match fs::read_to_string(self.dir.join("seq")) {
+        match fs::read_to_string(self.layout.counter()) {
             Ok(text) => Ok(text.trim().parse().ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -272,7 +271,7 @@ impl Site {
     /// # Errors
     /// If the disk refuses.
     pub fn raise_seq(&self, floor: u64) -> io::Result<()> {
-        let mut turn = Turn::wait(&self.lock_path("seq"))?;
+        let mut turn = Turn::wait(&self.layout.counter())?;
         let last = self.last_seq()?;
         if last.is_none_or(|last| last < floor) {
             write_seq(turn.file(), floor)?;
@@ -286,7 +285,7 @@ impl Site {
     /// # Errors
     /// If the disk refuses, or `highest` fails.
     pub fn next_seq<E: From<io::Error>>(&self, highest: impl FnOnce() -> Result<u64, E>) -> Result<u64, E> {
-        let mut turn = Turn::wait(&self.lock_path("seq"))?;
+        let mut turn = Turn::wait(&self.layout.counter())?;
         let mut text = String::new();
         turn.file().read_to_string(&mut text)?;
         let last = match text.trim().parse() {
@@ -320,13 +319,13 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
 
 /// The `site.json` of the repository at `common`, if it has one that can be read.
 fn file_at(common: &Path) -> Option<SiteFile> {
-    let places = [common.join("khlone/site.json"), common.join(BESIDE)];
+    let places = [Layout::of(common).site_file(), common.join(BESIDE)];
     let mut read = places.iter().filter_map(|path| fs::read(path).ok());
     read.find_map(|bytes| parse_versioned("site.json", &bytes).ok())
 }
 
-fn identify(common: &Path, dir: &Path, main: Option<&str>) -> Result<SiteFile, SiteError> {
-    let (path, beside) = (dir.join("site.json"), common.join(BESIDE));
+fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFile, SiteError> {
+    let (path, beside) = (layout.site_file(), common.join(BESIDE));
     let io = |source| SiteError::Io {
         path: path.clone(),
         source,
@@ -359,7 +358,7 @@ fn identify(common: &Path, dir: &Path, main: Option<&str>) -> Result<SiteFile, S
     let mut file = match old {
         Some(old) if ours(&old) => old,
         old => {
-            make_anew(common, dir).map_err(io)?;
+            make_anew(common, layout).map_err(io)?;
             fresh(common, &meta, old).map_err(io)?
         }
     };
@@ -373,15 +372,15 @@ fn identify(common: &Path, dir: &Path, main: Option<&str>) -> Result<SiteFile, S
 
 /// Makes what came with a copy this site's own: no file that is written in place is shared with the original any more
 /// (reflogs and the files of linked worktrees are, by git as by us), and no pack is ours.
-fn make_anew(common: &Path, dir: &Path) -> io::Result<()> {
-    unshare_all(dir)?;
+fn make_anew(common: &Path, layout: &Layout) -> io::Result<()> {
+    unshare_all(layout.dir())?;
     for name in ["logs", "worktrees"] {
         match unshare_all(&common.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    let packs = dir.join("packs");
+    let packs = layout.packs();
     match fs::remove_dir_all(&packs) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

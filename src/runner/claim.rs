@@ -43,7 +43,7 @@ impl Claim {
             .next(Event::Start)
             .map_err(|source| RunnerError::illegal(id, source))?;
         let n = task.last_attempt().map_or(0, |last| last.n) + 1;
-        let dir = ledger.site().attempt_dir(id, n);
+        let dir = ledger.site().layout().attempt(id, n);
         spool::make_dir(&dir)?;
         let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
         let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
@@ -91,7 +91,7 @@ impl Claim {
         let (stored, clone_lock) = Self::alone(ledger, id)?;
         let busy = || RunnerError::Busy(id.clone());
         let n = stored.task.last_attempt().map_or(1, |last| last.n);
-        let dir = ledger.site().attempt_dir(id, n);
+        let dir = ledger.site().layout().attempt(id, n);
         spool::make_dir(&dir)?;
         let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
         let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
@@ -129,10 +129,9 @@ impl Claim {
             return Err(RunnerError::Owner(id.clone()));
         }
         let busy = || RunnerError::Busy(id.clone());
-        let clones = ledger.site().dir().join("clones");
-        spool::make_dir(&clones)?;
-        let lock =
-            Turn::try_take(&clones.join(format!("{}.{}.lock", task.zone, task.clone)))?.ok_or_else(busy)?;
+        let layout = ledger.site().layout();
+        spool::make_dir(&layout.clone_locks())?;
+        let lock = Turn::try_take(&layout.clone_lock(&task.zone, &task.clone))?.ok_or_else(busy)?;
         if let Some(last) = task.last_attempt()
             && !is_free(ledger, id, last.n)?
         {
@@ -180,7 +179,7 @@ pub(super) fn check(id: &TaskId, current: u64, ours: u64) -> Result<(), LedgerEr
 /// # Errors
 /// If the locks cannot be opened.
 pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
-    let dir = ledger.site().attempt_dir(id, n);
+    let dir = ledger.site().layout().attempt(id, n);
     if !dir.join("runner.lock").exists() {
         // Never begun, or taken away under a runner that lives on.
         if is_alive(ledger, id, n) {

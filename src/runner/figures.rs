@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::capped::piece_at;
 use crate::{
     brain::{Figures, Record},
+    process::file::replace,
     task::{FORMAT, parse_versioned},
 };
 
@@ -45,17 +46,11 @@ impl Counter {
             return;
         }
         (self.0.format, self.0.offset) = (FORMAT, offset);
-        if let Err(error) = write(&self.0, dir) {
+        let written = serde_json::to_vec(&self.0).map_err(io::Error::from);
+        if let Err(error) = written.and_then(|sum| replace(&dir.join(NAME), &sum)) {
             tracing::debug!(%error, "the attempt's figures are not summed up");
         }
     }
-}
-
-fn write(sum: &Sum, dir: &Path) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(&serde_json::to_vec(sum)?)?;
-    file.persist(dir.join(NAME)).map_err(|error| error.error)?;
-    Ok(())
 }
 
 /// The figures of the attempt in `dir` so far.
@@ -121,15 +116,12 @@ mod tests {
         fs::remove_file(dir.path().join(NAME)).unwrap();
         assert_eq!(figures(dir.path()), seen);
         // Past the head of the spool the sum stands alone.
-        write(
-            &Sum {
-                format: 1,
-                offset: u64::MAX >> 1,
-                figures: seen.clone(),
-            },
-            dir.path(),
-        )
-        .unwrap();
+        let sum = Sum {
+            format: 1,
+            offset: u64::MAX >> 1,
+            figures: seen.clone(),
+        };
+        fs::write(dir.path().join(NAME), serde_json::to_vec(&sum).unwrap()).unwrap();
         assert_eq!(figures(dir.path()).tools, 5000);
     }
 }

@@ -174,9 +174,7 @@ fn host<'a>(run: &'a Run<'_>, checkout: &'a Checkout) -> HostGit<'a> {
 
 /// Where the private git of a task's clone stands.
 pub(super) fn folder(site: &Site, task: &Task) -> PathBuf {
-    site.dir()
-        .join("gitdirs")
-        .join(format!("{}.{}", task.zone, task.clone))
+    site.layout().private_git(&task.zone, &task.clone)
 }
 
 /// Where the repository keeps files under Git LFS; a relative `lfs.storage` counts from the git folder.

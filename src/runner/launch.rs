@@ -88,12 +88,7 @@ pub(super) fn plan(
     let prompt = claim.dir.join(PROMPT);
     fs::write(&prompt, prompt_text(run, claim, (brain, &session, before))?)?;
     let settings = run.config.brains.get(&task.brain);
-    let state_dir = run
-        .ledger
-        .site()
-        .dir()
-        .join("brains")
-        .join(format!("{}.{}", task.zone, task.clone));
+    let state_dir = run.ledger.site().layout().brain(&task.zone, &task.clone);
     super::spool::make_dir(&state_dir)?;
     let vars = |name: &str| std::env::var_os(name);
     let job = Job {

@@ -1,8 +1,9 @@
 //! Before the brain: the clone's worktree, its base, and the receipt of how everything stood.
 
-use super::{Run, RunnerError, around::Around, checkpoint::replace, claim::Claim, ground::Ground, recover};
+use super::{Run, RunnerError, around::Around, claim::Claim, ground::Ground, recover};
 use crate::{
     delivery::advance::{Advance, advance},
+    process::file::replace_durably,
     refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::Task,
     upkeep::adopt::{Surveyor, settle_clone, stood},
@@ -233,7 +234,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
     pin(run.ledger, &claim.pin("head-before"), head)?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let before = shot(run, &checkout, Some(head), None, &mut pack)?;
-    replace(&claim.dir.join("receipt-before"), &before.to_bytes())?;
+    replace_durably(&claim.dir.join("receipt-before"), &before.to_bytes())?;
     let last = last.map(|last| last.with_external(run, claim, &checkout, (external, &before)));
     let claimed = &*claim;
     let stored = run.ledger.update_with(&mut pack, &id, "runner", |update| {

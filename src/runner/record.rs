@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Size,
-    process::exit_word,
+    process::{exit_word, file::replace_durably},
     refs::{Kind, ObjectSink, Pack},
     task::{Attempt, Ending, Import, Mode, Move, Obstacle, Usage, question},
 };
@@ -27,7 +27,7 @@ pub(super) fn record(
     }
     finished.effects.reword(|name| *name = spool.redacted_name(name));
     let finished = &*finished;
-    checkpoint::replace(&spool.dir().join("receipt-after"), &finished.after.to_bytes())?;
+    replace_durably(&spool.dir().join("receipt-after"), &finished.after.to_bytes())?;
     // One after the other: each may be as long as `limits.transcript`.
     let transcript = pack.put(Kind::Blob, &spool.transcript()?)?;
     let errors = match spool.errors()? {

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     brain::{Event, Record, Role},
     guard::secrets::{cleaner::Cleaner, redact::Redactor},
+    process::file::replace_durably,
     task::Position,
 };
 
@@ -257,7 +258,7 @@ const BEGUN: &str = "begun";
 /// Writes down, durably, that a brain is about to be started.
 pub(super) fn begin(dir: &Path, tier: &str, session: Option<&str>) -> io::Result<()> {
     let text = format!("{tier}\n{}\n", session.unwrap_or_default());
-    super::checkpoint::replace(&dir.join(BEGUN), text.as_bytes())
+    replace_durably(&dir.join(BEGUN), text.as_bytes())
 }
 
 /// Takes that back: it could not be started.

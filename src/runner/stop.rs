@@ -46,7 +46,7 @@ pub fn stop(ledger: &Ledger<'_>, id: &TaskId, (by, reason): (&str, &str)) -> Res
 /// Tells the runner of a task that is being stopped, if it listens.
 pub fn urge(ledger: &Ledger<'_>, task: &Task) {
     let n = task.last_attempt().map_or(0, |attempt| attempt.n);
-    match control::cancel(&ledger.site().attempt_dir(&task.id, n)) {
+    match control::cancel(&ledger.site().layout().attempt(&task.id, n)) {
         Ok(heard) => tracing::debug!(task = %task.id, heard, "told to stop"),
         Err(error) => tracing::debug!(task = %task.id, %error, "the runner does not answer"),
     }

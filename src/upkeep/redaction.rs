@@ -16,8 +16,8 @@ use std::{
 
 use crate::{
     guard::{beneath::Beneath, secrets::redact::Redactor},
-    process::ProcessError,
-    refs::{self, Kind, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
+    process::{ProcessError, file::replace_durably},
+    refs::{self, Kind, Layout, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
     task::{Class, Explain, TaskId},
     zone::hold::{HoldError, hold},
 };
@@ -109,17 +109,13 @@ pub fn redact(ledger: &Ledger<'_>, id: &TaskId, redactor: &Redactor) -> Result<R
     let mut done = Redacted::default();
     rewrite(ledger, &stored, redactor, &tainted, &mut done)?;
     let site = ledger.site();
-    spool(
-        &site.dir().join("attempts").join(id.as_str()),
-        redactor,
-        &mut done,
-    )?;
+    spool(&site.layout().attempts_of(id), redactor, &mut done)?;
     if !tainted.is_empty() {
         done.pins = unpin(ledger, id, &tainted)?;
         // The clone's own copy of what it committed; the next task gets another.
-        let gitdirs = site.dir().join("gitdirs");
+        let gitdirs = site.layout().private_gits();
         if gitdirs.is_dir() {
-            Beneath::open(&gitdirs)?.remove(&format!("{}.{}", named.zone, named.clone))?;
+            Beneath::open(&gitdirs)?.remove(&Layout::clone_key(&named.zone, &named.clone))?;
         }
     }
     let doomed: BTreeSet<Oid> = tainted.keys().copied().collect();
@@ -181,10 +177,7 @@ fn spool(folder: &Path, redactor: &Redactor, done: &mut Redacted) -> io::Result<
             let Some((clean, counts)) = redactor.redact_bytes(&fs::read(&path)?) else {
                 continue;
             };
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            io::Write::write_all(&mut file, &clean)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
+            replace_durably(&path, &clean)?;
             done.files += 1;
             for (name, count) in counts {
                 *done.taken.entry(name).or_default() += count;

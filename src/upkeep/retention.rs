@@ -358,10 +358,7 @@ fn unpin(ledger: &Ledger<'_>) -> Result<Vec<String>, RetentionError> {
 /// Removes what lies about of tasks and clones that are no more: folders of attempts, and what brains kept for a
 /// clone that no zone has, if it is older than `before`. Names are listed first: what comes up meanwhile is in use.
 fn sweep(ledger: &Ledger<'_>, before: SystemTime) -> Result<(), RetentionError> {
-    let (attempts, brains) = (
-        ledger.site().dir().join("attempts"),
-        ledger.site().dir().join("brains"),
-    );
+    let (attempts, brains) = (ledger.site().layout().attempts(), ledger.site().layout().brains());
     for name in names_in(&attempts)? {
         if let Ok(id) = name.parse::<TaskId>()
             && ledger.repo().ref_target(&task_ref(&id))?.is_none()

@@ -17,7 +17,10 @@ use std::{
 use bstr::ByteSlice;
 
 use super::place::normal;
-use crate::{process::Cmd, refs::Repo};
+use crate::{
+    process::Cmd,
+    refs::{Layout, Repo},
+};
 
 /// The first words of every lock reason of ours; another reason is the user's and stays.
 pub const LOCK_WORDS: &str = "git-khlone:";
@@ -234,7 +237,7 @@ impl Checkout {
     /// Puts a locked folder in the place of the new, empty one: `git worktree prune`, which `git gc` runs, takes one that
     /// says neither that it is locked nor where its work tree is.
     fn appear(&self, common: &Path) -> io::Result<()> {
-        let temp_dir = common.join("khlone/tmp");
+        let temp_dir = Layout::of(common).temp();
         fs::create_dir_all(&temp_dir)?;
         let temp = tempfile::tempdir_in(temp_dir)?;
         let locked = Self {

@@ -221,10 +221,12 @@ fn enrol(
 /// One caller at a time counts a clone's queue and adds to it. A caller that waits in vain goes on: the limit is
 /// there against floods, and is not worth standing still for.
 fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<Turn>> {
-    let dir = site.dir().join("clones");
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let path = site.lock_path(&format!("clones/{}.{clone}.queue", place.zone));
-    Turn::wait_for(&path, PATIENCE)
+    let layout = site.layout();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(layout.clone_locks())?;
+    Turn::wait_for(&layout.queue_lock(&place.zone, clone), PATIENCE)
 }
 
 /// The clone's tasks that are not over.

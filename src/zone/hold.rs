@@ -55,9 +55,12 @@ impl Explain for HoldError {
 /// # Errors
 /// [`HoldError::Busy`] if a task of it is under way.
 pub fn hold(site: &Site, zone: &ZoneId, clone: &CloneName) -> Result<Held, HoldError> {
-    let dir = site.dir().join("clones");
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let path = site.lock_path(&format!("clones/{zone}.{clone}.lock"));
+    let layout = site.layout();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(layout.clone_locks())?;
+    let path = layout.clone_lock(zone, clone);
     let deadline = Instant::now() + PATIENCE;
     loop {
         match Turn::try_take(&path)? {

@@ -11,7 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    refs::{Repo, Site},
+    process::file::replace,
+    refs::{Layout, Repo, Site},
     task::FORMAT,
 };
 
@@ -47,10 +48,7 @@ pub fn remember(folder: &Path, repo: &Repo, site: &Site) -> io::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
-    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-    io::Write::write_all(&mut temp, &text)?;
-    temp.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    replace(&file, &text)
 }
 
 /// Every site whose repository is still there, by path.
@@ -59,7 +57,7 @@ pub fn remember(folder: &Path, repo: &Repo, site: &Site) -> io::Result<()> {
 /// If the folder cannot be read.
 pub fn list(folder: &Path) -> io::Result<Vec<Known>> {
     let mut sites = known(folder)?;
-    sites.retain(|known| known.common.join("khlone/site.json").is_file());
+    sites.retain(|known| Layout::of(&known.common).site_file().is_file());
     Ok(sites)
 }
 

@@ -15,6 +15,7 @@ use crate::{
         Confinement, Network,
         environment::{Environment, Wanted},
     },
+    process::file::replace,
 };
 
 /// How long a wrapper may take to tell its version.
@@ -64,7 +65,8 @@ impl Trial<'_> {
             });
         }
         if let Some(stamp) = stamp
-            && let Err(error) = fs::create_dir_all(self.cache).and_then(|()| fs::write(&known, stamp))
+            && let Err(error) =
+                fs::create_dir_all(self.cache).and_then(|()| replace(&known, stamp.as_bytes()))
         {
             tracing::debug!(%error, "the wrapper is asked again next time");
         }

@@ -183,7 +183,7 @@ fn running(cx: &Cx, task: &Task, line: TaskLine) -> RunningLine {
     let Some(attempt) = task.last_attempt() else {
         return RunningLine::new(line, None, &crate::brain::Figures::default(), now());
     };
-    let figures = runner::figures(&cx.site.attempt_dir(&task.id, attempt.n));
+    let figures = runner::figures(&cx.site.layout().attempt(&task.id, attempt.n));
     RunningLine::new(line, Some(attempt), &figures, now())
 }
 

@@ -6,7 +6,6 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -21,7 +20,13 @@ use super::{
     },
     gather::Parts,
 };
-use crate::{delivery::merged::Judge, refs::branch_ref, render::Out, task::FORMAT};
+use crate::{
+    delivery::merged::Judge,
+    process::file::replace,
+    refs::{Layout, branch_ref},
+    render::Out,
+    task::FORMAT,
+};
 
 /// What changed this short a time ago may have changed again within one tick of the file system's clock.
 const RACY: Duration = Duration::from_millis(50);
@@ -43,7 +48,7 @@ type Stamp = Option<(i64, i64, u64)>;
 /// The line, ended; nothing where there is nothing to tell.
 pub(super) fn segment(dir: &Path) -> Option<String> {
     let repo = repo_at(dir).ok()?;
-    let path = repo.common_dir().join("khlone/prompt");
+    let path = Layout::of(repo.common_dir()).prompt();
     // Opening a site would make its folder.
     if !path.parent()?.is_dir() {
         return None;
@@ -117,14 +122,8 @@ fn is_racy(kept: &Kept) -> bool {
 }
 
 fn keep(path: &Path, kept: &Kept) {
-    let written = || -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or(path);
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(kept)?)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    if let Err(error) = written() {
+    let text = serde_json::to_vec(kept).map_err(std::io::Error::from);
+    if let Err(error) = text.and_then(|text| replace(path, &text)) {
         tracing::debug!(%error, "the next prompt counts again");
     }
 }

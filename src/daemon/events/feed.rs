@@ -158,7 +158,7 @@ impl Feed {
     /// That nothing can be read.
     pub fn look(&mut self, ledger: &Ledger<'_>, patience: Duration) -> Result<News, DaemonError> {
         let deadline = Instant::now() + patience;
-        let path = events_path(&ledger.site().attempt_dir(&self.task, self.at.attempt));
+        let path = events_path(&ledger.site().layout().attempt(&self.task, self.at.attempt));
         loop {
             // The task is seen before its events are read, so that nothing is missed at the end.
             let stored = ledger.task(&self.task).map_err(RpcError::from)?;
@@ -213,7 +213,7 @@ impl Feed {
 
     /// What of a finished attempt's transcript was not told yet.
     fn untold<'a>(&self, ledger: &Ledger<'_>, all: &'a [u8]) -> &'a [u8] {
-        let path = events_path(&ledger.site().attempt_dir(&self.task, self.at.attempt));
+        let path = events_path(&ledger.site().layout().attempt(&self.task, self.at.attempt));
         let is_past_head = fs::metadata(path).is_ok_and(|head| head.len() < self.at.offset);
         let Some(told) = self.seq.filter(|_| is_past_head) else {
             let begin = usize::try_from(self.at.offset).unwrap_or(usize::MAX);

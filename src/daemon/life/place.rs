@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     daemon::DaemonError,
     process::{MAX_SOCKET_PATH, ProcessId, run_dir},
+    refs::Layout,
     task::{FORMAT, parse_versioned},
 };
 
@@ -24,11 +25,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Place {
     common: PathBuf,
-    dir: PathBuf,
+    layout: Layout,
 }
-
-/// The file with the last sign of life.
-const BEAT: &str = "daemon.beat";
 
 /// A sign of life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,17 +60,18 @@ impl Place {
     /// # Errors
     /// [`DaemonError::NotOurs`] for another user's folder, [`DaemonError::Io`] if there is none.
     pub fn new(common: &Path) -> Result<Self, DaemonError> {
-        let dir = common.join("khlone");
-        let meta = fs::symlink_metadata(&dir).map_err(|source| DaemonError::io(&dir, source))?;
+        let layout = Layout::of(common);
+        let dir = layout.dir();
+        let meta = fs::symlink_metadata(dir).map_err(|source| DaemonError::io(dir, source))?;
         if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
             return Err(DaemonError::NotOurs {
-                path: dir,
+                path: dir.to_owned(),
                 uid: meta.uid(),
             });
         }
         Ok(Self {
             common: common.to_owned(),
-            dir,
+            layout,
         })
     }
 
@@ -82,15 +81,15 @@ impl Place {
     }
 
     pub(crate) fn lock_path(&self) -> PathBuf {
-        self.dir.join("daemon.lock")
+        self.layout.daemon_lock()
     }
 
     pub(crate) fn record_path(&self) -> PathBuf {
-        self.dir.join("daemon.json")
+        self.layout.daemon_record()
     }
 
     pub(crate) fn attempts(&self) -> PathBuf {
-        self.dir.join("attempts")
+        self.layout.attempts()
     }
 
     /// Leaves a sign of life: the boot clock, which goes on while the machine sleeps and is set by nobody; and what
@@ -98,14 +97,14 @@ impl Place {
     pub(crate) fn beat(&self, problem: Option<&str>) -> io::Result<()> {
         let problem = problem.unwrap_or_default().replace('\n', " ");
         fs::write(
-            self.dir.join(BEAT),
+            self.layout.daemon_beat(),
             format!("{}\n{problem}", boot_clock().as_secs()),
         )
     }
 
     /// The last sign of life, if a daemon left one in this boot.
     pub(crate) fn last_beat(&self) -> Option<Beat> {
-        let beat = fs::read_to_string(self.dir.join(BEAT)).ok()?;
+        let beat = fs::read_to_string(self.layout.daemon_beat()).ok()?;
         let (at, problem) = beat.split_once('\n').unwrap_or((&beat, ""));
         let ago = boot_clock().checked_sub(Duration::from_secs(at.trim().parse().ok()?))?;
         Some(Beat {
@@ -120,7 +119,7 @@ impl Place {
     }
 
     pub(crate) fn log_of(common: &Path) -> PathBuf {
-        common.join("khlone/daemon.log")
+        Layout::of(common).daemon_log()
     }
 
     /// A socket path for a daemon of this site that starts now.
@@ -157,7 +156,7 @@ impl Place {
     }
 
     fn folder(&self) -> io::Result<(u64, u64)> {
-        fs::metadata(&self.dir).map(|meta| (meta.dev(), meta.ino()))
+        fs::metadata(self.layout.dir()).map(|meta| (meta.dev(), meta.ino()))
     }
 
     /// Writes the record of the daemon that listens on `socket`, and gives it. Only under the lock.
@@ -176,7 +175,7 @@ impl Place {
         };
         let text = serde_json::to_vec(&record).map_err(|error| io(error.into()))?;
         // A rename, so that a reader sees the whole record or the one before.
-        let temp = self.dir.join("daemon.json.new");
+        let temp = self.record_path().with_extension("json.new");
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -230,10 +229,10 @@ mod tests {
             Some("out of files")
         );
         // As earlier daemons wrote it.
-        fs::write(place.dir.join(BEAT), "0").unwrap();
+        fs::write(place.layout.daemon_beat(), "0").unwrap();
         assert!(place.last_beat().unwrap().ago.as_secs() >= boot_clock().as_secs() - 1);
         // Of another boot.
-        fs::write(place.dir.join(BEAT), "99999999999").unwrap();
+        fs::write(place.layout.daemon_beat(), "99999999999").unwrap();
         assert_eq!(place.last_beat(), None);
     }
 

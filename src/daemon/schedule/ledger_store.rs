@@ -267,7 +267,7 @@ impl LedgerStore {
     }
 
     fn lock_paths(&self, known: &Known) -> [PathBuf; 2] {
-        let dir = self.site.attempt_dir(&known.id, known.attempts);
+        let dir = self.site.layout().attempt(&known.id, known.attempts);
         LOCKS.map(|lock| dir.join(lock))
     }
 }
@@ -383,7 +383,7 @@ impl Store for LedgerStore {
         if runner {
             return true;
         }
-        let dir = self.site.attempt_dir(&known.id, known.attempts);
+        let dir = self.site.layout().attempt(&known.id, known.attempts);
         if !dir.join(LOCKS[0]).exists() {
             // Taken away; its runner may live on.
             let free = runner::is_free(&self.ledger(), &known.id, known.attempts);

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::providers::{Providers, Rates, Room};
 use crate::{
     brain::Provider,
-    process::ProcessId,
+    process::{ProcessId, file::replace},
     refs::Turn,
     task::{FORMAT, TaskId, parse_versioned},
 };
@@ -213,10 +213,7 @@ impl Machine {
     }
 
     fn write(&self, name: &str, document: &impl Serialize) -> io::Result<()> {
-        let mut temp = tempfile::NamedTempFile::new_in(&self.dir)?;
-        serde_json::to_writer(&mut temp, document)?;
-        temp.persist(self.dir.join(name)).map_err(|error| error.error)?;
-        Ok(())
+        replace(&self.dir.join(name), &serde_json::to_vec(document)?)
     }
 }
 

@@ -6,8 +6,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -24,7 +23,8 @@ use super::plan::Known;
 use crate::{
     config::{Config, Notify, Source},
     daemon::Place,
-    process::Cmd,
+    process::{Cmd, file::replace},
+    refs::Layout,
     task::{CloneName, FORMAT, Need, Outcome, Status, TaskId, ZoneId, parse_versioned},
 };
 
@@ -84,7 +84,7 @@ pub(crate) struct Notices {
 impl Notices {
     /// Begins where the last daemon left off. `config` is the user's own file.
     pub(crate) fn start(place: &Place, config: PathBuf) -> Self {
-        let record = place.common().join("khlone/open.json");
+        let record = Layout::of(place.common()).notices();
         let open = fs::read(&record)
             .ok()
             .and_then(|bytes| parse_versioned::<Open>("open.json", &bytes).ok());
@@ -170,11 +170,7 @@ impl Notices {
             format: FORMAT,
             tasks: self.open.clone(),
         };
-        let folder = self.record.parent().ok_or(io::ErrorKind::NotFound)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec(&open)?)?;
-        file.persist(&self.record).map_err(|error| error.error)?;
-        Ok(())
+        replace(&self.record, &serde_json::to_vec(&open)?)
     }
 }
 

@@ -36,8 +36,6 @@ use crate::{
 
 /// How often a landing is proposed while the zone's branch moves under it.
 const TRIES: usize = 4;
-/// Whoever moves a zone's branch or tells tasks of it holds this.
-const LOCK: &str = "land.lock";
 
 /// What should land where.
 #[derive(Debug, Clone, Copy)]
@@ -148,5 +146,5 @@ fn land_once(ledger: &Ledger<'_>, landing: &Landing<'_>, turn: Option<Turn>) -> 
 }
 
 fn wait(ledger: &Ledger<'_>) -> std::io::Result<Turn> {
-    Turn::wait(&ledger.site().lock_path(LOCK))
+    Turn::wait(&ledger.site().layout().land_lock())
 }

@@ -42,7 +42,7 @@ impl<'a> Judge<'a> {
     pub fn new(ledger: &'a Ledger<'a>) -> Self {
         Self {
             ledger,
-            known: Known::read(ledger.site().dir().join("merged")),
+            known: Known::read(ledger.site().layout().merged()),
             landings: BTreeMap::new(),
             until: None,
         }

@@ -150,7 +150,7 @@ fn write<'a>(
     if list.is_empty() {
         return Ok(None);
     }
-    let temp = site.dir().join("tmp");
+    let temp = site.layout().temp();
     fs::create_dir_all(&temp)?;
     let temp = tempfile::Builder::new().prefix("join-").tempdir_in(temp)?;
     let printed = Cmd::git(site.common_dir())

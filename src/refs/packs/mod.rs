@@ -63,7 +63,7 @@ pub fn compact_all(repo: &Repo, site: &Site) -> Result<(), LedgerError> {
 
 /// The lock of whoever joins packs.
 fn joining(site: &Site) -> PathBuf {
-    site.lock_path("compact.lock")
+    site.layout().join_lock()
 }
 
 fn ours(site: &Site) -> io::Result<(Record, Vec<record::Ours>)> {
@@ -116,7 +116,7 @@ impl KeptPack {
     /// If the disk refuses.
     pub fn install(site: &Site, from: &Path, stem: &str) -> io::Result<Option<Self>> {
         let record = Record::open(site)?;
-        let writing = Turn::wait_shared(&site.lock_path("packs.lock"))?;
+        let writing = Turn::wait_shared(&site.layout().packs_lock())?;
         let keep = record.pack_dir().join(stem).with_extension("keep");
         let is_others = std::fs::read(&keep).is_ok_and(|word| word != record.word().as_bytes());
         if is_others || record.keeps(stem) {

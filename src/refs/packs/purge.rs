@@ -80,7 +80,7 @@ pub fn purge(
 ) -> Result<Purged, LedgerError> {
     let _joining = Turn::wait(&joining(site))?;
     // Every writer is done then: what it has packed is looked at, too.
-    drop(Turn::wait(&site.lock_path("packs.lock"))?);
+    drop(Turn::wait(&site.layout().packs_lock())?);
     let (record, packs) = ours(site)?;
     let mut contents = Contents::of(repo, &record, &packs)?;
     let dropped = contents.leave_out(&doomed.difference(kept).copied().collect());

@@ -78,9 +78,9 @@ impl Record {
     /// If the site's folder cannot be written.
     pub(crate) fn open(site: &Site) -> io::Result<Self> {
         let record = Self {
-            dir: site.dir().join("packs"),
+            dir: site.layout().packs(),
             pack_dir: site.common_dir().join("objects/pack"),
-            lock: site.lock_path("packs.lock"),
+            lock: site.layout().packs_lock(),
             word: word_of(&site.owner().site_uuid),
         };
         if !record.dir.is_dir() {
@@ -249,10 +249,10 @@ impl Record {
     /// they are.
     fn take_over(&self, site: &Site) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
-        make_dirs(&site.dir().join("tmp"))?;
+        make_dirs(&site.layout().temp())?;
         let temp = tempfile::Builder::new()
             .prefix("packs-")
-            .tempdir_in(site.dir().join("tmp"))?;
+            .tempdir_in(site.layout().temp())?;
         let made = Self {
             dir: temp.path().to_owned(),
             ..self.clone()
@@ -263,7 +263,7 @@ impl Record {
                 made.make(&stem, Mark::Kept)?;
             }
         }
-        for stem in fs::read_to_string(site.dir().join("remainder"))
+        for stem in fs::read_to_string(site.layout().remainder())
             .unwrap_or_default()
             .lines()
         {

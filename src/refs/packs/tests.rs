@@ -174,7 +174,7 @@ fn the_pack_of_a_killed_writer_is_joined_once_no_writer_is_at_work() {
     drop(writer);
     compact(&repo, &site, 1).unwrap();
     assert!(!packs(&repo).contains(&(stem, true)));
-    assert_eq!(files(&site.dir().join("packs")).len(), packs(&repo).len());
+    assert_eq!(files(&site.layout().packs()).len(), packs(&repo).len());
 }
 
 #[test]
@@ -337,8 +337,8 @@ fn packs_of_an_earlier_version_are_taken_over_once() {
     // One that was given to git, and is to be joined.
     let given = &stems[4];
     fs::remove_file(record.pack_dir().join(given).with_extension("keep")).unwrap();
-    fs::write(site.dir().join("remainder"), format!("\n{given}\n../../evil\n")).unwrap();
-    fs::remove_dir_all(site.dir().join("packs")).unwrap();
+    fs::write(site.layout().remainder(), format!("\n{given}\n../../evil\n")).unwrap();
+    fs::remove_dir_all(site.layout().packs()).unwrap();
     assert_eq!(kept_size(&site).unwrap().0, 3, "and one that is not kept");
     compact_all(&repo, &site).unwrap();
     assert!(packs(&repo).contains(&(stems[0].clone(), true)));

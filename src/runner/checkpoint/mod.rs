@@ -13,7 +13,7 @@ mod worker;
 use std::time::{Duration, Instant};
 
 pub(super) use progress::Progress;
-pub(super) use store::{Store, replace};
+pub(super) use store::Store;
 pub(super) use worker::Subject;
 
 use worker::{Report, Worker};

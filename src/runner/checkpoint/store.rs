@@ -5,14 +5,14 @@
 //! first, the last, and those between that lie furthest from each other.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    process::fault::point,
+    process::{fault::point, file::replace_durably},
     refs::{Oid, Pack, Quarantine},
     task::{Checkpoint, parse_versioned},
     worktree::receipt::Receipt,
@@ -47,7 +47,7 @@ impl Store {
     pub(super) fn keep(&self, checkpoint: &Checkpoint, receipt: Option<&Receipt>) -> io::Result<()> {
         point("checkpoint", "");
         if let Some(receipt) = receipt {
-            replace(&self.dir.join(LAST), &receipt.to_bytes())?;
+            replace_durably(&self.dir.join(LAST), &receipt.to_bytes())?;
         }
         let mut lines = OpenOptions::new()
             .append(true)
@@ -107,28 +107,13 @@ impl Store {
             serde_json::to_writer(&mut lines, checkpoint)?;
             lines.push(b'\n');
         }
-        replace(&self.dir.join(LINES), &lines)?;
+        replace_durably(&self.dir.join(LINES), &lines)?;
         self.quarantine.join(&trees(&all))
     }
 }
 
 fn trees(all: &[Checkpoint]) -> Vec<Oid> {
     all.iter().filter_map(|it| it.tree.parse().ok()).collect()
-}
-
-/// Replaces a file, whole and durably.
-pub(in crate::runner) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// Drops the ones whose neighbours are closest to each other, until `most` are left.

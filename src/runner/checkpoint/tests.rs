@@ -102,7 +102,7 @@ impl Lab {
         };
         let mut pack = Pack::begin(&self.site).unwrap();
         let last = take_receipt(&source, &Limits::default(), None, &mut pack).unwrap();
-        let dir = self.site.attempt_dir(&task.id, 1);
+        let dir = self.site.layout().attempt(&task.id, 1);
         fs::create_dir_all(&dir).unwrap();
         Subject {
             site: self.site.clone(),

@@ -25,7 +25,11 @@ pub(super) fn left_by_earlier(run: &Run<'_>, task: &Task) -> Option<(Manifest, M
         .collect();
     let ends = |task: &Task| task.last_attempt().and_then(|attempt| attempt.ended);
     let last = ended.iter().max_by_key(|task| (ends(task), task.seq))?;
-    let dir = run.ledger.site().attempt_dir(&last.id, last.last_attempt()?.n);
+    let dir = run
+        .ledger
+        .site()
+        .layout()
+        .attempt(&last.id, last.last_attempt()?.n);
     let manifest = |name: &str| {
         let bytes = std::fs::read(dir.join(name)).ok()?;
         Some(Receipt::from_bytes(&bytes).ok()?.snapshot.manifest)

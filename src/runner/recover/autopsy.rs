@@ -10,7 +10,7 @@ use crate::{
         sandbox::{Confinement, Network},
         secrets::redact::Redactor,
     },
-    process::run_dir,
+    process::{file::replace_durably, run_dir},
     refs::{Oid, Pack, Update},
     runner::{
         Run, RunnerError,
@@ -56,7 +56,7 @@ pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError>
     };
     let mut pack = Pack::begin(run.ledger.site())?;
     let mut found = examine(run, claim, &tier, &mut pack)?;
-    checkpoint::replace(&claim.dir.join("receipt-after"), &found.after.to_bytes())?;
+    replace_durably(&claim.dir.join("receipt-after"), &found.after.to_bytes())?;
     let redactor = Redactor::new(&[], &run.config.redact.allow)?;
     found
         .effects

@@ -59,7 +59,7 @@ impl Before {
         (seen, now): (Option<String>, &Receipt),
     ) -> (String, Effects) {
         let mut words: Vec<String> = seen.into_iter().collect();
-        let dir = run.ledger.site().attempt_dir(&claim.task().id, self.n);
+        let dir = run.ledger.site().layout().attempt(&claim.task().id, self.n);
         if let Some(then) = last_seen(&dir) {
             let ours = self.effects.branch.as_ref();
             words.extend(doubt::external(run, checkout, (&then, now), ours));

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     process::{ProcessId, runs},
-    refs::{Ledger, Site, Turn},
+    refs::{Layout, Ledger, Site, Turn},
     task::{Task, TaskId},
     zone::sites,
 };
@@ -61,11 +61,11 @@ pub fn sign_of_life(
         }
     }
     for common in stood(ledger, registry, uuid)? {
-        if let Some(lock) = held_lock(&common.join("khlone"))? {
+        if let Some(lock) = held_lock(&Layout::of(&common))? {
             return Ok(Some(Alive::Lock(lock)));
         }
     }
-    if let Some(pid) = former_daemon(ledger.site().dir()) {
+    if let Some(pid) = former_daemon(ledger.site().layout()) {
         return Ok(Some(Alive::Daemon(pid)));
     }
     let mut begun = tasks
@@ -99,9 +99,9 @@ fn others(ledger: &Ledger<'_>, places: impl Iterator<Item = PathBuf>) -> Vec<Pat
 }
 
 /// A lock of a daemon or a runner in `dir` that somebody holds.
-fn held_lock(dir: &Path) -> io::Result<Option<PathBuf>> {
-    let mut locks = vec![dir.join("daemon.lock")];
-    for task in below(&dir.join("attempts"))? {
+fn held_lock(layout: &Layout) -> io::Result<Option<PathBuf>> {
+    let mut locks = vec![layout.daemon_lock()];
+    for task in below(&layout.attempts())? {
         for attempt in below(&task)? {
             locks.extend(["runner.lock", "attempt.lock"].map(|name| attempt.join(name)));
         }
@@ -131,9 +131,9 @@ struct Record {
 }
 
 /// The daemon by whose record, which came along with the folder, it was another folder's, if it lives.
-fn former_daemon(dir: &Path) -> Option<u32> {
-    let record: Record = serde_json::from_slice(&fs::read(dir.join("daemon.json")).ok()?).ok()?;
-    let meta = fs::metadata(dir).ok()?;
+fn former_daemon(layout: &Layout) -> Option<u32> {
+    let record: Record = serde_json::from_slice(&fs::read(layout.daemon_record()).ok()?).ok()?;
+    let meta = fs::metadata(layout.dir()).ok()?;
     let is_other = record.folder != (meta.dev(), meta.ino());
     (is_other && record.process.is_alive()).then_some(record.process.pid)
 }

@@ -237,7 +237,7 @@ fn private(ledger: &Ledger<'_>, zone: &ZoneId, clone: &CloneName) -> Result<(), 
 }
 
 fn private_git(ledger: &Ledger<'_>, zone: &ZoneId, clone: &CloneName) -> PrivateGit {
-    PrivateGit::at(ledger.site().dir().join(format!("gitdirs/{zone}.{clone}")))
+    PrivateGit::at(ledger.site().layout().private_git(zone, clone))
 }
 
 /// Takes the worktree of a clone out of those that git has: by its place, or by its name and branch.

@@ -204,7 +204,7 @@ fn check_order(ledger: &Ledger<'_>, tasks: &[Known], problems: &mut Vec<Problem>
                 None => "lost".to_owned(),
             }
         );
-        let name = ledger.site().dir().join("seq").display().to_string();
+        let name = ledger.site().layout().counter().display().to_string();
         problems.push(Problem::derived(
             Kind::Counter,
             name,

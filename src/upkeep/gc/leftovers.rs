@@ -11,7 +11,7 @@ use git2::Oid;
 
 use super::{Collected, GcError};
 use crate::{
-    refs::{KEPT, LANDED, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
+    refs::{KEPT, LANDED, Layout, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
     upkeep::retention::landed,
     worktree::{erase::erase, remove::sweep},
 };
@@ -41,7 +41,7 @@ pub(super) fn undos(
 
 /// The tips of states that were never saved whole, or are forgotten but for them. Whoever saves one holds the packs.
 pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
-    let Some(_turn) = Turn::try_take(&ledger.site().lock_path("packs.lock"))? else {
+    let Some(_turn) = Turn::try_take(&ledger.site().layout().packs_lock())? else {
         return Ok(());
     };
     let whole: BTreeSet<u64> = ledger.undos()?.into_iter().map(|(undo, _)| undo.n).collect();
@@ -107,10 +107,10 @@ pub(super) fn folders(
 ) -> Result<(), GcError> {
     let (mut clones, mut holders) = (BTreeSet::new(), BTreeSet::new());
     // Listed before the clones: what comes up meanwhile is in use.
-    let private = entries(&ledger.site().dir().join("gitdirs"))?;
+    let private = entries(&ledger.site().layout().private_gits())?;
     for zone in ledger.zones()? {
         for (name, crew) in &zone.crew {
-            clones.insert(format!("{}.{name}", zone.zone.id));
+            clones.insert(Layout::clone_key(&zone.zone.id, name));
             holders.extend(
                 crew.path
                     .as_ref()
@@ -133,7 +133,7 @@ pub(super) fn folders(
         collected.folders.push(folder);
     }
     let since = SystemTime::now() - ABANDONED;
-    for file in entries(&ledger.site().dir().join("tmp"))?
+    for file in entries(&ledger.site().layout().temp())?
         .into_iter()
         .filter(|path| is_older(path, since))
     {

@@ -55,11 +55,7 @@ pub(super) fn look(
             next: "git reflog expire --expire=now --all && git gc --prune=now".to_owned(),
         });
     }
-    let folder = ledger
-        .site()
-        .dir()
-        .join("brains")
-        .join(format!("{}.{}", task.zone, task.clone));
+    let folder = ledger.site().layout().brain(&task.zone, &task.clone);
     let mut files = Vec::new();
     search(&folder, redactor, &mut files);
     found.extend(files.into_iter().map(|file| Remains {

@@ -178,9 +178,9 @@ fn take_away(
         if let Some(tip) = kept.tip.as_ref().and_then(|tip| tip.parse::<Oid>().ok()) {
             delete_ref(ledger.repo(), &branch_ref(&crew.branch), tip).map_err(LedgerError::from)?;
         }
-        let private = format!("gitdirs/{}.{}", stored.zone.id, crew.name);
+        let private = ledger.site().layout().private_git(&stored.zone.id, &crew.name);
         if !keep_private {
-            drop(erase(&ledger.site().dir().join(private)));
+            drop(erase(&private));
         }
     }
     Ok(doomed)
