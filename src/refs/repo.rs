@@ -38,6 +38,8 @@ pub enum Head {
     Detached,
     /// On a branch without commits.
     Unborn(String),
+    /// On a branch whose name is not UTF-8.
+    NotText(Vec<u8>),
 }
 
 /// A repository that cannot be used.
@@ -240,8 +242,12 @@ impl Repo {
     /// If git cannot read HEAD.
     pub fn head(&self) -> Result<Head, RepoError> {
         let head = self.git.find_reference("HEAD")?;
-        let Some(target) = head.symbolic_target().ok().flatten() else {
+        let Some(target) = head.symbolic_target_bytes() else {
             return Ok(Head::Detached);
+        };
+        let Ok(target) = std::str::from_utf8(target) else {
+            let name = target.strip_prefix(b"refs/heads/").unwrap_or(target);
+            return Ok(Head::NotText(name.to_vec()));
         };
         let branch = target.strip_prefix("refs/heads/").unwrap_or(target).to_owned();
         Ok(match self.ref_target(target)? {

@@ -6,6 +6,7 @@ use git2::BranchType;
 use crate::{
     refs::{Crew, Head, Ledger, LedgerError, Repo, RepoError, StoredZone, branch_ref},
     task::{Class, CloneName, Explain, ZoneId},
+    worktree::effects::path_text,
 };
 
 /// Where a command is to work.
@@ -25,6 +26,9 @@ pub enum ResolveError {
     /// HEAD is on no branch.
     #[error("HEAD is detached here, so no branch says which zone you mean")]
     Detached,
+    /// Its name cannot be written in documents.
+    #[error("branch `{0}` cannot be a zone: its name is not UTF-8")]
+    NotText(String),
     /// No commits yet.
     #[error("branch `{0}` has no commits yet; a clone needs one to start from")]
     Unborn(String),
@@ -72,7 +76,7 @@ impl Explain for ResolveError {
     fn class(&self) -> Class {
         match self {
             Self::Detached | Self::Bare | Self::Sites { .. } => Class::Usage,
-            Self::Unborn(_) => Class::Refused,
+            Self::Unborn(_) | Self::NotText(_) => Class::Refused,
             Self::NoBranch { .. } | Self::NoSite(_) | Self::NoClone { .. } => Class::NotFound,
             Self::Repo(error) => error.class(),
             Self::Ledger(error) => error.class(),
@@ -83,6 +87,9 @@ impl Explain for ResolveError {
         match self {
             Self::Detached => Some("git switch -c NAME, or name a branch with --zone BRANCH".to_owned()),
             Self::Bare => Some("--zone BRANCH".to_owned()),
+            Self::NotText(_) => {
+                Some("git branch -m NAME, or name another branch with --zone BRANCH".to_owned())
+            }
             Self::Unborn(_) => Some("git commit --allow-empty -m 'First commit'".to_owned()),
             Self::NoBranch { branch, .. } => Some(format!(
                 "make it with the task: --zone {branch} --create [--base REF]"
@@ -114,6 +121,7 @@ pub fn here(ledger: &Ledger<'_>) -> Result<Place, ResolveError> {
     }
     let branch = match repo.head()? {
         Head::Detached => return inside(ledger)?.ok_or(ResolveError::Detached),
+        Head::NotText(name) => return Err(ResolveError::NotText(path_text(&name))),
         Head::Unborn(branch) => return Err(ResolveError::Unborn(branch)),
         Head::Branch(branch) => branch,
     };

@@ -37,6 +37,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(5);
 /// The pack without objects.
 const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
+/// What objects are held to.
+pub(super) const STRICT: &str = "--strict";
+/// The same, but for lines in `.gitattributes` that are too long: git passes over such a line.
+const LENIENT: &str = "--strict=gitattributesLineLength=ignore";
 /// Takes the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new. Where a step is
 /// killed it ends as that did: half a list would look like commits that are not there.
 const PACK: &str = "unless_killed() { code=$?; test $code -le 128 || exit $code; }
@@ -145,7 +149,16 @@ pub fn import(
     }
     super::unblock(&Beneath::open(&private.git_dir())?)?;
     private.mend_alternates(site.common_dir())?;
-    let send = |wanted: &str| transfer(private, site, confinement, lock, wanted);
+    let known = found.known(&baseline);
+    let send = |wanted: &str| match transfer((private, site), confinement, lock, (wanted, STRICT)) {
+        // A repository that has such a line has it in each new tree.
+        Err(ImportError::Refused(why))
+            if why.contains("gitattributesLineLength") && has_long_attributes(site.common_dir(), &known) =>
+        {
+            transfer((private, site), confinement, lock, (wanted, LENIENT))
+        }
+        sent => sent,
+    };
     match send(&found.wanted(&tips, &baseline)) {
         Err(ImportError::Refused(why)) if found.head.oid().is_some_and(|head| tips != [head]) => {
             // What else the brain made must not cost it the work on its branch.
@@ -290,16 +303,26 @@ fn missing(common: &Path, ids: &[Oid]) -> Result<Vec<Oid>, ImportError> {
     Ok(missing.collect())
 }
 
+/// Whether one of `commits` has lines in `.gitattributes` that are too long for git.
+fn has_long_attributes(common: &Path, commits: &[Oid]) -> bool {
+    commits.iter().any(|commit| {
+        let grep = Cmd::git(common).args(["grep", "-q", "-a", "-E", "^.{2048}"]);
+        let found = grep
+            .arg(commit.to_string())
+            .args(["--", ":(glob)**/.gitattributes"]);
+        found.finish().is_ok_and(|done| done.status.success())
+    })
+}
+
 /// Packs inside, indexes outside.
 fn transfer(
-    private: &PrivateGit,
-    site: &Site,
+    (private, site): (&PrivateGit, &Site),
     confinement: &Confinement,
     lock: Option<BorrowedFd<'_>>,
-    wanted: &str,
+    asked: (&str, &str),
 ) -> Result<Option<KeptPack>, ImportError> {
     let nest = Nest::make(site, site.common_dir())?;
-    let hash = nest.fill(&private.git_dir(), confinement, lock, wanted)?;
+    let hash = nest.fill(&private.git_dir(), confinement, lock, asked)?;
     let Some(hash) = hash else { return Ok(None) };
     let installed = KeptPack::install(site, &nest.packs(), &format!("pack-{hash}"));
     installed.map_err(ImportError::Disk)
@@ -335,14 +358,14 @@ impl Nest {
         Cmd::git(&self.common).env("GIT_OBJECT_DIRECTORY", self.dir.path())
     }
 
-    /// Takes the objects that `wanted` asks of the git folder `from`: packed inside, indexed outside. Gives the pack's
-    /// hash, if there is anything in it.
+    /// Takes the objects that `wanted` asks of the git folder `from`: packed inside, indexed and held to `strict` outside.
+    /// Gives the pack's hash, if there is anything in it.
     pub(super) fn fill(
         &self,
         from: &Path,
         confinement: &Confinement,
         lock: Option<BorrowedFd<'_>>,
-        wanted: &str,
+        (wanted, strict): (&str, &str),
     ) -> Result<Option<String>, ImportError> {
         let mut inside = confinement.for_git(false);
         inside.env.push(("GIT_DIR".into(), from.into()));
@@ -367,7 +390,7 @@ impl Nest {
             .ok_or_else(|| io::Error::other("no pipe"))?;
         let indexed = self
             .git()
-            .args(["index-pack", "--strict", "--stdin"])
+            .args(["index-pack", strict, "--stdin"])
             .stdin(stream)
             .patience(PATIENCE)
             .finish()?;
@@ -383,7 +406,9 @@ impl Nest {
 /// Why nothing came of it.
 fn refusal((ended, packed): (Option<ExitStatus>, bool), indexed: &Finished, inner: String) -> ImportError {
     // Whoever was killed has refused nothing. Where the stream is refused, its writer gets SIGPIPE.
-    let status = ended.filter(|status| status.code() != Some(128 + rustix::process::Signal::PIPE.as_raw()));
+    let is_piped = |status: &ExitStatus| status.code() == Some(128 + rustix::process::Signal::PIPE.as_raw());
+    let was_refused = packed || ended.as_ref().is_some_and(is_piped);
+    let status = ended.filter(|status| !is_piped(status));
     let killed = status
         .into_iter()
         .chain([indexed.status])
@@ -400,7 +425,11 @@ fn refusal((ended, packed): (Option<ExitStatus>, bool), indexed: &Finished, inne
     if is_shortage(&outer) {
         return ImportError::Disk(io::Error::other(outer));
     }
-    ImportError::Refused(if packed || inner.is_empty() { outer } else { inner })
+    ImportError::Refused(if was_refused || inner.is_empty() {
+        outer
+    } else {
+        inner
+    })
 }
 
 /// The hash of the pack that `index-pack` has named; none if nothing is in it.

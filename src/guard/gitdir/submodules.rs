@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     commit::CommitError,
-    import::{ImportError, Nest},
+    import::{ImportError, Nest, STRICT},
 };
 use crate::{
     guard::{beneath::Beneath, sandbox::Confinement},
@@ -113,7 +113,7 @@ pub fn keep(
     let name = commit.to_string();
     if !has(module, &name)? {
         let nest = Nest::make(site, module)?;
-        let hash = nest.fill(from, confinement, lock, &format!("{name} \n"))?;
+        let hash = nest.fill(from, confinement, lock, (&format!("{name} \n"), STRICT))?;
         // All that it needs has to be here, not only what its writer says is new.
         let whole = nest
             .git()

@@ -7,6 +7,8 @@
 //!
 //! `worktree.root` moves the holder; where the parent cannot be written, it is `<data home>/khlone`. A folder of
 //! someone else's at the chosen place is never touched: the next number is taken (`….1-2`), up to nine.
+//! Places stand in documents, so they are UTF-8, whatever the repository's path is: of its name what is not becomes a
+//! dash, and beside a folder that is not UTF-8 no worktree is put.
 //! The place is chosen once and recorded; this module never looks for a place that has been recorded.
 
 use std::{
@@ -59,6 +61,12 @@ pub enum PlaceError {
         /// The repository.
         top: PathBuf,
     },
+    /// No folder's path can be written in documents.
+    #[error("no worktree can be made for {top}: the path is not UTF-8, nor is that of another folder", top = .top.display())]
+    NotText {
+        /// The repository.
+        top: PathBuf,
+    },
     /// Nothing there is writable.
     #[error("no worktree can be made below {holder}: it cannot be written", holder = .holder.display())]
     Unwritable {
@@ -80,7 +88,7 @@ impl Explain for PlaceError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Inside { .. } | Self::Unwritable { .. } => {
+            Self::Inside { .. } | Self::Unwritable { .. } | Self::NotText { .. } => {
                 "set worktree.root in khlone.yml to a writable folder outside the repository".to_owned()
             }
             Self::Taken { place } => format!("mv {0} {0}.aside", place.display()),
@@ -97,9 +105,12 @@ impl Ground {
         let name = own.file_name().unwrap_or(OsStr::new("repository")).to_owned();
         let top = top.unwrap_or(own);
         let parent = top.parent().map(Path::to_owned);
+        let name = trimmed(&name)
+            .to_string_lossy()
+            .replace(char::REPLACEMENT_CHARACTER, "-");
         Self {
             parent,
-            name: trimmed(&name),
+            name: name.into(),
             top,
         }
     }
@@ -150,7 +161,11 @@ pub fn choose(
 ) -> Result<PathBuf, PlaceError> {
     let main = repo.main_work_dir();
     let ground = Ground::of(repo.common_dir(), main.as_deref());
-    let holders = ground.holders(rules);
+    let mut holders = ground.holders(rules);
+    holders.retain(|holder| holder.to_str().is_some());
+    if holders.is_empty() {
+        return Err(PlaceError::NotText { top: ground.top });
+    }
     if let (Some(_), Some(root)) = (rules.root, holders.first()) {
         let inside = [
             Some(ground.top.as_path()),
@@ -173,6 +188,9 @@ pub fn choose(
     };
     let holder = resolved(holder);
     let place = holder.join(ground.folder(zone, clone));
+    if place.to_str().is_none() {
+        return Err(PlaceError::NotText { top: ground.top });
+    }
     let numbered = (2..=TRIES).map(|n| {
         let mut name = place.clone().into_os_string();
         name.push(format!("-{n}"));

@@ -248,3 +248,87 @@ fn lost_refs_are_told() {
     assert!(told.code == 1 && told.err.contains("is gone"), "{}", told.err);
     assert_ne!(stage.run(&["fsck"]).code, 0);
 }
+
+#[test]
+fn paths_are_bytes_and_what_cannot_be_is_refused() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let stage = Stage::new();
+    let work = Work(stage.path().join(OsStr::from_bytes(b"p\xfe/r\xff")));
+    fs::create_dir(work.0.parent().unwrap()).unwrap();
+    fs::rename(&stage.work.0, &work.0).unwrap();
+    let file = |clone: &Work, name: &[u8]| fs::read(clone.0.join(OsStr::from_bytes(name))).ok();
+    fs::write(work.0.join(OsStr::from_bytes(b"old\xff")), "o\n").unwrap();
+    work.commit(&[], "bytes");
+    let act = |script: &str| stage.run_in(&work.0, &["act", "--who", "@shell", "--await", "-m", script]);
+    let act_ok = |script: &str| {
+        let said = act(script);
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    act_ok("cp old* \"$(printf 'new\\377')\"; rm old*; mkdir \"$(printf 'd\\376')\"; cd d*; echo x > x");
+    act_ok("echo more > more");
+    let clone = || Work(stage.run_in(&work.0, &["path"]).ok().into());
+    let place = clone().0;
+    assert!(
+        place.is_dir() && place.ends_with("r-.khlone/r--main.foreman.1"),
+        "{}",
+        place.display()
+    );
+    assert_eq!(clone().status(), "");
+    stage.run_in(&work.0, &["zone", "remove", "--force", "main"]).ok();
+    stage.run_in(&work.0, &["undo"]).ok();
+    assert_eq!(
+        (clone().status(), file(&clone(), b"d\xfe/x")),
+        (String::new(), Some(b"x\n".to_vec()))
+    );
+    stage.run_in(&work.0, &["land", "foreman.1"]).ok();
+    assert_eq!(
+        (work.status(), file(&work, b"new\xff"), file(&work, b"old\xff")),
+        (String::new(), Some(b"o\n".to_vec()), None)
+    );
+    // A branch is a zone by its name, and that stands in documents.
+    let git = Cmd::new("git")
+        .arg("switch")
+        .arg("-qc")
+        .arg(OsStr::from_bytes(b"feat-\xff"))
+        .dir(&work.0);
+    git.output().unwrap();
+    let refused = act("true");
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(
+        refused.err.contains(r"feat-\xFF") && refused.err.contains("UTF-8"),
+        "{}",
+        refused.err
+    );
+    stage.run_in(&work.0, &[]).ok();
+    let there = [
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "--zone",
+        "main",
+        "echo z > z",
+    ];
+    let said = stage.run_in(&work.0, &there);
+    assert_eq!(said.code, 0, "{}", said.err);
+    stage
+        .run_in(&work.0, &["land", "foreman.1", "--zone", "main"])
+        .ok();
+    stage.run_in(&work.0, &["daemon", "stop"]).ok();
+    fs::rename(&work.0, &stage.work.0).unwrap();
+}
+
+#[test]
+fn lines_of_attributes_that_git_passes_over_stop_no_task() {
+    let long = format!("*.x {}\n", "a".repeat(3000));
+    let stage = Stage::with(&[("a.txt", "a\n"), (".gitattributes", &long)]);
+    let (said, task) = stage.act("echo n > n; echo '*.y text' >> .gitattributes");
+    assert_eq!(
+        (said.code, task["outcome"].as_str()),
+        (0, Some("done")),
+        "{}",
+        said.err
+    );
+    stage.run(&["land"]).ok();
+    assert_eq!(stage.work.status(), "");
+}
