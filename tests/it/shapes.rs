@@ -4,6 +4,7 @@
 mod borrowed;
 mod committed;
 mod elsewhere;
+mod matrix;
 mod sparse;
 mod told;
 mod undone;
