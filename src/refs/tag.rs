@@ -3,7 +3,7 @@
 
 use git2::Oid;
 
-use crate::task::{CloneName, Mode, Outcome, Status, Task, TaskId, ZoneId};
+use crate::task::{CloneName, Mode, Outcome, QueuePosition, Status, Task, TaskId, ZoneId};
 
 /// What a task's tag says of it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,6 +53,11 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl TaskHead {
+    /// Where it stands in its clone's queue.
+    pub fn queue_position(&self) -> QueuePosition<'_> {
+        QueuePosition::new(self.status, self.priority, self.seq, &self.id)
+    }
+
     /// What the tag of `task` has to say.
     pub fn of(task: &Task) -> Option<Self> {
         parse_head(&task_tag(task, Oid::ZERO_SHA1))

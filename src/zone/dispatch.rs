@@ -3,7 +3,7 @@
 
 use std::{fs, io, os::unix::fs::DirBuilderExt, time::Duration};
 
-use super::{CrewError, Pick, Place, Rank, crew::pick};
+use super::{CrewError, Pick, Place, Rank, crew::pick, waiting::ahead};
 use crate::{
     brain::BrainError,
     config::Config,
@@ -145,12 +145,8 @@ pub fn dispatch(
     let _turn = turn(ledger.site(), request.place, &member.name).map_err(LedgerError::from)?;
     let open = open(ledger, request.place, &member.name)?;
     let follows = open.iter().map(|head| head.seq).min().unwrap_or(u64::MAX);
-    let behind: Vec<_> = open
-        .into_iter()
-        .filter(|head| head.status != Status::Interrupted)
-        .map(|head| head.id)
-        .collect();
-    if behind.len() >= limits.queue {
+    let waiting = open.iter().filter(|head| head.status != Status::Interrupted);
+    if waiting.count() >= limits.queue {
         return Err(DispatchError::QueueFull {
             clone: member.name,
             most: limits.queue,
@@ -168,10 +164,11 @@ pub fn dispatch(
         },
         "cli",
     )?;
+    let ahead = ahead(&stored.task, &open).into_iter();
     Ok(Dispatched {
-        stored,
         enrolled,
-        behind,
+        behind: ahead.map(|head| head.id.clone()).collect(),
+        stored,
     })
 }
 

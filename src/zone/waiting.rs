@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     refs::TaskHead,
-    task::{Status, Task, TaskId},
+    task::{QueuePosition, Status, Task, TaskId},
 };
 
 /// What a task waits for.
@@ -66,6 +66,16 @@ pub fn recovering(task: &Task) -> Option<Waits> {
     })
 }
 
+/// The tasks of `heads` that its clone does before `task`, in their order.
+pub(super) fn ahead<'a>(task: &Task, heads: &'a [TaskHead]) -> Vec<&'a TaskHead> {
+    let own = QueuePosition::new(task.status, task.priority, task.seq, &task.id);
+    let same = |head: &&TaskHead| head.zone == task.zone && head.clone == task.clone && head.id != task.id;
+    let open = heads.iter().filter(same).filter(|head| !head.status.is_over());
+    let mut before: Vec<_> = open.filter(|head| head.queue_position() < own).collect();
+    before.sort_by_key(|head| head.queue_position());
+    before
+}
+
 /// What `task` waits for among the tasks of `heads`; `None` if it does not wait.
 pub fn waits_for(task: &Task, heads: &[TaskHead]) -> Option<Waits> {
     if !task.status.is_waiting() {
@@ -84,20 +94,7 @@ pub fn waits_for(task: &Task, heads: &[TaskHead]) -> Option<Waits> {
             until: task.parked_until,
         });
     }
-    let own = (std::cmp::Reverse(task.priority), task.seq);
-    let goes_before = |head: &&TaskHead| {
-        let same = head.zone == task.zone && head.clone == task.clone && head.id != task.id;
-        let rank = (std::cmp::Reverse(head.priority), head.seq);
-        same && !head.status.is_over() && (!head.status.is_waiting() || rank < own)
-    };
-    let mut before: Vec<_> = heads.iter().filter(goes_before).collect();
-    before.sort_by_key(|head| {
-        (
-            head.status.is_waiting(),
-            std::cmp::Reverse(head.priority),
-            head.seq,
-        )
-    });
+    let before = ahead(task, heads);
     Some(match before.first() {
         Some(first) => Waits::Behind {
             tasks: before.len(),

@@ -80,6 +80,18 @@ fn running_and_waiting_tasks_are_told_with_their_figures() {
     assert!(screen.contains(&format!("queued behind {held}")), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
     assert_eq!(stage.prompt(), "▶1 …1\n");
+    // What goes before a task is said in the order in which it is done: only the one under way comes before this one.
+    let first = stage.run(&["act", "--who", "@shell", "--prioritize", "-m", "true"]);
+    assert!(first.err.contains("queued behind 1"), "{}", first.err);
+    let status = stage.status();
+    let order: Vec<_> = status["waiting"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| &task["id"])
+        .collect();
+    assert_eq!(order, [first.out.trim(), second.trim()]);
+    stage.run(&["cancel", first.out.trim()]).ok();
     stage.let_go();
     stage.run(&["await", &second]);
     // What has failed needs someone, first of all.

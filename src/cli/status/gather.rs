@@ -122,13 +122,7 @@ impl<'a> Parts<'a> {
             head.status.is_waiting() || recovers
         };
         let mut waiting: Vec<_> = heads.iter().filter(is_waiting).collect();
-        waiting.sort_by_key(|head| {
-            (
-                head.status != Status::Interrupted,
-                std::cmp::Reverse(head.priority),
-                head.seq,
-            )
-        });
+        waiting.sort_by_key(|head| head.queue_position());
         let under_way = heads.iter().rev().filter(|head| head.status.is_active());
         Ok(Self {
             under_way: under_way.collect(),

@@ -130,7 +130,7 @@ fn current(cx: &Cx, its: impl Fn(&TaskHead) -> bool) -> Result<Stored, CmdError>
     let heads: Vec<_> = ledger.heads()?.into_iter().filter(its).collect();
     let waiting = || {
         let waits = heads.iter().filter(|head| !head.status.is_over());
-        waits.min_by_key(|head| (std::cmp::Reverse(head.priority), head.seq))
+        waits.min_by_key(|head| head.queue_position())
     };
     let running = heads.iter().rfind(|head| head.status.is_active());
     match running.or_else(waiting).or(heads.last()) {

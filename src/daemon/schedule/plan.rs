@@ -20,7 +20,7 @@ use std::{
 use super::providers::Room;
 use crate::{
     brain::Provider,
-    task::{CloneName, Need, Outcome, Status, TaskId, ZoneId, pending},
+    task::{CloneName, Need, Outcome, QueuePosition, Status, TaskId, ZoneId, pending},
 };
 
 /// What scheduling needs to know of a task.
@@ -246,14 +246,8 @@ fn start(plan: &mut Plan, ready: &[&Known], mut places: usize, situation: Situat
     }
 }
 
-/// Smaller goes first.
-fn rank(task: &Known) -> (bool, std::cmp::Reverse<i32>, u64, &TaskId) {
-    (
-        task.status != Status::Interrupted,
-        std::cmp::Reverse(task.priority),
-        task.seq,
-        &task.id,
-    )
+fn rank(task: &Known) -> QueuePosition<'_> {
+    QueuePosition::new(task.status, task.priority, task.seq, &task.id)
 }
 
 fn is_ready(task: &Known, situation: Situation<'_>) -> bool {
