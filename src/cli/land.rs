@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     cx::Cx,
@@ -10,14 +10,15 @@ use super::{
     target::{Target, crew_of, target},
 };
 use crate::{
-    delivery::landing::{Landing, Style, land},
+    delivery::landing::{HookUse, Landing, Policy, Style, Voice, land},
     refs::Crew,
     render::{Pulse, view::LandedView},
-    task::{Status, ZoneAddress},
+    task::{Status, ZoneAddress, ZoneId},
     worktree::{
         carry::{changes, listed},
         checkout::Checkout,
     },
+    zone::Place,
 };
 
 /// Bring a clone's work into its zone's branch
@@ -35,6 +36,19 @@ pub(super) struct LandArgs {
     /// Make one commit of all of it
     #[arg(long, conflicts_with = "no_ff")]
     squash: bool,
+    /// Make its commits anew, one by one, on the zone's tip
+    #[arg(long, conflicts_with_all = ["no_ff", "squash"])]
+    rebase: bool,
+    /// `run` your git hooks though it changes them, or `skip` those that can reject, as git's --no-verify
+    #[arg(long, value_name = "run|skip")]
+    hooks: Option<Hooks>,
+}
+
+/// What becomes of hooks.
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Hooks {
+    Run,
+    Skip,
 }
 
 /// Only commits land: says so where the clone's worktree has more.
@@ -90,11 +104,23 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
             (*member, place.branch, None, what)
         }
     };
-    let style = match (args.no_ff, args.squash) {
-        (_, true) => Style::Squash,
-        (true, _) => Style::NoFf,
+    let style = match args {
+        LandArgs { squash: true, .. } => Style::Squash,
+        LandArgs { rebase: true, .. } => Style::Rebase,
+        LandArgs { no_ff: true, .. } => Style::NoFf,
         _ => Style::Auto,
     };
+    let hooks = match args.hooks {
+        None => HookUse::Guard,
+        Some(Hooks::Run) => HookUse::Run,
+        Some(Hooks::Skip) => HookUse::Skip,
+    };
+    let place = Place {
+        zone: ZoneId::of_branch(&zone),
+        branch: zone.clone(),
+        inside: None,
+    };
+    let policy = Policy::of(&cx.repo, &zone, &cx.config(&place)?.config, hooks)?;
     let landing = Landing {
         zone: &zone,
         branch: &member.branch,
@@ -104,7 +130,11 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
     };
     let pulse = Pulse::new(cx.out, "landing");
     let ledger = cx.ledger();
-    let landed = land(&ledger, &landing);
+    let voice = Voice {
+        said: &|text| pulse.aside(|| cx.out.note(text)),
+        signs: &|| pulse.clear(),
+    };
+    let landed = land(&ledger, &landing, (&policy, &voice));
     pulse.clear();
     let landed = landed?;
     let heads = ledger.heads()?;
@@ -112,6 +142,14 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         cx.out
             .answer(&LandedView::of(&zone, &member.branch, &landed, &heads)),
     )?;
+    if !landed.rewritten.is_empty() {
+        let n = landed.rewritten.len();
+        let commits = if n == 1 { "commit" } else { "commits" };
+        let why = policy.signs.map_or("", |_| ", signed");
+        cx.out.note(&format!(
+            "{n} {commits} made anew{why}; git khlone show TASK --json has old and new"
+        ));
+    }
     if let Some(n) = landed.undo {
         cx.out.note(&format!("git khlone undo {n} takes it back"));
     }

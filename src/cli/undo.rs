@@ -9,8 +9,10 @@ use super::{
     error::{CmdError, printed},
 };
 use crate::{
+    config::Config,
     render::zones::{UndoList, UndoneView},
     upkeep::undo::undo,
+    zone::site_settings,
 };
 
 /// Bring back what a verb took away
@@ -32,7 +34,10 @@ pub(super) fn run(cx: &Cx, args: &UndoArgs) -> Result<ExitCode, CmdError> {
         printed(cx.out.answer(&UndoList::of(saved)))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let undone = undo(&ledger, args.n)?;
+    // Settings that cannot be read are no reason to keep what is to be undone.
+    let config =
+        site_settings(&cx.repo, &cx.paths).map_or_else(|_| Config::default(), |loaded| loaded.config);
+    let undone = undo(&ledger, args.n, config.limits.hook.duration())?;
     printed(cx.out.answer(&UndoneView::from(undone)))?;
     Ok(ExitCode::SUCCESS)
 }

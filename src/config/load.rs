@@ -109,6 +109,9 @@ impl Loaded {
         if config.commit.max_files > own.commit.max_files {
             self.ask("commit.max_files", &config.commit.max_files);
         }
+        if config.land.sign.is_looser_than(own.land.sign) {
+            self.ask("land.sign", &config.land.sign.as_str());
+        }
         if config.resume.is_looser_than(own.resume) {
             self.ask("resume", &config.resume.as_str());
         }
@@ -126,10 +129,11 @@ impl Loaded {
     }
 
     /// Takes back what takes effect outside of a task, for a repository that is not trusted: where worktrees stand,
-    /// which branches are its clones', how much of the machine it uses. A task is refused altogether.
+    /// which branches are its clones', what lands unsigned, how much of the machine it uses. A task is refused altogether.
     pub fn withhold(&mut self) {
         self.config.worktree.root.clone_from(&self.own.worktree.root);
         self.config.branch.clone_from(&self.own.branch);
+        self.config.land.clone_from(&self.own.land);
         self.config.limits = self.config.limits.within(&self.own.limits);
     }
 }

@@ -127,6 +127,40 @@ impl Resume {
     }
 }
 
+/// What lands where `commit.gpgSign` is on, and commits to land are not signed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LandSign {
+    /// The same commits made anew, each signed.
+    #[default]
+    Rewrite,
+    /// A signed merge commit above them.
+    Merge,
+    /// Nothing but what is signed already, or squashed.
+    Refuse,
+}
+
+impl LandSign {
+    /// Whether this lets through what `other` does not.
+    pub fn is_looser_than(self, other: Self) -> bool {
+        let rank = |word| match word {
+            Self::Refuse => 0,
+            Self::Rewrite => 1,
+            Self::Merge => 2,
+        };
+        rank(self) > rank(other)
+    }
+
+    /// The word for it, as in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rewrite => "rewrite",
+            Self::Merge => "merge",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
 /// Whether a brain may dispatch tasks itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::words::{by_word, maybe_word};
 use super::{
-    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, Network, Notify, Permissions, Resume,
-    Sandbox, Size, Span, Trust,
+    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, LandSign, Network, Notify, Permissions,
+    Resume, Sandbox, Size, Span, Trust,
 };
 use crate::task::{BrainName, RoleName};
 
@@ -50,6 +50,8 @@ pub struct Config {
     #[serde(deserialize_with = "commit_or_mode")]
     #[schemars(with = "CommitOrMode")]
     pub commit: Commit,
+    /// How a clone's work comes into its zone's branch.
+    pub land: Land,
     /// How a clone's worktree is made.
     pub worktree: Worktree,
     /// How branches of clones are named.
@@ -144,6 +146,14 @@ fn commit_or_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Commit, 
     deserializer.deserialize_any(Visitor)
 }
 
+/// How a clone's work comes into its zone's branch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Land {
+    /// What lands where `commit.gpgSign` is on, and commits to land are not signed.
+    pub sign: LandSign,
+}
+
 /// How a clone's worktree is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -215,6 +225,8 @@ pub struct Limits {
     pub silence: Span,
     /// The least time between two checkpoints of a run.
     pub checkpoint: Span,
+    /// How long each of your git hooks may take when work lands.
+    pub hook: Span,
     /// How long the daemon stays without work.
     pub idle: Span,
     /// How long a finished task is kept. Work that has not landed is kept for ever.
@@ -244,6 +256,7 @@ impl Default for Limits {
             task: Span::secs(2 * 3600),
             silence: Span::secs(10 * 60),
             checkpoint: Span::secs(2),
+            hook: Span::secs(10 * 60),
             idle: Span::secs(30 * 60),
             keep_for: Span::secs(30 * 86_400),
             keep: count(200),
@@ -298,7 +311,7 @@ macro_rules! capped {
     };
 }
 capped!(
-    queue, clones, watchers, artifact, transcript, blob, attempts, task, silence, idle, keep_for, keep
+    queue, clones, watchers, artifact, transcript, blob, attempts, task, silence, hook, idle, keep_for, keep
 );
 
 impl Default for Commit {

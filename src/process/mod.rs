@@ -47,6 +47,7 @@ pub struct Cmd {
     patience: Duration,
     capture: usize,
     called_off: Option<Arc<AtomicBool>>,
+    in_foreground: bool,
 }
 
 /// What a finished child left behind.
@@ -166,6 +167,7 @@ impl Cmd {
             patience: PATIENCE,
             capture: CAPTURE,
             called_off: None,
+            in_foreground: false,
         }
     }
 
@@ -216,6 +218,27 @@ impl Cmd {
     /// Runs the child in `dir`.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.inner.current_dir(dir);
+        self
+    }
+
+    /// Keeps who makes commits, where the environment of this process says so, as git itself does.
+    pub fn as_user(mut self) -> Self {
+        for role in ["AUTHOR", "COMMITTER"] {
+            for field in ["NAME", "EMAIL", "DATE"] {
+                let name = format!("GIT_{role}_{field}");
+                if let Some(value) = std::env::var_os(&name) {
+                    self.inner.env(name, value);
+                }
+            }
+        }
+        self
+    }
+
+    /// Leaves the child in the group of this process: it may read from the terminal, and is told of ctrl-c. What it has
+    /// started itself may outlive it where it overstays.
+    pub fn in_foreground(mut self) -> Self {
+        self.inner.process_group(rustix::process::getpgrp().as_raw_pid());
+        self.in_foreground = true;
         self
     }
 
@@ -297,7 +320,12 @@ impl Cmd {
             Err(source) => return Err(ProcessError::Spawn { program, source }),
         };
         let (Some(stdout), Some(status)) = (stdout, status) else {
-            kill_group(&mut child);
+            if self.in_foreground {
+                drop(child.kill());
+                drop(child.wait());
+            } else {
+                kill_group(&mut child);
+            }
             return Err(ProcessError::Timeout {
                 program,
                 patience: self.patience,

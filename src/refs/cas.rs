@@ -48,6 +48,14 @@ pub enum RefError {
         /// The branch in the way.
         blocker: String,
     },
+    /// A hook of the user's does not allow it.
+    #[error("the hook reference-transaction does not let {name} move: {said}")]
+    Rejected {
+        /// The ref.
+        name: String,
+        /// What the hook and git said.
+        said: String,
+    },
     /// Anything else that git says.
     #[error("{name}: {source}")]
     Git {
@@ -77,8 +85,11 @@ pub enum RefError {
 impl Explain for RefError {
     fn class(&self) -> Class {
         match self {
-            Self::Moved { .. } | Self::Locked { .. } | Self::Blocked { .. } => Class::Refused,
-            Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => Class::Failed,
+            Self::Moved { .. } | Self::Locked { .. } | Self::Blocked { .. } | Self::Rejected { .. } => {
+                Class::Refused
+            }
+            Self::Process { source, .. } => source.class(),
+            Self::Git { .. } | Self::Io { .. } => Class::Failed,
         }
     }
 
@@ -93,7 +104,7 @@ impl Explain for RefError {
             }),
             Self::Locked { lock } => Some(format!("if no git runs there: rm {}", lock.display())),
             Self::Moved { .. } => Some("try again".to_owned()),
-            Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => None,
+            Self::Rejected { .. } | Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => None,
         }
     }
 }
@@ -228,6 +239,19 @@ pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &st
             Err(error) => return Err(explain(repo, name, error)),
         }
     }
+    settle(repo, (name, old, new), log)
+}
+
+/// Brings a branch that has moved to the disk, or back to where it was.
+pub(super) fn settle(
+    repo: &Repo,
+    (name, old, new): (&str, Option<Oid>, Oid),
+    log: &str,
+) -> Result<(), RefError> {
+    let io = |source| RefError::Io {
+        name: name.to_owned(),
+        source,
+    };
     point("branch-moved", name);
     let path = repo.common_dir().join(name);
     let synced = fs::File::open(&path)

@@ -10,7 +10,7 @@
 //! A clone that is there still, because the verb took back a part of it only, is brought back in its place; what
 //! that replaces is saved as the undoing of `undo`.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use git2::Oid;
 
@@ -126,11 +126,11 @@ impl Explain for UndoError {
     }
 }
 
-/// Brings back what was saved under `n`, or last.
+/// Brings back what was saved under `n`, or last. A hook of the user's may take as long as `patience`.
 ///
 /// # Errors
 /// [`UndoError`]; what was saved stays saved then.
-pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
+pub fn undo(ledger: &Ledger<'_>, n: Option<u64>, patience: Duration) -> Result<Undone, UndoError> {
     let saved: Vec<_> = ledger.undos()?.into_iter().map(|(undo, _)| undo).collect();
     let saved = chosen(saved, n).ok_or(UndoError::Nothing(n))?;
     let mut undone = Undone {
@@ -142,7 +142,7 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>) -> Result<Undone, UndoError> {
         landing: None,
     };
     if let Some(landing) = &saved.landing {
-        undone.landing = Some(take_back(ledger, &saved, landing)?);
+        undone.landing = Some(take_back(ledger, (&saved, landing), patience)?);
         return Ok(undone);
     }
     check(ledger, &saved)?;

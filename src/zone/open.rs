@@ -1,11 +1,16 @@
 //! `zone new`: a branch to work on, and its zone in the ledger.
 
+use std::time::Duration;
+
 use git2::{Branch, ErrorCode, ObjectType, Oid};
 
 use crate::{
-    refs::{Base, Ledger, LedgerError, RefError, StoredZone, Zone, branch_ref, move_branch},
+    refs::{Base, Ledger, LedgerError, RefError, Standing, StoredZone, Zone, branch_ref, move_by_git},
     task::{Class, Explain, FORMAT, ZoneId},
 };
+
+/// How long a hook of the user's may take.
+const HOOK: Duration = Duration::from_mins(10);
 
 /// A zone that is there now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +97,14 @@ pub fn open(ledger: &Ledger<'_>, branch: &str, base: Option<&str>) -> Result<Ope
         (None, base) => {
             let base = base.unwrap_or("HEAD");
             let tip = commit(ledger, base)?;
-            move_branch(repo, &name, None, tip, &format!("branch: Created from {base}"))?;
+            let standing = Standing {
+                git_dir: repo.git_dir(),
+                work_dir: repo.work_dir(),
+                hooks: None,
+                patience: HOOK,
+            };
+            let log = format!("branch: Created from {base}");
+            move_by_git(repo, &standing, (&name, None, tip), &log)?;
             (tip, Some(base))
         }
     };

@@ -3,7 +3,7 @@
 use std::fs;
 
 use git_khlone::{
-    delivery::landing::{Landing, Style, land},
+    delivery::landing::{HookUse, Landing, Policy, Style, Voice, land},
     refs::{Ledger, Site},
 };
 use serde_json::Value;
@@ -363,6 +363,11 @@ fn four_landings_at_once_all_land() {
                 let repo = s.open();
                 let site = Site::open(&repo, "machine").unwrap();
                 let style = Style::Auto;
+                let policy = Policy {
+                    signs: None,
+                    hooks: HookUse::Guard,
+                    patience: std::time::Duration::from_secs(60),
+                };
                 land(
                     &Ledger::new(&repo, &site),
                     &Landing {
@@ -372,6 +377,7 @@ fn four_landings_at_once_all_land() {
                         style,
                         what: "x",
                     },
+                    (&policy, &Voice::none()),
                 )
                 .unwrap();
             });

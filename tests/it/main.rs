@@ -27,6 +27,7 @@ mod model_server;
 mod pipeline;
 mod places;
 mod planted;
+mod policy;
 mod readme;
 mod recovery;
 mod scratch;

@@ -21,6 +21,9 @@ use git_khlone::{
     },
 };
 
+/// How long hooks may take.
+const HOOK: std::time::Duration = std::time::Duration::from_secs(60);
+
 use crate::scratch::{Scratch, Work};
 
 const FILES: &[(&str, &str)] = &[
@@ -167,14 +170,17 @@ fn a_removal_names_what_is_at_stake_and_undo_brings_all_of_it_back() {
     z.main.git(&["gc", "-q", "--prune=now"]);
     assert_eq!(z.main.git(&["fsck", "--strict", "--no-dangling"]), "");
 
-    let undone = undo(&z.ledger(), None).unwrap();
+    let undone = undo(&z.ledger(), None, HOOK).unwrap();
     assert_eq!((undone.kept.len(), undone.lost.len()), (0, 1));
     fs::remove_file(clone.0.join("x.big")).ok();
     let mut expected = before.0;
     expected.retain(|(path, _)| !path.ends_with("x.big"));
     assert!(expected == clone.bytes(), "the files are not as they were");
     assert_eq!((clone.status(), clone.tip("HEAD")), (before.1, before.2));
-    assert!(matches!(undo(&z.ledger(), None), Err(UndoError::Nothing(None))));
+    assert!(matches!(
+        undo(&z.ledger(), None, HOOK),
+        Err(UndoError::Nothing(None))
+    ));
 }
 
 #[test]
@@ -195,7 +201,7 @@ fn what_has_landed_goes_without_force() {
     assert_eq!(z.main.status(), "");
 
     z.clone_of("main", "foreman.1");
-    let error = undo(&z.ledger(), None).unwrap_err();
+    let error = undo(&z.ledger(), None, HOOK).unwrap_err();
     assert_eq!(error.class(), Class::Refused, "{error}");
 }
 

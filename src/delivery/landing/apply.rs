@@ -2,12 +2,15 @@
 
 use git2::Oid;
 
-use super::{LandError, Landed, Landing, Proposal, covered::covered, propose::carries};
+use super::{
+    LandError, Landed, Landing, Proposal, bench::Bench, covered::covered, propose::carries, seal::Sealed,
+};
 use crate::{
     delivery::{advance::swap, merge::committer},
     process::fault::point,
-    refs::{KeptLanding, Ledger, LedgerError, Repo, Undo, Update, Zone, branch_ref, move_branch, now},
-    task::{self, FORMAT, ZoneId},
+    refs::{KeptLanding, Ledger, LedgerError, Repo, Undo, Update, Zone, branch_ref, now},
+    task::{self, FORMAT, Rewritten, ZoneId},
+    worktree::carry::Carry,
 };
 
 /// Makes a landing.
@@ -17,26 +20,18 @@ use crate::{
 pub(super) fn apply(
     ledger: &Ledger<'_>,
     landing: &Landing<'_>,
-    proposal: Proposal,
+    (proposal, sealed): (&Proposal, &Sealed),
+    bench: &Bench,
 ) -> Result<Landed, LandError> {
     let repo = ledger.repo();
-    let Proposal {
-        kind,
-        old,
-        new,
-        tip,
-        commits,
-        stat,
-    } = proposal;
+    let (kind, old, new, tip) = (proposal.kind(), proposal.old, sealed.new, proposal.tip);
     let mut landed = Landed {
-        kind,
-        old,
         new,
-        commits,
-        tasks: Vec::new(),
-        stat,
-        checkouts: Vec::new(),
-        undo: None,
+        kind,
+        commits: proposal.commits.clone(),
+        stat: proposal.stat,
+        rewritten: sealed.rewritten.clone(),
+        ..Landed::nothing(old)
     };
     let Some(how) = kind.stored() else {
         return Ok(landed);
@@ -51,7 +46,7 @@ pub(super) fn apply(
             old: old.to_string(),
             new: new.to_string(),
             tip: tip.to_string(),
-            rewritten: Vec::new(),
+            rewritten: sealed.rewritten.iter().map(rewritten).collect(),
             by: committer(repo),
             at: now(),
             unknown: serde_json::Map::new(),
@@ -62,9 +57,11 @@ pub(super) fn apply(
     let what = landing.what.split(": ").next().unwrap_or(landing.what);
     let saved = ledger.save_landing((&format!("land {what}"), None), &zone, record)?;
     point("land-saved", landing.zone);
-    let name = branch_ref(landing.zone);
     let log = format!("khlone land: {}", landing.what);
-    let moved = swap(&carries, || Ok(move_branch(repo, &name, Some(old), new, &log)?));
+    let moved = swap(&carries, || {
+        let holder = carries.first().map(Carry::checkout);
+        bench.move_zone(repo, holder, (landing.zone, old, new), &log)
+    });
     if let Err(error) = moved {
         ledger.forget_undo(&saved)?;
         return Err(error.into());
@@ -77,6 +74,13 @@ pub(super) fn apply(
         .map(|carry| carry.checkout().path.clone())
         .collect();
     Ok(landed)
+}
+
+fn rewritten((old, new): &(Oid, Oid)) -> Rewritten {
+    Rewritten {
+        old: old.to_string(),
+        new: new.to_string(),
+    }
 }
 
 /// The zone's document; of one in which nothing was done yet, what it would be.

@@ -1,14 +1,18 @@
 //! Why nothing landed.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
+use bstr::BString;
 use git2::Oid;
+
+use super::Landing;
 
 use crate::{
     delivery::{
         advance::AdvanceError,
         merge::{Conflict, MergeError},
     },
+    process::ProcessError,
     refs::LedgerError,
     task::{Class, Explain},
     worktree::carry::{CarryError, listed, quoted},
@@ -54,6 +58,53 @@ pub enum LandError {
         /// The git folder.
         common: PathBuf,
     },
+    /// It changes what the user's git runs.
+    #[error("{branch} changes hooks that your git runs: {}", listed(.files))]
+    ChangesHooks {
+        /// The clone's branch.
+        branch: String,
+        /// The files.
+        files: Vec<BString>,
+    },
+    /// A hook of the user's rejects it.
+    #[error("the hook {name} rejects it; nothing was changed{}{said}", if .said.is_empty() { "" } else { "\n" })]
+    Hook {
+        /// Which.
+        name: &'static str,
+        /// What it said.
+        said: String,
+    },
+    /// A hook of the user's did not end.
+    #[error("the hook {name} took longer than {} s (limits.hook) and was stopped; nothing was changed", .patience.as_secs())]
+    HookTime {
+        /// Which.
+        name: &'static str,
+        /// The limit.
+        patience: Duration,
+    },
+    /// Nothing is left of the message.
+    #[error("the hooks left an empty message; nothing was changed")]
+    NoMessage,
+    /// The user's signer does not sign.
+    #[error("the commit cannot be signed, and commit.gpgSign wants it signed; nothing was changed\n{said}")]
+    Sign {
+        /// What git and the signer said.
+        said: String,
+    },
+    /// The commits are to be signed by whoever made them.
+    #[error("{commits} commits of {branch} are not signed, and land.sign is `refuse`")]
+    Unsigned {
+        /// The clone's branch.
+        branch: String,
+        /// How many.
+        commits: usize,
+    },
+    /// git does not make the commit.
+    #[error("git does not make the commit: {said}")]
+    Commit {
+        /// What it said.
+        said: String,
+    },
     /// A checkout is not clean, or a branch moved.
     #[error(transparent)]
     Move(#[from] AdvanceError),
@@ -72,26 +123,60 @@ impl Explain for LandError {
             Self::Rewritten { .. } | Self::Conflict { .. } | Self::Away { .. } | Self::Unplaced { .. } => {
                 Class::Refused
             }
+            Self::ChangesHooks { .. }
+            | Self::Hook { .. }
+            | Self::NoMessage
+            | Self::Sign { .. }
+            | Self::Unsigned { .. } => Class::Refused,
+            Self::HookTime { .. } => Class::Timeout,
             Self::Move(error) => error.class(),
             Self::Ledger(error) => error.class(),
-            Self::Io(_) => Class::Failed,
+            Self::Commit { .. } | Self::Io(_) => Class::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoBranch(_) => Some("git khlone list zones".to_owned()),
-            Self::Rewritten { branch, .. } => Some(format!(
-                "git khlone land {}",
-                branch.rsplit('/').next().unwrap_or(branch)
-            )),
+            Self::Rewritten { branch, .. } => Some(format!("git khlone land {}", clone_of(branch))),
             Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
             Self::Unplaced { .. } => Some("run `git khlone` once in the main work tree".to_owned()),
+            Self::ChangesHooks { branch, .. } => Some(format!(
+                "git khlone land {} --hooks run    lands them, and runs those of before",
+                clone_of(branch)
+            )),
+            Self::Hook { name, .. } if name.starts_with("pre") || *name == "commit-msg" => {
+                Some("git khlone land --hooks skip    as git's --no-verify".to_owned())
+            }
+            Self::HookTime { .. } => Some("limits: {hook: 30m} in your config.yml".to_owned()),
+            Self::Sign { .. } => Some("git config --show-origin --get-regexp 'gpg|sign'".to_owned()),
+            Self::Unsigned { branch, .. } => Some(format!("git khlone land {} --squash", clone_of(branch))),
             Self::Move(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
-            Self::Io(_) => None,
+            Self::Hook { .. } | Self::NoMessage | Self::Commit { .. } | Self::Io(_) => None,
         }
+    }
+}
+
+impl LandError {
+    pub(super) fn conflict(landing: &Landing<'_>, conflict: Conflict) -> Self {
+        Self::Conflict {
+            branch: landing.branch.to_owned(),
+            zone: landing.zone.to_owned(),
+            conflict: Box::new(conflict),
+        }
+    }
+}
+
+/// `foreman.1` of `khlone/main/foreman.1`.
+fn clone_of(branch: &str) -> &str {
+    branch.rsplit('/').next().unwrap_or(branch)
+}
+
+impl From<ProcessError> for LandError {
+    fn from(error: ProcessError) -> Self {
+        MergeError::from(error).into()
     }
 }
 

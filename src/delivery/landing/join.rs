@@ -5,7 +5,7 @@ use git2::{DiffFindOptions, Oid, Sort};
 
 use super::{Kind, LandError, Landing, Stat, Style};
 use crate::{
-    delivery::merge::{Kin, Merged, commit, merge},
+    delivery::merge::{Merged, Replayed, merge, replay, series},
     refs::Repo,
 };
 
@@ -57,6 +57,42 @@ impl Likeness {
     }
 }
 
+/// How the zone's branch would come to what lands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Make {
+    /// It moves to a commit that is there.
+    Move(Oid),
+    /// It moves to a commit that is still to be made.
+    Commit {
+        /// Its parents.
+        parents: Vec<Oid>,
+        /// Its message.
+        message: String,
+    },
+}
+
+/// What lands, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Joined {
+    pub(super) kind: Kind,
+    /// The files.
+    pub(super) tree: Oid,
+    pub(super) make: Make,
+    /// Commits that were made anew for it, old and new, oldest first.
+    pub(super) series: Vec<(Oid, Oid)>,
+}
+
+impl Joined {
+    fn moved(repo: &Repo, kind: Kind, to: Oid) -> Result<Self, git2::Error> {
+        Ok(Self {
+            kind,
+            tree: repo.git().find_commit(to)?.tree_id(),
+            make: Make::Move(to),
+            series: Vec::new(),
+        })
+    }
+}
+
 /// Joins `source` with `old`, the zone's tip, as the landing wants it. What `base` has, if it is given, has landed
 /// already, whatever became of it since.
 pub(super) fn joined(
@@ -64,14 +100,17 @@ pub(super) fn joined(
     landing: &Landing<'_>,
     old: Oid,
     (source, base): (Oid, Option<Oid>),
-) -> Result<(Kind, Oid), LandError> {
+) -> Result<Joined, LandError> {
     let git = repo.git();
     if source == old || git.graph_descendant_of(old, source)? {
-        return Ok((Kind::Already, old));
+        return Ok(Joined::moved(repo, Kind::Already, old)?);
     }
     let is_ahead = git.graph_descendant_of(source, old)?;
     if is_ahead && landing.style == Style::Auto {
-        return Ok((Kind::FastForward, source));
+        return Ok(Joined::moved(repo, Kind::FastForward, source)?);
+    }
+    if landing.style == Style::Rebase {
+        return rebased(repo, landing, old, (source, base));
     }
     let merged = if is_ahead {
         Merged::Clean(git.find_commit(source)?.tree_id())
@@ -79,32 +118,41 @@ pub(super) fn joined(
         merge(repo, base, (old, source))?
     };
     let tree = match merged {
-        Merged::Clean(tree) if tree == git.find_commit(old)?.tree_id() => return Ok((Kind::Already, old)),
-        Merged::Clean(tree) => tree,
-        Merged::Conflict(conflict) => {
-            return Err(LandError::Conflict {
-                branch: landing.branch.to_owned(),
-                zone: landing.zone.to_owned(),
-                conflict: Box::new(conflict),
-            });
+        Merged::Clean(tree) if tree == git.find_commit(old)?.tree_id() => {
+            return Ok(Joined::moved(repo, Kind::Already, old)?);
         }
+        Merged::Clean(tree) => tree,
+        Merged::Conflict(conflict) => return Err(LandError::conflict(landing, conflict)),
     };
     let (kind, parents) = match landing.style {
         Style::Squash => (Kind::Squash, vec![old]),
-        Style::Auto | Style::NoFf => (Kind::Merge, vec![old, source]),
+        Style::Auto | Style::NoFf | Style::Rebase => (Kind::Merge, vec![old, source]),
     };
     let message = message(repo, landing, kind, &between(repo, old, source)?)?;
-    Ok((
+    Ok(Joined {
         kind,
-        commit(
-            repo,
-            &Kin {
-                tree,
-                parents: &parents,
-            },
-            &message,
-        )?,
-    ))
+        tree,
+        make: Make::Commit { parents, message },
+        series: Vec::new(),
+    })
+}
+
+/// The commits of `source` one by one on `old`.
+fn rebased(
+    repo: &Repo,
+    landing: &Landing<'_>,
+    old: Oid,
+    from: (Oid, Option<Oid>),
+) -> Result<Joined, LandError> {
+    let again = |original, tree, parent| replay(repo, original, tree, parent);
+    match series(repo, from, old, again)? {
+        Replayed::Conflict { conflict, .. } => Err(LandError::conflict(landing, conflict)),
+        Replayed::Whole(series) if series.to == old => Ok(Joined::moved(repo, Kind::Already, old)?),
+        Replayed::Whole(series) => Ok(Joined {
+            series: series.rewritten,
+            ..Joined::moved(repo, Kind::Rebase, series.to)?
+        }),
+    }
 }
 
 /// The commits that `to` has and `from` has not, newest first.
@@ -116,11 +164,11 @@ pub(super) fn between(repo: &Repo, from: Oid, to: Oid) -> Result<Vec<Oid>, LandE
     Ok(walk.collect::<Result<_, _>>()?)
 }
 
-/// What a move of the zone's branch changes.
+/// What is different between a commit and a tree.
 pub(super) fn stat(repo: &Repo, old: Oid, new: Oid) -> Result<Stat, LandError> {
     let git = repo.git();
-    let tree = |oid| git.find_commit(oid).and_then(|commit| commit.tree());
-    let mut diff = git.diff_tree_to_tree(Some(&tree(old)?), Some(&tree(new)?), None)?;
+    let (old, new) = (git.find_commit(old)?.tree()?, git.find_tree(new)?);
+    let mut diff = git.diff_tree_to_tree(Some(&old), Some(&new), None)?;
     diff.find_similar(Some(DiffFindOptions::new().renames(true)))?;
     let stats = diff.stats()?;
     Ok(Stat {
@@ -150,5 +198,30 @@ fn message(repo: &Repo, landing: &Landing<'_>, kind: Kind, commits: &[Oid]) -> R
         let subject = commit.summary_bytes().unwrap_or_default().to_str_lossy();
         text.push_str(&["* ", &subject, "\n"].concat());
     }
+    if kind == Kind::Squash {
+        let trailers = trailers(repo, commits)?;
+        if !trailers.is_empty() {
+            text.push_str(&format!("\n{}\n", trailers.join("\n")));
+        }
+    }
     Ok(text)
+}
+
+/// Whose work the commits are, in the words of their messages, each line once, oldest first.
+fn trailers(repo: &Repo, commits: &[Oid]) -> Result<Vec<String>, LandError> {
+    let mut found = Vec::new();
+    for oid in commits.iter().rev() {
+        let commit = repo.git().find_commit(*oid)?;
+        let message = commit.message_bytes().to_str_lossy().into_owned();
+        let own = message.lines().filter(|line| {
+            let marks = ["Khlone-Task: ", "Khlone-Clone: ", "Co-authored-by: "];
+            marks.iter().any(|mark| line.starts_with(mark))
+        });
+        for line in own {
+            if !found.iter().any(|known| known == line) {
+                found.push(line.to_owned());
+            }
+        }
+    }
+    Ok(found)
 }

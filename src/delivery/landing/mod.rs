@@ -1,7 +1,7 @@
 //! `land`: a clone's commits become the zone's.
 //!
-//! First it is proposed: the commit that the zone's branch would go to is made in memory, and everything that speaks
-//! against it is found, with nothing changed. Then it is applied, in turn with other landings at the site: what it
+//! First it is proposed: what the zone's branch would go to is worked out in memory, and everything that speaks against
+//! it is found, with nothing changed. Then the user's hooks are asked and the commits made, see `seal.rs`. Then it is applied, in turn with other landings at the site: what it
 //! changes is saved, so that `undo` can take it back; files and branch move; the tasks are told. Where the zone's branch
 //! has moved in between, it is proposed anew.
 //!
@@ -13,11 +13,16 @@
 //! told; the next landing or undoing tells them.
 
 mod apply;
+mod bench;
 mod covered;
 mod error;
 mod holders;
+mod hooks;
 mod join;
+mod make;
+mod policy;
 mod propose;
+mod seal;
 mod take_back;
 
 use std::path::PathBuf;
@@ -25,13 +30,16 @@ use std::path::PathBuf;
 use git2::Oid;
 
 pub use error::LandError;
+pub use policy::{HookUse, Policy, Voice};
 pub use propose::{Proposal, propose};
 pub use take_back::{TakeBackError, TakenBack, take_back};
 
+use self::{bench::Bench, holders::holders, seal::seal};
 use super::advance::AdvanceError;
 use crate::{
     refs::{Ledger, RefError, Turn},
     task::{LandedBy, TaskId},
+    worktree::checkout::Checkout,
 };
 
 /// How often a landing is proposed while the zone's branch moves under it.
@@ -62,6 +70,8 @@ pub enum Style {
     NoFf,
     /// One new commit with all the changes.
     Squash,
+    /// The commits one by one, on the zone's tip.
+    Rebase,
 }
 
 /// How they came.
@@ -74,6 +84,8 @@ pub enum Kind {
     Merge,
     /// As one new commit.
     Squash,
+    /// Made anew on the branch's tip.
+    Rebase,
     /// The zone had them, or their changes, already.
     Already,
 }
@@ -85,6 +97,7 @@ impl Kind {
             Self::FastForward => Some(LandedBy::FastForward),
             Self::Merge => Some(LandedBy::Merge),
             Self::Squash => Some(LandedBy::Squash),
+            Self::Rebase => Some(LandedBy::Rebase),
             Self::Already => None,
         }
     }
@@ -109,6 +122,25 @@ pub struct Landed {
     pub checkouts: Vec<PathBuf>,
     /// The number by which `undo` takes it back.
     pub undo: Option<u64>,
+    /// The clone's commits that were made anew, old and new, oldest first.
+    pub rewritten: Vec<(Oid, Oid)>,
+}
+
+impl Landed {
+    /// Nothing, where the zone's branch is at `tip`.
+    fn nothing(tip: Oid) -> Self {
+        Self {
+            kind: Kind::Already,
+            old: tip,
+            new: tip,
+            commits: Vec::new(),
+            tasks: Vec::new(),
+            stat: Stat::default(),
+            checkouts: Vec::new(),
+            undo: None,
+            rewritten: Vec::new(),
+        }
+    }
 }
 
 /// The size of a change.
@@ -122,27 +154,51 @@ pub struct Stat {
     pub deletions: usize,
 }
 
-/// Lands a clone's branch, or its commits up to one of them, in the zone's branch.
+/// Lands a clone's branch, or its commits up to one of them, in the zone's branch, as the user's policy wants it.
 ///
 /// # Errors
 /// [`LandError`]; nothing has changed then.
-pub fn land(ledger: &Ledger<'_>, landing: &Landing<'_>) -> Result<Landed, LandError> {
+pub fn land(
+    ledger: &Ledger<'_>,
+    landing: &Landing<'_>,
+    (policy, voice): (&Policy, &Voice<'_>),
+) -> Result<Landed, LandError> {
     let mut turn = None;
     for _ in 1..TRIES {
-        match land_once(ledger, landing, turn.take()) {
+        match land_once(ledger, landing, (policy, voice), turn.take()) {
             // From the second try on no other landing comes between; a person still may.
             Err(LandError::Move(AdvanceError::Ref(RefError::Moved { .. }))) => turn = Some(wait(ledger)?),
             other => return other,
         }
     }
-    land_once(ledger, landing, turn)
+    land_once(ledger, landing, (policy, voice), turn)
 }
 
-fn land_once(ledger: &Ledger<'_>, landing: &Landing<'_>, turn: Option<Turn>) -> Result<Landed, LandError> {
-    let proposal = propose(ledger, landing)?;
-    let _turn = turn.map_or_else(|| wait(ledger), Ok)?;
-    apply::tell_of_last(ledger)?;
-    apply::apply(ledger, landing, proposal)
+fn land_once(
+    ledger: &Ledger<'_>,
+    landing: &Landing<'_>,
+    (policy, voice): (&Policy, &Voice<'_>),
+    turn: Option<Turn>,
+) -> Result<Landed, LandError> {
+    let (repo, site) = (ledger.repo(), ledger.site());
+    let proposal = propose(ledger, landing, policy)?;
+    if proposal.kind() == Kind::Already {
+        let _turn = turn.map_or_else(|| wait(ledger), Ok)?;
+        apply::tell_of_last(ledger)?;
+        return Ok(Landed::nothing(proposal.old));
+    }
+    let holder = holders(repo, landing.zone)?.into_iter().next();
+    let home = holder.clone().or_else(|| Checkout::main(repo));
+    let stands = (landing.zone, proposal.old);
+    let mut bench = Bench::new((repo, site), home.as_ref(), stands, policy.patience)?;
+    let sealed = seal(repo, landing, &proposal, &mut bench, (policy, voice))?;
+    let landed = {
+        let _turn = turn.map_or_else(|| wait(ledger), Ok)?;
+        apply::tell_of_last(ledger)?;
+        apply::apply(ledger, landing, (&proposal, &sealed), &bench)?
+    };
+    seal::tell(&proposal, &sealed, (&mut bench, holder.as_ref()), voice);
+    Ok(landed)
 }
 
 fn wait(ledger: &Ledger<'_>) -> std::io::Result<Turn> {

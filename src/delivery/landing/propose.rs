@@ -3,12 +3,14 @@
 use git2::Oid;
 
 use super::{
-    Kind, LandError, Landing, Stat,
+    Kind, LandError, Landing, Policy, Stat, Style,
     covered::clone_of,
     holders::holders,
-    join::{between, joined, on_branch, stat},
+    join::{Joined, Make, between, joined, on_branch, stat},
+    seal::unsigned,
 };
 use crate::{
+    config::LandSign,
     delivery::merged::landing_of,
     refs::{Ledger, Repo, branch_ref},
     worktree::carry::Carry,
@@ -17,25 +19,31 @@ use crate::{
 /// A landing that nothing speaks against, as far as can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {
-    /// How.
-    pub kind: Kind,
     /// Where the zone's branch is.
     pub old: Oid,
-    /// Where it would go.
-    pub new: Oid,
     /// The last of the clone's commits that would land.
     pub tip: Oid,
     /// The clone's commits that would land, newest first.
     pub commits: Vec<Oid>,
     /// What would change in the zone.
     pub stat: Stat,
+    pub(super) joined: Joined,
+    /// Commits to be made anew since they are not signed, oldest first.
+    pub(super) to_sign: Vec<Oid>,
+}
+
+impl Proposal {
+    /// How it would land.
+    pub fn kind(&self) -> Kind {
+        self.joined.kind
+    }
 }
 
 /// Proposes a landing.
 ///
 /// # Errors
 /// [`LandError`] for the first thing that speaks against it.
-pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>) -> Result<Proposal, LandError> {
+pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>, policy: &Policy) -> Result<Proposal, LandError> {
     let repo = ledger.repo();
     let tip_of = |branch: &str| {
         let target = repo.ref_target(&branch_ref(branch))?;
@@ -51,25 +59,62 @@ pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>) -> Result<Proposal, L
         Some((zone, clone)) => landing_of(ledger, (&zone, &clone), tip, old)?,
         None => None,
     };
-    let (kind, new) = joined(repo, landing, old, (tip, base))?;
+    let mut joined = joined(repo, landing, old, (tip, base))?;
+    let mut to_sign = signable(repo, &joined, (old, tip), policy)?;
+    if joined.kind == Kind::FastForward && policy.signs == Some(LandSign::Merge) && !to_sign.is_empty() {
+        let above = Landing {
+            style: Style::NoFf,
+            ..*landing
+        };
+        joined = super::join::joined(repo, &above, old, (tip, base))?;
+    }
+    match policy.signs {
+        Some(LandSign::Refuse) if !to_sign.is_empty() => {
+            return Err(LandError::Unsigned {
+                branch: landing.branch.to_owned(),
+                commits: to_sign.len(),
+            });
+        }
+        // What a merge commit is above stays as it is.
+        Some(LandSign::Merge) if joined.kind == Kind::Merge => to_sign.clear(),
+        _ => {}
+    }
     let mut proposal = Proposal {
-        kind,
         old,
-        new,
         tip,
         commits: Vec::new(),
         stat: Stat::default(),
+        joined,
+        to_sign,
     };
-    if kind == Kind::Already {
-        return Ok(proposal);
+    if proposal.kind() != Kind::Already {
+        proposal.commits = between(repo, old, tip)?;
+        proposal.stat = stat(repo, old, proposal.joined.tree)?;
+        carries(repo, landing.zone, old, proposal.joined.tree)?;
     }
-    proposal.commits = between(repo, old, tip)?;
-    proposal.stat = stat(repo, old, new)?;
-    carries(repo, landing.zone, old, new)?;
     Ok(proposal)
 }
 
-/// The checkouts of a zone's branch, each ready to be brought from one commit to another.
+/// The commits that would come into the zone and are not signed, oldest first, where the user signs.
+fn signable(
+    repo: &Repo,
+    joined: &Joined,
+    (old, tip): (Oid, Oid),
+    policy: &Policy,
+) -> Result<Vec<Oid>, LandError> {
+    if policy.signs.is_none() {
+        return Ok(Vec::new());
+    }
+    let commits = match (joined.kind, &joined.make) {
+        (Kind::Squash | Kind::Already, _) => return Ok(Vec::new()),
+        // Made anew in any case.
+        (Kind::Rebase, Make::Move(to)) => between(repo, old, *to)?,
+        _ => between(repo, old, tip)?,
+    };
+    unsigned(repo, &commits.into_iter().rev().collect::<Vec<_>>())
+}
+
+/// The checkouts of a zone's branch, each ready to be brought from a commit to another, or to a tree.
 pub(super) fn carries(repo: &Repo, zone: &str, from: Oid, to: Oid) -> Result<Vec<Carry>, LandError> {
     let holders = holders(repo, zone)?.into_iter();
     let carries = holders.map(|checkout| Carry::check(repo, checkout, from, to));

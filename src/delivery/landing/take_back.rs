@@ -4,11 +4,14 @@
 //! undoing is saved first. It is refused where something stands on the landed commits, where a remote has them, and
 //! where a checkout would lose something: then it is reverted by a commit, like any other change.
 
+use std::time::Duration;
+
 use git2::Oid;
 
 use super::{
     LandError,
     apply::{has_happened, tell, tell_of_last},
+    bench::Bench,
     holders::holders,
     propose::carries,
     wait,
@@ -16,9 +19,12 @@ use super::{
 use crate::{
     delivery::advance::swap,
     process::fault::point,
-    refs::{KeptLanding, Ledger, LedgerError, Repo, Undo, branch_ref, move_branch},
+    refs::{KeptLanding, Ledger, LedgerError, Repo, Undo, branch_ref},
     task::{Class, Explain, LandedBy, TaskId},
-    worktree::carry::{CarryError, quoted, restage},
+    worktree::{
+        carry::{CarryError, quoted, restage},
+        checkout::Checkout,
+    },
 };
 
 /// A landing that was taken back, or made again.
@@ -108,8 +114,8 @@ impl From<CarryError> for TakeBackError {
 /// [`TakeBackError`].
 pub fn take_back(
     ledger: &Ledger<'_>,
-    saved: &Undo,
-    record: &KeptLanding,
+    (saved, record): (&Undo, &KeptLanding),
+    patience: Duration,
 ) -> Result<TakenBack, TakeBackError> {
     let _turn = wait(ledger).map_err(LedgerError::from)?;
     tell_of_last(ledger)?;
@@ -154,6 +160,9 @@ pub fn take_back(
         });
     }
     let carries = carries(repo, &branch, from, to)?;
+    let holder = carries.first().map(|carry| carry.checkout().clone());
+    let home = holder.clone().or_else(|| Checkout::main(repo));
+    let bench = Bench::new((repo, ledger.site()), home.as_ref(), (&branch, from), patience)?;
     // An undoing of this that was cut short before the branch moved.
     for (void, _) in ledger
         .undos()?
@@ -169,9 +178,10 @@ pub fn take_back(
     let verb = format!("undo of {}", saved.verb);
     let undoing = ledger.save_landing((&verb, Some(saved.n)), &saved.zone, undoing)?;
     point("take-back-saved", &branch);
-    let name = branch_ref(&branch);
     let log = format!("khlone {verb}");
-    let moved = swap(&carries, || Ok(move_branch(repo, &name, Some(from), to, &log)?));
+    let moved = swap(&carries, || {
+        bench.move_zone(repo, holder.as_ref(), (&branch, from, to), &log)
+    });
     if let Err(error) = moved {
         ledger.forget_undo(&undoing)?;
         return Err(LandError::from(error).into());

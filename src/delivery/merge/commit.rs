@@ -1,4 +1,4 @@
-//! Commits made without a work tree: as the repository's user, synced, never signed.
+//! A commit made again without a work tree: as the repository's user, synced, never signed.
 
 use bstr::ByteSlice;
 use git2::{ObjectType, Oid};
@@ -6,40 +6,11 @@ use git2::{ObjectType, Oid};
 use super::{MergeError, failed, read_oid, synced, written};
 use crate::refs::Repo;
 
-/// What a new commit is made of.
-#[derive(Debug, Clone, Copy)]
-pub struct Kin<'a> {
-    /// Its files.
-    pub tree: Oid,
-    /// Its parents.
-    pub parents: &'a [Oid],
-}
-
-/// Commits a tree as the repository's user.
-///
-/// # Errors
-/// [`MergeError::Nobody`] if git knows no user.
-pub fn commit(repo: &Repo, kin: &Kin<'_>, message: &str) -> Result<Oid, MergeError> {
-    let parents = || {
-        let parents = kin.parents.iter();
-        parents.flat_map(|parent| ["-p".to_owned(), parent.to_string()])
-    };
-    let done = written(|| {
-        let git = synced(repo.common_dir()).args(["commit-tree", "--no-gpg-sign", "-F", "-"]);
-        git.args(parents()).arg(kin.tree.to_string()).input(message)
-    })?;
-    match done.status.success() {
-        true => read_oid("commit-tree", Some(&done.stdout)),
-        false if is_nobody(&done.stderr) => Err(MergeError::Nobody),
-        false => Err(failed("git commit-tree", &done).into()),
-    }
-}
-
 /// Makes `original` again with other files and one other parent: author, message and encoding stay as they are
 /// to the byte; the committer is the repository's user, now. A signature does not fit any more and goes.
 ///
 /// # Errors
-/// As [`commit`].
+/// [`MergeError::Nobody`] if git knows no user.
 pub fn replay(repo: &Repo, original: Oid, tree: Oid, parent: Oid) -> Result<Oid, MergeError> {
     let who = identity(repo)?.ok_or(MergeError::Nobody)?;
     let odb = repo.git().odb()?;
@@ -73,7 +44,8 @@ fn identity(repo: &Repo) -> Result<Option<Vec<u8>>, MergeError> {
     Ok(who.status.success().then(|| who.stdout.trim_end().to_vec()))
 }
 
-fn is_nobody(stderr: &[u8]) -> bool {
+/// Whether git refuses since it knows no user.
+pub(in crate::delivery) fn is_nobody(stderr: &[u8]) -> bool {
     let signs: [&[u8]; 3] = [b"tell me who you are", b"empty ident name", b"auto-detect email"];
     signs.into_iter().any(|sign| stderr.contains_str(sign))
 }

@@ -21,7 +21,8 @@ use git2::Oid;
 pub use outcome::{Conflict, Conflicted, Merged};
 pub use series::{Replayed, Series, series};
 
-pub use commit::{Kin, commit, committer, replay};
+pub(super) use commit::is_nobody;
+pub use commit::{committer, replay};
 
 use crate::{
     process::{Cmd, Finished, ProcessError},
@@ -143,6 +144,7 @@ fn nested(folder: &Path) -> OsString {
 /// git on the common folder, with every object it writes synced.
 fn synced(common: &Path) -> Cmd {
     Cmd::git(common)
+        .as_user()
         .dir(common)
         .env("GIT_NO_LAZY_FETCH", "0")
         .args(["-c", "core.fsync=loose-object,pack,pack-metadata"])

@@ -74,6 +74,7 @@ impl View for LandedView {
             landing::Kind::FastForward => "fast-forward",
             landing::Kind::Merge => "merge",
             landing::Kind::Squash => "squash",
+            landing::Kind::Rebase => "rebase",
             landing::Kind::Already => "already there",
         };
         let mut text = format!(

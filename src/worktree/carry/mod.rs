@@ -18,7 +18,7 @@ use git2::Oid;
 
 pub use error::CarryError;
 pub(crate) use error::{listed, quoted};
-use obstacle::{added_files, in_the_way};
+use obstacle::{added_files, in_the_way, tree_of};
 
 use super::{checkout::Checkout, gitlinks};
 use crate::{
@@ -79,7 +79,7 @@ fn is_carried(repo: &Repo, checkout: &Checkout, records: &[u8], to: Oid) -> Resu
         return Ok(false);
     }
     let index = checkout.git().arg("write-tree").finish()?;
-    let tree = repo.git().find_commit(to)?.tree_id().to_string();
+    let tree = tree_of(repo, to)?.id().to_string();
     Ok(index.status.success() && index.stdout.trim() == tree.as_bytes())
 }
 
@@ -116,7 +116,7 @@ pub struct Carry {
 }
 
 impl Carry {
-    /// Checks everything that could keep `checkout` from going from commit `from`, its HEAD, to commit `to`.
+    /// Checks everything that could keep `checkout` from going from commit `from`, its HEAD, to `to`, a commit or a tree.
     ///
     /// # Errors
     /// [`CarryError`] naming what is in the way.

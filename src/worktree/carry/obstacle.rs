@@ -3,15 +3,20 @@
 use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use bstr::{BString, ByteSlice, ByteVec};
-use git2::{Delta, DiffOptions, Oid};
+use git2::{Delta, DiffOptions, Oid, Tree};
 
 use super::CarryError;
 use crate::refs::Repo;
 
+/// The tree of a commit, or the tree itself.
+pub(super) fn tree_of(repo: &Repo, oid: Oid) -> Result<Tree<'_>, git2::Error> {
+    repo.git().find_object(oid, None)?.peel_to_tree()
+}
+
 /// The files that `to` has and `from` has not.
 pub(super) fn added_files(repo: &Repo, from: Oid, to: Oid) -> Result<Vec<BString>, git2::Error> {
     let git = repo.git();
-    let tree = |oid| git.find_commit(oid).and_then(|commit| commit.tree());
+    let tree = |oid| tree_of(repo, oid);
     let mut options = DiffOptions::new();
     options.include_typechange(true);
     let diff = git.diff_tree_to_tree(Some(&tree(from)?), Some(&tree(to)?), Some(&mut options))?;
@@ -31,7 +36,7 @@ pub(super) fn in_the_way(
     from: Oid,
     added: &[BString],
 ) -> Result<Vec<BString>, CarryError> {
-    let tree = repo.git().find_commit(from)?.tree()?;
+    let tree = tree_of(repo, from)?;
     let is_tracked = |name: &[u8]| tree.get_path(&name.to_path_lossy()).is_ok();
     let mut found = Vec::new();
     for name in added {

@@ -1,0 +1,258 @@
+//! From what is proposed to what moves: the user's hooks are asked, as git's own command asks them, and the commits are
+//! made, signed where the user signs.
+//!
+//! | lands by | before | after |
+//! |---|---|---|
+//! | fast-forward | | post-merge |
+//! | merge | pre-merge-commit, prepare-commit-msg, commit-msg | post-merge |
+//! | squash | pre-commit, prepare-commit-msg, commit-msg | post-merge, post-commit |
+//! | rebase | pre-rebase | post-rewrite |
+//!
+//! And reference-transaction, as the branch moves. A hook that rejects ends the landing with nothing changed. What
+//! pre-commit stages is committed; what pre-merge-commit stages is not, as with git.
+
+use std::{collections::HashMap, fs};
+
+use bstr::{BString, ByteSlice};
+use git2::Oid;
+
+use super::{
+    HookUse, Kind, LandError, Landing, Policy, Proposal, Voice,
+    bench::Bench,
+    join::Make,
+    make::{Maker, Original, Parts},
+};
+use crate::{process::Cmd, refs::Repo, worktree::checkout::Checkout};
+
+/// Where the branch goes, and the commits that were made anew for it.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) new: Oid,
+    /// Old and new, oldest first.
+    pub(super) rewritten: Vec<(Oid, Oid)>,
+}
+
+/// Asks the hooks and makes the commits.
+///
+/// # Errors
+/// [`LandError`] if a hook rejects, or a commit cannot be made.
+pub(super) fn seal(
+    repo: &Repo,
+    landing: &Landing<'_>,
+    proposal: &Proposal,
+    bench: &mut Bench,
+    (policy, voice): (&Policy, &Voice<'_>),
+) -> Result<Sealed, LandError> {
+    refuse_changed_hooks(repo, landing, proposal, (bench, policy))?;
+    let (tree, message) = ask(landing, proposal, bench, (policy, voice))?;
+    let maker = Maker {
+        bench,
+        voice,
+        signs: policy.signs.is_some(),
+    };
+    let rewritten = rewrite(repo, proposal, &maker)?;
+    let now = |oid: &Oid| {
+        rewritten
+            .iter()
+            .find(|(old, _)| old == oid)
+            .map_or(*oid, |(_, new)| *new)
+    };
+    let new = match &proposal.joined.make {
+        Make::Move(to) => now(to),
+        Make::Commit { parents, .. } => {
+            let parents: Vec<_> = parents.iter().map(now).collect();
+            let parts = Parts {
+                tree,
+                parents: &parents,
+                from: None,
+            };
+            maker.commit(&parts, &message)?
+        }
+    };
+    Ok(Sealed {
+        new,
+        rewritten: chained(&proposal.joined.series, rewritten),
+    })
+}
+
+/// A landing does not change what the user's git runs, unless the user says so.
+fn refuse_changed_hooks(
+    repo: &Repo,
+    landing: &Landing<'_>,
+    proposal: &Proposal,
+    (bench, policy): (&Bench, &Policy),
+) -> Result<(), LandError> {
+    if policy.hooks == HookUse::Run {
+        return Ok(());
+    }
+    let files = bench.hooks.changed(repo, proposal.old, proposal.joined.tree)?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    Err(LandError::ChangesHooks {
+        branch: landing.branch.to_owned(),
+        files,
+    })
+}
+
+/// Asks the hooks that come before; gives the tree and the message that they leave.
+fn ask(
+    landing: &Landing<'_>,
+    proposal: &Proposal,
+    bench: &mut Bench,
+    (policy, voice): (&Policy, &Voice<'_>),
+) -> Result<(Oid, BString), LandError> {
+    let tree = proposal.joined.tree;
+    let check = policy.hooks != HookUse::Skip;
+    let (first, kind, file) = match proposal.kind() {
+        Kind::Merge => ("pre-merge-commit", "merge", "MERGE_MSG"),
+        Kind::Squash => ("pre-commit", "squash", "COMMIT_EDITMSG"),
+        Kind::Rebase => {
+            if check && bench.hooks.has("pre-rebase") {
+                bench.lay_out(tree)?;
+                bench.ask("pre-rebase", &[landing.zone, landing.branch], voice)?;
+            }
+            return Ok((tree, BString::default()));
+        }
+        Kind::FastForward | Kind::Already => return Ok((tree, BString::default())),
+    };
+    let Make::Commit { message, .. } = &proposal.joined.make else {
+        return Ok((tree, BString::default()));
+    };
+    let path = bench.file(file);
+    fs::write(&path, message)?;
+    match proposal.kind() {
+        Kind::Merge => fs::write(bench.file("MERGE_HEAD"), format!("{}\n", proposal.tip))?,
+        _ => fs::write(bench.file("SQUASH_MSG"), message)?,
+    }
+    let names = [first, "prepare-commit-msg", "commit-msg"];
+    if !names.iter().any(|name| bench.hooks.has(name)) {
+        return Ok((tree, cleaned(bench, message.as_bytes().into())?));
+    }
+    bench.lay_out(tree)?;
+    let word = path.to_string_lossy().into_owned();
+    if check {
+        bench.ask(first, &[], voice)?;
+    }
+    let staged = match proposal.kind() {
+        Kind::Squash => bench.staged()?,
+        _ => tree,
+    };
+    bench.ask("prepare-commit-msg", &[&word, kind], voice)?;
+    if check {
+        bench.ask("commit-msg", &[&word], voice)?;
+    }
+    Ok((staged, cleaned(bench, fs::read(&path)?.into())?))
+}
+
+/// The message as git would take it without an editor.
+fn cleaned(bench: &Bench, message: BString) -> Result<BString, LandError> {
+    let setting = bench.git().args(["config", "--get", "commit.cleanup"]).finish()?;
+    let strip = match setting.stdout.trim() {
+        b"verbatim" => return Ok(message),
+        b"strip" => Some("--strip-comments"),
+        _ => None,
+    };
+    let git = bench.git().arg("stripspace").args(strip).input(message.to_vec());
+    let clean = BString::from(git.output()?);
+    if clean.is_empty() {
+        return Err(LandError::NoMessage);
+    }
+    Ok(clean)
+}
+
+/// Makes commits of the clone's anew that are to be signed; gives old and new, oldest first.
+fn rewrite(repo: &Repo, proposal: &Proposal, maker: &Maker<'_>) -> Result<Vec<(Oid, Oid)>, LandError> {
+    let (mut done, mut anew) = (Vec::new(), HashMap::new());
+    for oid in &proposal.to_sign {
+        let commit = repo.git().find_commit(*oid)?;
+        let parents: Vec<Oid> = commit
+            .parent_ids()
+            .map(|old| *anew.get(&old).unwrap_or(&old))
+            .collect();
+        let original = Original::read(repo, *oid)?;
+        let parts = Parts {
+            tree: commit.tree_id(),
+            parents: &parents,
+            from: Some(&original),
+        };
+        let new = maker.commit(&parts, &original.message)?;
+        anew.insert(*oid, new);
+        done.push((*oid, new));
+    }
+    Ok(done)
+}
+
+/// What a series made of commits, and what signing made of that.
+fn chained(series: &[(Oid, Oid)], signed: Vec<(Oid, Oid)>) -> Vec<(Oid, Oid)> {
+    if series.is_empty() {
+        return signed;
+    }
+    let last = |oid: Oid| {
+        signed
+            .iter()
+            .find(|(old, _)| *old == oid)
+            .map_or(oid, |(_, new)| *new)
+    };
+    series.iter().map(|(old, new)| (*old, last(*new))).collect()
+}
+
+/// Those of `commits`, oldest first, that are not signed by a key that git trusts, and those that stand on such.
+///
+/// # Errors
+/// If git fails.
+pub(super) fn unsigned(repo: &Repo, commits: &[Oid]) -> Result<Vec<Oid>, LandError> {
+    if commits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    let git = Cmd::git(repo.common_dir()).dir(repo.common_dir());
+    let git = git.args(["log", "--no-walk=unsorted", "--stdin", "--format=%H %G?"]);
+    let out = git.input(list.join("\n") + "\n").output()?;
+    let out = out.to_str_lossy().into_owned();
+    let good: Vec<&str> = out.lines().filter_map(|line| line.strip_suffix(" G")).collect();
+    let mut found: Vec<Oid> = Vec::new();
+    for (oid, text) in commits.iter().zip(&list) {
+        let parents = || {
+            repo.git()
+                .find_commit(*oid)
+                .map(|commit| commit.parent_ids().collect::<Vec<_>>())
+        };
+        if !good.contains(&text.as_str()) || parents()?.iter().any(|parent| found.contains(parent)) {
+            found.push(*oid);
+        }
+    }
+    Ok(found)
+}
+
+/// Tells the hooks that come after, in the checkout that has the branch, else over the files that landed.
+pub(super) fn tell(
+    proposal: &Proposal,
+    sealed: &Sealed,
+    (bench, checkout): (&mut Bench, Option<&Checkout>),
+    voice: &Voice<'_>,
+) {
+    let pairs = || -> String {
+        let line = |(old, new): &(Oid, Oid)| format!("{old} {new}\n");
+        sealed.rewritten.iter().map(line).collect()
+    };
+    let hooks: &[(&str, &[&str])] = match proposal.kind() {
+        Kind::FastForward | Kind::Merge => &[("post-merge", &["0"])],
+        Kind::Squash => &[("post-merge", &["1"]), ("post-commit", &[])],
+        Kind::Rebase => &[("post-rewrite", &["rebase"])],
+        Kind::Already => &[],
+    };
+    for (name, words) in hooks {
+        if !bench.hooks.has(name) {
+            continue;
+        }
+        if checkout.is_none()
+            && let Err(error) = bench.lay_out(proposal.joined.tree)
+        {
+            (voice.said)(&format!("warning: {name} did not run: {error}"));
+            return;
+        }
+        let input = (*name == "post-rewrite").then(pairs);
+        bench.tell(checkout, (name, words), input.as_deref(), voice);
+    }
+}
