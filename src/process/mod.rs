@@ -1,7 +1,8 @@
 //! The one gate by which a child process starts.
 //!
 //! Every child gets a group of its own, no stdin unless one is given, a pinned locale, and none of the `GIT_*`
-//! variables that would send git to another repository: we may ourselves have been called from a hook.
+//! variables that would send git to another repository: we may ourselves have been called from a hook. What was said
+//! there of repositories that git may trust, and was found to hold, is handed on.
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group, also one that
 //! has closed its streams. Output that was cut short is never taken for the whole.
 
@@ -12,6 +13,7 @@ mod identity;
 mod open_files;
 mod run_dir;
 mod shortage;
+mod trust;
 mod wait;
 
 use std::{
@@ -29,6 +31,7 @@ pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
 pub use open_files::{raise_limit, start_with_given_limit};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
 pub use shortage::is_shortage;
+pub use trust::trust;
 
 use self::wait::{Bound, drain, kill_group};
 use crate::task::{Class, Explain};
@@ -159,6 +162,7 @@ impl Cmd {
         }
         inner
             .env("LC_ALL", "C.UTF-8")
+            .envs(trust::settings())
             .stdin(Stdio::null())
             .process_group(0);
         Self {

@@ -26,6 +26,8 @@ pub enum MainTree {
     None,
     /// It has one, by its settings and its index, and nothing says where.
     Unknown,
+    /// It is bare by its settings, and has an index: it may be worked in by `--work-tree`, as dotfiles are.
+    Perhaps,
 }
 
 impl MainTree {
@@ -37,7 +39,8 @@ impl MainTree {
             .as_ref()
             .and_then(|config| config.get_bool("core.bare").ok());
         if bare == Some(true) {
-            return Self::None;
+            let is_worked_in = common.join("index").exists();
+            return if is_worked_in { Self::Perhaps } else { Self::None };
         }
         let set = config.and_then(|config| config.get_string("core.worktree").ok());
         if let Some(tree) = set {

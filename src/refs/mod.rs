@@ -27,6 +27,7 @@ mod repo;
 mod site;
 mod tag;
 mod tree;
+mod trusted;
 mod turn;
 mod undo;
 mod unfinished;

@@ -12,10 +12,12 @@ use git2::{ErrorClass, ErrorCode, Odb, Repository, RepositoryOpenFlags};
 use super::{
     listing::{self, Written},
     main_tree::MainTree,
+    trusted,
 };
 use crate::task::{Class, Explain};
 
-/// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it.
+/// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it; only whether
+/// another user's is trusted may be said there.
 pub struct Repo {
     git: Repository,
     common: PathBuf,
@@ -149,8 +151,7 @@ impl Repo {
     }
 
     fn open_with(path: &Path, flags: RepositoryOpenFlags, start: Option<&Path>) -> Result<Self, RepoError> {
-        let none: [&Path; 0] = [];
-        let git = Repository::open_ext(path, flags, none).map_err(|error| explain(path, error))?;
+        let git = open(path, flags).map_err(|error| explain(path, error))?;
         // Whatever needs the user's index asks git: what it may have (sparse, split) is more than the library reads,
         // which looks into it for attributes, too.
         git.set_index(&mut git2::Index::new()?)?;
@@ -188,12 +189,12 @@ impl Repo {
     /// # Errors
     /// If the packs cannot be looked for again. No object is found then, until a later call succeeds.
     pub fn let_go_of_packs(&self) -> Result<(), git2::Error> {
-        let (none, now): ([&Path; 0], _) = ([], changed(&self.common));
+        let now = changed(&self.common);
         let flags = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
         // All that is open in this process is shared, and there may be no files left: the old one goes first.
         self.packs.set((None, self.packs.get().1));
         self.git.set_odb(&Odb::new()?)?;
-        let fresh = Repository::open_ext(self.git.path(), flags, none)?;
+        let fresh = open(self.git.path(), flags)?;
         self.git.set_odb(&fresh.odb()?)?;
         self.packs.set((now, Instant::now()));
         Ok(())
@@ -219,7 +220,7 @@ impl Repo {
         match &self.main {
             _ if self.git.is_worktree() => self.git.workdir(),
             MainTree::At(tree) => Some(tree),
-            MainTree::None | MainTree::Unknown => None,
+            MainTree::None | MainTree::Unknown | MainTree::Perhaps => None,
         }
     }
 
@@ -232,7 +233,7 @@ impl Repo {
     pub fn main_work_dir(&self) -> Option<PathBuf> {
         match &self.main {
             MainTree::At(tree) => Some(tree.clone()),
-            MainTree::None | MainTree::Unknown => None,
+            MainTree::None | MainTree::Unknown | MainTree::Perhaps => None,
         }
     }
 
@@ -299,6 +300,23 @@ impl Repo {
     }
 }
 
+fn open(path: &Path, flags: RepositoryOpenFlags) -> Result<Repository, git2::Error> {
+    let none: [&Path; 0] = [];
+    match Repository::open_ext(path, flags, none) {
+        Err(error) if is_anothers(&error) => match trusted::git_dir(path) {
+            Some(git_dir) => Repository::open_bare(git_dir),
+            None => Err(error),
+        },
+        opened => opened,
+    }
+}
+
+/// Whether a repository was not opened since it is another user's.
+fn is_anothers(error: &git2::Error) -> bool {
+    let words = error.message().to_ascii_lowercase();
+    error.code() == ErrorCode::Owner || (error.class() == ErrorClass::Config && words.contains("owned"))
+}
+
 /// The folder of a repository that git names in `safe.directory`.
 fn top_of(path: &Path) -> PathBuf {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -325,9 +343,7 @@ fn explain(path: &Path, error: git2::Error) -> RepoError {
         RepoError::Unsupported("reftable")
     } else if message.contains("objectformat") || message.contains("object format") {
         RepoError::Unsupported("sha256 objects")
-    } else if error.code() == ErrorCode::Owner
-        || (error.class() == ErrorClass::Config && message.contains("owned"))
-    {
+    } else if is_anothers(&error) {
         RepoError::Owner(top_of(path))
     } else {
         RepoError::Git(error)

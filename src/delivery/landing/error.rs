@@ -141,7 +141,11 @@ impl Explain for LandError {
             Self::Rewritten { branch, .. } => Some(format!("git khlone land {}", clone_of(branch))),
             Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
-            Self::Unplaced { .. } => Some("run `git khlone` once in the main work tree".to_owned()),
+            Self::Unplaced { zone, common } => Some(format!(
+                "run `git khlone` once in the main work tree; where that is known by --work-tree alone, merge with it: \
+                 git --git-dir={dir} --work-tree=DIR merge khlone/{zone}/CLONE; if there is none, rm {dir}/index",
+                dir = quoted(common)
+            )),
             Self::ChangesHooks { branch, .. } => Some(format!(
                 "git khlone land {} --hooks run    lands them, and runs those of before",
                 clone_of(branch)

@@ -14,7 +14,18 @@ pub(super) fn holders(repo: &Repo, zone: &str) -> Result<Vec<Checkout>, LandErro
         path: common.clone(),
         git_dir: common,
     };
-    if *repo.main_tree() == MainTree::Unknown && unplaced.held_ref().as_ref() == Some(&name) {
+    let is_unplaced = match repo.main_tree() {
+        MainTree::At(_) | MainTree::None => false,
+        MainTree::Unknown => true,
+        // A git folder that became a bare one still has its index, and its branches are checked out elsewhere.
+        MainTree::Perhaps => {
+            let linked = Checkout::linked(repo.common_dir())?;
+            !linked
+                .iter()
+                .any(|checkout| checkout.held_ref().as_ref() == Some(&name))
+        }
+    };
+    if is_unplaced && unplaced.held_ref().as_ref() == Some(&name) {
         return Err(LandError::Unplaced {
             zone: zone.to_owned(),
             common: unplaced.git_dir,

@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::{MetadataExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -79,6 +79,8 @@ const SHAPES: [Shape; 24] = [
         );
         let tree = stage.path().join("proj/tree");
         named(&bare);
+        // As in a git folder that became a bare one.
+        git(&bare, &["read-tree", "HEAD"]);
         git(&bare, &["worktree", "add", "-q", tree.to_str().unwrap(), "main"]);
         Work(tree)
     }),
@@ -136,10 +138,13 @@ const SHAPES: [Shape; 24] = [
         git(&stage.work, &["rm", "-rq", "--cached", "."]);
         git(&stage.work, &["reset", "-q", "--hard"])
     }),
-    ("hooks and signing", |stage| {
+    ("hooks", |stage| {
         let hooks = stage.path().join("hooks");
         fs::create_dir(&hooks).unwrap();
-        git(&stage.work, &["config", "commit.gpgSign", "true"]);
+        for name in ["pre-commit", "post-merge", "reference-transaction"] {
+            fs::write(hooks.join(name), "#!/bin/sh\nexit 0\n").unwrap();
+            fs::set_permissions(hooks.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
         git(
             &stage.work,
             &["config", "core.hooksPath", hooks.to_str().unwrap()],

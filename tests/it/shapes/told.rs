@@ -332,3 +332,104 @@ fn lines_of_attributes_that_git_passes_over_stop_no_task() {
     stage.run(&["land"]).ok();
     assert_eq!(stage.work.status(), "");
 }
+
+#[test]
+fn another_users_repository_is_trusted_by_what_the_command_was_told() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let stage = Stage::new();
+    hand_over(&stage, "chown -R 65534:65534 repo");
+    let top = stage.work.0.clone();
+    let run = |env: &[(&str, &str)], args: &[&str]| {
+        let cmd = env
+            .iter()
+            .fold(stage.cmd(&top, args), |cmd, (name, value)| cmd.env(name, value));
+        said(cmd)
+    };
+    let act = [
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "-m",
+        "git log --format=%s; echo n > n",
+    ];
+    for wrong in [
+        [].as_slice(),
+        &[("GIT_CONFIG_PARAMETERS", "'safe.directory'='/elsewhere'")],
+    ] {
+        let refused = run(wrong, &act);
+        assert!(
+            refused.code == 4 && refused.err.contains("safe.directory"),
+            "{}",
+            refused.err
+        );
+        assert!(refused.err.contains(top.to_str().unwrap()), "{}", refused.err);
+    }
+    let path = top.to_str().unwrap();
+    let told = [
+        ("GIT_CONFIG_COUNT", "1"),
+        ("GIT_CONFIG_KEY_0", "safe.directory"),
+        ("GIT_CONFIG_VALUE_0", path),
+    ];
+    let acted = run(&told, &act);
+    assert_eq!(acted.code, 0, "{}", acted.err);
+    run(&[("GIT_CONFIG_PARAMETERS", "'safe.directory'='*'")], &["land"]).ok();
+    assert_eq!(stage.work.read("n").as_deref(), Some("n\n"));
+    let said = run(&told, &["zone", "remove", "--force", "main"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    run(&told, &["undo"]).ok();
+    run(&told, &["daemon", "stop"]).ok();
+}
+
+#[test]
+fn a_bare_repository_that_is_worked_in_is_never_left_behind() {
+    let stage = Stage::new();
+    let home = stage.path().join("home");
+    let (store, tree) = (home.join(".cfg"), home.to_str().unwrap());
+    let git = |args: &[&str]| {
+        let dir = ["--git-dir", store.to_str().unwrap(), "--work-tree", tree];
+        stage.work.git(&[&dir[..], args].concat())
+    };
+    stage
+        .work
+        .git(&["init", "-q", "--bare", "-b", "main", store.to_str().unwrap()]);
+    for (key, value) in [
+        ("status.showUntrackedFiles", "no"),
+        ("user.name", "Ann"),
+        ("user.email", "ann@example.com"),
+    ] {
+        git(&["config", key, value]);
+    }
+    fs::write(home.join(".bashrc"), "x\n").unwrap();
+    git(&["add", ".bashrc"]);
+    git(&["commit", "-qm", "dotfiles"]);
+    let run = |args: &[&str]| {
+        let cmd = stage
+            .cmd(&home, args)
+            .env("GIT_DIR", &store)
+            .env("GIT_WORK_TREE", tree);
+        said(cmd)
+    };
+    let acted = run(&[
+        "act",
+        "--who",
+        "@shell",
+        "--zone",
+        "main",
+        "--await",
+        "echo more >> .bashrc",
+    ]);
+    assert_eq!(acted.code, 0, "{}", acted.err);
+    let refused = run(&["land", "foreman.1", "--zone", "main"]);
+    assert!(
+        refused.code == 4 && refused.err.contains("merge khlone/main/"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(git(&["status", "--short"]), "");
+    git(&["merge", "-q", "khlone/main/foreman.1"]);
+    assert_eq!(fs::read_to_string(home.join(".bashrc")).unwrap(), "x\nmore\n");
+    run(&["daemon", "stop"]).ok();
+}
