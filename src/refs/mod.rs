@@ -28,7 +28,6 @@ mod site;
 mod tag;
 mod tree;
 mod trusted;
-mod turn;
 mod undo;
 mod unfinished;
 mod zones;
@@ -52,10 +51,9 @@ pub use packs::{
 };
 pub use quarantine::Quarantine;
 pub use repo::{Head, Repo, RepoError};
-pub use site::{Site, SiteError, Whose, open_lock};
+pub use site::{Site, SiteError, Whose};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;
-pub use turn::Turn;
 pub use undo::{KEPT, KeptClone, KeptFile, KeptLanding, LANDED, Undo};
 pub use zones::{Base, Crew, StoredZone, Zone};
 

@@ -17,11 +17,11 @@ use flate2::{Compression, write::ZlibEncoder};
 use git2::Oid;
 
 use super::{
-    Kind, ObjectSink, Site, Turn,
+    Kind, ObjectSink, Site,
     delta::{Bases, distance},
     packs::record::{Mark, Record},
 };
-use crate::process::fault::point;
+use crate::process::{FileLock, fault::point};
 
 /// Bodies up to this size never touch a temporary file.
 const IN_MEMORY: usize = 4 << 20;
@@ -46,7 +46,7 @@ pub struct Pack {
 struct Keeping {
     record: Record,
     published: Vec<String>,
-    _writing: Turn,
+    _writing: FileLock,
 }
 
 impl Drop for Keeping {
@@ -76,7 +76,7 @@ impl Pack {
         let keeping = Keeping {
             record,
             published: Vec::new(),
-            _writing: Turn::wait_shared(&site.layout().packs_lock())?,
+            _writing: FileLock::wait_shared(&site.layout().packs_lock())?,
         };
         Ok(Self {
             keeping: Some(keeping),

@@ -6,17 +6,18 @@
 //! which site it was before and where that stood, and a person tells which it is (`git khlone sites adopt`).
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Repo, Turn, repo::quoted};
+use super::{Layout, Repo, repo::quoted};
 use crate::{
     process::{
+        FileLock,
         file::{replace_durably, unshare_all},
         is_same_machine,
     },
@@ -271,7 +272,7 @@ impl Site {
     /// # Errors
     /// If the disk refuses.
     pub fn raise_seq(&self, floor: u64) -> io::Result<()> {
-        let mut turn = Turn::wait(&self.layout.counter())?;
+        let mut turn = FileLock::wait(&self.layout.counter())?;
         let last = self.last_seq()?;
         if last.is_none_or(|last| last < floor) {
             write_seq(turn.file(), floor)?;
@@ -285,7 +286,7 @@ impl Site {
     /// # Errors
     /// If the disk refuses, or `highest` fails.
     pub fn next_seq<E: From<io::Error>>(&self, highest: impl FnOnce() -> Result<u64, E>) -> Result<u64, E> {
-        let mut turn = Turn::wait(&self.layout.counter())?;
+        let mut turn = FileLock::wait(&self.layout.counter())?;
         let mut text = String::new();
         turn.file().read_to_string(&mut text)?;
         let last = match text.trim().parse() {
@@ -304,17 +305,6 @@ fn write_seq(file: &mut File, seq: u64) -> io::Result<()> {
     file.write_all(line.as_bytes())?;
     file.set_len(line.len() as u64)?;
     file.sync_data()
-}
-
-/// Opens a file to lock, close-on-exec as every file here.
-pub fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
 }
 
 /// The `site.json` of the repository at `common`, if it has one that can be read.
@@ -349,7 +339,7 @@ fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFi
         return Ok(file);
     }
     // Not on a file of the site's: a hard-linked copy would share it with its original.
-    let _turn = Turn::wait_folder(common).map_err(io)?;
+    let _turn = FileLock::wait_folder(common).map_err(io)?;
     let there = read(&path)?;
     let old = match there {
         Some(there) => Some(there),

@@ -10,8 +10,8 @@ use std::{fs::File, io, path::PathBuf};
 use super::{RunnerError, spool};
 use crate::{
     guard::sandbox::{survivors, tier::Tier},
-    process::runs,
-    refs::{Ledger, LedgerError, Stored, Turn, Update},
+    process::{FileLock, lock::take_for_all, runs},
+    refs::{Ledger, LedgerError, Stored, Update},
     task::{Attempt, Event, How, Move, Status, Task, TaskId},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Claim {
     /// Inherited by the sandbox.
     pub(super) attempt_lock: File,
     generation: u64,
-    _locks: [Turn; 2],
+    _locks: [FileLock; 2],
 }
 
 impl Claim {
@@ -45,8 +45,8 @@ impl Claim {
         let n = task.last_attempt().map_or(0, |last| last.n) + 1;
         let dir = ledger.site().layout().attempt(id, n);
         spool::make_dir(&dir)?;
-        let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
-        let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
+        let runner_lock = FileLock::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
+        let attempt_lock = take_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = (task.generation, task.status);
         let goes_on = task.status == Status::Interrupted && n > 1;
         let how = task.next.or(goes_on.then_some(How::Resume));
@@ -93,8 +93,8 @@ impl Claim {
         let n = stored.task.last_attempt().map_or(1, |last| last.n);
         let dir = ledger.site().layout().attempt(id, n);
         spool::make_dir(&dir)?;
-        let runner_lock = Turn::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
-        let attempt_lock = try_lock_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
+        let runner_lock = FileLock::try_take(&dir.join("runner.lock"))?.ok_or_else(busy)?;
+        let attempt_lock = take_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = stored.task.generation;
         let stored = ledger.update(
             id,
@@ -122,7 +122,7 @@ impl Claim {
     }
 
     /// The task and its clone's lock, with nothing of its last attempt alive.
-    fn alone(ledger: &Ledger<'_>, id: &TaskId) -> Result<(Stored, Turn), RunnerError> {
+    fn alone(ledger: &Ledger<'_>, id: &TaskId) -> Result<(Stored, FileLock), RunnerError> {
         let stored = ledger.task(id)?;
         let task = &stored.task;
         if !ledger.site().owns(&task.owner) {
@@ -131,7 +131,7 @@ impl Claim {
         let busy = || RunnerError::Busy(id.clone());
         let layout = ledger.site().layout();
         spool::make_dir(&layout.clone_locks())?;
-        let lock = Turn::try_take(&layout.clone_lock(&task.zone, &task.clone))?.ok_or_else(busy)?;
+        let lock = FileLock::try_take(&layout.clone_lock(&task.zone, &task.clone))?.ok_or_else(busy)?;
         if let Some(last) = task.last_attempt()
             && !is_free(ledger, id, last.n)?
         {
@@ -189,16 +189,16 @@ pub fn is_free(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> io::Result<bool> {
             return Ok(true);
         }
     }
-    let Some(_runner_is_dead) = Turn::try_take(&dir.join("runner.lock"))? else {
+    let Some(_runner_is_dead) = FileLock::try_take(&dir.join("runner.lock"))? else {
         return Ok(false);
     };
     let lock = dir.join("attempt.lock");
-    if Turn::try_take(&lock)?.is_none() {
+    if FileLock::try_take(&lock)?.is_none() {
         // In a sandbox it dies with its runner; without one it has to be ended.
         let ended = survivors::end_attempt(id.as_str(), &lock);
         tracing::info!(%id, ended, "left by a dead runner");
     }
-    Ok(Turn::try_take(&lock)?.is_some())
+    Ok(FileLock::try_take(&lock)?.is_some())
 }
 
 /// Whether the process that runs attempt `n`, by what the ledger says of it, is there and is that runner.
@@ -208,14 +208,4 @@ fn is_alive(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> bool {
     let attempt = attempts.iter().find(|attempt| attempt.n == n);
     let pid = attempt.and_then(|attempt| attempt.pid);
     pid.is_some_and(|pid| runs(pid, &["runner", id.as_str()]))
-}
-
-/// A lock that goes on for as long as anything that inherited it lives, whoever drops it here.
-fn try_lock_for_all(path: &std::path::Path) -> io::Result<Option<File>> {
-    let file = crate::refs::open_lock(path)?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(Some(file)),
-        Err(fs4::TryLockError::WouldBlock) => Ok(None),
-        Err(fs4::TryLockError::Error(error)) => Err(error),
-    }
 }

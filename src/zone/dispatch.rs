@@ -8,8 +8,9 @@ use crate::{
     brain::BrainError,
     config::Config,
     guard::secrets::redact::Redactor,
+    process::FileLock,
     refs::{
-        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, TaskHead, Turn, Zone, branch_ref,
+        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, TaskHead, Zone, branch_ref,
         clone_branch, has_room, now,
     },
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
@@ -217,13 +218,13 @@ fn enrol(
 
 /// One caller at a time counts a clone's queue and adds to it. A caller that waits in vain goes on: the limit is
 /// there against floods, and is not worth standing still for.
-fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<Turn>> {
+fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<FileLock>> {
     let layout = site.layout();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(layout.clone_locks())?;
-    Turn::wait_for(&layout.queue_lock(&place.zone, clone), PATIENCE)
+    FileLock::wait_for(&layout.queue_lock(&place.zone, clone), PATIENCE)
 }
 
 /// The clone's tasks that are not over.

@@ -2,14 +2,11 @@
 //!
 //! It is the lock that a runner holds for as long as it runs a task of the clone. It goes with the process.
 
-use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt,
-    time::{Duration, Instant},
-};
+use std::{fs, io, os::unix::fs::DirBuilderExt, time::Duration};
 
 use crate::{
-    refs::{Site, Turn},
+    process::FileLock,
+    refs::Site,
     task::{Class, CloneName, Explain, ZoneId},
 };
 
@@ -19,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A clone that no runner works in for as long as this lives.
 #[must_use = "the clone is free again when this is dropped"]
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "held, not read")] Turn);
+pub struct Held(#[expect(dead_code, reason = "held, not read")] FileLock);
 
 /// A clone that cannot be held.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +58,6 @@ pub fn hold(site: &Site, zone: &ZoneId, clone: &CloneName) -> Result<Held, HoldE
         .mode(0o700)
         .create(layout.clone_locks())?;
     let path = layout.clone_lock(zone, clone);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match Turn::try_take(&path)? {
-            Some(turn) => return Ok(Held(turn)),
-            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
-            None => return Err(HoldError::Busy(clone.clone())),
-        }
-    }
+    let lock = FileLock::wait_for(&path, PATIENCE)?;
+    lock.map(Held).ok_or_else(|| HoldError::Busy(clone.clone()))
 }

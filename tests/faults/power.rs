@@ -9,8 +9,8 @@ use std::{
 };
 
 use git_khlone::{
-    process::Cmd,
-    refs::{Ledger, Repo, Site, Turn},
+    process::{Cmd, FileLock},
+    refs::{Ledger, Repo, Site},
     task::TaskId,
     upkeep::fsck::fsck,
 };
@@ -95,7 +95,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     rig.save();
     rig.stop();
     // No daemon starts, whose runner would write on where `act` has written.
-    let alone = Turn::wait(&rig.common().join("khlone/daemon.lock")).unwrap();
+    let alone = FileLock::wait(&rig.common().join("khlone/daemon.lock")).unwrap();
     let (id, log) = record(&rig, &["act", "--who", "@shell++", "-m", "true"]);
     let id: TaskId = id.parse().unwrap();
     let (mut disk, mut cuts, mut acknowledged) = (Disk::default(), Vec::new(), false);

@@ -12,7 +12,7 @@ use std::{
     process::Stdio,
 };
 
-use fs4::{FileExt, TryLockError};
+use crate::process::lock::is_locked_now;
 
 /// Holding it is being the daemon of the site, or being about to start one.
 #[derive(Debug)]
@@ -58,13 +58,8 @@ impl DaemonLock {
     }
 
     fn lock(file: File, path: &Path) -> io::Result<Option<Self>> {
-        match FileExt::try_lock(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
         // Someone may have put another file in its place against all rules.
-        Ok(is_same_file(&file, path)?.then_some(Self(file)))
+        Ok((is_locked_now(&file)? && is_same_file(&file, path)?).then_some(Self(file)))
     }
 }
 

@@ -21,8 +21,8 @@ use crate::{
         Code, RpcError,
         server::enqueue::{EnqueueParams, enqueue},
     },
-    process::machine_id,
-    refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, Turn, sweep_locks},
+    process::{FileLock, machine_id},
+    refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, sweep_locks},
     runner,
     task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId},
     upkeep::retention::{Keep, retain},
@@ -379,7 +379,7 @@ impl Store for LedgerStore {
     }
 
     fn is_attempt_held(&mut self, known: &Known) -> bool {
-        let [runner, attempt] = self.lock_paths(known).map(|path| Turn::is_taken(&path));
+        let [runner, attempt] = self.lock_paths(known).map(|path| FileLock::is_taken(&path));
         if runner {
             return true;
         }

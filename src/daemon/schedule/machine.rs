@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::providers::{Providers, Rates, Room};
 use crate::{
     brain::Provider,
-    process::{ProcessId, file::replace},
-    refs::Turn,
+    process::{FileLock, ProcessId, file::replace},
     task::{FORMAT, TaskId, parse_versioned},
 };
 
@@ -189,8 +188,8 @@ impl Machine {
     }
 
     /// Without the lock a place too many may be given, which is better than to stand still.
-    fn lock(&self) -> io::Result<Option<Turn>> {
-        let turn = Turn::wait_for(&self.dir.join("limits.lock"), PATIENCE)?;
+    fn lock(&self) -> io::Result<Option<FileLock>> {
+        let turn = FileLock::wait_for(&self.dir.join("limits.lock"), PATIENCE)?;
         if turn.is_none() {
             tracing::warn!("another daemon holds the machine's limits and does not go on; gone on without");
         }
@@ -355,7 +354,7 @@ mod tests {
     #[test]
     fn a_holder_of_the_lock_that_does_not_go_on_holds_nobody_up() {
         let (dir, machine) = machine();
-        let _held = Turn::wait(&dir.path().join("limits/limits.lock")).unwrap();
+        let _held = FileLock::wait(&dir.path().join("limits/limits.lock")).unwrap();
         let mut child = sleeper(&machine, 1).unwrap();
         assert!(sleeper(&machine, 1).is_none());
         end(&mut child);

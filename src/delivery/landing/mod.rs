@@ -37,7 +37,8 @@ pub use take_back::{TakeBackError, TakenBack, take_back};
 use self::{bench::Bench, holders::holders, seal::seal};
 use super::advance::AdvanceError;
 use crate::{
-    refs::{Ledger, RefError, Turn},
+    process::FileLock,
+    refs::{Ledger, RefError},
     task::{LandedBy, TaskId},
     worktree::checkout::Checkout,
 };
@@ -178,7 +179,7 @@ fn land_once(
     ledger: &Ledger<'_>,
     landing: &Landing<'_>,
     (policy, voice): (&Policy, &Voice<'_>),
-    turn: Option<Turn>,
+    turn: Option<FileLock>,
 ) -> Result<Landed, LandError> {
     let (repo, site) = (ledger.repo(), ledger.site());
     let proposal = propose(ledger, landing, policy)?;
@@ -201,6 +202,6 @@ fn land_once(
     Ok(landed)
 }
 
-fn wait(ledger: &Ledger<'_>) -> std::io::Result<Turn> {
-    Turn::wait(&ledger.site().layout().land_lock())
+fn wait(ledger: &Ledger<'_>) -> std::io::Result<FileLock> {
+    FileLock::wait(&ledger.site().layout().land_lock())
 }

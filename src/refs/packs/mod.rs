@@ -24,7 +24,8 @@ use std::{
 pub use purge::{Purged, every_object, purge, reached};
 
 use self::record::{Mark, Record};
-use super::{LedgerError, Repo, Site, Turn};
+use super::{LedgerError, Repo, Site};
+use crate::process::FileLock;
 use join::Contents;
 
 /// A pack of at least so many bytes that was imported is git's own at once.
@@ -36,7 +37,7 @@ const LARGE: u64 = 16 << 20;
 /// # Errors
 /// If a pack or ref cannot be read, or a new pack cannot be written; the old packs stand then.
 pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerError> {
-    let Some(_turn) = Turn::try_take(&joining(site))? else {
+    let Some(_turn) = FileLock::try_take(&joining(site))? else {
         return Ok(false);
     };
     let (record, mut packs) = ours(site)?;
@@ -55,7 +56,7 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
 /// # Errors
 /// As [`compact`].
 pub fn compact_all(repo: &Repo, site: &Site) -> Result<(), LedgerError> {
-    let _turn = Turn::wait(&joining(site))?;
+    let _turn = FileLock::wait(&joining(site))?;
     let (record, packs) = ours(site)?;
     let contents = Contents::of(repo, &record, &packs)?;
     join::join(site, &record, &packs, &contents, &BTreeSet::new())
@@ -97,7 +98,7 @@ pub fn kept_size(site: &Site) -> io::Result<(usize, u64)> {
 pub struct KeptPack {
     record: Record,
     stem: String,
-    _writing: Turn,
+    _writing: FileLock,
 }
 
 impl KeptPack {
@@ -116,7 +117,7 @@ impl KeptPack {
     /// If the disk refuses.
     pub fn install(site: &Site, from: &Path, stem: &str) -> io::Result<Option<Self>> {
         let record = Record::open(site)?;
-        let writing = Turn::wait_shared(&site.layout().packs_lock())?;
+        let writing = FileLock::wait_shared(&site.layout().packs_lock())?;
         let keep = record.pack_dir().join(stem).with_extension("keep");
         let is_others = std::fs::read(&keep).is_ok_and(|word| word != record.word().as_bytes());
         if is_others || record.keeps(stem) {

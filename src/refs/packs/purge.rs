@@ -12,8 +12,8 @@ use super::{
     joining, ours,
 };
 use crate::{
-    process::{Cmd, ProcessError},
-    refs::{Kind, LedgerError, Repo, Site, Turn},
+    process::{Cmd, FileLock, ProcessError},
+    refs::{Kind, LedgerError, Repo, Site},
 };
 
 /// The list of all objects of a large repository.
@@ -78,9 +78,9 @@ pub fn purge(
     doomed: &BTreeSet<Oid>,
     kept: &BTreeSet<Oid>,
 ) -> Result<Purged, LedgerError> {
-    let _joining = Turn::wait(&joining(site))?;
+    let _joining = FileLock::wait(&joining(site))?;
     // Every writer is done then: what it has packed is looked at, too.
-    drop(Turn::wait(&site.layout().packs_lock())?);
+    drop(FileLock::wait(&site.layout().packs_lock())?);
     let (record, packs) = ours(site)?;
     let mut contents = Contents::of(repo, &record, &packs)?;
     let dropped = contents.leave_out(&doomed.difference(kept).copied().collect());

@@ -16,8 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{Site, Turn, pack::make_dirs};
-use crate::process::file::replace;
+use super::super::{Site, pack::make_dirs};
+use crate::process::{FileLock, file::replace};
 
 /// What `.keep` files held before they named their site: packs of the ledger, what it no longer needed, packs about to be
 /// removed, imports.
@@ -162,7 +162,7 @@ impl Record {
             return Ok(());
         }
         // A writer holds it shared.
-        let Some(_alone) = Turn::try_take(&self.lock)? else {
+        let Some(_alone) = FileLock::try_take(&self.lock)? else {
             return Ok(());
         };
         for (stem, _) in self.marks()?.into_iter().filter(|(_, marks)| begun(marks)) {

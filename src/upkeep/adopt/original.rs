@@ -13,8 +13,8 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    process::{ProcessId, runs},
-    refs::{Layout, Ledger, Site, Turn},
+    process::{FileLock, ProcessId, runs},
+    refs::{Layout, Ledger, Site},
     task::{Task, TaskId},
     zone::sites,
 };
@@ -106,7 +106,7 @@ fn held_lock(layout: &Layout) -> io::Result<Option<PathBuf>> {
             locks.extend(["runner.lock", "attempt.lock"].map(|name| attempt.join(name)));
         }
     }
-    Ok(locks.into_iter().find(|lock| Turn::is_taken(lock)))
+    Ok(locks.into_iter().find(|lock| FileLock::is_taken(lock)))
 }
 
 fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {

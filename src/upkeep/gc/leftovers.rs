@@ -11,7 +11,8 @@ use git2::Oid;
 
 use super::{Collected, GcError};
 use crate::{
-    refs::{KEPT, LANDED, Layout, Ledger, LedgerError, Turn, UNDO, Undo, delete_ref},
+    process::FileLock,
+    refs::{KEPT, LANDED, Layout, Ledger, LedgerError, UNDO, Undo, delete_ref},
     upkeep::retention::landed,
     worktree::{erase::erase, remove::sweep},
 };
@@ -41,7 +42,7 @@ pub(super) fn undos(
 
 /// The tips of states that were never saved whole, or are forgotten but for them. Whoever saves one holds the packs.
 pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
-    let Some(_turn) = Turn::try_take(&ledger.site().layout().packs_lock())? else {
+    let Some(_turn) = FileLock::try_take(&ledger.site().layout().packs_lock())? else {
         return Ok(());
     };
     let whole: BTreeSet<u64> = ledger.undos()?.into_iter().map(|(undo, _)| undo.n).collect();

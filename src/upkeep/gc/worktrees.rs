@@ -11,7 +11,8 @@ use git2::Oid;
 
 use super::GcError;
 use crate::{
-    refs::{Ledger, StoredZone, Turn, branch_ref},
+    process::FileLock,
+    refs::{Ledger, StoredZone, branch_ref},
     task::TaskId,
     worktree::{
         carry::{changes, listed, quoted},
@@ -126,7 +127,7 @@ fn is_locked(ledger: &Ledger<'_>, reason: &str, path: &str) -> Option<String> {
         .filter_map(|word| word.parse::<TaskId>().ok());
     let task = ids.find_map(|id| ledger.task(&id).ok())?.task;
     let n = task.last_attempt().map_or(0, |last| last.n);
-    let runs = Turn::is_taken(&ledger.site().layout().attempt(&task.id, n).join("attempt.lock"));
+    let runs = FileLock::is_taken(&ledger.site().layout().attempt(&task.id, n).join("attempt.lock"));
     (runs || !task.status.is_over()).then(|| format!("git khlone cancel {}", task.id))
 }
 

@@ -3,10 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use git_khlone::{
-    process::{Cmd, Finished, ProcessId},
-    refs::Turn,
-};
+use git_khlone::process::{Cmd, FileLock, Finished, ProcessId};
 use serde_json::json;
 
 use super::site::{BOUND, Site, until};
@@ -194,7 +191,7 @@ fn a_daemon_that_stands_still_with_the_machines_limits_in_its_hands_stops_no_oth
     let site = Site::new();
     site.run(&["act", "--who", "@shell", "--await", "true"]);
     let lock = site.path().join("home/.khlone/limits/limits.lock");
-    let _held = Turn::wait(&lock).unwrap();
+    let _held = FileLock::wait(&lock).unwrap();
     let next = site.act("@shell", "echo x > x");
     // Callers are answered meanwhile.
     for _ in 0..10 {

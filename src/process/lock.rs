@@ -5,8 +5,9 @@
 //! and whoever tries it then takes it for somebody's. Here it is let go by name.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -14,14 +15,12 @@ use std::{
 
 use fs4::{FileExt, TryLockError};
 
-use super::site::open_lock;
-
 /// A held lock file. Not for locks that a child inherits to hold them on: letting go frees those, too.
 #[derive(Debug)]
 #[must_use = "the lock is free again when this is dropped"]
-pub struct Turn(File);
+pub struct FileLock(File);
 
-impl Turn {
+impl FileLock {
     /// Waits for the lock at `path`.
     ///
     /// # Errors
@@ -50,9 +49,9 @@ impl Turn {
     pub fn wait_for(path: &Path, patience: Duration) -> io::Result<Option<Self>> {
         let deadline = Instant::now() + patience;
         loop {
-            let turn = Self::try_take(path)?;
-            if turn.is_some() || Instant::now() >= deadline {
-                return Ok(turn);
+            let lock = Self::try_take(path)?;
+            if lock.is_some() || Instant::now() >= deadline {
+                return Ok(lock);
             }
             thread::sleep(Duration::from_millis(2));
         }
@@ -74,11 +73,7 @@ impl Turn {
     /// If the disk refuses.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let file = open_lock(path)?;
-        match FileExt::try_lock(&file) {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(is_locked_now(&file)?.then_some(Self(file)))
     }
 
     /// Whether somebody holds the lock at `path`. A look that is shared: it never takes the lock away from one of ours
@@ -93,11 +88,43 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing it does the same, only perhaps later.
         let _ = FileExt::unlock(&self.0);
     }
+}
+
+/// Takes the lock at `path`, if it is free, to hold it for as long as any process lives that inherits the file.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn take_for_all(path: &Path) -> io::Result<Option<File>> {
+    let file = open_lock(path)?;
+    Ok(is_locked_now(&file)?.then_some(file))
+}
+
+/// Locks an open file, if nobody else has; gives whether it did.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn is_locked_now(file: &File) -> io::Result<bool> {
+    match FileExt::try_lock(file) {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Opens a file to lock, close-on-exec as every file here.
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
 }
 
 #[cfg(test)]
@@ -108,11 +135,11 @@ mod tests {
     fn it_is_free_at_once_though_a_child_has_a_copy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.lock");
-        let held = Turn::wait(&path).unwrap();
-        assert!(Turn::try_take(&path).unwrap().is_none());
+        let held = FileLock::wait(&path).unwrap();
+        assert!(FileLock::try_take(&path).unwrap().is_none());
         let copy = held.0.try_clone().unwrap();
         drop(held);
-        assert!(Turn::try_take(&path).unwrap().is_some());
+        assert!(FileLock::try_take(&path).unwrap().is_some());
         drop(copy);
     }
 }
