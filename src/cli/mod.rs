@@ -10,6 +10,8 @@ mod confine;
 mod cx;
 mod daemon;
 mod diff;
+mod dismiss;
+mod dispatch;
 mod doctor;
 mod error;
 mod fsck;
@@ -23,6 +25,7 @@ mod man;
 mod path;
 mod prompt;
 mod redact;
+mod reply;
 mod resume;
 mod retry;
 mod rollback;
@@ -32,6 +35,7 @@ mod sites;
 mod status;
 mod target;
 mod trust;
+mod uncommitted;
 mod undo;
 mod update;
 mod wait;
@@ -117,6 +121,10 @@ enum Verb {
     Zone(zone::ZoneArgs),
     /// Bring back what a verb took away
     Undo(undo::UndoArgs),
+    /// Answer a task: its clone goes on in the same session
+    Reply(reply::ReplyArgs),
+    /// Take tasks off the list of what needs you
+    Dismiss(dismiss::DismissArgs),
     /// Cancel a task
     Cancel(cancel::CancelArgs),
     /// Go on with a task that died, failed or was cancelled
@@ -208,6 +216,8 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Land(args) => land::run(&cx()?.at(args.zone.as_ref())?, &args),
         Verb::Zone(args) => zone::run(cx()?, &args),
         Verb::Undo(args) => undo::run(&cx()?, &args),
+        Verb::Reply(args) => reply::run(&cx()?, args),
+        Verb::Dismiss(args) => dismiss::run(&cx()?, &args),
         Verb::Cancel(args) => cancel::run(&cx()?, &args),
         Verb::Resume(args) => resume::run(&cx()?, &args),
         Verb::Retry(args) => retry::run(&cx()?, &args),

@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use super::{
     cx::Cx,
     error::{CliError, CmdError, printed},
+    interrupt::on_interrupt,
     target,
 };
 use crate::{
     daemon::{self, Line},
     refs::Stored,
     render::{
-        Pulse, one_line,
+        Out, Pulse, one_line,
         view::{EndedList, TaskDetail, diff_stat},
     },
     task::{Class, Mode, Outcome, Status, TaskId},
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Wait for tasks to end
 ///
-/// Of one task, an ask's answer goes to stdout. The exit code is the outcome's; of several, the first one's that
+/// Of one task, its last words go to stdout, or to stderr where it did not end well. The exit code is the outcome's; of several, the first one's that
 /// did not end well.
 #[derive(Args, Debug)]
 pub(super) struct AwaitArgs {
@@ -150,6 +151,7 @@ impl Wait {
         let mut line = Line::new(daemon::Place::new(cx.site.common_dir())?, true);
         let (mut ended, mut open) = (Vec::new(), ids.to_vec());
         let pulse = Pulse::new(cx.out, awaited(ids));
+        leaves(cx.out, ids, &pulse);
         loop {
             let (mut rest, mut stuck) = (Vec::new(), None);
             for id in open {
@@ -186,6 +188,22 @@ impl Wait {
     }
 }
 
+/// Ctrl-c ends the wait, not what is waited for: says so, and how to come back.
+fn leaves(out: Out, ids: &[TaskId], pulse: &Pulse) {
+    let names: Vec<_> = ids.iter().map(TaskId::as_str).collect();
+    let names = names.join(" ");
+    let goes = if ids.len() == 1 { "continues" } else { "continue" };
+    let pulse = pulse.clone();
+    on_interrupt(move || {
+        pulse.clear();
+        out.note(&format!(
+            "left; {} {goes} in the background",
+            names.replace(' ', ", ")
+        ));
+        out.note(&format!("  git khlone await {names}"));
+    });
+}
+
 fn awaited(ids: &[TaskId]) -> String {
     match ids {
         [id] => id.to_string(),
@@ -202,15 +220,18 @@ pub(super) enum Answer {
     Told,
 }
 
-/// Says how a task ended: the answer of an ask to stdout, all else to stderr.
+/// Says how a task ended: its last words to stdout, all else to stderr. Where it did not end well stdout stays empty, so
+/// that what reads it never takes them for an answer.
 pub(super) fn tell(cx: &Cx, stored: &Stored, answer: Answer) -> Result<ExitCode, CmdError> {
     let task = &stored.task;
     let detail = detail(cx, stored)?;
-    if task.mode == Mode::Ask && answer == Answer::Wanted {
-        if cx.out.is_json() {
-            printed(cx.out.answer(&detail))?;
-        } else if let Some(answer) = &detail.answer {
-            printed(cx.out.text(&format!("{}\n", answer.trim_end())))?;
+    let is_good = exit_code(stored) == ExitCode::SUCCESS;
+    if answer == Answer::Wanted {
+        match &detail.answer {
+            _ if cx.out.is_json() => printed(cx.out.answer(&detail))?,
+            Some(words) if is_good => printed(cx.out.text(&format!("{}\n", words.trim_end())))?,
+            Some(words) => cx.out.note(words.trim_end()),
+            None => {}
         }
     }
     verdict(cx, stored);
@@ -237,6 +258,9 @@ fn verdict(cx: &Cx, stored: &Stored) {
     }
     if let Some(next) = task.next_step() {
         cx.out.note(&format!("  {next}"));
+    }
+    if task.question.is_some() && task.outcome == Some(Outcome::NoOp) {
+        cx.out.note(&format!("  git khlone reply {} TEXT", task.id));
     }
 }
 
@@ -269,6 +293,7 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
             .unwrap_or_default(),
         effects: effects(last)?,
         earlier: earlier?.into_iter().flatten().collect(),
+        id: stored.task.id.clone(),
         task: stored.task.clone(),
     })
 }
@@ -304,10 +329,23 @@ fn next_steps(cx: &Cx, stored: &Stored, branch: &str) -> Result<String, CmdError
     if stat.is_empty() {
         return Ok(format!("  branch {branch}"));
     }
-    Ok(format!(
-        "{stat}  branch {branch}\n  git khlone land {}\n  git push origin {branch}",
-        task.id
-    ))
+    let mut text = format!("{stat}  branch {branch}");
+    if exit_code(stored) != ExitCode::SUCCESS {
+        return Ok(text);
+    }
+    text.push_str(&format!("\n  git khlone land {}", task.id));
+    if let Some(remote) = remote(cx)? {
+        text.push_str(&format!("\n  git push {remote} {branch}"));
+    }
+    Ok(text)
+}
+
+/// Where work is pushed to, if anywhere.
+fn remote(cx: &Cx) -> Result<Option<String>, CliError> {
+    let remotes = cx.repo.git().remotes()?;
+    let names: Vec<_> = remotes.iter().flatten().flatten().collect();
+    let origin = names.iter().find(|name| **name == "origin");
+    Ok(origin.or(names.first()).map(|name| (*name).to_owned()))
 }
 
 fn exit_code(stored: &Stored) -> ExitCode {

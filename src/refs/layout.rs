@@ -85,6 +85,11 @@ impl Layout {
             .join(format!("{}.queue", Self::clone_key(zone, clone)))
     }
 
+    /// Held while a free clone of a zone is looked for and gets its task.
+    pub fn any_lock(&self, zone: &ZoneId) -> PathBuf {
+        self.clone_locks().join(format!("{zone}.any"))
+    }
+
     /// Files that are not in their place yet.
     pub fn temp(&self) -> PathBuf {
         self.dir.join("tmp")

@@ -1,4 +1,4 @@
-//! The address grammar: `--who [role][.n][@brain][++]` and `--zone [[org/]repo]@branch`.
+//! The address grammar: `--who [role][.n|.any][@brain][++]` and `--zone [[org/]repo]@branch`.
 
 use std::{fmt, str::FromStr};
 
@@ -15,6 +15,8 @@ pub struct Who {
     pub brain: Option<BrainName>,
     /// `++`: always enrol the next number.
     pub enrol: bool,
+    /// `any`: a free one, else the next number.
+    pub any: bool,
 }
 
 /// An address that cannot be read.
@@ -26,6 +28,9 @@ pub enum AddressError {
     /// The number is missing or zero.
     #[error("`{0}`: the number after the dot must be 1 or more")]
     Number(String),
+    /// `any++` contradicts itself.
+    #[error("`{0}`: `any` takes a free clone or enrols one; leave the `++` out")]
+    AnyAndEnrol(String),
     /// `.3++` contradicts itself.
     #[error("`{0}`: a number names one clone, `++` enrols a new one; give one of the two")]
     NumberAndEnrol(String),
@@ -71,6 +76,11 @@ impl FromStr for Who {
             Some((rest, brain)) => (rest, Some(read_brain(rest, brain)?)),
             None => (rest, None),
         };
+        let (rest, any) = match rest.strip_suffix("any") {
+            Some("") => ("", true),
+            Some(before) if before.ends_with('.') => (&before[..before.len() - 1], true),
+            _ => (rest, false),
+        };
         let (role, number) = match rest.rsplit_once('.') {
             Some((role, number)) => {
                 let number: u32 = number
@@ -91,11 +101,15 @@ impl FromStr for Who {
         if number.is_some() && enrol {
             return Err(AddressError::NumberAndEnrol(text.to_owned()));
         }
+        if any && enrol {
+            return Err(AddressError::AnyAndEnrol(text.to_owned()));
+        }
         let who = Self {
             role,
             number,
             brain,
             enrol,
+            any,
         };
         if who == Self::default() {
             Err(AddressError::Empty)
@@ -138,6 +152,9 @@ impl fmt::Display for Who {
         }
         if let Some(number) = self.number {
             write!(f, ".{number}")?;
+        }
+        if self.any {
+            f.write_str(if self.role.is_some() { ".any" } else { "any" })?;
         }
         if let Some(brain) = &self.brain {
             write!(f, "@{brain}")?;
@@ -254,7 +271,7 @@ mod tests {
 
         #[test]
         fn who_round_trips(role in proptest::option::of("[a-z][a-z0-9-]{0,8}"), n in proptest::option::of(1u32..99), brain in proptest::option::of("[a-z]{1,8}")) {
-            let who = Who { role: role.map(|r| r.parse().unwrap()), number: n, brain: brain.map(|b| b.parse().unwrap()), enrol: false };
+            let who = Who { role: role.map(|r| r.parse().unwrap()), number: n, brain: brain.map(|b| b.parse().unwrap()), enrol: false, any: false };
             prop_assume!(who != Who::default());
             prop_assert_eq!(who.to_string().parse::<Who>().unwrap(), who);
         }

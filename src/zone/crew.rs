@@ -37,6 +37,8 @@ pub struct Pick<'a> {
     pub branches: &'a [String],
     /// How many clones a zone may have.
     pub most: usize,
+    /// How many tasks of each clone are not over; asked for `any` alone.
+    pub busy: BTreeMap<CloneName, usize>,
 }
 
 /// An address that leads to nobody.
@@ -176,9 +178,18 @@ pub fn pick(crew: &BTreeMap<CloneName, Crew>, pick: &Pick<'_>) -> Result<(CloneN
         return enrol(crew, pick, name, brain_for(who, pick, None)?);
     }
     let brain = brain_for(who, pick, Some(&role))?;
-    let found = crew
+    let mut fitting = crew
         .values()
-        .find(|member| member.role == role && member.brain == brain);
+        .filter(|member| member.role == role && member.brain == brain);
+    let tasks = |member: &Crew| pick.busy.get(&member.name).copied().unwrap_or(0);
+    let found = if who.any {
+        // Where no more fit in, the one with the least to do.
+        let is_full = crew.len() >= pick.most;
+        let least = fitting.min_by_key(|member| (tasks(member), member.name.number));
+        least.filter(|member| is_full || tasks(member) == 0)
+    } else {
+        fitting.next()
+    };
     match found {
         Some(member) if !who.enrol => Ok((member.name.clone(), brain)),
         _ => enrol(crew, pick, CloneName { role, number: next }, brain),
@@ -287,6 +298,9 @@ mod tests {
             brains: &brains,
             branches: &["dev".to_owned()],
             most: 3,
+            busy: [("foreman.1", 2), ("foreman.2", 1)]
+                .map(|(name, tasks)| (name.parse().unwrap(), tasks))
+                .into(),
         };
         pick(&crew, &choice).map(|(name, brain)| format!("{name}@{brain}"))
     }
@@ -316,6 +330,26 @@ mod tests {
             choose(&[("foreman.1", "shell")], Some(".1")).unwrap(),
             "foreman.1@shell"
         );
+    }
+
+    #[test]
+    fn any_is_a_free_clone_else_a_new_one_else_the_least_busy() {
+        let (busy, less, free) = (
+            ("foreman.1", "codex"),
+            ("foreman.2", "codex"),
+            ("foreman.3", "codex"),
+        );
+        for who in ["any", "foreman.any", "any@codex", "foreman.any@codex"] {
+            assert_eq!(choose(&[busy, free], Some(who)).unwrap(), "foreman.3@codex");
+            assert_eq!(choose(&[busy, less], Some(who)).unwrap(), "foreman.3@codex");
+            let full = [busy, less, ("mechanic.1", "claude")];
+            assert_eq!(choose(&full, Some(who)).unwrap(), "foreman.2@codex");
+        }
+        assert_eq!(
+            choose(&[busy], Some("mechanic.any")).unwrap(),
+            "mechanic.1@claude"
+        );
+        assert!("any++".parse::<Who>().is_err() && "foreman.any.2".parse::<Who>().is_err());
     }
 
     #[test]

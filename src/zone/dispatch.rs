@@ -1,7 +1,7 @@
 //! From a prompt to a queued task: enrol the clone, respect the queue's limit, write the task. Nothing here
 //! depends on the size of the repository.
 
-use std::{fs, io, os::unix::fs::DirBuilderExt, time::Duration};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::DirBuilderExt, path::Path, time::Duration};
 
 use super::{CrewError, Pick, Place, Rank, crew::pick, waiting::ahead};
 use crate::{
@@ -70,6 +70,8 @@ pub struct Dispatched {
     pub enrolled: bool,
     /// Unfinished tasks of the same clone before it, in their order.
     pub behind: Vec<TaskId>,
+    /// The clone has unfinished tasks of another copy of the repository, which do not run here.
+    pub strangers: bool,
 }
 
 /// A task that was not dispatched; nothing is in the ledger.
@@ -129,7 +131,7 @@ impl Explain for DispatchError {
 /// [`DispatchError`]; no task exists then.
 pub fn dispatch(
     ledger: &Ledger<'_>,
-    request: Dispatch<'_>,
+    mut request: Dispatch<'_>,
     limits: Limits<'_>,
     ready: impl Fn(&BrainName) -> Result<(), DispatchError>,
 ) -> Result<Dispatched, DispatchError> {
@@ -140,11 +142,18 @@ pub fn dispatch(
         .zone(&request.place.zone)?
         .map(|zone| zone.crew)
         .unwrap_or_default();
+    let _any = any(ledger, &mut request)?;
     let (_, brain) = pick(&crew, &request.pick)?;
     ready(&brain)?;
     let (member, enrolled) = enrol(ledger, &request, limits)?;
-    let _turn = turn(ledger.site(), request.place, &member.name).map_err(LedgerError::from)?;
-    let open = open(ledger, request.place, &member.name)?;
+    let lock = ledger
+        .site()
+        .layout()
+        .queue_lock(&request.place.zone, &member.name);
+    let _turn = turn(ledger.site(), &lock).map_err(LedgerError::from)?;
+    let (open, others): (Vec<_>, Vec<_>) = open(ledger, request.place, &member.name)?
+        .into_iter()
+        .partition(|head| head.site_uuid == ledger.site().owner().site_uuid);
     let follows = open.iter().map(|head| head.seq).min().unwrap_or(u64::MAX);
     let waiting = open.iter().filter(|head| head.status != Status::Interrupted);
     if waiting.count() >= limits.queue {
@@ -169,6 +178,7 @@ pub fn dispatch(
     Ok(Dispatched {
         enrolled,
         behind: ahead.map(|head| head.id.clone()).collect(),
+        strangers: !others.is_empty(),
         stored,
     })
 }
@@ -218,13 +228,35 @@ fn enrol(
 
 /// One caller at a time counts a clone's queue and adds to it. A caller that waits in vain goes on: the limit is
 /// there against floods, and is not worth standing still for.
-fn turn(site: &Site, place: &Place, clone: &CloneName) -> io::Result<Option<FileLock>> {
-    let layout = site.layout();
+fn turn(site: &Site, lock: &Path) -> io::Result<Option<FileLock>> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(layout.clone_locks())?;
-    FileLock::wait_for(&layout.queue_lock(&place.zone, clone), PATIENCE)
+        .create(site.layout().clone_locks())?;
+    FileLock::wait_for(lock, PATIENCE)
+}
+
+/// For `any`: what each clone has to do. Two that look for a free clone at once must not find the same.
+fn any(ledger: &Ledger<'_>, request: &mut Dispatch<'_>) -> Result<Option<FileLock>, LedgerError> {
+    if !request.pick.who.is_some_and(|who| who.any) {
+        return Ok(None);
+    }
+    let turn = turn(
+        ledger.site(),
+        &ledger.site().layout().any_lock(&request.place.zone),
+    )?;
+    request.pick.busy = busy(ledger, request.place)?;
+    Ok(turn)
+}
+
+/// How many tasks of each clone of the place are not over.
+fn busy(ledger: &Ledger<'_>, place: &Place) -> Result<BTreeMap<CloneName, usize>, LedgerError> {
+    let mut busy = BTreeMap::new();
+    let heads = ledger.open_heads()?.into_iter();
+    for head in heads.filter(|head| head.zone == place.zone) {
+        *busy.entry(head.clone).or_default() += 1;
+    }
+    Ok(busy)
 }
 
 /// The clone's tasks that are not over.

@@ -153,6 +153,7 @@ pub fn order(
             brains: &brains?,
             branches: &branches,
             most: config.limits.clones.get() as usize,
+            busy: BTreeMap::new(),
         },
         after: before(ledger, &order)?,
         mode: order.mode,

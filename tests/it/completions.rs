@@ -33,7 +33,8 @@ impl Desk {
             task: String::new(),
         };
         desk.khlone(&["completions", shell, "--install"]);
-        desk.task = desk.khlone(&["act", "--who", "@shell", "--await", "echo b > b"]);
+        desk.task = desk.khlone(&["act", "--who", "@shell", "echo b > b"]);
+        desk.khlone(&["await"]);
         desk.khlone(&["daemon", "stop"]);
         desk
     }

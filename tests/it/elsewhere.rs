@@ -63,7 +63,7 @@ fn act_create_makes_the_branch_as_zone_new_does() {
         .run(&[
             "act", "--who", "@shell", "--zone", "feature", "--create", "--await", "-m", "true",
         ])
-        .ok();
+        .id();
     let zone = stage.run(&["--json", "list", "zones"]).ok();
     assert!(zone.contains("\"feature\""), "{zone}");
     let document = stage

@@ -24,6 +24,7 @@ mod layers;
 mod machine_config;
 mod main_job;
 mod model_server;
+mod needs;
 mod pipeline;
 mod places;
 mod planted;

@@ -7,6 +7,7 @@ use crate::stage::Stage;
 #[test]
 fn an_act_is_a_commit_on_a_branch_of_its_own() {
     let stage = Stage::new();
+    stage.work.git(&["remote", "add", "origin", "nowhere"]);
     let before = stage.work.status();
     let (said, task) = stage.act("printf hello > greeting.txt");
     assert_eq!(said.code, 0, "{}", said.err);
@@ -14,7 +15,7 @@ fn an_act_is_a_commit_on_a_branch_of_its_own() {
         "greeting.txt",
         "khlone/main/foreman.1",
         "git khlone land t-",
-        "git push",
+        "git push origin khlone/main/foreman.1",
     ] {
         assert!(said.err.contains(part), "{part} is missing in {}", said.err);
     }

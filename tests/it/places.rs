@@ -100,8 +100,7 @@ fn prompts_of_any_shape_arrive_whole() {
     fs::write(&file, &long).unwrap();
     let done = stage.run(&["act", "--who", "@shell", "--await", "-F", file.to_str().unwrap()]);
     assert_eq!(done.code, 0, "{}", done.err);
-    let id = done.out.trim().to_owned();
-    assert_eq!(stage.task(&id)["prompt"], long);
+    assert_eq!(stage.task(&done.id())["prompt"], long);
     let odd = "-n \"$(touch evil)\" `x` ; '\n; echo \u{1b}[31mred";
     let dashed = stage.run(&["act", "--who", "@shell", "-m", odd]).ok();
     assert_eq!(stage.task(&dashed)["prompt"], odd);

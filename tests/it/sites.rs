@@ -320,7 +320,7 @@ fn another_sites_tasks_are_taken_over_by_name() {
     fs::create_dir(&other).unwrap();
     stage.work.git(&["clone", "-q", ".", other.to_str().unwrap()]);
     let run = |args: &[&str]| stage.run_in(&other, args);
-    let own = run(&["act", "--who", "@shell", "--await", "-m", "echo own > own.txt"]).ok();
+    let own = run(&["act", "--who", "@shell", "--await", "-m", "echo own > own.txt"]).id();
     let git = crate::scratch::Work(other.clone());
     for refs in ["tasks", "pins"] {
         let refs = format!("refs/khlone/{refs}/*:refs/khlone/{refs}/*");

@@ -28,6 +28,18 @@ impl Said {
         assert_eq!(self.code, 0, "{}", self.err);
         self.out.trim_end().to_owned()
     }
+
+    /// The task of an awaited `act` or `ask`, whose id goes to stderr.
+    pub(crate) fn id(&self) -> String {
+        id_in(&self.err)
+    }
+}
+
+/// The first task that `text` names.
+pub(crate) fn id_in(text: &str) -> String {
+    let mut words = text.split_whitespace();
+    let id = words.find_map(|word| word.parse::<git_khlone::task::TaskId>().ok());
+    id.unwrap_or_else(|| panic!("{text}")).to_string()
 }
 
 pub(crate) struct Stage {
@@ -83,9 +95,8 @@ impl Stage {
     /// Lets a shell clone act and waits for it; gives what it said and the task.
     pub(crate) fn act(&self, script: &str) -> (Said, Value) {
         let said = self.run(&["act", "--who", "@shell", "--await", "-m", script]);
-        let id = said.out.trim().to_owned();
-        assert!(id.starts_with("t-"), "{} {}", said.out, said.err);
-        (said, self.task(&id))
+        let task = self.task(&said.id());
+        (said, task)
     }
 
     /// Lets a shell clone act in the background.

@@ -21,7 +21,7 @@ impl Stage {
     }
 
     /// Queues a task that runs until [`Stage::let_go`], and waits until it does.
-    fn hold(&self) -> String {
+    pub(crate) fn hold(&self) -> String {
         let held = self.run(&["act", "--who", "@shell", "-m", HELD]).ok();
         self.until("the first word", || {
             let status = self.status();
@@ -31,7 +31,7 @@ impl Stage {
         held
     }
 
-    fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         self.clone().write("go", "");
     }
 
@@ -162,7 +162,7 @@ fn the_end_of_a_task_is_told_by_the_users_command() {
     stage.notify(&format!(
         "test \"$KHLONE_NOTIFY_EVENT\" && {{ cat; echo; }} >> \"{out}\""
     ));
-    let done = stage.act("echo secret-prompt > x.txt").0.out.trim().to_owned();
+    let done = stage.act("echo secret-prompt > x.txt").0.id();
     let first = told(&stage, 1);
     assert_eq!(
         (&first[0]["event"], &first[0]["task"]),
@@ -243,7 +243,7 @@ fn a_notification_that_fails_or_hangs_changes_nothing() {
             &["act", "--who", "@shell", "--await", "-m", "exit 1 # hidden"],
         )
         .env("PATH", path);
-    let id = said(act).out.trim().to_owned();
+    let id = said(act).id();
     let sent = stage.until("the message", || {
         fs::read_to_string(&out).ok().filter(|text| !text.is_empty())
     });

@@ -105,7 +105,7 @@ fn a_stream_ends_with_its_task_and_goes_on_when_the_daemon_dies() {
     assert!(stage.run(&["daemon", "status"]).err.contains("no daemon runs"));
     // Of a task that is over there is the transcript, with its outcome as the exit code.
     let failed = stage.act("echo said; exit 3").0;
-    let again = stage.run(&["watch", failed.out.trim()]);
+    let again = stage.run(&["watch", &failed.id()]);
     assert!(again.code == 1 && again.out.contains("said\n"), "{}", again.out);
 }
 
@@ -114,7 +114,7 @@ fn offsets_lose_and_double_nothing() {
     let stage = Stage::new();
     fs::write(stage.work.0.join("khlone.yml"), "limits: {transcript: 4KiB}\n").unwrap();
     let (said, _) = stage.act("i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done");
-    let task = said.out.trim();
+    let task = &said.id();
     let whole = stage.run(&["watch", "--raw", task]).ok();
     assert!(whole.contains("the middle of this stream is not kept"), "{whole}");
     assert!(whole.contains("line 999\\n"), "{whole}");

@@ -19,7 +19,7 @@ use crate::{
     daemon::Since,
     refs::{Stored, TaskHead},
     render::{Form, Stream},
-    task::{CloneName, ZoneAddress, ZoneId},
+    task::{CloneName, Mode, ZoneAddress, ZoneId},
 };
 
 /// Watch what clones do, as they do it
@@ -96,7 +96,12 @@ pub(super) fn run(cx: &Cx, args: &WatchArgs) -> Result<ExitCode, CmdError> {
 pub(super) fn dispatched(cx: &Cx, stored: &Stored) -> Result<ExitCode, CmdError> {
     let form = if cx.out.is_json() { Form::Json } else { Form::Lines };
     let ended = Watch::new(cx, form, Stream::Stderr, true)?.task(stored, None)?;
-    wait::tell(cx, &ended, wait::Answer::Wanted)
+    // An act's words were shown as it said them, and stdout has its id.
+    let answer = match stored.task.mode {
+        Mode::Ask => wait::Answer::Wanted,
+        Mode::Act => wait::Answer::Told,
+    };
+    wait::tell(cx, &ended, answer)
 }
 
 /// Watches one task to its end.

@@ -28,7 +28,7 @@ pub use fsck::FsckView;
 pub use gc::GcView;
 pub use landed::LandedView;
 pub use log::{LogView, log_line};
-pub use needs::{NeedsLine, NeedsList, Shown};
+pub use needs::{DismissedView, NeedsLine, NeedsList, Shown};
 pub use redacted::RedactedView;
 pub use rolled::RolledBackView;
 pub use sites::{AdoptedView, HoldingList, StrangerLine};

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     query::Needed,
     refs::{StoredZone, TaskHead},
-    task::{Need, Task, ZoneId},
+    task::{Need, Task, TaskId, ZoneId},
 };
 
 /// What stands before a second line.
@@ -130,6 +130,23 @@ pub(super) fn lines<'a>(needs: impl Iterator<Item = &'a NeedsLine>) -> String {
         }
     }
     text
+}
+
+/// Tasks that were taken off the list, or put back.
+#[derive(Debug, Serialize)]
+pub struct DismissedView {
+    /// Version of the document.
+    pub format: u32,
+    /// Which.
+    pub tasks: Vec<TaskId>,
+    /// Whether they are off it now.
+    pub dismissed: bool,
+}
+
+impl View for DismissedView {
+    fn plain(&self) -> String {
+        self.tasks.iter().map(|id| format!("{id}\n")).collect()
+    }
 }
 
 /// All that needs a person.

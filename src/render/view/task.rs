@@ -152,6 +152,9 @@ pub struct TaskDetail {
     /// The document as it stands in git.
     #[serde(flatten)]
     pub task: Task,
+    /// Its id once more, by the name that it has in all other answers.
+    #[serde(rename = "task")]
+    pub id: TaskId,
     /// What was asked.
     pub prompt: String,
     /// What it answered or says that it did; absent before it has.
@@ -223,8 +226,16 @@ impl View for TaskDetail {
         line("clone", &format!("{} on {}", task.clone, task.brain));
         line("zone", &task.branch);
         line("branch", &self.clone_branch);
+        // Of one that ended well it is a remark, not a cause.
+        let because = match task.status {
+            Status::Done => "note",
+            _ => "because",
+        };
         for reason in &task.reasons {
-            line("because", &one_line(reason));
+            line(because, &one_line(reason));
+        }
+        if let Some(question) = &task.question {
+            line("asks", &one_line(question));
         }
         if let Some(retry) = recovering(task) {
             line("waiting", &waits(&retry));

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use git_khlone::process::{Cmd, Finished};
 
 use super::{each_name, rig::environment};
+use crate::stage::id_in;
 use crate::{
     model_server::ModelServer,
     scratch::{Scratch, Work},
@@ -171,6 +172,14 @@ fn an_answer_is_all_of_stdout_and_the_session_goes_on() {
             second.out.trim(),
             "I have seen 2 prompts.",
             "{name} {second:?}\n{}",
+            desk.story()
+        );
+        let task = id_in(&second.err);
+        let reply = desk.khlone(&["reply", &task, "--await", "SCENARIO=count three"]);
+        assert_eq!(
+            reply.out.trim(),
+            "I have seen 3 prompts.",
+            "{name} {reply:?}\n{}",
             desk.story()
         );
         let third = desk.khlone(&[

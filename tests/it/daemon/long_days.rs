@@ -69,7 +69,7 @@ impl Site {
 fn more_packs_than_files_are_no_matter() {
     let site = Site::new();
     // Each in a pack of its own, whose task is another repository's: it is listed and not run.
-    let first = site.run(&["act", "--who", "@shell", "--await", "true"]);
+    let first = site.done("@shell", "true").to_string();
     let tag = site
         .work
         .git(&["cat-file", "tag", &format!("refs/khlone/tasks/{first}")]);
@@ -89,11 +89,8 @@ fn more_packs_than_files_are_no_matter() {
     site.run(&["daemon", "stop"]);
     site.run_with_files("-n 64", &["daemon", "start"]);
     assert_eq!(site.soft_limit(), "64");
-    let last = site.run(&["act", "--who", "@shell", "--await", "echo x > x"]);
-    assert_eq!(
-        site.task(&last.parse().unwrap()).outcome.unwrap().as_str(),
-        "done"
-    );
+    let last = site.done("@shell", "echo x > x");
+    assert_eq!(site.task(&last).outcome.unwrap().as_str(), "done");
     assert!(!site.log().contains("cannot be read"), "{}", site.log());
     // What it let go of is closed with the next look.
     until("closed packs", || {
@@ -150,11 +147,8 @@ fn a_daemon_whose_folder_was_taken_away_leaves_the_site_to_the_next() {
     until("the folder's end", || {
         fs::remove_dir_all(site.common().join("khlone")).ok()
     });
-    let next = site.run(&["act", "--who", "@shell++", "--await", "echo b > b"]);
-    assert_eq!(
-        site.task(&next.parse().unwrap()).outcome.unwrap().as_str(),
-        "done"
-    );
+    let next = site.done("@shell++", "echo b > b");
+    assert_eq!(site.task(&next).outcome.unwrap().as_str(), "done");
     until("the first one's end", || (!first.is_alive()).then_some(()));
     let second = site.process();
     assert!(second.is_alive() && second != first);
@@ -178,11 +172,8 @@ fn a_dead_thread_ends_the_daemon_and_the_next_act_starts_another() {
         "{}",
         site.log()
     );
-    let next = site.run(&["act", "--who", "@shell", "--await", "echo x > x"]);
-    assert_eq!(
-        site.task(&next.parse().unwrap()).outcome.unwrap().as_str(),
-        "done"
-    );
+    let next = site.done("@shell", "echo x > x");
+    assert_eq!(site.task(&next).outcome.unwrap().as_str(), "done");
     assert!(site.task(&waiting).status.is_over());
 }
 

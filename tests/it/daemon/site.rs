@@ -75,6 +75,13 @@ impl Site {
         self.cmd(args).patience(BOUND).finish().unwrap()
     }
 
+    /// Queues a shell script, waits for its end, and gives the task's id.
+    pub(crate) fn done(&self, who: &str, script: &str) -> TaskId {
+        let id = self.act(who, script);
+        self.run(&["await", id.as_str()]);
+        id
+    }
+
     /// Queues a shell script and gives the task's id.
     pub(crate) fn act(&self, who: &str, script: &str) -> TaskId {
         self.run(&["act", "--who", who, script]).parse().unwrap()

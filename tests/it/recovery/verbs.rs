@@ -278,7 +278,7 @@ fn whoever_waits_behind_a_task_on_hold_is_told() {
     kill_at_mark(&stage, &held);
     until_held(&stage, &held);
     let said = stage.run(&["act", "--who", "@shell", "--await", "-m", "echo on > on"]);
-    let id = said.out.trim();
+    let id = &said.id();
     assert_eq!(said.code, 4, "{}", said.err);
     assert!(
         said.err.contains(&held) && said.err.contains("waits for you"),

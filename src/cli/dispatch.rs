@@ -1,0 +1,249 @@
+//! From an order to a queued task, and what is said of it then: what `act`, `ask` and `reply` share.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{
+    cx::{Cx, home},
+    error::{CliError, CmdError, printed},
+    uncommitted::Uncommitted,
+    wait, watch,
+};
+use crate::{
+    config::{Config, Delegation, Sandbox},
+    daemon,
+    guard::{
+        gitdir::fits,
+        sandbox::tier::{NoSandbox, Probe},
+        secrets::redact::Redactor,
+    },
+    render::view::{DispatchedView, StrangerLine},
+    runner,
+    task::{FORMAT, Mode, Status, TaskId},
+    worktree::carry::quoted,
+    zone::{self, Dispatched, Order, Place, owners::waiting_elsewhere, require_trust, sites},
+};
+
+/// What comes after a task is queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The shell is given back.
+    Leave,
+    /// Its end is waited for; stdout is its last words.
+    Await,
+    /// What it does is shown.
+    Watch,
+}
+
+/// A place where tasks may be dispatched: its settings are trusted, and brains can run there.
+pub(super) struct Ready {
+    config: Config,
+    unconfined: Option<String>,
+    uncommitted: Option<Uncommitted>,
+}
+
+impl Ready {
+    /// Looks at everything that would refuse a task, and with `looks` at changes that it would not see.
+    pub(super) fn at(cx: &Cx, place: &Place, looks: bool) -> Result<Self, CmdError> {
+        let loaded = cx.config(place)?;
+        require_trust(&cx.repo, place, (&loaded, &cx.paths))?;
+        let config = loaded.config;
+        refuse_delegation(&config)?;
+        let unconfined = unconfined(cx, &config)?;
+        if unconfined.is_none() {
+            fits(&cx.repo)?;
+        }
+        let uncommitted = (looks && place.inside.is_none())
+            .then(|| Uncommitted::look(&cx.repo))
+            .flatten();
+        Ok(Self {
+            config,
+            unconfined,
+            uncommitted,
+        })
+    }
+
+    /// Queues the task, says so, and does what comes then.
+    pub(super) fn send(
+        self,
+        cx: &Cx,
+        place: &Place,
+        order: Order<'_>,
+        then: Then,
+    ) -> Result<ExitCode, CmdError> {
+        warn_of_secrets(cx, &order.prompt);
+        let dispatched = zone::order(&cx.ledger(), place, (&self.config, &cx.paths), order)?;
+        self.tell(cx, &dispatched, then)?;
+        if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
+            cx.out.note(&format!(
+                "warning: the task is queued, but no daemon runs it yet: {error}"
+            ));
+            cx.out.note("  next: git khlone daemon start");
+        }
+        match then {
+            Then::Leave => Ok(ExitCode::SUCCESS),
+            Then::Await => wait::for_one(cx, &dispatched.stored.task.id),
+            Then::Watch => watch::dispatched(cx, &dispatched.stored),
+        }
+    }
+
+    /// Where the task stands now. Its id is the answer, unless its last words will be.
+    fn tell(self, cx: &Cx, dispatched: &Dispatched, then: Then) -> Result<(), CmdError> {
+        let task = &dispatched.stored.task;
+        let is_answer = match then {
+            Then::Leave => true,
+            Then::Watch => task.mode == Mode::Act,
+            Then::Await => false,
+        };
+        if is_answer {
+            printed(cx.out.answer(&DispatchedView {
+                format: FORMAT,
+                task: task.id.clone(),
+                clone: task.clone.clone(),
+                branch: task.branch.clone(),
+                enrolled: dispatched.enrolled,
+                behind: dispatched.behind.clone(),
+            }))?;
+        }
+        if let Err(error) = sites::remember(&cx.registry(), &cx.repo, &cx.site) {
+            tracing::warn!(%error, "the site is not in the registry");
+        }
+        let place = queued_where(dispatched);
+        cx.out.done(&if is_answer {
+            place
+        } else {
+            format!("{} {place}", task.id)
+        });
+        tell_of_others(cx, dispatched)?;
+        tell_of_strangers(cx, dispatched)?;
+        if self.uncommitted.is_some_and(Uncommitted::found) {
+            cx.out.note(
+                "note: your checkout has uncommitted changes, which the clone does not see (--with-changes)",
+            );
+        }
+        if let Some(reason) = self.unconfined {
+            cx.out.note(&format!(
+                "note: runs without a sandbox (T0): {reason}; git khlone doctor"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of the task under way that this one disrupts, and of this one if what it waits for was not done.
+fn tell_of_others(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
+    let ledger = cx.ledger();
+    let task = &dispatched.stored.task;
+    for id in runner::disrupted_by(&ledger, task, "cli")? {
+        cx.out
+            .note(&format!("note: {id} is stopped for it; git khlone resume {id}"));
+    }
+    for id in &task.after {
+        let before = ledger.task(id)?.task;
+        if before.status.is_over() && before.status != Status::Done {
+            cx.out
+                .note(&format!("note: {id} was not done, so this one is skipped"));
+        }
+    }
+    Ok(())
+}
+
+/// Tasks that nobody runs here stand before this one, or the whole repository stood elsewhere when they came.
+fn tell_of_strangers(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
+    let ledger = cx.ledger();
+    let has_moved = !cx.site.formers().is_empty();
+    if !has_moved && !dispatched.strangers {
+        return Ok(());
+    }
+    let task = &dispatched.stored.task;
+    let mut heads = ledger.open_heads()?;
+    heads.retain(|head| has_moved || head.zone == task.zone && head.clone == task.clone);
+    for line in waiting_elsewhere(&ledger, &heads).iter().map(StrangerLine::of) {
+        cx.out.note(&format!("note: {}; {}", line.what(), line.next));
+    }
+    Ok(())
+}
+
+fn queued_where(dispatched: &Dispatched) -> String {
+    let task = &dispatched.stored.task;
+    let (clone, zone) = (&task.clone, &task.branch);
+    let new = if dispatched.enrolled {
+        format!(" (new, on {})", task.brain)
+    } else {
+        String::new()
+    };
+    match dispatched.behind.len() {
+        0 => format!("{clone} in {zone}{new}"),
+        tasks => format!(
+            "{clone} in {zone}, queued behind {tasks}; --who {}.any takes a free clone",
+            clone.role
+        ),
+    }
+}
+
+/// The prompt is kept as it was written, since a brain needs it so.
+fn warn_of_secrets(cx: &Cx, prompt: &str) {
+    let (_, found) = Redactor::default().redact(prompt);
+    if !found.is_empty() {
+        let names: Vec<_> = found.into_keys().collect();
+        cx.out.note(&format!(
+            "note: the prompt holds a secret ({}) and is kept as it is; git khlone redact takes it out again",
+            names.join(", ")
+        ));
+    }
+}
+
+/// Why the task will run without a sandbox, if it will.
+fn unconfined(cx: &Cx, config: &Config) -> Result<Option<String>, NoSandbox> {
+    let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
+    if probe.choose(config.sandbox, &config.network)?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(if config.sandbox == Sandbox::Off {
+        "sandbox is off in your configuration".to_owned()
+    } else {
+        probe.reasons.first().cloned().unwrap_or_default()
+    }))
+}
+
+/// A home that is a work tree (dotfiles) is covered in a sandbox, and looking for what changed would read all of it.
+pub(super) fn refuse_home(cx: &Cx) -> Result<(), CliError> {
+    let home = home(&cx.paths).canonicalize().unwrap_or_default();
+    let tops = [cx.repo.main_work_dir(), cx.repo.work_dir().map(Path::to_owned)];
+    let tops = tops
+        .into_iter()
+        .flatten()
+        .filter_map(|top| top.canonicalize().ok());
+    let around = tops.into_iter().find(|top| home.starts_with(top));
+    let Some(top) = around else { return Ok(()) };
+    Err(CliError::refused(
+        format!(
+            "the work tree of this repository, {}, holds your home folder",
+            top.display()
+        ),
+        format!(
+            "git clone {0} {1} && cd {1}    and work there",
+            quoted(cx.repo.common_dir()),
+            quoted(&home.join("dotfiles"))
+        ),
+    ))
+}
+
+fn refuse_delegation(config: &Config) -> Result<(), CliError> {
+    if config.delegation == Delegation::Allow || std::env::var_os("KHLONE_TASK").is_none() {
+        return Ok(());
+    }
+    Err(CliError::refused(
+        "a task may not dispatch tasks (KHLONE_TASK is set)",
+        "set delegation: allow in your own config.yml",
+    ))
+}
+
+/// An id that no task has.
+pub(super) fn new_id() -> Result<TaskId, CliError> {
+    let mut bytes = [0u8; 8];
+    getrandom::fill(&mut bytes).map_err(|error| CliError::Io {
+        what: "random numbers".to_owned(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(TaskId::from_entropy(u64::from_le_bytes(bytes)))
+}

@@ -1,0 +1,78 @@
+//! `git khlone reply`: the answer to what a task asked, as the next task of its clone.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{
+    cx::Cx,
+    dispatch::{Ready, Then, new_id, refuse_home},
+    error::{CliError, CmdError},
+    prompt::PromptArgs,
+    target,
+};
+use crate::{
+    task::Who,
+    zone::{Order, Rank, zone_named},
+};
+
+/// Answer a task: its clone goes on in the same session
+///
+/// The answer is the next task of the same clone, in the same session of its brain, and runs before those that wait. It
+/// may do what the task might: the answer to an act is an act, that to an ask an ask.
+#[derive(Args, Debug)]
+pub(super) struct ReplyArgs {
+    /// Task to answer
+    #[arg(value_name = "TASK")]
+    task: String,
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// Wait for the answer's task to end
+    #[arg(long = "await", conflicts_with = "watch")]
+    wait: bool,
+    /// Watch it to its end: what it does goes to stderr
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Queues the answer.
+pub(super) fn run(cx: &Cx, args: ReplyArgs) -> Result<ExitCode, CmdError> {
+    refuse_home(cx)?;
+    let asked = target::task(cx, Some(&args.task), None)?.task;
+    if !asked.status.is_over() {
+        let next = if asked.hold.is_some() { "resume" } else { "await" };
+        return Err(CliError::refused(
+            format!(
+                "{} is {}, and can be answered once it is over",
+                asked.id, asked.status
+            ),
+            format!("git khlone {next} {}", asked.id),
+        )
+        .into());
+    }
+    let place = zone_named(&cx.repo, &asked.branch)?;
+    let ready = Ready::at(cx, &place, false)?;
+    let who = Who {
+        role: Some(asked.clone.role.clone()),
+        number: Some(asked.clone.number),
+        ..Who::default()
+    };
+    let order = Order {
+        id: new_id()?,
+        mode: asked.mode,
+        prompt: args.prompt.read()?,
+        who: Some(&who),
+        model: asked.model.clone(),
+        rank: Rank::First,
+        after: &[],
+        reply_to: Some(asked.id),
+        with_changes: None,
+        new_session: false,
+    };
+    let then = match (args.wait, args.watch) {
+        (true, _) => Then::Await,
+        (_, true) => Then::Watch,
+        _ => Then::Leave,
+    };
+    ready.send(cx, &place, order, then)
+}
