@@ -10,7 +10,11 @@ use super::{
     target::{Target, crew_of, target},
 };
 use crate::{
-    delivery::landing::{HookUse, Landing, Policy, Style, Voice, land},
+    config::{Attribution, Party},
+    delivery::{
+        landing::{HookUse, Landing, Policy, Style, Voice, land},
+        merge::committer,
+    },
     refs::Crew,
     render::{Pulse, view::LandedView},
     task::{Status, ZoneAddress, ZoneId},
@@ -67,6 +71,36 @@ fn tell_of_uncommitted(cx: &Cx, member: &Crew) {
     }
 }
 
+/// Before the first landing of a site: who stands in the commits.
+fn tell_of_attribution(cx: &Cx, attribution: Attribution) {
+    let told = cx.site.dir().join("attribution-told");
+    if told.exists() {
+        return;
+    }
+    let me = committer(&cx.repo).unwrap_or_else(|| "git-khlone, since git knows no user".to_owned());
+    let name = |party| match party {
+        Party::You => me.as_str(),
+        Party::Khlone => "git-khlone",
+    };
+    let or_not = |is_set: bool, line: &str| {
+        if is_set {
+            line.to_owned()
+        } else {
+            format!("no {line}")
+        }
+    };
+    cx.out.note(&format!(
+        "note: commits for clones: author {}, committer {}, {}; what lands: {} (`attribution` in khlone.yml)",
+        name(attribution.author),
+        name(attribution.committer),
+        or_not(attribution.co_author, "Co-authored-by"),
+        or_not(attribution.sign_off, "Signed-off-by"),
+    ));
+    if let Err(error) = std::fs::write(told, "") {
+        tracing::debug!(%error, "it is told again");
+    }
+}
+
 /// Lands it.
 pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
     let (member, zone, up_to, what) = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
@@ -118,9 +152,11 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
     let place = Place {
         zone: ZoneId::of_branch(&zone),
         branch: zone.clone(),
-        inside: None,
+        // A clone's worktree has no say in it.
+        inside: cx.place(None).ok().and_then(|here| here.inside),
     };
-    let policy = Policy::of(&cx.repo, &zone, &cx.config(&place)?.config, hooks)?;
+    let config = cx.config(&place)?.config;
+    let policy = Policy::of(&cx.repo, &zone, &config, hooks)?;
     let landing = Landing {
         zone: &zone,
         branch: &member.branch,
@@ -128,6 +164,7 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         style,
         what: &what,
     };
+    tell_of_attribution(cx, config.attribution);
     let pulse = Pulse::new(cx.out, "landing");
     let ledger = cx.ledger();
     let voice = Voice {

@@ -112,6 +112,10 @@ impl Loaded {
         if config.land.sign.is_looser_than(own.land.sign) {
             self.ask("land.sign", &config.land.sign.as_str());
         }
+        // A word of the user's, in the user's name.
+        if config.attribution.sign_off && !own.attribution.sign_off {
+            self.ask("attribution.sign_off", &true);
+        }
         if config.resume.is_looser_than(own.resume) {
             self.ask("resume", &config.resume.as_str());
         }
@@ -134,6 +138,7 @@ impl Loaded {
         self.config.worktree.root.clone_from(&self.own.worktree.root);
         self.config.branch.clone_from(&self.own.branch);
         self.config.land.clone_from(&self.own.land);
+        self.config.attribution.sign_off &= self.own.attribution.sign_off;
         self.config.limits = self.config.limits.within(&self.own.limits);
     }
 }

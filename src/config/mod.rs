@@ -21,7 +21,9 @@ pub use load::{FILE_NAME, Layers, Loaded, Origin, Source, json_schema};
 pub use network::{HostRule, Network};
 pub use notify::{Desktop, Notify};
 pub use paths::{HomeError, Paths};
-pub use policy::{AutoCommit, Delegation, LandSign, Permissions, Resume, Sandbox, Trust};
-pub use shape::{Brain, Branch, Commit, Config, Land, Limits, ProviderLimits, Redact, Role, Worktree};
+pub use policy::{AutoCommit, Delegation, LandSign, Party, Permissions, Resume, Sandbox, Trust};
+pub use shape::{
+    Attribution, Brain, Branch, Commit, Config, Land, Limits, ProviderLimits, Redact, Role, Worktree,
+};
 pub use units::{Size, Span, UnitError};
 pub use words::{BranchPrefix, EnvName, Hero, InTree, WordError, nearest};

@@ -127,6 +127,16 @@ impl Resume {
     }
 }
 
+/// Who stands in a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Party {
+    /// You, as git knows you.
+    You,
+    /// git-khlone, at no address.
+    Khlone,
+}
+
 /// What lands where `commit.gpgSign` is on, and commits to land are not signed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::words::{by_word, maybe_word};
 use super::{
-    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, LandSign, Network, Notify, Permissions,
-    Resume, Sandbox, Size, Span, Trust,
+    AutoCommit, BranchPrefix, Delegation, EnvName, Hero, InTree, LandSign, Network, Notify, Party,
+    Permissions, Resume, Sandbox, Size, Span, Trust,
 };
 use crate::task::{BrainName, RoleName};
 
@@ -50,6 +50,8 @@ pub struct Config {
     #[serde(deserialize_with = "commit_or_mode")]
     #[schemars(with = "CommitOrMode")]
     pub commit: Commit,
+    /// Who stands in the commits of clones, and of what lands.
+    pub attribution: Attribution,
     /// How a clone's work comes into its zone's branch.
     pub land: Land,
     /// How a clone's worktree is made.
@@ -144,6 +146,32 @@ fn commit_or_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Commit, 
         }
     }
     deserializer.deserialize_any(Visitor)
+}
+
+/// Who stands in the commits of clones, and of what lands. Merges and squashes of `land` are yours in any case, and what a
+/// brain commits itself is so as long as it says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attribution {
+    /// The author of what is committed for a clone.
+    pub author: Party,
+    /// Its committer.
+    pub committer: Party,
+    /// Whether a line `Co-authored-by` names the clone there.
+    pub co_author: bool,
+    /// Whether every commit that lands gets a line `Signed-off-by` of yours; those of clones are made anew for it.
+    pub sign_off: bool,
+}
+
+impl Default for Attribution {
+    fn default() -> Self {
+        Self {
+            author: Party::You,
+            committer: Party::Khlone,
+            co_author: false,
+            sign_off: false,
+        }
+    }
 }
 
 /// How a clone's work comes into its zone's branch.

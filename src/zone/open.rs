@@ -97,9 +97,11 @@ pub fn open(ledger: &Ledger<'_>, branch: &str, base: Option<&str>) -> Result<Ope
         (None, base) => {
             let base = base.unwrap_or("HEAD");
             let tip = commit(ledger, base)?;
+            let main = repo.main_work_dir();
             let standing = Standing {
-                git_dir: repo.git_dir(),
-                work_dir: repo.work_dir(),
+                // The main checkout's hooks, also where the command runs in a clone's worktree.
+                git_dir: repo.common_dir(),
+                work_dir: main.as_deref(),
                 hooks: None,
                 patience: HOOK,
             };

@@ -8,7 +8,7 @@ use git_khlone::{
     guard::{
         gitdir::{
             HostGit, PrivateGit,
-            commit::{CommitPlan, Committed, commit},
+            commit::{CommitPlan, Committed, Identity, commit},
             import::{Imported, import, rebuild_index},
             privaterefs::{HeadState, Sequencer},
         },
@@ -248,7 +248,8 @@ fn an_unfinished_rebase_is_told_and_nothing_is_committed() {
         paths: vec![b"a.txt".to_vec()],
         links: Vec::new(),
         message: "m".into(),
-        author: None,
+        author: Identity::ours(),
+        committer: Identity::ours(),
     };
     let scratch = tempfile::tempdir().unwrap();
     let done = commit(
@@ -293,7 +294,8 @@ line'; echo no > not; git add not; rm a.txt; mkdir .git2; mkdir hooks; mkdir -p 
         paths: paths.to_vec(),
         links: Vec::new(),
         message: "subject\n\nbody\n".into(),
-        author: None,
+        author: Identity::ours(),
+        committer: Identity::ours(),
     };
     let scratch = tempfile::tempdir().unwrap();
     let go = || {

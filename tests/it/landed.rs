@@ -3,7 +3,7 @@
 use std::fs;
 
 use git_khlone::{
-    delivery::landing::{HookUse, Landing, Policy, Style, Voice, land},
+    delivery::landing::{Landing, Policy, Style, Voice, land},
     refs::{Ledger, Site},
 };
 use serde_json::Value;
@@ -363,11 +363,7 @@ fn four_landings_at_once_all_land() {
                 let repo = s.open();
                 let site = Site::open(&repo, "machine").unwrap();
                 let style = Style::Auto;
-                let policy = Policy {
-                    signs: None,
-                    hooks: HookUse::Guard,
-                    patience: std::time::Duration::from_secs(60),
-                };
+                let policy = Policy::free();
                 land(
                     &Ledger::new(&repo, &site),
                     &Landing {

@@ -5,7 +5,7 @@ use std::fs;
 use git_khlone::{
     delivery::{
         advance::{Advance, Standing, advance, standing},
-        landing::{HookUse, Kind, LandError, Landed, Landing, Policy, Stat, Style, Voice, land},
+        landing::{Kind, LandError, Landed, Landing, Policy, Stat, Style, Voice, land},
         update::{UpdateError, update},
     },
     refs::{Ledger, Repo, Site},
@@ -21,13 +21,6 @@ use crate::scratch::{Scratch, Work};
 
 const BRANCH: &str = "khlone/main/foreman.1";
 const FILES: &[(&str, &str)] = &[("a", "1\n2\n3\n4\n5\n"), ("b", "b\n"), (".gitignore", "*.log\n")];
-
-/// Nothing is signed.
-const POLICY: Policy = Policy {
-    signs: None,
-    hooks: HookUse::Guard,
-    patience: std::time::Duration::from_secs(60),
-};
 
 /// A repository, its clone's worktree, and what the functions want of both.
 struct Site1 {
@@ -78,7 +71,7 @@ impl Site1 {
                 style,
                 what,
             },
-            (&POLICY, &Voice::none()),
+            (&Policy::free(), &Voice::none()),
         )
     }
 

@@ -1,5 +1,6 @@
 //! The user's policy at a landing: the hooks that git's own command runs, and signatures.
 
+mod attribution;
 mod hooks;
 mod signing;
 

@@ -99,6 +99,14 @@ pub enum LandError {
         /// How many.
         commits: usize,
     },
+    /// They went apart, and the user takes only fast-forwards.
+    #[error("{branch} and {zone} went apart, and merge.ff is `only`")]
+    Apart {
+        /// The clone's branch.
+        branch: String,
+        /// The zone's branch.
+        zone: String,
+    },
     /// git does not make the commit.
     #[error("git does not make the commit: {said}")]
     Commit {
@@ -127,7 +135,8 @@ impl Explain for LandError {
             | Self::Hook { .. }
             | Self::NoMessage
             | Self::Sign { .. }
-            | Self::Unsigned { .. } => Class::Refused,
+            | Self::Unsigned { .. }
+            | Self::Apart { .. } => Class::Refused,
             Self::HookTime { .. } => Class::Timeout,
             Self::Move(error) => error.class(),
             Self::Ledger(error) => error.class(),
@@ -155,6 +164,7 @@ impl Explain for LandError {
             }
             Self::HookTime { .. } => Some("limits: {hook: 30m} in your config.yml".to_owned()),
             Self::Sign { .. } => Some("git config --show-origin --get-regexp 'gpg|sign'".to_owned()),
+            Self::Apart { branch, .. } => Some(format!("git khlone land {} --rebase", clone_of(branch))),
             Self::Unsigned { branch, .. } => Some(format!("git khlone land {} --squash", clone_of(branch))),
             Self::Move(error) => error.hint(),
             Self::Ledger(error) => error.hint(),

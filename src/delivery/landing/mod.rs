@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use git2::Oid;
 
 pub use error::LandError;
-pub use policy::{HookUse, Policy, Voice};
+pub use policy::{FastForward, HookUse, Policy, Voice};
 pub use propose::{Proposal, propose};
 pub use take_back::{TakeBackError, TakenBack, take_back};
 

@@ -2,10 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use bstr::ByteSlice;
+
 use super::LandError;
 use crate::{
     config::{Config, LandSign},
-    process::Cmd,
+    delivery::merge::{MergeError, committer},
+    process::{Cmd, PATIENCE},
     refs::Repo,
     worktree::checkout::Checkout,
 };
@@ -22,11 +25,27 @@ pub enum HookUse {
     Skip,
 }
 
+/// Whether a merge is a fast-forward where it can be: `merge.ff`, and what `branch.<zone>.mergeOptions` says over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FastForward {
+    /// Yes.
+    #[default]
+    Auto,
+    /// Always a merge commit.
+    Never,
+    /// It must be one.
+    Only,
+}
+
 /// What a landing is held to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// What becomes of commits that are not signed; nothing where the user does not sign.
     pub signs: Option<LandSign>,
+    /// Who signs off what lands: `Ann <ann@example.com>`.
+    pub signs_off: Option<String>,
+    /// Whether a landing without a style of its own is a fast-forward.
+    pub fast_forward: FastForward,
     /// How hooks are used.
     pub hooks: HookUse,
     /// How long each hook may take.
@@ -37,21 +56,57 @@ impl Policy {
     /// What `config` and the settings of git say, as they are in the checkout of `zone`, else in the main one.
     ///
     /// # Errors
-    /// If git fails.
+    /// If git fails, or knows no user to sign off.
     pub fn of(repo: &Repo, zone: &str, config: &Config, hooks: HookUse) -> Result<Self, LandError> {
         let holder = super::holders::holders(repo, zone)?.into_iter().next();
         let home = holder.or_else(|| Checkout::main(repo));
         let git_dir = home.as_ref().map_or(repo.common_dir(), |home| &home.git_dir);
-        let git = Cmd::git(git_dir).dir(git_dir);
-        let done = git
-            .args(["config", "--type=bool", "--get", "commit.gpgSign"])
-            .finish()?;
+        let setting = |args: &[&str]| {
+            let git = Cmd::git(git_dir).dir(git_dir).arg("config").args(args).finish()?;
+            Ok::<_, LandError>(git.stdout.trim().to_str_lossy().into_owned())
+        };
+        let signs = setting(&["--type=bool", "--get", "commit.gpgSign"])? == "true";
+        let ff = setting(&["--get", "merge.ff"])?;
+        let options = setting(&["--get", &format!("branch.{zone}.mergeOptions")])?;
+        let mut signs_off = None;
+        if config.attribution.sign_off {
+            signs_off = Some(committer(repo).ok_or(MergeError::Nobody)?);
+        }
         Ok(Self {
-            signs: done.stdout.starts_with(b"true").then_some(config.land.sign),
+            signs: signs.then_some(config.land.sign),
+            signs_off,
+            fast_forward: fast_forward(&ff, &options),
             hooks,
             patience: config.limits.hook.duration(),
         })
     }
+
+    /// A policy by which nothing is asked for.
+    pub fn free() -> Self {
+        Self {
+            signs: None,
+            signs_off: None,
+            fast_forward: FastForward::Auto,
+            hooks: HookUse::Guard,
+            patience: PATIENCE,
+        }
+    }
+}
+
+fn fast_forward(setting: &str, options: &str) -> FastForward {
+    let by_setting = match setting {
+        "only" => FastForward::Only,
+        "false" | "no" | "off" | "0" => FastForward::Never,
+        _ => FastForward::Auto,
+    };
+    options
+        .split_whitespace()
+        .fold(by_setting, |found, word| match word {
+            "--ff" => FastForward::Auto,
+            "--no-ff" => FastForward::Never,
+            "--ff-only" => FastForward::Only,
+            _ => found,
+        })
 }
 
 /// Where the progress of a landing goes.
@@ -75,5 +130,18 @@ impl Voice<'_> {
             said: &|_| {},
             signs: &|| {},
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_about_fast_forwards_counts() {
+        assert_eq!(fast_forward("", ""), FastForward::Auto);
+        assert_eq!(fast_forward("only", "--log"), FastForward::Only);
+        assert_eq!(fast_forward("only", "--no-ff"), FastForward::Never);
+        assert_eq!(fast_forward("false", "--no-ff --ff"), FastForward::Auto);
     }
 }

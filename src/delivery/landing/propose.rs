@@ -1,9 +1,12 @@
 //! What a landing would do, and all that speaks against it. Nothing is changed; new commits are objects that no ref has.
 
+use std::collections::HashSet;
+
+use bstr::ByteSlice;
 use git2::Oid;
 
 use super::{
-    Kind, LandError, Landing, Policy, Stat, Style,
+    FastForward, Kind, LandError, Landing, Policy, Stat, Style,
     covered::clone_of,
     holders::holders,
     join::{Joined, Make, between, joined, on_branch, stat},
@@ -28,8 +31,8 @@ pub struct Proposal {
     /// What would change in the zone.
     pub stat: Stat,
     pub(super) joined: Joined,
-    /// Commits to be made anew since they are not signed, oldest first.
-    pub(super) to_sign: Vec<Oid>,
+    /// Commits to be made anew, signed or signed off, oldest first.
+    pub(super) remade: Vec<Oid>,
 }
 
 impl Proposal {
@@ -59,33 +62,52 @@ pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>, policy: &Policy) -> R
         Some((zone, clone)) => landing_of(ledger, (&zone, &clone), tip, old)?,
         None => None,
     };
-    let mut joined = joined(repo, landing, old, (tip, base))?;
-    let mut to_sign = signable(repo, &joined, (old, tip), policy)?;
-    if joined.kind == Kind::FastForward && policy.signs == Some(LandSign::Merge) && !to_sign.is_empty() {
-        let above = Landing {
-            style: Style::NoFf,
-            ..*landing
-        };
-        joined = super::join::joined(repo, &above, old, (tip, base))?;
+    let mut style = landing.style;
+    if style == Style::Auto && policy.fast_forward == FastForward::Never {
+        style = Style::NoFf;
     }
+    let join = |style| joined(repo, &Landing { style, ..*landing }, old, (tip, base));
+    let mut joined = join(style)?;
+    if style == Style::Auto && policy.fast_forward == FastForward::Only && joined.kind == Kind::Merge {
+        return Err(LandError::Apart {
+            branch: landing.branch.to_owned(),
+            zone: landing.zone.to_owned(),
+        });
+    }
+    let fresh = fresh(repo, &joined, (old, tip))?;
+    let mut unsigned = match policy.signs {
+        Some(_) => unsigned(repo, &fresh)?,
+        None => HashSet::new(),
+    };
     match policy.signs {
-        Some(LandSign::Refuse) if !to_sign.is_empty() => {
+        Some(LandSign::Refuse) if !unsigned.is_empty() => {
             return Err(LandError::Unsigned {
                 branch: landing.branch.to_owned(),
-                commits: to_sign.len(),
+                commits: unsigned.len(),
             });
         }
-        // What a merge commit is above stays as it is.
-        Some(LandSign::Merge) if joined.kind == Kind::Merge => to_sign.clear(),
+        Some(LandSign::Merge) if joined.kind == Kind::FastForward && !unsigned.is_empty() => {
+            joined = join(Style::NoFf)?;
+            unsigned.clear();
+        }
+        // What a signed merge is above stays as it is.
+        Some(LandSign::Merge) if joined.kind == Kind::Merge => unsigned.clear(),
         _ => {}
     }
+    let remade = remade(repo, &fresh, |oid, message| {
+        unsigned.contains(&oid)
+            || policy
+                .signs_off
+                .as_ref()
+                .is_some_and(|who| !is_signed_off(message, who))
+    })?;
     let mut proposal = Proposal {
         old,
         tip,
         commits: Vec::new(),
         stat: Stat::default(),
         joined,
-        to_sign,
+        remade,
     };
     if proposal.kind() != Kind::Already {
         proposal.commits = between(repo, old, tip)?;
@@ -95,23 +117,32 @@ pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>, policy: &Policy) -> R
     Ok(proposal)
 }
 
-/// The commits that would come into the zone and are not signed, oldest first, where the user signs.
-fn signable(
-    repo: &Repo,
-    joined: &Joined,
-    (old, tip): (Oid, Oid),
-    policy: &Policy,
-) -> Result<Vec<Oid>, LandError> {
-    if policy.signs.is_none() {
-        return Ok(Vec::new());
-    }
-    let commits = match (joined.kind, &joined.make) {
-        (Kind::Squash | Kind::Already, _) => return Ok(Vec::new()),
-        // Made anew in any case.
+/// The commits of the clone's that would come into the zone, oldest first, made anew on its tip or as they are.
+fn fresh(repo: &Repo, joined: &Joined, (old, tip): (Oid, Oid)) -> Result<Vec<Oid>, LandError> {
+    let mut commits = match (joined.kind, &joined.make) {
+        (Kind::Squash | Kind::Already, _) => Vec::new(),
         (Kind::Rebase, Make::Move(to)) => between(repo, old, *to)?,
         _ => between(repo, old, tip)?,
     };
-    unsigned(repo, &commits.into_iter().rev().collect::<Vec<_>>())
+    commits.reverse();
+    Ok(commits)
+}
+
+/// Those of `commits`, oldest first, that are to be made anew, and those that stand on such.
+fn remade(repo: &Repo, commits: &[Oid], is_due: impl Fn(Oid, &[u8]) -> bool) -> Result<Vec<Oid>, LandError> {
+    let mut found: Vec<Oid> = Vec::new();
+    for oid in commits {
+        let commit = repo.git().find_commit(*oid)?;
+        if is_due(*oid, commit.message_bytes()) || commit.parent_ids().any(|parent| found.contains(&parent)) {
+            found.push(*oid);
+        }
+    }
+    Ok(found)
+}
+
+fn is_signed_off(message: &[u8], who: &str) -> bool {
+    let line = format!("Signed-off-by: {who}");
+    message.lines().any(|found| found == line.as_bytes())
 }
 
 /// The checkouts of a zone's branch, each ready to be brought from a commit to another, or to a tree.

@@ -11,7 +11,10 @@
 //! And reference-transaction, as the branch moves. A hook that rejects ends the landing with nothing changed. What
 //! pre-commit stages is committed; what pre-merge-commit stages is not, as with git.
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+};
 
 use bstr::{BString, ByteSlice};
 use git2::Oid;
@@ -50,7 +53,7 @@ pub(super) fn seal(
         voice,
         signs: policy.signs.is_some(),
     };
-    let rewritten = rewrite(repo, proposal, &maker)?;
+    let rewritten = rewrite(repo, proposal, &maker, policy)?;
     let now = |oid: &Oid| {
         rewritten
             .iter()
@@ -119,15 +122,16 @@ fn ask(
     let Make::Commit { message, .. } = &proposal.joined.make else {
         return Ok((tree, BString::default()));
     };
+    let message = signed_off(bench, message.as_bytes().into(), policy)?;
     let path = bench.file(file);
-    fs::write(&path, message)?;
+    fs::write(&path, &message)?;
     match proposal.kind() {
         Kind::Merge => fs::write(bench.file("MERGE_HEAD"), format!("{}\n", proposal.tip))?,
-        _ => fs::write(bench.file("SQUASH_MSG"), message)?,
+        _ => fs::write(bench.file("SQUASH_MSG"), &message)?,
     }
     let names = [first, "prepare-commit-msg", "commit-msg"];
     if !names.iter().any(|name| bench.hooks.has(name)) {
-        return Ok((tree, cleaned(bench, message.as_bytes().into())?));
+        return Ok((tree, cleaned(bench, message)?));
     }
     bench.lay_out(tree)?;
     let word = path.to_string_lossy().into_owned();
@@ -143,6 +147,18 @@ fn ask(
         bench.ask("commit-msg", &[&word], voice)?;
     }
     Ok((staged, cleaned(bench, fs::read(&path)?.into())?))
+}
+
+/// The message with the user's line, where the user signs off.
+fn signed_off(bench: &Bench, message: BString, policy: &Policy) -> Result<BString, LandError> {
+    let Some(who) = &policy.signs_off else {
+        return Ok(message);
+    };
+    let git = bench
+        .git()
+        .args(["interpret-trailers", "--if-exists", "addIfDifferent"]);
+    let git = git.arg("--trailer").arg(format!("Signed-off-by: {who}"));
+    Ok(git.input(message.to_vec()).output()?.into())
 }
 
 /// The message as git would take it without an editor.
@@ -161,10 +177,15 @@ fn cleaned(bench: &Bench, message: BString) -> Result<BString, LandError> {
     Ok(clean)
 }
 
-/// Makes commits of the clone's anew that are to be signed; gives old and new, oldest first.
-fn rewrite(repo: &Repo, proposal: &Proposal, maker: &Maker<'_>) -> Result<Vec<(Oid, Oid)>, LandError> {
+/// Makes commits of the clone's anew that are to be signed, or signed off; gives old and new, oldest first.
+fn rewrite(
+    repo: &Repo,
+    proposal: &Proposal,
+    maker: &Maker<'_>,
+    policy: &Policy,
+) -> Result<Vec<(Oid, Oid)>, LandError> {
     let (mut done, mut anew) = (Vec::new(), HashMap::new());
-    for oid in &proposal.to_sign {
+    for oid in &proposal.remade {
         let commit = repo.git().find_commit(*oid)?;
         let parents: Vec<Oid> = commit
             .parent_ids()
@@ -176,7 +197,8 @@ fn rewrite(repo: &Repo, proposal: &Proposal, maker: &Maker<'_>) -> Result<Vec<(O
             parents: &parents,
             from: Some(&original),
         };
-        let new = maker.commit(&parts, &original.message)?;
+        let message = signed_off(maker.bench, original.message.clone(), policy)?;
+        let new = maker.commit(&parts, &message)?;
         anew.insert(*oid, new);
         done.push((*oid, new));
     }
@@ -197,32 +219,28 @@ fn chained(series: &[(Oid, Oid)], signed: Vec<(Oid, Oid)>) -> Vec<(Oid, Oid)> {
     series.iter().map(|(old, new)| (*old, last(*new))).collect()
 }
 
-/// Those of `commits`, oldest first, that are not signed by a key that git trusts, and those that stand on such.
+/// Those of `commits` that are not signed by a key that git trusts.
 ///
 /// # Errors
 /// If git fails.
-pub(super) fn unsigned(repo: &Repo, commits: &[Oid]) -> Result<Vec<Oid>, LandError> {
+pub(super) fn unsigned(repo: &Repo, commits: &[Oid]) -> Result<HashSet<Oid>, LandError> {
     if commits.is_empty() {
-        return Ok(Vec::new());
+        return Ok(HashSet::new());
     }
     let list: Vec<String> = commits.iter().map(ToString::to_string).collect();
     let git = Cmd::git(repo.common_dir()).dir(repo.common_dir());
     let git = git.args(["log", "--no-walk=unsorted", "--stdin", "--format=%H %G?"]);
     let out = git.input(list.join("\n") + "\n").output()?;
-    let out = out.to_str_lossy().into_owned();
-    let good: Vec<&str> = out.lines().filter_map(|line| line.strip_suffix(" G")).collect();
-    let mut found: Vec<Oid> = Vec::new();
-    for (oid, text) in commits.iter().zip(&list) {
-        let parents = || {
-            repo.git()
-                .find_commit(*oid)
-                .map(|commit| commit.parent_ids().collect::<Vec<_>>())
-        };
-        if !good.contains(&text.as_str()) || parents()?.iter().any(|parent| found.contains(parent)) {
-            found.push(*oid);
-        }
-    }
-    Ok(found)
+    let out = out.to_str_lossy();
+    let good = out
+        .lines()
+        .filter_map(|line| line.strip_suffix(" G")?.parse().ok());
+    let good: HashSet<Oid> = good.collect();
+    Ok(commits
+        .iter()
+        .copied()
+        .filter(|oid| !good.contains(oid))
+        .collect())
 }
 
 /// Tells the hooks that come after, in the checkout that has the branch, else over the files that landed.

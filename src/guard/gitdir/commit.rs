@@ -46,8 +46,10 @@ pub struct CommitPlan {
     pub links: Vec<(Vec<u8>, Option<Oid>)>,
     /// The whole message.
     pub message: String,
-    /// The author; the committer is git-khlone.
-    pub author: Option<Identity>,
+    /// The author.
+    pub author: Identity,
+    /// The committer.
+    pub committer: Identity,
 }
 
 /// How a commit came out.
@@ -164,8 +166,7 @@ pub fn commit(
     let (message, links) = (scratch.join("commit-message"), scratch.join("commit-links"));
     std::fs::write(&message, &plan.message)?;
     std::fs::write(&links, index_info(&plan.links))?;
-    let committer = Identity::ours();
-    let author = plan.author.clone().unwrap_or_else(Identity::ours);
+    let (author, committer) = (plan.author.clone(), plan.committer.clone());
     let env = [
         ("GIT_AUTHOR_NAME", author.name),
         ("GIT_AUTHOR_EMAIL", author.email),

@@ -18,7 +18,7 @@ use std::{
 
 use super::{Run, RunnerError, claim::Claim, finish::NAMED, ground::host_head, prepare::Prepared};
 use crate::{
-    config::AutoCommit,
+    config::{Attribution, AutoCommit, Party},
     guard::{
         gitdir::{
             PrivateGit,
@@ -207,8 +207,9 @@ pub(super) fn auto_commit(
     let plan = CommitPlan {
         paths: chosen.paths,
         links: settled.changes,
-        message: message(claim.task(), summary),
-        author: author(run.ledger.repo()),
+        message: message(claim.task(), summary, run.config.attribution),
+        author: identity(run.ledger.repo(), run.config.attribution.author),
+        committer: identity(run.ledger.repo(), run.config.attribution.committer),
     };
     match commit(confinement, &ground.git_dir, &claim.dir, &plan) {
         Ok(Committed::Conflicted) => Ok(found.failed("files in conflict")),
@@ -374,20 +375,35 @@ fn ignored_in<'a>(
 }
 
 /// The subject is the brain's own summary where that is one short line, else the prompt's first line.
-fn message(task: &Task, summary: Option<&str>) -> String {
+fn message(task: &Task, summary: Option<&str>, attribution: Attribution) -> String {
     const SUBJECT: usize = 72;
     let line = summary.and_then(|text| text.lines().next()).map(str::trim);
     let own = line.filter(|line| !line.is_empty() && line.chars().count() <= SUBJECT);
-    format!(
+    let mut text = format!(
         "{}\n\nKhlone-Task: {}\nKhlone-Clone: {}\n",
         own.unwrap_or(&task.title),
         task.id,
         task.clone
-    )
+    );
+    if attribution.co_author {
+        let email = Identity::ours().email;
+        text.push_str(&format!(
+            "Co-authored-by: {} on {} <{email}>\n",
+            task.clone, task.brain
+        ));
+    }
+    text
 }
 
-/// The repository's user; without one git-khlone is the author too.
-fn author(repo: &Repo) -> Option<Identity> {
+/// Who stands in a commit. Where git knows no user, it is git-khlone in any case.
+fn identity(repo: &Repo, party: Party) -> Identity {
+    match party {
+        Party::You => user(repo).unwrap_or_else(Identity::ours),
+        Party::Khlone => Identity::ours(),
+    }
+}
+
+fn user(repo: &Repo) -> Option<Identity> {
     let config = repo.git().config().ok()?.snapshot().ok()?;
     let value = |key: &str| {
         config

@@ -20,7 +20,7 @@ use std::{
 
 use git_khlone::guard::{
     gitdir::{
-        commit::{CommitPlan, commit},
+        commit::{CommitPlan, Identity, commit},
         import::import,
     },
     sandbox::{Network, survivors::marked},
@@ -156,7 +156,8 @@ impl Siege {
             paths: vec![b"a.txt".to_vec()],
             links: Vec::new(),
             message: "m".into(),
-            author: None,
+            author: Identity::ours(),
+            committer: Identity::ours(),
         };
         let scratch = tempfile::tempdir().unwrap();
         drop(commit(

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A repository that signs by ssh, with a key of its own.
-fn signing(stage: &Stage) {
+pub(super) fn signing(stage: &Stage) {
     let key = stage.path().join("key");
     let keygen =
         Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "ann@example.com", "-f"]);
