@@ -28,6 +28,11 @@ impl Layout {
         self.dir.join("site.json")
     }
 
+    /// What was kept of `packed-refs` while brains without a sandbox run, a file for each attempt.
+    pub fn kept_packed_refs(&self) -> PathBuf {
+        self.dir.join("packed-refs")
+    }
+
     /// Every task's attempts.
     pub fn attempts(&self) -> PathBuf {
         self.dir.join("attempts")

@@ -45,7 +45,7 @@ pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
 pub use pack_refs::pack_refs;
-pub use packed::PackedRefs;
+pub use packed::{PackedRefs, forget_record, mend_by_records};
 pub use packs::{
     KeptPack, Purged, adopt_packs, compact, compact_all, every_object, kept_size, purge, reached,
 };

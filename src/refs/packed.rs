@@ -2,6 +2,9 @@
 //!
 //! A file that git cannot read takes every ref with it, those of all tasks and of the user. What is left of a broken one
 //! counts over what was kept, line by line; a file that is gone is put back as it was.
+//!
+//! What was kept is recorded in the site's folder for as long as the brain runs: with its runner dead, no ledger can be
+//! read that would say so, and whoever opens the site next puts the file right.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +27,17 @@ impl PackedRefs {
         let path = common.join("packed-refs");
         let kept = fs::read(&path).ok().filter(|text| is_whole(text));
         Self { path, kept }
+    }
+
+    /// Records what was kept, for whoever comes after the death of this process.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn record(&self, record: &Path) -> io::Result<()> {
+        if let Some(folder) = record.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(record, self.kept.as_deref().unwrap_or_default())
     }
 
     /// Puts it right if it is broken or gone; says what was wrong. A broken one is left beside as `aside`.
@@ -72,6 +86,54 @@ impl PackedRefs {
         lock.rename_to(&self.path)?;
         sync_dir(self.path.parent().unwrap_or(&self.path))
     }
+}
+
+/// Puts the file of the repository at `common` right by the newest record in `folder`. Nearly always there is none.
+///
+/// # Errors
+/// As [`PackedRefs::mend`].
+pub fn mend_by_records(common: &Path, folder: &Path) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    let records = entries.flatten().filter(|entry| !is_mark(&entry.path()));
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let newest = records
+        .map(|entry| entry.path())
+        .max_by_key(|path| modified(path));
+    let Some(record) = newest else { return Ok(()) };
+    let packed = PackedRefs {
+        path: common.join("packed-refs"),
+        kept: read(&record)?,
+    };
+    match packed.mend(&marked(&record, BROKEN))? {
+        Some(words) => fs::write(marked(&record, MENDED), words),
+        None => Ok(()),
+    }
+}
+
+/// Forgets a record; says what was mended by it.
+pub fn forget_record(record: &Path) -> Option<String> {
+    let words = fs::read_to_string(marked(record, MENDED)).ok();
+    for path in [record.to_owned(), marked(record, MENDED), marked(record, BROKEN)] {
+        drop(fs::remove_file(path));
+    }
+    words
+}
+
+/// Beside a record: what was mended by it, and the broken file.
+const MENDED: &str = ".mended";
+const BROKEN: &str = ".broken";
+
+fn marked(record: &Path, mark: &str) -> PathBuf {
+    let mut path = record.to_owned().into_os_string();
+    path.push(mark);
+    path.into()
+}
+
+fn is_mark(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    name.ends_with(MENDED) || name.ends_with(BROKEN)
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

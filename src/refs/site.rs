@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Repo, repo::quoted};
+use super::{Layout, Repo, mend_by_records, repo::quoted};
 use crate::{
     process::{
         FileLock,
@@ -158,6 +158,10 @@ impl Site {
             });
         }
         let main = repo.main_tree().to_remember(&common).and_then(Path::to_str);
+        // Before anybody reads a ref: a brain without a sandbox may have died with its runner, and left none readable.
+        if let Err(error) = mend_by_records(&common, &layout.kept_packed_refs()) {
+            tracing::warn!(%error, "packed-refs cannot be put right");
+        }
         let file = identify(&common, &layout, main)?;
         let formers = file.formers();
         let owner = Owner {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Run, our_refs::OurRefs};
 use crate::{
-    refs::{Ledger, LedgerError, PackedRefs, TaskHead, branch_ref},
+    refs::{Ledger, LedgerError, PackedRefs, Site, TaskHead, branch_ref, forget_record},
     task::{CloneName, Status, Task, TaskId, ZoneId},
     worktree::{
         neighbours::{Neighbours, Touched},
@@ -23,6 +23,8 @@ pub(super) struct Around {
     surroundings: Surroundings,
     neighbours: Option<Neighbours>,
     packed: PackedRefs,
+    /// Where that is recorded.
+    record: PathBuf,
     ours: Option<OurRefs>,
     /// The branches of clones, by their full names.
     clones: BTreeSet<String>,
@@ -42,19 +44,27 @@ pub(super) struct Told {
 impl Around {
     /// Looks around the worktree of `task`.
     pub(super) fn look(run: &Run<'_>, task: &Task) -> Self {
+        let packed = PackedRefs::keep(run.ledger.repo().common_dir());
+        let record = record(run.ledger.site(), task);
+        if let Err(error) = packed.record(&record) {
+            tracing::warn!(%error, "packed-refs is not recorded");
+        }
         Self {
             heads: heads(run.ledger).ok(),
             surroundings: surroundings(run),
             neighbours: worktrees(run.ledger, task).ok().map(Neighbours::look),
-            packed: PackedRefs::keep(run.ledger.repo().common_dir()),
+            packed,
+            record,
             ours: OurRefs::look(run.ledger).ok(),
             clones: clones(run.ledger),
         }
     }
 
     /// Puts the refs right if the brain has left them so that nothing can be read any more; says what it did.
-    pub(super) fn mend(&self, attempt: &Path) -> std::io::Result<Option<&'static str>> {
-        self.packed.mend(&attempt.join("packed-refs.broken"))
+    pub(super) fn mend(&self, attempt: &Path) -> std::io::Result<Option<String>> {
+        let mended = self.packed.mend(&attempt.join("packed-refs.broken"))?;
+        // A command that came meanwhile may have been first.
+        Ok(forget_record(&self.record).or(mended.map(str::to_owned)))
     }
 
     /// Branches that are or were clones', so that their change is another runner's doing.
@@ -123,6 +133,12 @@ impl Around {
         let neighbours = self.neighbours.as_ref()?;
         Some(neighbours.touched(|clone| !at_work.contains(clone)))
     }
+}
+
+/// Where the last attempt of a task records what was kept of `packed-refs`.
+pub(super) fn record(site: &Site, task: &Task) -> PathBuf {
+    let name = format!("{}.{}", task.id, task.attempts.len());
+    site.layout().kept_packed_refs().join(name)
 }
 
 fn surroundings(run: &Run<'_>) -> Surroundings {

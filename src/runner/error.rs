@@ -193,3 +193,20 @@ impl Explain for RunnerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_named_for_what_it_is() {
+        let pin = RunnerError::NoPin("refs/khlone/pins/t-1/1-head-before".to_owned());
+        assert!(
+            pin.to_string()
+                .starts_with("refs/khlone/pins/t-1/1-head-before is gone")
+        );
+        let branch = RunnerError::NoCloneBranch("refs/heads/khlone/main/foreman.1".to_owned());
+        assert!(branch.to_string().contains("of the clone"), "{branch}");
+        assert_eq!(branch.class(), Class::NotFound);
+    }
+}

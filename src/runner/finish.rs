@@ -79,7 +79,7 @@ pub(super) fn finish(
     claim.check(&run.ledger.task(&claim.task().id)?.task)?;
     let told = prepared.around.as_ref().map(|around| around.told(run));
     let mut told = told.unwrap_or_default();
-    told.breach.extend(mended.map(str::to_owned));
+    told.breach.extend(mended);
     let mut home = come_home(run, claim, prepared, plan, (ended, spool))?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let store = Store::at(&claim.dir);

@@ -20,7 +20,7 @@ use super::{
     snapshot::{StatKey, now},
     starters::Starters,
 };
-use crate::refs::Repo;
+use crate::{refs::Repo, task::few};
 
 /// How long a look may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,6 +36,8 @@ pub struct Surroundings {
     checkout: Option<PathBuf>,
     /// The files of the checkout that git calls changed or new; nothing if that took too long.
     dirty: Option<BTreeMap<BString, Option<StatKey>>>,
+    /// The files of the checkout that git was told not to look at.
+    unseen: Option<BTreeSet<BString>>,
     starters: Starters,
 }
 
@@ -62,6 +64,7 @@ impl Surroundings {
         Self {
             since,
             dirty: main.as_ref().and_then(dirty),
+            unseen: main.as_ref().and_then(unseen),
             checkout: main.map(|main| main.path),
             starters: Starters::look(home, trust),
         }
@@ -101,7 +104,15 @@ impl Surroundings {
             let stands = stands?;
             Some(format!("{}: {}", path_text(name), became(stands.as_ref())))
         });
-        written.checkout = names.by_ref().take(NAMED).collect();
+        let mut words: Vec<String> = names.by_ref().take(NAMED).collect();
+        // What a mark hides, no status shows from now on.
+        let marked = |set: &Option<BTreeSet<BString>>| set.clone().unwrap_or_default();
+        let hidden: Vec<_> = marked(&self.unseen)
+            .difference(&marked(&before.unseen))
+            .map(|name| format!("{}: hidden from git status", path_text(name)))
+            .collect();
+        words.extend(few(hidden, NAMED));
+        written.checkout = words;
         let more = names.count();
         if more > 0 {
             written.checkout.push(format!("and {more} more files"));
@@ -127,6 +138,20 @@ fn dirty(main: &Checkout) -> Option<BTreeMap<BString, Option<StatKey>>> {
     let names = status.split(|byte| *byte == 0).filter_map(|line| line.get(3..));
     let stat = |name: &[u8]| stat(&main.path.join(name.to_path_lossy()), AtFlags::SYMLINK_NOFOLLOW);
     Some(names.map(|name| (BString::from(name), stat(name))).collect())
+}
+
+/// The files that are marked `assume-unchanged` or `skip-worktree`, in a checkout that is not sparse.
+fn unseen(main: &Checkout) -> Option<BTreeSet<BString>> {
+    let listed = main.git().args(["ls-files", "-v", "-z"]);
+    let listed = listed.patience(PATIENCE).capture(CAPTURE).output().ok()?;
+    let records = listed.split(|byte| *byte == 0);
+    let is_marked = |record: &&[u8]| {
+        record
+            .first()
+            .is_some_and(|tag| *tag == b'S' || tag.is_ascii_lowercase())
+    };
+    let paths = records.filter(is_marked).filter_map(|record| record.get(2..));
+    Some(paths.map(BString::from).collect())
 }
 
 fn stat(path: &Path, flags: AtFlags) -> Option<StatKey> {

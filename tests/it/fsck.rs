@@ -298,3 +298,19 @@ fn what_a_disk_lost_is_named() {
         "{report:#}"
     );
 }
+
+#[test]
+fn ids_that_are_none_are_named() {
+    let damaged = Damaged::new();
+    for id in ["a", "", "\u{e9}t\u{e9}", &"z".repeat(40), &"A".repeat(40)] {
+        damaged.expect("document", damaged.act.as_str(), |it| {
+            let mut effects = it.document("attempts/1/effects.json");
+            effects["commits"] = json!([id]);
+            it.plant(
+                &it.task(),
+                "attempts/1/effects.json",
+                Some(effects.to_string().as_bytes()),
+            );
+        });
+    }
+}

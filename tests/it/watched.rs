@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use git_khlone::process::Cmd;
+
 use crate::stage::Stage;
 
 /// What is done, and what the task says of it. Each fails the task.
@@ -52,7 +54,11 @@ const BREACHES: [(&str, &str); 13] = [
 ];
 
 /// What may be the user's doing: it is named, and fails nothing.
-const PERHAPS: [(&str, &str); 3] = [
+const PERHAPS: [(&str, &str); 4] = [
+    (
+        "git -C \"$(dirname \"$(git rev-parse --path-format=absolute --git-common-dir)\")\" update-index --assume-unchanged a.txt",
+        "your checkout: a.txt: hidden from git status",
+    ),
     (
         "mkdir -p ~/.khlone/trust; echo x > ~/.khlone/trust/x.json",
         "what is trusted (git khlone trust --list)/x.json: written",
@@ -142,6 +148,50 @@ fn refs_that_git_cannot_read_any_more_are_put_right() {
             .git(&["for-each-ref", "refs/heads", "refs/tags", "refs/khlone/zones"]);
         assert_eq!(after.lines().count(), before.lines().count(), "{script}: {after}");
         stage.work.git(&["fsck", "--strict"]);
+    }
+}
+
+#[test]
+fn refs_are_put_right_though_the_runner_died_with_its_brain() {
+    let stage = unconfined();
+    let (done, _) = stage.act("echo a > a");
+    assert_eq!(done.code, 0, "{}", done.err);
+    stage.work.git(&["pack-refs", "--all"]);
+    let refs = |stage: &Stage| {
+        stage
+            .work
+            .git(&["for-each-ref", "refs/heads", "refs/khlone/zones"])
+    };
+    let before = refs(&stage);
+    for damage in ["echo garbage >>", "rm"] {
+        let mark = stage.path().join("home/mark");
+        let id = stage.start(&format!(
+            "test $KHLONE_ATTEMPT = 1 || exit 0; {damage} \"$(git rev-parse --git-common-dir)/packed-refs\"
+             echo $PPID > '{0}.new'; mv '{0}.new' '{0}'; sleep 100",
+            mark.display()
+        ));
+        let runner = stage.until("packed-refs is broken", || fs::read_to_string(&mark).ok());
+        fs::remove_file(&mark).unwrap();
+        let kill = Cmd::new("kill").args(["-9", runner.trim()]);
+        kill.output().unwrap();
+        stage.until("the refs can be read again", || {
+            let listed = stage.run(&["list", "tasks"]);
+            (listed.code == 0 && listed.out.contains(&id[..5])).then_some(())
+        });
+        let told = stage.until("it is looked after", || {
+            let task = stage.task(&id);
+            task.to_string().contains("packed-refs: ").then_some(task)
+        });
+        assert_ne!(told["status"], "done", "{damage}: {told:#}");
+        assert_eq!(refs(&stage).lines().count(), before.lines().count(), "{damage}");
+        stage.work.git(&["fsck", "--strict"]);
+        assert_eq!(
+            fs::read_dir(stage.work.0.join(".git/khlone/packed-refs"))
+                .unwrap()
+                .count(),
+            0
+        );
+        stage.run(&["cancel", &id]);
     }
 }
 

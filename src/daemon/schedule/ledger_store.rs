@@ -22,7 +22,10 @@ use crate::{
         server::enqueue::{EnqueueParams, enqueue},
     },
     process::{FileLock, machine_id},
-    refs::{Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, sweep_locks},
+    refs::{
+        Ledger, LedgerError, Oid, Repo, RepoError, Site, SiteError, Stored, TaskHead, mend_by_records,
+        sweep_locks,
+    },
     runner,
     task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId},
     upkeep::retention::{Keep, retain},
@@ -213,6 +216,18 @@ impl LedgerStore {
         Ok(seen)
     }
 
+    /// The refs of all tasks. Where they cannot be read, a brain without a sandbox may have seen to that.
+    fn tags(&self) -> Result<Vec<(TaskId, Oid)>, LedgerError> {
+        let ledger = Ledger::new(&self.repo, &self.site);
+        ledger.tags().or_else(|error| {
+            let records = self.site.layout().kept_packed_refs();
+            match mend_by_records(self.repo.common_dir(), &records) {
+                Ok(()) => ledger.tags(),
+                Err(_) => Err(error),
+            }
+        })
+    }
+
     /// The account that an open task would run into the limits of may be another one by now.
     fn refresh(&mut self, seen: &mut Seen) {
         let Some((brain, model)) = &seen.runs_on else {
@@ -276,7 +291,7 @@ impl Store for LedgerStore {
     fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError> {
         self.accounts.clear();
         self.let_go_of_packs();
-        let tags = Ledger::new(&self.repo, &self.site).tags()?;
+        let tags = self.tags()?;
         let (mut seen, changed) = kept(std::mem::take(&mut self.seen), tags);
         for known in &mut seen {
             self.refresh(known);

@@ -11,9 +11,9 @@ use crate::{
         secrets::redact::Redactor,
     },
     process::{file::replace_durably, run_dir},
-    refs::{Oid, Pack, Update},
+    refs::{Oid, Pack, Update, forget_record},
     runner::{
-        Run, RunnerError,
+        Run, RunnerError, around,
         checkpoint::{self, Progress, Store},
         claim::Claim,
         finish::keep_home,
@@ -57,6 +57,9 @@ pub(super) fn write(run: &Run<'_>, claim: &mut Claim) -> Result<(), RunnerError>
     let mut pack = Pack::begin(run.ledger.site())?;
     let mut found = examine(run, claim, &tier, &mut pack)?;
     replace_durably(&claim.dir.join("receipt-after"), &found.after.to_bytes())?;
+    // Who read the ledger before us has put it right.
+    let record = around::record(run.ledger.site(), claim.task());
+    found.effects.foreign.extend(forget_record(&record));
     let redactor = Redactor::new(&[], &run.config.redact.allow)?;
     found
         .effects

@@ -148,7 +148,7 @@ fn check_notes(ledger: &Ledger<'_>, tasks: &[Known], problems: &mut Vec<Problem>
                     Kind::Document,
                     format!("{TASKS}{}", known.task.id),
                     what,
-                    "",
+                    format!("git khlone show {}", known.task.id),
                 ));
                 continue;
             };

@@ -129,3 +129,27 @@ pub(super) fn commits(repo: &Repo, moved: &BranchMove) -> Vec<String> {
     };
     list().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_are_cut_short() {
+        let told = |before: &str, after: &str| {
+            let side = |text: &str| Some(text.to_owned());
+            words(&RefChange {
+                name: "HEAD".to_owned(),
+                before: side(before),
+                after: side(after),
+            })
+        };
+        let (a, b) = ("a".repeat(40), "b".repeat(64));
+        assert_eq!(told(&a, &b), "aaaaaaaaaa \u{2192} bbbbbbbbbb");
+        // As long as an id, and with letters that are longer than a byte.
+        let branch = format!("ref: refs/heads/{}", "x".repeat(24));
+        assert_eq!(branch.len(), 40);
+        let other = format!("ref: refs/heads/{}", "\u{e9}".repeat(12));
+        assert_eq!(told(&branch, &other), format!("{branch} \u{2192} {other}"));
+    }
+}
