@@ -183,8 +183,13 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         let n = landed.rewritten.len();
         let commits = if n == 1 { "commit" } else { "commits" };
         let why = policy.signs.map_or("", |_| ", signed");
+        let where_to = landed
+            .tasks
+            .first()
+            .map(|id| format!("; git khlone --json show {id} has old and new"));
         cx.out.note(&format!(
-            "{n} {commits} made anew{why}; git khlone show TASK --json has old and new"
+            "{n} {commits} made anew{why}{}",
+            where_to.unwrap_or_default()
         ));
     }
     if let Some(n) = landed.undo {

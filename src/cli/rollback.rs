@@ -10,10 +10,11 @@ use super::{
     target,
 };
 use crate::{
+    delivery::landing::way_back,
     refs::Stored,
     render::view::RolledBackView,
     task::few,
-    upkeep::rollback::{RollbackError, RolledBack, rollback},
+    upkeep::rollback::{RolledBack, rollback},
 };
 
 /// Take back what a task did
@@ -36,8 +37,14 @@ pub(super) fn run(cx: &Cx, args: &RollbackArgs) -> Result<ExitCode, CmdError> {
 }
 
 /// Rolls a task back, and says what is not kept.
-pub(super) fn roll_back(cx: &Cx, stored: &Stored, verb: &str) -> Result<RolledBack, RollbackError> {
+pub(super) fn roll_back(cx: &Cx, stored: &Stored, verb: &str) -> Result<RolledBack, CmdError> {
     let rolled = rollback(&cx.ledger(), stored, verb)?;
+    if let Some(next) = way_back(&cx.ledger(), &stored.task)? {
+        let task = &stored.task;
+        cx.out
+            .note(&format!("note: {} still has what {} did", task.branch, task.id));
+        cx.out.note(&format!("  next: {next}"));
+    }
     let lost = rolled.lost.iter();
     let lost = lost.map(|path| format!("not saved, being ignored and large: {path}"));
     for line in few(lost.collect(), 20) {

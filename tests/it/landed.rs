@@ -152,6 +152,32 @@ fn undo_offers_the_revert_where_a_remote_has_the_landing() {
     assert_eq!((stage.work.read("one"), stage.work.read("two")), (None, None));
 }
 
+/// The zone keeps what landed: that is said, with what takes it out.
+#[test]
+fn a_rollback_of_what_has_landed_says_so() {
+    let stage = Stage::new();
+    stage.act("echo one > one");
+    stage.run(&["land"]).ok();
+    let rolled = stage.run(&["rollback"]);
+    assert!(
+        rolled.code == 0 && rolled.err.contains("main still has what t-"),
+        "{}",
+        rolled.err
+    );
+    assert!(rolled.err.contains("next: git khlone undo 1\n"), "{}", rolled.err);
+    stage.run(&["undo", "1"]).ok();
+    assert_eq!(stage.work.read("one"), None);
+
+    let stage = Stage::new();
+    stage.act("echo one > one");
+    stage.run(&["land"]).ok();
+    stage.work.commit(&[("later", "later\n")], "later");
+    let rolled = stage.run(&["rollback"]);
+    assert_eq!(rolled.code, 0, "{}", rolled.err);
+    revert(&stage, &rolled);
+    assert_eq!(stage.work.read("one"), None);
+}
+
 /// Pastes the next step.
 fn revert(stage: &Stage, refused: &Said) {
     let line = refused

@@ -1,6 +1,7 @@
 //! The user's policy at a landing: the hooks that git's own command runs, and signatures.
 
 mod attribution;
+mod by_hand;
 mod hooks;
 mod signing;
 

@@ -32,7 +32,7 @@ use git2::Oid;
 pub use error::LandError;
 pub use policy::{FastForward, HookUse, Policy, Voice};
 pub use propose::{Proposal, propose};
-pub use take_back::{TakeBackError, TakenBack, take_back};
+pub use take_back::{TakeBackError, TakenBack, take_back, way_back};
 
 use self::{bench::Bench, holders::holders, seal::seal};
 use super::advance::AdvanceError;

@@ -17,10 +17,10 @@ use super::{
     wait,
 };
 use crate::{
-    delivery::advance::swap,
+    delivery::{advance::swap, merged::is_in},
     process::fault::point,
     refs::{KeptLanding, Ledger, LedgerError, Repo, Undo, branch_ref},
-    task::{Class, Explain, LandedBy, TaskId},
+    task::{Class, Explain, LandedBy, Task, TaskId},
     worktree::{
         carry::{CarryError, quoted, restage},
         checkout::Checkout,
@@ -190,6 +190,38 @@ pub fn take_back(
     tell(ledger, &undoing)?;
     ledger.forget_undo(saved)?;
     Ok(done)
+}
+
+/// The command that takes a task's landing out of its zone again, if the zone has it: `undo` where that does, else a
+/// revert.
+///
+/// # Errors
+/// If the ledger or git cannot be read.
+pub fn way_back(ledger: &Ledger<'_>, task: &Task) -> Result<Option<String>, TakeBackError> {
+    let Some(landed) = &task.landed else {
+        return Ok(None);
+    };
+    let (repo, new) = (ledger.repo(), landed.new.parse()?);
+    let Some(tip) = repo.ref_target(&branch_ref(&landed.branch))? else {
+        return Ok(None);
+    };
+    if !is_in(repo, new, tip) {
+        return Ok(None);
+    }
+    if tip == new && remote_with(repo, new)?.is_none() {
+        for (undo, _) in ledger.undos()? {
+            let landing = undo.landing.filter(|landing| !landing.taken_back);
+            if landing.is_some_and(|landing| landing.landed.new == landed.new) {
+                return Ok(Some(format!("git khlone undo {}", undo.n)));
+            }
+        }
+    }
+    let record = KeptLanding {
+        landed: landed.clone(),
+        tasks: Vec::new(),
+        taken_back: false,
+    };
+    instead(repo, &record).map(Some)
 }
 
 /// A remote-tracking branch that has `commit`.
