@@ -24,7 +24,9 @@ pub use client::{
 };
 pub use error::DaemonError;
 pub use events::{
-    Stretch, events_path,
+    Stretch,
+    changes::{ChangeFeed, Changes},
+    events_path,
     feed::{Bookmark, Feed, News, Since, SinceError, Told},
     read_events,
 };

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Greeting, RpcError,
+    events::changes::History,
     life::place::Record,
     schedule::{
         keeper::Keeper,
@@ -19,12 +20,17 @@ use super::{
         settings::Limits,
     },
 };
-use crate::task::{CloneName, TaskId, ZoneId};
+use crate::{
+    refs::Oid,
+    task::{CloneName, TaskId, ZoneId},
+};
 
 /// The tasks as the last look at the ledger found them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) tasks: Vec<Arc<Known>>,
+    /// Each zone with the tag that its ref points at.
+    pub(crate) zones: Vec<(ZoneId, Oid)>,
     /// Tasks that a runner holds.
     pub(crate) held: Vec<TaskId>,
     /// What kept the last look from succeeding.
@@ -43,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) record: Record,
     pub(crate) keeper: Keeper,
     pub(crate) table: watch::Sender<Arc<Table>>,
+    /// What has changed in the ledger since the daemon began.
+    pub(crate) history: watch::Sender<History>,
     /// Asks the engine for a look at the ledger.
     pub(crate) wake: Notify,
     /// Whether the daemon is on its way out.

@@ -6,7 +6,10 @@ use std::{collections::HashMap, fs, io, path::PathBuf};
 use git2::{Odb, Oid};
 
 use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, tag, unfinished::Glance};
-use crate::{process::file::replace, task::TaskId};
+use crate::{
+    process::file::replace,
+    task::{TaskId, ZoneId},
+};
 
 /// The first line of the file; one with another line is none.
 const HEADER: &str = "git-khlone heads 2";
@@ -45,6 +48,20 @@ impl Ledger<'_> {
     /// If refs cannot be read.
     pub fn tags(&self) -> Result<Vec<(TaskId, Oid)>, LedgerError> {
         self.tags_below(names::TASKS)
+    }
+
+    /// Every zone with the tag that its ref points at, in the order of ids.
+    ///
+    /// # Errors
+    /// If refs cannot be read.
+    pub fn zone_tags(&self) -> Result<Vec<(ZoneId, Oid)>, LedgerError> {
+        let refs = listing::below(self.repo.common_dir(), names::ZONES).map_err(LedgerError::unreadable)?;
+        let zone = |(name, tag): (String, Oid)| {
+            Some((name.strip_prefix(names::ZONES)?.to_owned().try_into().ok()?, tag))
+        };
+        let mut zones: Vec<_> = refs.into_iter().filter_map(zone).collect();
+        zones.sort();
+        Ok(zones)
     }
 
     /// The same of those whose full ref name begins with `prefix`.

@@ -3,7 +3,7 @@
 pub(super) mod gather;
 mod prompt;
 
-use std::{path::Path, process::ExitCode, thread, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::Args;
 
@@ -13,12 +13,13 @@ use super::{
     interrupt::on_interrupt,
 };
 use crate::{
+    daemon::{ChangeFeed, Line, Place},
     refs::RepoError,
     render::{Out, Screen, View},
     task::Class,
 };
 
-/// How often the screen is refreshed.
+/// How often the screen is refreshed though nothing has changed: times go on.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Show what needs you and what is under way
@@ -63,9 +64,12 @@ fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
         .into());
     };
     on_interrupt(|| {});
+    let mut changes = ChangeFeed::new(Line::new(Place::new(cx.site.common_dir())?, false));
     loop {
+        // Before the look: what changes during it is told by the next call.
+        let _first = changes.next(&cx.ledger(), Duration::ZERO)?;
         printed(screen.show(&gather::status(cx)?.plain()))?;
-        thread::sleep(BEAT);
+        changes.next(&cx.ledger(), BEAT)?;
     }
 }
 

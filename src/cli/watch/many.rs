@@ -2,16 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
     process::ExitCode,
-    thread,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
-use super::super::{cx::Cx, error::CmdError};
+use super::super::error::CmdError;
 use super::Watch;
 use crate::{
-    daemon::Feed,
+    daemon::{ChangeFeed, Feed, Line, Place},
     refs::{RepoError, Stored, TaskHead},
     render::{Reporter, ShortIds},
     task::{TaskId, ZoneId},
@@ -19,8 +17,6 @@ use crate::{
 
 /// How often the events are looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often the tasks are, even if their folder seems unchanged.
-const SCAN: Duration = Duration::from_secs(5);
 
 /// One task that is followed.
 struct Followed {
@@ -31,11 +27,11 @@ struct Followed {
 /// Follows everything in the zone `only`, or everywhere.
 pub(super) fn follow(watch: &mut Watch<'_>, only: Option<&ZoneId>) -> Result<ExitCode, CmdError> {
     let cx = watch.cx;
+    let mut changes = ChangeFeed::new(Line::new(Place::new(cx.site.common_dir())?, false));
     let mut heads = cx.ledger().heads()?;
     // What was over before is of no interest.
     let mut done: HashSet<TaskId> = over(&heads);
     let mut under_way: BTreeMap<TaskId, Followed> = BTreeMap::new();
-    let mut tasks = Tasks::new(cx);
     loop {
         let new = |head: &&TaskHead| {
             let begun = !head.status.is_waiting() && !done.contains(&head.id);
@@ -61,9 +57,9 @@ pub(super) fn follow(watch: &mut Watch<'_>, only: Option<&ZoneId>) -> Result<Exi
         watch
             .pulse
             .say(format!("{} under way, {waiting} waiting", under_way.len()));
-        thread::sleep(LOOK);
-        if let Some(new) = tasks.changed()? {
-            heads = new;
+        if !changes.next(&cx.ledger(), LOOK)?.is_empty() {
+            heads = cx.ledger().heads()?;
+            cx.repo.renew().map_err(RepoError::from)?;
         }
     }
 }
@@ -100,39 +96,4 @@ fn round(watch: &Watch<'_>, followed: &mut Followed) -> Result<bool, CmdError> {
     }
     watch.print(&text)?;
     Ok(news.over)
-}
-
-/// The tasks' heads, read again when their refs have changed.
-struct Tasks<'a> {
-    cx: &'a Cx,
-    seen: Vec<Option<SystemTime>>,
-    at: Instant,
-}
-
-impl<'a> Tasks<'a> {
-    fn new(cx: &'a Cx) -> Self {
-        Self {
-            cx,
-            seen: Vec::new(),
-            at: Instant::now(),
-        }
-    }
-
-    /// The heads, if they may be others than last time.
-    fn changed(&mut self) -> Result<Option<Vec<TaskHead>>, CmdError> {
-        let common = self.cx.repo.common_dir();
-        let stamp = |name: &str| {
-            fs::metadata(common.join(name))
-                .and_then(|meta| meta.modified())
-                .ok()
-        };
-        let now = vec![stamp("refs/khlone/tasks"), stamp("packed-refs")];
-        if now == self.seen && self.at.elapsed() < SCAN {
-            return Ok(None);
-        }
-        (self.seen, self.at) = (now, Instant::now());
-        let heads = self.cx.ledger().heads()?;
-        self.cx.repo.renew().map_err(RepoError::from)?;
-        Ok(Some(heads))
-    }
 }

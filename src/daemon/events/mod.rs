@@ -3,6 +3,7 @@
 //! The runner appends one canonical event a line to the attempt's spool, whose middle may be gone. A watcher says how far it has read and
 //! gets whole lines from there; nobody remembers it in between, so a slow or dead one costs nothing.
 
+pub(in crate::daemon) mod changes;
 pub(in crate::daemon) mod feed;
 
 use std::{

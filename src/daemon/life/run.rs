@@ -31,6 +31,7 @@ use crate::{
     daemon::{
         DaemonError, Place, RpcError,
         client::start::READY,
+        events::changes::History,
         schedule::{
             engine::Engine,
             keeper::Keeper,
@@ -154,10 +155,13 @@ async fn live(
     if options.handed {
         say_ready();
     }
+    let of = &record.process;
+    let teller = format!("{}-{}-{}", of.pid, of.start, of.boot);
     let shared = Rc::new(Shared {
         record,
         keeper,
         table: watch::Sender::new(Arc::new(Table::default())),
+        history: watch::Sender::new(History::new(teller)),
         wake: Notify::new(),
         stopping: watch::Sender::new(false),
         connections: Cell::new(0),
@@ -181,7 +185,7 @@ async fn live(
         shared: Rc::clone(&shared),
         runners,
         ended,
-        refs: RefWatch::new(place.common().join("refs/khlone/tasks")),
+        refs: RefWatch::new(["tasks", "zones"].map(|kind| place.common().join("refs/khlone").join(kind))),
         machine,
         idle: options.idle,
         notices,

@@ -25,11 +25,13 @@ use crate::{
     brain::Provider,
     daemon::{
         Code, Place, RpcError,
+        events::changes::differing,
         life::{lock::DaemonLock, upkeep::Upkeep},
         server::with_limit,
         shared::{Part, Shared, Table},
     },
-    task::{Move, Outcome, Status, TaskId, sane_until},
+    refs::Oid,
+    task::{Move, Outcome, Status, TaskId, ZoneId, sane_until},
 };
 
 /// A look at the ledger is never further away than this.
@@ -187,14 +189,14 @@ impl Engine {
         }
     }
 
-    async fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError> {
-        let look = |store: &mut dyn Store| (store.limits(), store.scan());
-        let (limits, tasks) = self.shared.keeper.with(look).await?;
+    async fn scan(&mut self) -> Result<(Vec<Arc<Known>>, Vec<(ZoneId, Oid)>), RpcError> {
+        let look = |store: &mut dyn Store| (store.limits(), store.scan(), store.zones());
+        let (limits, tasks, zones) = self.shared.keeper.with(look).await?;
         if let Some(in_force) = limits {
             self.shared.limits.set(in_force.limits);
             self.rates = in_force.rates;
         }
-        tasks
+        Ok((tasks?, zones?))
     }
 
     async fn round(&mut self) -> Outlook {
@@ -202,8 +204,8 @@ impl Engine {
             while let Ok(exit) = self.ended.try_recv() {
                 self.exits.push(exit);
             }
-            let tasks = match self.scan().await {
-                Ok(tasks) => tasks,
+            let (tasks, zones) = match self.scan().await {
+                Ok(found) => found,
                 Err(error) => {
                     tracing::warn!(%error, "the ledger cannot be read");
                     self.shared.table.send_modify(|table| {
@@ -235,7 +237,7 @@ impl Engine {
             let moved = self.follow(&plan, &tasks).await;
             let pending = plan.pending;
             let at = self.next_look(&plan);
-            self.publish(tasks);
+            self.publish(tasks, zones);
             if !moved || self.shared.is_stopping() {
                 return Outlook { at, pending };
             }
@@ -442,11 +444,13 @@ impl Engine {
             .fold(tick, Instant::min)
     }
 
-    fn publish(&mut self, tasks: Vec<Arc<Known>>) {
+    fn publish(&mut self, tasks: Vec<Arc<Known>>, zones: Vec<(ZoneId, Oid)>) {
         self.notices.look(&tasks);
+        self.tell_changes(&tasks, &zones);
         let held = self.runners.held().into_iter().collect();
         let new = Table {
             tasks,
+            zones,
             held,
             problem: None,
         };
@@ -455,6 +459,16 @@ impl Engine {
             *table = Arc::new(new);
             changed
         });
+    }
+
+    /// Tells those who follow the ledger what has changed since the last look.
+    fn tell_changes(&self, tasks: &[Arc<Known>], zones: &[(ZoneId, Oid)]) {
+        let before = Arc::clone(&self.shared.table.borrow());
+        let tasks = differing(&before.tasks, tasks, |known| &known.id, Arc::ptr_eq);
+        let zones = differing(&before.zones, zones, |(id, _)| id, PartialEq::eq);
+        self.shared
+            .history
+            .send_if_modified(|history| history.note(tasks, zones));
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         sweep_locks,
     },
     runner,
-    task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId},
+    task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId, ZoneId},
     upkeep::retention::{Keep, retain},
 };
 
@@ -307,6 +307,10 @@ impl Store for LedgerStore {
         }
         self.let_go_of_packs();
         Ok(tasks)
+    }
+
+    fn zones(&mut self) -> Result<Vec<(ZoneId, Oid)>, RpcError> {
+        Ok(Ledger::new(&self.repo, &self.site).zone_tags()?)
     }
 
     fn limits(&mut self) -> Option<InForce> {

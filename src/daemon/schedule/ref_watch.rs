@@ -1,4 +1,4 @@
-//! Notices that a task's ref moved, whoever moved it.
+//! Notices that the ref of a task or a zone moved, whoever moved it.
 //!
 //! Best effort: where the kernel gives no watch, or refs are packed away, the engine's tick finds out.
 
@@ -7,24 +7,24 @@ use std::{io, path::PathBuf};
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
 use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver};
 
-/// A watch on the folder of the tasks' refs.
+/// A watch on the folders of the refs of tasks and of zones.
 #[derive(Debug)]
 pub(crate) struct RefWatch {
-    folder: PathBuf,
+    folders: [PathBuf; 2],
     /// An inotify descriptor; it is read as a pipe is.
     inotify: Option<Receiver>,
 }
 
 impl RefWatch {
-    /// Watches `folder`, which need not be there yet.
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    /// Watches `folders`, which need not be there yet.
+    pub(crate) fn new(folders: [PathBuf; 2]) -> Self {
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(io::Error::from);
         let inotify = inotify.and_then(Receiver::from_owned_fd_unchecked);
         if let Err(error) = &inotify {
             tracing::warn!(%error, "refs are not watched");
         }
         Self {
-            folder,
+            folders,
             inotify: inotify.ok(),
         }
     }
@@ -36,7 +36,9 @@ impl RefWatch {
         };
         // Each time anew: git makes the folder with the first task and removes it when it packs all refs.
         let flags = WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::ONLYDIR;
-        let _not_there_yet = add_watch(&*inotify, &self.folder, flags);
+        for folder in &self.folders {
+            let _not_there_yet = add_watch(&*inotify, folder, flags);
+        }
         let mut events = [0_u8; 4096];
         if inotify.read(&mut events).await.is_err() {
             self.inotify = None;

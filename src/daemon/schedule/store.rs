@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{plan::Known, settings::InForce};
 use crate::{
     daemon::{RpcError, server::enqueue::EnqueueParams},
-    task::{Move, Outcome, TaskId},
+    refs::Oid,
+    task::{Move, Outcome, TaskId, ZoneId},
     upkeep::retention::Keep,
 };
 
@@ -15,6 +16,9 @@ use serde_json::Value;
 pub(crate) trait Store {
     /// Every task, in the order of ids. One that has not changed is the same one as at the last look.
     fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError>;
+
+    /// Every zone, in the order of ids, with the tag that its ref points at.
+    fn zones(&mut self) -> Result<Vec<(ZoneId, Oid)>, RpcError>;
 
     /// The limits in force, if they may be others than at the last call.
     fn limits(&mut self) -> Option<InForce>;

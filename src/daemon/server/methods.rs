@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{enqueue::EnqueueParams, watching::watch};
+use super::{
+    changes::{ChangesParams, changes},
+    enqueue::EnqueueParams,
+    watching::watch,
+};
 use crate::{
     daemon::{
         Code, RpcError,
@@ -143,6 +147,9 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
         }),
         "await" => later(call.params, move |params| whole(wait(shared, params))),
         "watch" => later(call.params, move |params| watch(shared, params)),
+        "changes" => later(call.params, move |params: ChangesParams| {
+            whole(changes(shared, params))
+        }),
         "list" => long(call.params, move |params: ListParams| {
             whole(brief(list(shared, params.most)))
         }),

@@ -18,6 +18,7 @@ use super::*;
 use crate::{
     config::Config,
     daemon::{
+        events::changes::History,
         schedule::{
             keeper::Keeper,
             runners::Launcher,
@@ -61,6 +62,10 @@ impl Store for Memory {
             return Err(RpcError::new(Code::Failed, "no"));
         }
         Ok(memory.tasks.iter().cloned().map(Arc::new).collect())
+    }
+
+    fn zones(&mut self) -> Result<Vec<(ZoneId, Oid)>, RpcError> {
+        Ok(Vec::new())
     }
 
     fn limits(&mut self) -> Option<InForce> {
@@ -132,6 +137,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         record: place.write_record(dir.join("socket")).unwrap(),
         keeper: Keeper::start(move || Ok(Box::new(store) as _)).unwrap(),
         table: watch::Sender::new(Arc::new(Table::default())),
+        history: watch::Sender::new(History::new("test".to_owned())),
         wake: Notify::new(),
         stopping: watch::Sender::new(false),
         connections: Cell::new(0),
@@ -153,7 +159,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         shared,
         runners,
         ended,
-        refs: RefWatch::new(dir.join("refs")),
+        refs: RefWatch::new([dir.join("refs"), dir.join("zones")]),
         machine: Some(machine),
         idle: None,
         notices: Notices::start(&place, dir.join("config.yml")),
