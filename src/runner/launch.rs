@@ -293,8 +293,11 @@ fn proxy(run: &Run<'_>, claim: &Claim) -> Result<Option<Proxy>, RunnerError> {
 }
 
 /// Leads programs to the proxy.
-fn lead_to_proxy(environment: &mut Environment) {
-    let variables = relay::variables();
+fn lead_to_proxy(environment: &mut Environment, network: &config::Network) {
+    let variables = match network {
+        config::Network::Allow(rules) => relay::variables(rules),
+        config::Network::Open | config::Network::None => relay::variables(&[]),
+    };
     let is_other = |name: &std::ffi::OsStr| {
         !name.eq_ignore_ascii_case("ALL_PROXY") && !variables.iter().any(|(own, _)| own == name)
     };
@@ -379,7 +382,7 @@ fn confine(
     };
     let mut environment = Environment::build(std::env::vars_os(), &wanted);
     if proxy.is_some() {
-        lead_to_proxy(&mut environment);
+        lead_to_proxy(&mut environment, &run.config.network);
     }
     for mount in &launch.state {
         if mount.writable {

@@ -11,21 +11,27 @@ use std::{
     process::Stdio,
 };
 
-use crate::process::{self, Cmd};
+use crate::{
+    config::HostRule,
+    process::{self, Cmd},
+};
 
 /// Where the runner's socket stands in the sandbox.
 pub(super) const SOCKET: &str = "/run/khlone/proxy";
 /// The port on the sandbox's own loopback.
 const PORT: u16 = 3128;
 
-/// The variables that lead programs there.
-pub fn variables() -> Vec<(OsString, OsString)> {
+/// The variables that lead programs there. What listens on the sandbox's own loopback is reached without it, but for a name
+/// of loopback that one of `rules` has: that is this machine's then, where a model server may listen.
+pub fn variables(rules: &[HostRule]) -> Vec<(OsString, OsString)> {
     let mut variables = Vec::new();
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
         variables.push((name.into(), format!("http://127.0.0.1:{PORT}").into()));
     }
+    let mut own = ["localhost", "127.0.0.1", "::1"].to_vec();
+    own.retain(|host| !rules.iter().any(|rule| rule.names(host)));
     for name in ["NO_PROXY", "no_proxy"] {
-        variables.push((name.into(), "localhost,127.0.0.1,::1".into()));
+        variables.push((name.into(), own.join(",").into()));
     }
     // Without it Node's own fetch passes the others over.
     variables.push(("NODE_USE_ENV_PROXY".into(), "1".into()));

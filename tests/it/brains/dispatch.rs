@@ -126,6 +126,34 @@ fn an_act_runs_a_command_and_its_work_is_committed() {
 }
 
 #[test]
+fn a_cli_reaches_its_provider_where_that_host_alone_is_named() {
+    let bwrap = Cmd::new("sh").args(["-c", "command -v bwrap"]).output();
+    if bwrap.is_err() {
+        return;
+    }
+    each_name(|name| {
+        let desk = Desk::new(name);
+        let url = desk.server.url();
+        let host = url.trim_start_matches("http://").split('/').next().unwrap();
+        let settings = format!("network: {{allow: ['{host}']}}\nlimits: {{task: 90s}}\n");
+        desk.repo
+            .commit(&[("khlone.yml", &settings)], "named hosts alone");
+        let said = desk.act("SCENARIO=shell");
+        let story = desk.story();
+        assert_eq!(said.code, Some(0), "{name} {said:?}\n{story}");
+        let branch = desk
+            .repo
+            .git(&["for-each-ref", "--format=%(refname)", "refs/heads/khlone"]);
+        assert_eq!(
+            desk.repo.git(&["show", &format!("{branch}:sh.txt")]),
+            "hi",
+            "{name}"
+        );
+        assert!(story.contains(&format!("\"{host}\"")), "{name}: {story}");
+    });
+}
+
+#[test]
 fn git_and_toolchains_work_inside_as_the_clis_run_them() {
     each_name(|name| {
         let mut desk = Desk::new(name);
