@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a brain has after INT, and again after TERM.
 const GRACE: Duration = Duration::from_secs(5);
+/// And once the brain itself is gone.
+const REST: Duration = Duration::from_millis(300);
 /// How long nothing may come any more after the brain has ended: something that it left behind holds the pipe.
 const LINGER: Duration = Duration::from_millis(300);
 /// How long output may come after it in all: what it left behind may write for ever.
@@ -290,7 +292,10 @@ impl Clock {
         if self.stop.is_none() {
             return;
         }
-        let due = self.stopping.is_none_or(|(_, since)| since.elapsed() > GRACE);
+        // The brain has had its say; what it started and left behind need not keep everyone waiting.
+        let has_left = self.stopping.is_some() && running.brain().is_none();
+        let grace = if has_left { REST } else { GRACE };
+        let due = self.stopping.is_none_or(|(_, since)| since.elapsed() > grace);
         if !due {
             return;
         }

@@ -11,6 +11,8 @@ use std::{
     process::Stdio,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::{
     config::HostRule,
     process::{self, Cmd},
@@ -61,12 +63,31 @@ pub fn exec(own: &OsString, argv: &[OsString]) -> io::Error {
 /// If it cannot listen any more.
 pub fn serve() -> io::Result<()> {
     use std::os::fd::AsFd;
+    outlive_stop();
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     for stream in listener.incoming() {
         let stream = stream?;
         std::thread::Builder::new().spawn(move || carry(stream))?;
     }
     Ok(())
+}
+
+/// A brain that is told to stop has its connections until it has ended; the sandbox then takes the relay with it.
+fn outlive_stop() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        runtime.block_on(async {
+            let mut interrupts = signal(SignalKind::interrupt())?;
+            let mut ends = signal(SignalKind::terminate())?;
+            while tokio::select! {
+                heard = interrupts.recv() => heard.is_some(),
+                heard = ends.recv() => heard.is_some(),
+            } {}
+            io::Result::Ok(())
+        })
+    });
 }
 
 fn carry(client: TcpStream) -> io::Result<()> {

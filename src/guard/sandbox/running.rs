@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::survivors::descendants;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
     process::{Pid, PidfdFlags, Signal},
@@ -65,14 +66,25 @@ impl Running {
         children(init).into_iter().find(|pid| inner_pid(*pid) == Some(2))
     }
 
-    /// Signals the brain itself. A signal to the group would end the sandbox first and leave it no time.
-    /// False when it is gone, or not there yet.
+    /// Signals the brain and all that it started, as ctrl-c at a terminal does: a shell that waits for its command ends
+    /// with it. The sandbox's own init is left out, since with it everything ends and has no time. False when nothing
+    /// runs, or not yet.
     pub fn signal(&mut self, signal: Signal) -> bool {
-        let Some(brain) = self.brain().and_then(Target::hold) else {
+        if self.info.is_none() && self.init.is_none() {
+            let group = own_pid(&self.child);
+            return group.is_some_and(|pid| rustix::process::kill_process_group(pid, signal).is_ok());
+        }
+        let Some(init) = self.init().map(|init| init.pid) else {
             return false;
         };
-        let still_it = self.info.is_none() && self.init.is_none() || inner_pid(brain.pid) == Some(2);
-        still_it && brain.signal(signal)
+        let mut reached = false;
+        for pid in descendants(init) {
+            let Some(target) = Target::hold(pid) else { continue };
+            // Its number could have come to mean another one before it was held.
+            let still_it = descendants(init).contains(&pid);
+            reached |= still_it && target.signal(signal);
+        }
+        reached
     }
 
     /// Ends everything at once: the sandbox's init, with which the kernel ends all that is in it; on T0 the group

@@ -96,7 +96,7 @@ fn end_all(find: impl Fn() -> Vec<Pid>, still_it: impl Fn(Pid) -> bool) -> usize
 }
 
 /// The living descendants of a process.
-fn descendants(of: Pid) -> Vec<Pid> {
+pub(super) fn descendants(of: Pid) -> Vec<Pid> {
     let (mut found, mut at) = (children(of), 0);
     while let Some(pid) = found.get(at).copied() {
         found.extend(children(pid));
