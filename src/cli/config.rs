@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Config, Loaded, Origin, Paths, json_schema},
     guard::trust::in_shell,
-    render::{Out, View},
+    render::{Out, View, one_line},
     task::FORMAT,
     zone::user_settings,
 };
@@ -46,8 +46,25 @@ impl View for ConfigView {
         let config = serde_json::to_value(&self.config).unwrap_or_default();
         let mut text = String::new();
         self.write(&mut text, &config, (&mut Vec::new(), 0));
+        for (key, what) in unset(&config) {
+            text.push_str(&format!("# {key}:  # not set: {what}\n"));
+        }
         text
     }
+}
+
+/// The settings that have no value here, with what they are for.
+fn unset(config: &Value) -> Vec<(String, String)> {
+    let schema = json_schema();
+    let known = schema["properties"].as_object().into_iter().flatten();
+    known
+        .filter(|(key, _)| config.get(key.as_str()).is_none())
+        .map(|(key, of)| {
+            let what = of["description"].as_str().unwrap_or_default();
+            let first = what.split_once(". ").map_or(what, |(first, _)| first);
+            (key.clone(), one_line(first.trim_end_matches('.')))
+        })
+        .collect()
 }
 
 impl ConfigView {

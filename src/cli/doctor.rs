@@ -13,10 +13,12 @@ use crate::{
     config::{Config, Sandbox},
     daemon,
     guard::sandbox::{confine::has_scope, tier::Probe},
+    process::memory,
     render::view::{DoctorView, Finding, StrangerLine},
+    render::{bytes, counted},
     task::FORMAT,
     upkeep::adopt::{AdoptError, Surveyor, stood},
-    zone::owners::waiting_elsewhere,
+    zone::{owners::waiting_elsewhere, user_settings},
 };
 
 /// Check this machine and repository
@@ -26,7 +28,7 @@ pub(super) struct DoctorArgs {}
 /// Checks, and says what is wrong.
 pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
     let mut probe = Probe::run(&cx.paths.khlone_home.join("cache"));
-    let config = cx.config(&cx.place(None)?)?.config;
+    let (config, broken) = settings(cx)?;
     if probe.bwrap.is_some() && !has_scope() {
         let what =
             "this kernel cannot close abstract sockets (Linux 6.12 can): an open network includes them";
@@ -47,11 +49,48 @@ pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
         tier_notes: probe.reasons.clone(),
         daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
         site: cx.site.owner().site_uuid.clone(),
-        brains: list::brains(cx)?,
-        findings: findings(cx, &config)?,
+        brains: list::brains(cx),
+        findings: broken.into_iter().chain(findings(cx, &config)?).collect(),
     };
     printed(cx.out.answer(&view))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The settings here. Where they cannot be read, that is a finding, and the user's own count.
+fn settings(cx: &Cx) -> Result<(Config, Option<Finding>), CmdError> {
+    match cx.place(None).and_then(|place| cx.config(&place)) {
+        Ok(loaded) => Ok((loaded.config, None)),
+        Err(error) => {
+            let broken = Finding {
+                what: error.to_string(),
+                next: error.hint().unwrap_or_else(|| "git khlone config".to_owned()),
+            };
+            Ok((user_settings(&cx.paths)?.config, Some(broken)))
+        }
+    }
+}
+
+/// More tasks at once than the machine's memory is good for.
+fn crowded(cx: &Cx, config: &Config) -> Option<Finding> {
+    let running = config.limits.running.get();
+    let total = memory()?;
+    let fitting = fitting(total);
+    (running > fitting).then(|| Finding {
+        what: format!(
+            "limits.running is {running}, and this machine has {} of memory: enough for {} at once",
+            bytes(total),
+            counted(fitting as usize, "brain")
+        ),
+        next: format!(
+            "limits: {{running: {fitting}}}    in {}",
+            cx.paths.config.display()
+        ),
+    })
+}
+
+/// How many brains `memory` is good for: half of it, at 512 MiB each.
+fn fitting(memory: u64) -> u32 {
+    u32::try_from(memory >> 30).unwrap_or(u32::MAX).max(1)
 }
 
 fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
@@ -81,6 +120,7 @@ fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
         });
     }
     findings.extend(misplaced(cx, config)?);
+    findings.extend(crowded(cx, config));
     if git_config.get_string("user.email").is_err() {
         findings.push(Finding {
             what: "git does not know who you are; commits of clones would have no author".to_owned(),
@@ -111,4 +151,15 @@ fn misplaced(cx: &Cx, config: &Config) -> Result<Option<Finding>, AdoptError> {
         ),
         next: "git khlone sites adopt".to_owned(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn half_of_the_memory_is_for_brains() {
+        let all = [1 << 28, 1 << 30, 4 << 30, 64 << 30].map(fitting);
+        assert_eq!(all, [1, 1, 4, 64]);
+    }
 }

@@ -11,6 +11,12 @@ use crate::{
 /// An error on its way to the reader.
 pub(crate) struct CmdError(Box<dyn Explain>);
 
+impl std::fmt::Display for CmdError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl<E: Explain + 'static> From<E> for CmdError {
     fn from(error: E) -> Self {
         Self(Box::new(error))
@@ -18,6 +24,11 @@ impl<E: Explain + 'static> From<E> for CmdError {
 }
 
 impl CmdError {
+    /// The command that helps, if one does.
+    pub(super) fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
     /// Whether the machine was short of something, or a child was killed.
     pub(super) fn is_shortage(&self) -> bool {
         is_shortage(&self.0.to_string())

@@ -15,9 +15,9 @@ use crate::{
         landing::{HookUse, Landing, Policy, Style, Voice, land},
         merge::committer,
     },
-    refs::Crew,
+    refs::{Crew, Oid},
     render::{Pulse, view::LandedView},
-    task::{Status, ZoneAddress, ZoneId},
+    task::{Outcome, Status, ZoneAddress, ZoneId},
     worktree::{
         carry::{changes, listed},
         checkout::Checkout,
@@ -101,15 +101,26 @@ fn tell_of_attribution(cx: &Cx, attribution: Attribution) {
     }
 }
 
-/// Lands it.
-pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
-    let (member, zone, up_to, what) = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
+/// A clone, its zone's branch, how far to land, and what that is called.
+type What = (Crew, String, Option<Oid>, String);
+
+/// What is to be landed.
+fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
+    Ok(match target(cx, args.target.as_deref(), args.zone.as_ref())? {
         Target::Task(stored) => {
             let task = &stored.task;
             if !task.status.is_over() {
                 return Err(CliError::refused(
                     format!("{} is {}; there is nothing to land yet", task.id, task.status),
                     format!("git khlone await {}", task.id),
+                )
+                .into());
+            }
+            if args.target.is_none() && task.status != Status::Done {
+                let word = task.outcome.map_or(task.status.as_str(), Outcome::as_str);
+                return Err(CliError::refused(
+                    format!("the newest task, {}, is not done: {word}", task.id),
+                    format!("git khlone land {}    lands what it left all the same", task.id),
                 )
                 .into());
             }
@@ -137,7 +148,12 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
             let what = member.name.to_string();
             (*member, place.branch, None, what)
         }
-    };
+    })
+}
+
+/// Lands it.
+pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
+    let (member, zone, up_to, what) = what(cx, args)?;
     let style = match args {
         LandArgs { squash: true, .. } => Style::Squash,
         LandArgs { rebase: true, .. } => Style::Rebase,

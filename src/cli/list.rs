@@ -57,7 +57,7 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     if args.what == What::Brains {
         printed(cx.out.answer(&BrainList {
             format: FORMAT,
-            brains: brains(cx)?,
+            brains: brains(cx),
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -142,20 +142,21 @@ fn needs(
 }
 
 /// Every brain, fully checked.
-pub(super) fn brains(cx: &Cx) -> Result<Vec<Readiness>, CmdError> {
+pub(super) fn brains(cx: &Cx) -> Vec<Readiness> {
     let config = match cx.place(None) {
-        Ok(place) => cx.config(&place)?.config,
+        // One that cannot be read has its own complaint elsewhere.
+        Ok(place) => cx.config(&place).map(|loaded| loaded.config).unwrap_or_default(),
         Err(_) => Config::default(),
     };
     let vars = |name: &str| std::env::var_os(name);
     let program = |name: &str| program(&config, name);
     let cache = cx.paths.khlone_home.join("cache");
-    Ok(Preflight {
+    Preflight {
         vars: &vars,
         cache: &cache,
         program: &program,
     }
-    .list())
+    .list()
 }
 
 fn zone_list(zones: &[StoredZone], heads: &[TaskHead]) -> ZoneList {

@@ -234,9 +234,8 @@ pub struct Limits {
     pub queue: NonZeroU32,
     /// Clones of a zone.
     pub clones: NonZeroU32,
-    /// Tasks that run at once on this machine; without it four, or one a core if there are fewer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub running: Option<NonZeroU32>,
+    /// Tasks that run at once on this machine. They wait for their providers most of the time, not for a core.
+    pub running: NonZeroU32,
     /// Watchers of a clone.
     pub watchers: NonZeroU32,
     /// The longest answer or summary that is kept whole, up to 1MiB.
@@ -275,7 +274,7 @@ impl Default for Limits {
         Self {
             queue: count(200),
             clones: count(8),
-            running: None,
+            running: count(4),
             watchers: count(32),
             artifact: Size::mib(1),
             transcript: Size::mib(16),
@@ -292,15 +291,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// How many tasks may run at once on this machine.
-    pub fn running(&self) -> u32 {
-        let cores =
-            std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
-        self.running.map_or_else(|| cores.min(4), NonZeroU32::get)
-    }
-}
-
 /// Limits by which a higher value costs the machine, its disk or the user's money more.
 macro_rules! capped {
     ($($field:ident),*) => {
@@ -308,9 +298,6 @@ macro_rules! capped {
             /// What of these goes beyond `most`, with what is asked for.
             pub(super) fn beyond(&self, most: &Self) -> Vec<(&'static str, String)> {
                 let mut beyond = Vec::new();
-                if self.running() > most.running() {
-                    beyond.push(("running", self.running().to_string()));
-                }
                 $(if self.$field > most.$field {
                     beyond.push((stringify!($field), self.$field.to_string()));
                 })*
@@ -320,7 +307,6 @@ macro_rules! capped {
             /// Takes the limit `key` down to that of `most`.
             pub(super) fn lower(&mut self, key: &str, most: &Self) {
                 match key {
-                    "running" if self.running() > most.running() => self.running = most.running,
                     $(stringify!($field) => self.$field = self.$field.min(most.$field),)*
                     _ => {}
                 }
@@ -329,9 +315,6 @@ macro_rules! capped {
             /// These, each as far as `most` allows.
             pub(super) fn within(&self, most: &Self) -> Self {
                 let mut within = self.clone();
-                if self.running() > most.running() {
-                    within.running = most.running;
-                }
                 $(within.$field = self.$field.min(most.$field);)*
                 within
             }
@@ -339,7 +322,8 @@ macro_rules! capped {
     };
 }
 capped!(
-    queue, clones, watchers, artifact, transcript, blob, attempts, task, silence, hook, idle, keep_for, keep
+    running, queue, clones, watchers, artifact, transcript, blob, attempts, task, silence, hook, idle,
+    keep_for, keep
 );
 
 impl Default for Commit {

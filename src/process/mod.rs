@@ -11,6 +11,7 @@ pub mod file;
 mod group;
 mod identity;
 pub mod lock;
+mod memory;
 mod open_files;
 mod run_dir;
 mod shortage;
@@ -30,6 +31,7 @@ use std::{
 pub use group::in_our_group;
 pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
 pub use lock::FileLock;
+pub use memory::memory;
 pub use open_files::{raise_limit, start_with_given_limit};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
 pub use shortage::is_shortage;

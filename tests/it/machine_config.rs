@@ -99,3 +99,27 @@ fn a_machine_file_that_cannot_be_read_opens_nothing() {
     assert_eq!(act.code, 2, "{}", act.err);
     assert!(act.err.contains("etc/khlone/config.yml"), "{}", act.err);
 }
+
+#[test]
+fn every_default_is_shown_and_doctor_looks_at_broken_settings() {
+    let stage = crate::stage::Stage::new();
+    let shown = stage.run(&["config"]).ok();
+    assert!(shown.contains("  running: 4  # default"), "{shown}");
+    for key in ["hero", "notify", "providers"] {
+        assert!(shown.contains(&format!("# {key}:  # not set: ")), "{shown}");
+    }
+    let config = stage.path().join("home/.config/khlone");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::write(config.join("config.yml"), "limits: {running: 4000000}\n").unwrap();
+    let doctor = stage.run(&["doctor"]).ok();
+    assert!(
+        doctor.contains("limits.running is 4000000, and this machine has"),
+        "{doctor}"
+    );
+    stage.work.write("khlone.yml", "limitz: {}\n");
+    let doctor = stage.run(&["doctor"]).ok();
+    assert!(
+        doctor.contains("limitz") && doctor.contains("limits.running is"),
+        "{doctor}"
+    );
+}

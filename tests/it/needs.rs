@@ -162,6 +162,23 @@ fn the_last_words_are_the_answer_of_what_was_awaited() {
 }
 
 #[test]
+fn land_refuses_a_newest_task_that_is_not_done_unless_it_is_named() {
+    let stage = Stage::new();
+    let (_, half) = stage.act("echo half > half.txt; exit 1");
+    let refused = stage.run(&["land"]);
+    assert!(
+        refused.code == 4 && refused.err.contains(&format!("git khlone land {}", id(&half))),
+        "{}",
+        refused.err
+    );
+    assert_eq!(stage.work.read("half.txt"), None);
+    stage.run(&["land", &id(&half)]).ok();
+    assert_eq!(stage.work.read("half.txt").as_deref(), Some("half\n"));
+    // And then it needs nobody.
+    assert_eq!(stage.needs(), []);
+}
+
+#[test]
 fn ctrl_c_leaves_a_wait_and_says_how_to_come_back() {
     let stage = Stage::new();
     let mut terminal = stage.at_terminal(80, &format!("ask --who @shell --await '{HELD}'"));

@@ -104,7 +104,7 @@ fn the_sandbox_is_the_users() {
 fn a_repository_never_raises_how_much_runs_on_the_users_machine() {
     let running = |user: &str, repo: &str| {
         let loaded = Config::load(Some(source(user)), Some(source(repo))).unwrap();
-        loaded.config.limits.running()
+        loaded.config.limits.running.get()
     };
     assert_eq!(running("limits: {running: 3}", "limits: {running: 9}"), 3);
     assert_eq!(running("limits: {running: 3}", "limits: {running: 2}"), 2);

@@ -20,7 +20,7 @@ pub fn hindrance(config: &Config, paths: &Paths, task: &Task) -> io::Result<Opti
     let Some(machine) = Machine::existing(&paths.khlone_home) else {
         return Ok(None);
     };
-    let places = config.limits.running();
+    let places = config.limits.running.get();
     if machine.taken()? >= usize::try_from(places).unwrap_or(usize::MAX) {
         return Ok(Some(Waits::Machine { places }));
     }

@@ -92,7 +92,7 @@ impl Limits {
         let limits = &config.limits;
         Self {
             plan: plan::Limits {
-                running: usize_of(limits.running()),
+                running: usize_of(limits.running.get()),
                 attempts: limits.attempts.get(),
             },
             watchers: usize_of(limits.watchers.get()),
