@@ -398,3 +398,52 @@ fn what_a_person_deleted_or_changed_is_not_the_brains() {
         "{reasons}"
     );
 }
+
+/// Without a sandbox the brain works in the host's own git folder of the worktree.
+fn unconfined(stage: &Stage) {
+    let config = stage.path().join("home/.config/khlone");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.yml"), "sandbox: off\n").unwrap();
+}
+
+#[test]
+fn without_a_sandbox_the_account_is_the_same() {
+    let changes = [
+        (
+            "git update-index --skip-worktree a.txt; echo x > a.txt",
+            "M\ta.txt",
+        ),
+        ("git update-index --assume-unchanged a.txt; rm a.txt", "D\ta.txt"),
+        ("echo n > n; git add -N n", "A\tn"),
+        ("echo x > x.log; git add -f x.log; echo n > n", "A\tn"),
+        (
+            "git mv a.txt b.txt; git commit -qm moved; echo more >> b.txt",
+            "D\ta.txt\nA\tb.txt\nM\tb.txt",
+        ),
+    ];
+    for (script, changed) in changes {
+        let stage = Stage::new();
+        unconfined(&stage);
+        let (task, committed) = balances(&stage, script);
+        assert_eq!(
+            (committed.as_str(), task["outcome"].as_str()),
+            (changed, Some("done")),
+            "{script}\n{task:#}"
+        );
+    }
+    for (script, changed) in [(COMMIT_IN_DEP, "M\tdep"), ("rm -rf dep", "D\tdep")] {
+        let (stage, _) = with_submodule();
+        unconfined(&stage);
+        let (task, committed) = balances(&stage, script);
+        assert_eq!(committed, changed, "{script}\n{task:#}");
+        stage.run(&["land"]).ok();
+    }
+    let stage = Stage::with(&[("a.txt", "a\n"), ("b.txt", "b\n")]);
+    unconfined(&stage);
+    stage.act("true");
+    let clone = stage.clone();
+    fs::remove_file(clone.0.join("a.txt")).unwrap();
+    clone.git(&["rm", "-q", "b.txt"]);
+    let (_, task) = stage.act("echo n > n");
+    assert_eq!(committed(&stage), "A\tn", "{task:#}");
+}

@@ -433,3 +433,30 @@ fn a_bare_repository_that_is_worked_in_is_never_left_behind() {
     assert_eq!(fs::read_to_string(home.join(".bashrc")).unwrap(), "x\nmore\n");
     run(&["daemon", "stop"]).ok();
 }
+
+#[test]
+fn long_names_are_no_matter() {
+    let stage = Stage::new();
+    let part = |n: usize| "z".repeat(n);
+    let deep = [part(230), part(230), part(230), part(230), part(230)].join("/");
+    for branch in [part(244), deep] {
+        stage.work.git(&["switch", "-qc", &branch]);
+        let file = format!("{}/{}", part(250), part(255));
+        let (said, task) = stage.act(&format!("mkdir -p {}; echo {} > {file}", part(250), branch.len()));
+        assert_eq!(
+            (said.code, task["outcome"].as_str()),
+            (0, Some("done")),
+            "{}",
+            said.err
+        );
+        stage.run(&["land"]).ok();
+        assert_eq!(
+            (stage.work.status(), stage.work.read(&file).is_some()),
+            (String::new(), true)
+        );
+        stage.run(&["zone", "remove", "--force", &branch]).ok();
+        stage.run(&["undo"]).ok();
+        assert_eq!(stage.clone().status(), "");
+    }
+    assert_eq!(stage.run(&["fsck"]).code, 0);
+}
