@@ -29,18 +29,23 @@ pub struct Standing<'a> {
 impl Standing<'_> {
     /// git with the user's own settings and hooks.
     pub fn git(&self) -> Cmd {
-        let git = Cmd::new("git").as_user().env("GIT_DIR", self.git_dir);
-        let mut git = git.patience(self.patience);
-        git = match self.work_dir {
-            Some(work) => git.env("GIT_WORK_TREE", work).dir(work),
-            None => git.dir(self.git_dir),
-        };
-        if let Some(hooks) = self.hooks {
-            let mut setting = std::ffi::OsString::from("core.hooksPath=");
-            setting.push(hooks);
-            git = git.arg("-c").arg(setting);
+        let git = self.around(Cmd::new("git"));
+        let Some(hooks) = self.hooks else { return git };
+        let mut setting = std::ffi::OsString::from("core.hooksPath=");
+        setting.push(hooks);
+        git.arg("-c").arg(setting)
+    }
+
+    /// A program that finds this repository as a hook of the user's does.
+    pub fn around(&self, program: Cmd) -> Cmd {
+        let program = program
+            .as_user()
+            .env("GIT_DIR", self.git_dir)
+            .patience(self.patience);
+        match self.work_dir {
+            Some(work) => program.env("GIT_WORK_TREE", work).dir(work),
+            None => program.dir(self.git_dir),
         }
-        git
     }
 }
 

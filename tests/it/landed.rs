@@ -277,6 +277,31 @@ fn sound(stage: &Stage) {
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
 }
 
+/// What a task did after its landing is not landed.
+#[test]
+fn a_task_that_is_tried_again_after_its_landing_is_not_landed() {
+    let stage = Stage::new();
+    let script =
+        "echo $KHLONE_ATTEMPT > n$KHLONE_ATTEMPT; git add .; git commit -qm n; test $KHLONE_ATTEMPT != 1";
+    let (_, task) = stage.act(script);
+    let id = task["id"].as_str().unwrap();
+    stage.run(&["land", id]).ok();
+    assert!(!stage.run(&["list", "tasks"]).out.is_empty());
+    stage.until("a second", || {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        (stage.task(id)["landed"]["at"].as_u64().unwrap() < now.as_secs()).then_some(())
+    });
+    stage.run(&["retry", id]).ok();
+    stage.run(&["await", id]).ok();
+    assert_eq!(stage.task(id)["status"], "done");
+    assert!(stage.run(&[]).out.contains("needs you"));
+    stage.run(&["land", id]).ok();
+    assert!(stage.work.read("n2").is_some());
+    assert!(!stage.run(&[]).out.contains("needs you"));
+}
+
 /// Starts from nothing to undo.
 fn forget(stage: &Stage) {
     let names = stage

@@ -47,11 +47,12 @@ impl Bench {
         common.push("\n");
         fs::write(git_dir.join("commondir"), common.as_encoded_bytes())?;
         fs::write(git_dir.join("HEAD"), format!("ref: {}\n", branch_ref(zone)))?;
-        if let Some(checkout) = checkout {
-            let own = checkout.git_dir.join("config.worktree");
-            if own.exists() {
-                fs::copy(own, git_dir.join("config.worktree"))?;
-            }
+        let own = checkout.map(|checkout| checkout.git_dir.join("config.worktree"));
+        if let Some(own) = own.filter(|own| own.exists()) {
+            // All files that would land are laid out.
+            let mut text = fs::read(own)?;
+            text.extend_from_slice(b"\n[core]\n\tsparseCheckout = false\n");
+            fs::write(git_dir.join("config.worktree"), text)?;
         }
         let hooks = Hooks::find(repo, checkout, old, folder.path())?;
         Ok(Self {
@@ -157,12 +158,8 @@ impl Bench {
             hooks: self.hooks.is_elsewhere.then_some(self.hooks.dir.as_path()),
             patience: self.patience,
         };
-        run(
-            &standing,
-            (name, words),
-            Around::Index(git_dir.join("index")),
-            voice,
-        )
+        let around = Around::Index(git_dir.join("index"));
+        run((&self.hooks, &standing), (name, words), around, voice)
     }
 
     /// Tells a hook of the user's what was done, in the checkout that has the branch, else here. What it answers is only
@@ -187,47 +184,48 @@ impl Bench {
             hooks: self.hooks.is_elsewhere.then_some(self.hooks.dir.as_path()),
             patience: self.patience,
         };
-        let file = input.map(|text| {
-            let file = self.file("hook-input");
-            fs::write(&file, text).map(|()| file)
-        });
-        let told = match file.transpose() {
-            Ok(file) => run(&standing, (name, words), Around::Input(file), voice),
-            Err(error) => Err(error.into()),
+        let around = match input {
+            Some(text) => Around::Input(text),
+            None => Around::Nothing,
         };
-        if let Err(error) = told {
-            (voice.said)(&format!("warning: {error}"));
+        let told = run((&self.hooks, &standing), (name, words), around, voice);
+        match told {
+            Ok(()) => {}
+            Err(LandError::Hook { said, .. }) => {
+                (voice.said)(format!("{said}\nwarning: the hook {name} failed").trim_start());
+            }
+            Err(error) => (voice.said)(&format!("warning: the hook {name} did not run: {error}")),
         }
     }
 }
 
 /// What a hook finds besides its words.
-enum Around {
+enum Around<'a> {
     /// The index of the files that would land.
     Index(PathBuf),
-    /// A file on its stdin.
-    Input(Option<PathBuf>),
+    /// On its stdin.
+    Input(&'a str),
+    /// Neither.
+    Nothing,
 }
 
 /// Runs a hook as git does where no editor is used.
 fn run(
-    standing: &Standing<'_>,
+    (hooks, standing): (&Hooks, &Standing<'_>),
     (name, words): (&'static str, &[&str]),
-    around: Around,
+    around: Around<'_>,
     voice: &Voice<'_>,
 ) -> Result<(), LandError> {
-    let mut git = standing.git().env("GIT_EDITOR", ":");
-    git = git.args(["hook", "run", "--ignore-missing"]);
-    match around {
-        Around::Index(index) => git = git.env("GIT_INDEX_FILE", index),
-        Around::Input(Some(input)) => {
-            let mut word = std::ffi::OsString::from("--to-stdin=");
-            word.push(input);
-            git = git.arg(word);
-        }
-        Around::Input(None) => {}
-    }
-    let done = match git.arg(name).arg("--").args(words).finish() {
+    let by_git = standing
+        .git()
+        .args(["hook", "run", "--ignore-missing", name, "--"]);
+    let hook = match around {
+        Around::Index(index) => by_git.env("GIT_INDEX_FILE", index),
+        // git gives a hook no stdin but from a file, and that not before 2.41.
+        Around::Input(text) => standing.around(Cmd::new(hooks.dir.join(name))).input(text),
+        Around::Nothing => by_git,
+    };
+    let done = match hook.env("GIT_EDITOR", ":").args(words).finish() {
         Err(ProcessError::Timeout { patience, .. }) => return Err(LandError::HookTime { name, patience }),
         done => done?,
     };

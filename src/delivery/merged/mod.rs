@@ -62,7 +62,10 @@ impl<'a> Judge<'a> {
     /// If the ledger cannot be read.
     pub fn has_task(&mut self, task: &Task, commit: Oid, zone_tip: Oid) -> Result<bool, LedgerError> {
         let repo = self.ledger.repo();
-        let own = task.landed.as_ref().and_then(|landed| landed.new.parse().ok());
+        // One that was tried again since has more than what landed.
+        let ended = task.last_attempt().and_then(|last| last.ended).unwrap_or(0);
+        let own = task.landed.as_ref().filter(|landed| landed.at >= ended);
+        let own = own.and_then(|landed| landed.new.parse().ok());
         if own.is_some_and(|new| is_in(repo, new, zone_tip)) {
             return Ok(true);
         }
