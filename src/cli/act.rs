@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    dispatch::{Ready, Then, new_id, refuse_home},
+    dispatch::{Ready, Then, new_id},
     error::{CliError, CmdError},
     prompt::PromptArgs,
 };
@@ -14,7 +14,7 @@ use crate::{
     refs::{Oid, Pack, branch_ref},
     task::{Mode, TaskPrefix, Who, ZoneAddress},
     worktree::snapshot::{self, Source, snapshot},
-    zone::{Order, Place, Rank, open::open},
+    zone::{Order, Place, Rank, open::open, refuse_home},
 };
 
 /// Options that `act` and `ask` share.
@@ -111,7 +111,7 @@ pub(super) fn ask(cx: Cx, args: AskArgs) -> Result<ExitCode, CmdError> {
 
 fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     let cx = &cx.at(args.zone.as_ref())?;
-    refuse_home(cx)?;
+    refuse_home(&cx.repo, &cx.paths)?;
     let place = place(cx, &args)?;
     let ready = Ready::at(cx, &place, !args.with_changes)?;
     let then = match (args.wait, args.watch) {

@@ -1,26 +1,21 @@
 //! From an order to a queued task, and what is said of it then: what `act`, `ask` and `reply` share.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use super::{
-    cx::{Cx, home},
+    cx::Cx,
     error::{CliError, CmdError, printed},
     uncommitted::Uncommitted,
     wait, watch,
 };
 use crate::{
-    config::{Config, Delegation, Sandbox},
+    config::Config,
     daemon,
-    guard::{
-        gitdir::fits,
-        sandbox::tier::{NoSandbox, Probe},
-        secrets::redact::Redactor,
-    },
+    guard::secrets::redact::Redactor,
     render::view::{DispatchedView, StrangerLine},
     runner,
     task::{FORMAT, Mode, Status, TaskId},
-    worktree::carry::quoted,
-    zone::{self, Dispatched, Order, Place, owners::waiting_elsewhere, require_trust, sites},
+    zone::{self, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
 };
 
 /// What comes after a task is queued.
@@ -45,18 +40,12 @@ impl Ready {
     /// Looks at everything that would refuse a task, and with `looks` at changes that it would not see.
     pub(super) fn at(cx: &Cx, place: &Place, looks: bool) -> Result<Self, CmdError> {
         let loaded = cx.config(place)?;
-        require_trust(&cx.repo, place, (&loaded, &cx.paths))?;
-        let config = loaded.config;
-        refuse_delegation(&config)?;
-        let unconfined = unconfined(cx, &config)?;
-        if unconfined.is_none() {
-            fits(&cx.repo)?;
-        }
+        let unconfined = admit(&cx.repo, place, (&loaded, &cx.paths), Caller::this())?;
         let uncommitted = (looks && place.inside.is_none())
             .then(|| Uncommitted::look(&cx.repo))
             .flatten();
         Ok(Self {
-            config,
+            config: loaded.config,
             unconfined,
             uncommitted,
         })
@@ -190,52 +179,6 @@ fn warn_of_secrets(cx: &Cx, prompt: &str) {
             names.join(", ")
         ));
     }
-}
-
-/// Why the task will run without a sandbox, if it will.
-fn unconfined(cx: &Cx, config: &Config) -> Result<Option<String>, NoSandbox> {
-    let probe = Probe::run(&cx.paths.khlone_home.join("cache"));
-    if probe.choose(config.sandbox, &config.network)?.is_some() {
-        return Ok(None);
-    }
-    Ok(Some(if config.sandbox == Sandbox::Off {
-        "sandbox is off in your configuration".to_owned()
-    } else {
-        probe.reasons.first().cloned().unwrap_or_default()
-    }))
-}
-
-/// A home that is a work tree (dotfiles) is covered in a sandbox, and looking for what changed would read all of it.
-pub(super) fn refuse_home(cx: &Cx) -> Result<(), CliError> {
-    let home = home(&cx.paths).canonicalize().unwrap_or_default();
-    let tops = [cx.repo.main_work_dir(), cx.repo.work_dir().map(Path::to_owned)];
-    let tops = tops
-        .into_iter()
-        .flatten()
-        .filter_map(|top| top.canonicalize().ok());
-    let around = tops.into_iter().find(|top| home.starts_with(top));
-    let Some(top) = around else { return Ok(()) };
-    Err(CliError::refused(
-        format!(
-            "the work tree of this repository, {}, holds your home folder",
-            top.display()
-        ),
-        format!(
-            "git clone {0} {1} && cd {1}    and work there",
-            quoted(cx.repo.common_dir()),
-            quoted(&home.join("dotfiles"))
-        ),
-    ))
-}
-
-fn refuse_delegation(config: &Config) -> Result<(), CliError> {
-    if config.delegation == Delegation::Allow || std::env::var_os("KHLONE_TASK").is_none() {
-        return Ok(());
-    }
-    Err(CliError::refused(
-        "a task may not dispatch tasks (KHLONE_TASK is set)",
-        "set delegation: allow in your own config.yml",
-    ))
 }
 
 /// An id that no task has.

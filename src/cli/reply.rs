@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    dispatch::{Ready, Then, new_id, refuse_home},
+    dispatch::{Ready, Then, new_id},
     error::{CliError, CmdError},
     prompt::PromptArgs,
     target,
@@ -37,7 +37,6 @@ pub(super) struct ReplyArgs {
 
 /// Queues the answer.
 pub(super) fn run(cx: &Cx, args: ReplyArgs) -> Result<ExitCode, CmdError> {
-    refuse_home(cx)?;
     let asked = target::task(cx, Some(&args.task), None)?.task;
     if !asked.status.is_over() {
         let next = if asked.hold.is_some() { "resume" } else { "await" };

@@ -1,5 +1,6 @@
 //! Zones and their crew: who works where, under which settings, and how a task gets to them.
 
+mod admission;
 pub mod again;
 mod crew;
 mod dispatch;
@@ -14,6 +15,7 @@ pub mod sites;
 mod trial;
 mod waiting;
 
+pub use admission::{AdmissionError, Caller, admit, refuse_home};
 pub use crew::{CrewError, Hero, Pick, pick};
 pub use dispatch::{Dispatch, DispatchError, Dispatched, Limits, dispatch};
 pub use order::{DISRUPTS, Order, OrderError, Rank, order, program};

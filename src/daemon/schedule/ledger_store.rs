@@ -29,6 +29,7 @@ use crate::{
     runner,
     task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId, ZoneId},
     upkeep::retention::{Keep, retain},
+    zone::Caller,
 };
 
 /// The locks of an attempt. A killed runner's own frees before its brain's last write; that of the attempt is
@@ -342,8 +343,8 @@ impl Store for LedgerStore {
         Ok(self.know_task(&stored.task))
     }
 
-    fn enqueue(&mut self, params: &EnqueueParams) -> Result<Value, RpcError> {
-        enqueue(&self.ledger(), &self.paths, params)
+    fn enqueue(&mut self, params: &EnqueueParams, by: Caller) -> Result<Value, RpcError> {
+        enqueue(&self.ledger(), &self.paths, params, by)
     }
 
     fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError> {

@@ -8,6 +8,7 @@ use crate::{
     refs::Oid,
     task::{Move, Outcome, TaskId, ZoneId},
     upkeep::retention::Keep,
+    zone::Caller,
 };
 
 use serde_json::Value;
@@ -33,7 +34,7 @@ pub(crate) trait Store {
     fn find(&mut self, id: &TaskId) -> Result<Known, RpcError>;
 
     /// Queues a task, unless it is there; gives the first result either way.
-    fn enqueue(&mut self, params: &EnqueueParams) -> Result<Value, RpcError>;
+    fn enqueue(&mut self, params: &EnqueueParams, by: Caller) -> Result<Value, RpcError>;
 
     /// Stops a task: one that waits is cancelled at once, one that runs is told to stop.
     fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError>;

@@ -14,8 +14,8 @@ use crate::{
     runner,
     task::{Class, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who},
     zone::{
-        self, CrewError, DispatchError, Order, OrderError, Rank, ResolveError, SettingsError, require_trust,
-        settings,
+        self, AdmissionError, Caller, CrewError, DispatchError, Order, OrderError, Rank, ResolveError,
+        SettingsError, admit, settings,
     },
 };
 
@@ -59,7 +59,12 @@ fn act() -> Mode {
 }
 
 /// Queues the task, unless it is there.
-pub(crate) fn enqueue(ledger: &Ledger<'_>, paths: &Paths, params: &EnqueueParams) -> Result<Value, RpcError> {
+pub(crate) fn enqueue(
+    ledger: &Ledger<'_>,
+    paths: &Paths,
+    params: &EnqueueParams,
+    by: Caller,
+) -> Result<Value, RpcError> {
     if let Some(first) = first_result(ledger, params)? {
         return Ok(first);
     }
@@ -69,7 +74,7 @@ pub(crate) fn enqueue(ledger: &Ledger<'_>, paths: &Paths, params: &EnqueueParams
     }
     .map_err(|error| of_place(&error))?;
     let loaded = settings(ledger.repo(), &place, paths).map_err(|error| of_settings(&error))?;
-    require_trust(ledger.repo(), &place, (&loaded, paths)).map_err(|error| of_settings(&error))?;
+    admit(ledger.repo(), &place, (&loaded, paths), by).map_err(|error| of_admission(&error))?;
     let wrong = |what: &dyn std::fmt::Display| RpcError::new(Code::Params, what.to_string());
     let who: Option<Who> = params
         .who
@@ -145,6 +150,13 @@ fn of_place(error: &ResolveError) -> RpcError {
     match error {
         ResolveError::NoBranch { .. } => coded(error, Code::ZoneNotFound),
         ResolveError::NoClone { .. } => coded(error, Code::CloneNotFound),
+        other => RpcError::of(other),
+    }
+}
+
+fn of_admission(error: &AdmissionError) -> RpcError {
+    match error {
+        AdmissionError::Settings(error) => of_settings(error),
         other => RpcError::of(other),
     }
 }

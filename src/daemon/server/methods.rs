@@ -22,6 +22,7 @@ use crate::{
         shared::{DaemonStatus, Shared},
     },
     task::{FORMAT, Outcome, Status, TaskId},
+    zone::Caller,
 };
 
 /// A request takes no longer, unless waiting is its purpose.
@@ -135,7 +136,7 @@ pub(crate) fn hello(shared: &Shared, params: Value) -> Answer {
 }
 
 /// Begins `call`.
-pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
+pub(crate) fn handle(shared: &Rc<Shared>, call: Call, by: Caller) -> Handled {
     let shared = Rc::clone(shared);
     match call.method.as_str() {
         "ping" => now(call.params, |_: NoParams| Ok(json!(shared.greeting()))),
@@ -157,7 +158,7 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call) -> Handled {
             whole(brief(show(shared, params.task)))
         }),
         "enqueue" => later(call.params, move |params: EnqueueParams| {
-            whole(brief(place_order(shared, params)))
+            whole(brief(place_order(shared, params, by)))
         }),
         "cancel" => later(call.params, move |params: TaskParams| {
             whole(brief(cancel(shared, params.task)))
@@ -293,11 +294,14 @@ async fn show(shared: Rc<Shared>, task: TaskId) -> Answer {
     shared.keeper.with(move |store| store.show(&task)).await?
 }
 
-async fn place_order(shared: Rc<Shared>, params: EnqueueParams) -> Answer {
+async fn place_order(shared: Rc<Shared>, params: EnqueueParams, by: Caller) -> Answer {
     if shared.is_stopping() {
         return Err(RpcError::new(Code::Stopping, "the daemon is on its way out"));
     }
-    let queued = shared.keeper.with(move |store| store.enqueue(&params)).await?;
+    let queued = shared
+        .keeper
+        .with(move |store| store.enqueue(&params, by))
+        .await?;
     shared.wake.notify_one();
     queued
 }

@@ -32,6 +32,7 @@ use super::{
     },
     shared::{Part, Shared},
 };
+use crate::zone::Caller;
 use methods::{Handled, Reply};
 
 /// The first message must come at once: its sender has nothing to wait for.
@@ -102,7 +103,8 @@ fn capacity() -> usize {
 
 fn welcome(stream: UnixStream, shared: &Rc<Shared>, place: OwnedSemaphorePermit) {
     let ours = rustix::process::geteuid().as_raw();
-    if stream.peer_cred().map(|peer| peer.uid()).ok() != Some(ours) {
+    let peer = stream.peer_cred().ok();
+    if peer.map(|peer| peer.uid()) != Some(ours) {
         tracing::warn!("a caller of another user was sent away");
         return;
     }
@@ -111,6 +113,7 @@ fn welcome(stream: UnixStream, shared: &Rc<Shared>, place: OwnedSemaphorePermit)
         shared: Rc::clone(shared),
         frames: Frames::new(read),
         out: write,
+        caller: Caller::of(peer.and_then(|peer| peer.pid())),
         greeted: false,
         waiting: JoinSet::new(),
         long: Arc::new(Semaphore::new(1)),
@@ -129,6 +132,7 @@ struct Connection {
     shared: Rc<Shared>,
     frames: Frames<OwnedReadHalf>,
     out: OwnedWriteHalf,
+    caller: Caller,
     greeted: bool,
     /// Requests that wait for something.
     waiting: JoinSet<Option<Outgoing>>,
@@ -250,7 +254,7 @@ impl Connection {
                 "say `hello` with the daemon's token first",
             ));
         }
-        Ok(methods::handle(&self.shared, call))
+        Ok(methods::handle(&self.shared, call, self.caller))
     }
 
     async fn settle(&mut self, done: Option<Result<Option<Outgoing>, tokio::task::JoinError>>) -> GoesOn {

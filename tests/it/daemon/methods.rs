@@ -266,3 +266,33 @@ fn callers_at_once_never_fill_a_queue_beyond_its_limit() {
     assert_eq!(codes.iter().filter(|code| **code == 4).count(), 6, "{codes:?}");
     site.run(&["cancel", busy.as_str()]);
 }
+
+#[test]
+fn an_order_by_rpc_is_refused_for_what_the_command_line_is_refused_for() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let order = |id: &str| {
+        let params = json!({ "task": id, "prompt": "true", "who": "@shell" });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "enqueue", "params": params });
+        format!("{call}\n")
+    };
+    let by = |name: &str, id: &str| -> Value {
+        let bridge = site.cmd(&["daemon", "rpc"]).env(name, "t-0000000000");
+        let said = bridge.input(order(id)).finish().unwrap();
+        serde_json::from_slice(&said.stdout).unwrap()
+    };
+    // A task may not dispatch tasks.
+    let refused = by("KHLONE_TASK", "t-0000000001");
+    assert_eq!(refused["error"]["data"]["exit"], 4, "{refused}");
+    assert!(
+        refused["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("a task may not"),
+        "{refused}"
+    );
+    let taken = by("KHLONE_TASKS", "t-0000000002");
+    assert_eq!(taken["result"]["task"], "t-0000000002", "{taken}");
+    site.run(&["await", "t-0000000002"]);
+    assert!(!site.finish(&["show", "t-0000000001"]).status.success());
+}

@@ -28,6 +28,7 @@ use crate::{
     },
     task::{Event, ZoneId},
     upkeep::retention::Keep,
+    zone::Caller,
 };
 
 static CLOCK: AtomicI64 = AtomicI64::new(1000);
@@ -84,7 +85,7 @@ impl Store for Memory {
         Ok(self.task())
     }
 
-    fn enqueue(&mut self, _params: &EnqueueParams) -> Result<Value, RpcError> {
+    fn enqueue(&mut self, _params: &EnqueueParams, _by: Caller) -> Result<Value, RpcError> {
         Ok(Value::Null)
     }
 

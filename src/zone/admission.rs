@@ -1,0 +1,155 @@
+//! What is known to refuse a task before its brain is paid: asked the same for the command line and for RPC.
+
+use std::path::{Path, PathBuf};
+
+use super::{Place, SettingsError, require_trust};
+use crate::{
+    config::{Config, Delegation, Loaded, Paths, Sandbox},
+    guard::{
+        gitdir::{GitdirError, fits},
+        sandbox::tier::{NoSandbox, Probe},
+    },
+    refs::Repo,
+    task::{Class, Explain},
+    worktree::carry::quoted,
+};
+
+/// Set for every process of a task.
+const IN_TASK: &str = "KHLONE_TASK";
+
+/// A task that may not be queued here.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// The work tree holds the user's home (dotfiles): that is covered in a sandbox, and looking for what changed would
+    /// read all of it.
+    #[error("the work tree of this repository, {top}, holds your home folder", top = .top.display())]
+    Home {
+        /// The work tree.
+        top: PathBuf,
+        /// Its repository.
+        common: PathBuf,
+        /// The home.
+        home: PathBuf,
+    },
+    /// The settings ask for what nobody has agreed to.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The order comes from a task.
+    #[error("a task may not dispatch tasks ({IN_TASK} is set)")]
+    Delegation,
+    /// The settings need a sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] NoSandbox),
+    /// The repository does not fit into one.
+    #[error(transparent)]
+    Gitdir(#[from] GitdirError),
+}
+
+impl Explain for AdmissionError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Home { .. } | Self::Delegation => Class::Refused,
+            Self::Settings(error) => error.class(),
+            Self::Sandbox(error) => error.class(),
+            Self::Gitdir(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Home { common, home, .. } => Some(format!(
+                "git clone {0} {1} && cd {1}    and work there",
+                quoted(common),
+                quoted(&home.join("dotfiles"))
+            )),
+            Self::Settings(error) => error.hint(),
+            Self::Delegation => Some("set delegation: allow in your own config.yml".to_owned()),
+            Self::Sandbox(error) => error.hint(),
+            Self::Gitdir(error) => error.hint(),
+        }
+    }
+}
+
+/// Tasks may be queued; gives why they will run without a sandbox, if they will.
+///
+/// # Errors
+/// [`AdmissionError`].
+pub fn admit(
+    repo: &Repo,
+    place: &Place,
+    (loaded, paths): (&Loaded, &Paths),
+    by: Caller,
+) -> Result<Option<String>, AdmissionError> {
+    refuse_home(repo, paths)?;
+    require_trust(repo, place, (loaded, paths))?;
+    if by.in_task && loaded.config.delegation != Delegation::Allow {
+        return Err(AdmissionError::Delegation);
+    }
+    let unconfined = unconfined(&loaded.config, paths)?;
+    if unconfined.is_none() {
+        fits(repo)?;
+    }
+    Ok(unconfined)
+}
+
+/// Who orders a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    in_task: bool,
+}
+
+impl Caller {
+    /// This process.
+    pub fn this() -> Self {
+        Self {
+            in_task: std::env::var_os(IN_TASK).is_some(),
+        }
+    }
+
+    /// The process `pid`, by the environment that it was started with. One that cannot be read is no task's.
+    pub fn of(pid: Option<i32>) -> Self {
+        let vars = pid.and_then(|pid| std::fs::read(format!("/proc/{pid}/environ")).ok());
+        let vars = vars.unwrap_or_default();
+        let is_set = |var: &[u8]| {
+            var.strip_prefix(IN_TASK.as_bytes())
+                .is_some_and(|rest| rest.starts_with(b"="))
+        };
+        Self {
+            in_task: vars.split(|byte| *byte == 0).any(is_set),
+        }
+    }
+}
+
+/// Refuses a repository whose work tree holds the user's home. Before a zone is made there, too.
+///
+/// # Errors
+/// [`AdmissionError::Home`].
+pub fn refuse_home(repo: &Repo, paths: &Paths) -> Result<(), AdmissionError> {
+    let home = std::env::home_dir().unwrap_or_else(|| paths.khlone_home.clone());
+    let home = home.canonicalize().unwrap_or_default();
+    let tops = [repo.main_work_dir(), repo.work_dir().map(Path::to_owned)];
+    let mut tops = tops
+        .into_iter()
+        .flatten()
+        .filter_map(|top| top.canonicalize().ok());
+    match tops.find(|top| home.starts_with(top)) {
+        None => Ok(()),
+        Some(top) => Err(AdmissionError::Home {
+            top,
+            common: repo.common_dir().to_owned(),
+            home,
+        }),
+    }
+}
+
+fn unconfined(config: &Config, paths: &Paths) -> Result<Option<String>, NoSandbox> {
+    let probe = Probe::run(&paths.khlone_home.join("cache"));
+    if probe.choose(config.sandbox, &config.network)?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(if config.sandbox == Sandbox::Off {
+        "sandbox is off in your configuration".to_owned()
+    } else {
+        probe.reasons.first().cloned().unwrap_or_default()
+    }))
+}
