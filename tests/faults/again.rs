@@ -24,6 +24,7 @@ impl Scene {
             Verb::Rollback | Verb::UndoRollback => self.rolled(rig),
             Verb::Update => self.updated(rig),
             Verb::Land => self.landed(rig),
+            Verb::UndoLand => self.taken_back(rig),
             Verb::Remove => removed(rig),
             Verb::Undo => {
                 let told = self.typed(rig);
@@ -48,6 +49,20 @@ impl Scene {
             .into_iter()
             .map(|what| format!("{what}\n{}", rig.log()))
             .collect()
+    }
+
+    /// An undoing that has come about is not typed again: that would land it again.
+    fn taken_back(&self, rig: &Rig) -> Option<String> {
+        let has = || {
+            rig.work
+                .git(&["ls-tree", "--name-only", "main"])
+                .contains("work.txt")
+        };
+        let told = if has() { self.typed(rig) } else { String::new() };
+        let (status, file) = (rig.work.status(), rig.work.read("work.txt"));
+        must(!has() && file.is_none() && !status.contains("work.txt"), || {
+            format!("not taken back: {told} {status} {file:?}")
+        })
     }
 
     /// Types the verb; gives all that it said.

@@ -31,7 +31,7 @@ pub(crate) fn transition(verb: Verb, task: Option<&TaskId>, passed: &[String]) -
         Verb::Update => "update",
         Verb::Land => "land",
         Verb::Remove => "remove",
-        Verb::Undo | Verb::UndoRollback => "undo",
+        Verb::Undo | Verb::UndoRollback | Verb::UndoLand => "undo",
         Verb::Mend => "repair",
         Verb::Fsck => "fsck",
         Verb::Gc => "gc",

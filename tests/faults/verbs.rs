@@ -39,6 +39,7 @@ pub(crate) enum Verb {
     UndoRollback,
     Update,
     Land,
+    UndoLand,
     Remove,
     Undo,
     Mend,
@@ -47,7 +48,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Enqueue,
         Self::Run,
         Self::Watched,
@@ -63,6 +64,7 @@ impl Verb {
         Self::UndoRollback,
         Self::Update,
         Self::Land,
+        Self::UndoLand,
         Self::Remove,
         Self::Undo,
         Self::Mend,
@@ -159,6 +161,7 @@ impl Scene {
                 fs::write(tree.join("own.txt"), OWN).unwrap();
                 rig.ok(&["rollback", scene.id()]);
             }
+            Verb::UndoLand => drop(rig.ok(&["land"])),
             Verb::Update => drop(rig.work.commit(&[("b.txt", "gone on\n")], "the zone goes on")),
             Verb::Undo => {
                 fs::write(tree.join("own.txt"), OWN).unwrap();
@@ -180,7 +183,7 @@ impl Scene {
             _ => {}
         }
         rig.stop();
-        if verb != Verb::Land {
+        if !matches!(verb, Verb::Land | Verb::UndoLand) {
             scene.untouched = Some(Untouched::of(rig));
         }
         rig.save();
@@ -293,7 +296,7 @@ impl Scene {
             Verb::Update => vec!["update", "foreman.1"],
             Verb::Land => vec!["land"],
             Verb::Remove => vec!["zone", "remove", "main", "--force"],
-            Verb::Undo | Verb::UndoRollback => vec!["undo"],
+            Verb::Undo | Verb::UndoRollback | Verb::UndoLand => vec!["undo"],
             Verb::Mend => vec!["zone", "repair"],
             Verb::Fsck => vec!["fsck", "--repair"],
             Verb::Gc => vec!["gc"],

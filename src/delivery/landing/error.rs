@@ -155,12 +155,11 @@ impl Explain for LandError {
                  git --git-dir={dir} --work-tree=DIR merge khlone/{zone}/CLONE; if there is none, rm {dir}/index",
                 dir = quoted(common)
             )),
-            Self::ChangesHooks { branch, .. } => Some(format!(
-                "git khlone land {} --hooks run    lands them, and runs those of before",
-                clone_of(branch)
-            )),
-            Self::Hook { name, .. } if name.starts_with("pre") || *name == "commit-msg" => {
-                Some("git khlone land --hooks skip    as git's --no-verify".to_owned())
+            Self::ChangesHooks { .. } => {
+                Some("add --hooks run to land them all the same; those of before run".to_owned())
+            }
+            Self::Hook { name, .. } if name.starts_with("pre-") || *name == "commit-msg" => {
+                Some("add --hooks skip to land without it, as with git's --no-verify".to_owned())
             }
             Self::HookTime { .. } => Some("limits: {hook: 30m} in your config.yml".to_owned()),
             Self::Sign { .. } => Some("git config --show-origin --get-regexp 'gpg|sign'".to_owned()),

@@ -163,20 +163,18 @@ pub fn take_back(
     let holder = carries.first().map(|carry| carry.checkout().clone());
     let home = holder.clone().or_else(|| Checkout::main(repo));
     let bench = Bench::new((repo, ledger.site()), home.as_ref(), (&branch, from), patience)?;
-    // An undoing of this that was cut short before the branch moved.
-    for (void, _) in ledger
-        .undos()?
-        .iter()
-        .filter(|(undo, _)| undo.undoes == Some(saved.n))
-    {
-        ledger.forget_undo(void)?;
-    }
     let undoing = KeptLanding {
         taken_back: !record.taken_back,
         ..record.clone()
     };
     let verb = format!("undo of {}", saved.verb);
     let undoing = ledger.save_landing((&verb, Some(saved.n)), &saved.zone, undoing)?;
+    // Undoings of this that were cut short before the branch moved; after the save, so that no number is used again.
+    for (void, _) in ledger.undos()? {
+        if void.undoes == Some(saved.n) && void.n != undoing.n {
+            ledger.forget_undo(&void)?;
+        }
+    }
     point("take-back-saved", &branch);
     let log = format!("khlone {verb}");
     let moved = swap(&carries, || {
