@@ -43,6 +43,7 @@ fn main() {
     let confined = Confinement {
         bwrap: Some(bwrap),
         work_dir: tree,
+        folder: None,
         writes: true,
         git: Some(private.view(&common)),
         home: home.clone(),

@@ -135,6 +135,7 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
         after: &args.after,
         reply_to: None,
         with_changes: changes.as_ref().map(|(tree, _)| *tree),
+        folder: cx.folder.clone(),
         new_session: args.new_session,
     };
     ready.send(cx, &place, order, then)

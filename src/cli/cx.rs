@@ -20,12 +20,19 @@ pub(crate) struct Cx {
     pub(super) site: Site,
     pub(super) paths: Paths,
     pub(super) out: Out,
+    /// The folder of the work tree in which the command runs, relative to its top.
+    pub(super) folder: Option<String>,
 }
 
 impl Cx {
     /// Finds the repository around `dir`.
     pub(super) fn open(dir: &Path, out: Out) -> Result<Self, CmdError> {
-        Self::of(repo_at(dir)?, out)
+        let repo = repo_at(dir)?;
+        let folder = folder(&repo, dir);
+        Ok(Self {
+            folder,
+            ..Self::of(repo, out)?
+        })
     }
 
     /// The same for a verb that only reads: the repository may be one in which nothing can be written.
@@ -41,6 +48,7 @@ impl Cx {
             site,
             paths,
             out,
+            folder: None,
         })
     }
 
@@ -52,6 +60,7 @@ impl Cx {
             site,
             paths,
             out,
+            folder: None,
         })
     }
 
@@ -139,6 +148,13 @@ impl Cx {
 /// The repository that a command in `dir` means.
 pub(super) fn repo_at(dir: &Path) -> Result<Repo, RepoError> {
     Repo::meant(dir, std::env::var_os("GIT_DIR").as_deref())
+}
+
+fn folder(repo: &Repo, dir: &Path) -> Option<String> {
+    let top = repo.work_dir()?.canonicalize().ok()?;
+    let dir = dir.canonicalize().ok()?;
+    let below = dir.strip_prefix(top).ok()?.to_str()?;
+    (!below.is_empty()).then(|| below.to_owned())
 }
 
 /// The user's home.

@@ -62,6 +62,7 @@ pub(super) fn run(cx: &Cx, args: ReplyArgs) -> Result<ExitCode, CmdError> {
         prompt: args.prompt.read()?,
         who: Some(&who),
         model: asked.model.clone(),
+        folder: asked.folder.clone(),
         rank: Rank::First,
         after: &[],
         reply_to: Some(asked.id),

@@ -65,6 +65,9 @@ pub struct Crew {
     /// The brain's session that the next task goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The folder of the worktree that the session began in: some brains find their sessions by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_folder: Option<String>,
     /// The session before, which was given up as it had no room left; the next one is told of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full: Option<String>,

@@ -95,6 +95,7 @@ fn remember_session(ledger: &Ledger<'_>, task: &Task) -> Result<(), RunnerError>
     } else if let Some(session) = &last.session {
         remember(ledger, task, |member| {
             member.session = Some(session.clone());
+            member.session_folder.clone_from(&task.folder);
             member.full = None;
             if let Some(total) = &last.session_total {
                 member.unknown.insert("session_total".to_owned(), total.clone());

@@ -227,6 +227,8 @@ fn prompt_text(
 /// that of the attempt before.
 fn session(task: &Task, member: &Crew, brain: &dyn Brain) -> Result<Session, RunnerError> {
     let how = task.last_attempt().and_then(|attempt| attempt.how);
+    // From another folder some brains do not find it.
+    let fits = !task.new_session && member.session_folder == task.folder;
     let last = match how {
         Some(How::Resume) => {
             let before = task
@@ -236,10 +238,10 @@ fn session(task: &Task, member: &Crew, brain: &dyn Brain) -> Result<Session, Run
                 .skip(1)
                 .take_while(|attempt| attempt.obstacle != Some(Obstacle::Full))
                 .find_map(|attempt| attempt.session.clone());
-            before.or_else(|| member.session.clone().filter(|_| !task.new_session))
+            before.or_else(|| member.session.clone().filter(|_| fits))
         }
         Some(How::Retry) => None,
-        None => member.session.clone().filter(|_| !task.new_session),
+        None => member.session.clone().filter(|_| fits),
     };
     match last.filter(|_| brain.capabilities().resume) {
         Some(id) => {
@@ -405,6 +407,7 @@ fn confine(
     let confinement = Confinement {
         bwrap: run.bwrap.clone(),
         work_dir: prepared.checkout.path.clone(),
+        folder: task.folder.clone(),
         writes: task.mode == Mode::Act,
         git: prepared
             .ground

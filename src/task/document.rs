@@ -260,6 +260,9 @@ pub struct Task {
     /// The tree of the user's uncommitted files to start from (`--with-changes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_changes: Option<String>,
+    /// The folder of the work tree that its brain starts in, relative to the top; at the top without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// Start a new session even where the last could go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_session: bool,

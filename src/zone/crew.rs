@@ -115,7 +115,7 @@ impl Explain for CrewError {
                     .to_owned()
             },
             Self::NoBrain => {
-                "npm install -g @openai/codex (or another brain: git khlone list brains), or run a \
+                "npm install -g @anthropic-ai/claude-code (or another brain: git khlone list brains), or run a \
                               shell script as the task: --who @shell"
                     .to_owned()
             }
@@ -265,6 +265,7 @@ mod tests {
             branch: format!("khlone/main/{name}"),
             path: None,
             session: None,
+            session_folder: None,
             full: None,
             port: None,
             created: 0,

@@ -42,6 +42,8 @@ pub struct Dispatch<'a> {
     pub reply_to: Option<TaskId>,
     /// The tree of the user's uncommitted files to start from.
     pub with_changes: Option<Oid>,
+    /// The folder that the brain starts in, relative to the top.
+    pub folder: Option<String>,
     /// A new session of the brain.
     pub new_session: bool,
     /// The id; the caller makes it, so that repeating a request returns the first result.
@@ -214,6 +216,7 @@ fn enrol(
             brain,
             path: None,
             session: None,
+            session_folder: None,
             full: None,
             port: None,
             created,
@@ -292,6 +295,7 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         reply_to: request.reply_to.clone(),
         follows: None,
         with_changes: request.with_changes.map(|tree| tree.to_string()),
+        folder: request.folder.clone(),
         new_session: request.new_session,
         owner: ledger.site().owner().clone(),
         generation: 0,

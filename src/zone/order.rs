@@ -40,6 +40,8 @@ pub struct Order<'a> {
     pub reply_to: Option<TaskId>,
     /// The tree of uncommitted files to start from.
     pub with_changes: Option<Oid>,
+    /// The folder that the brain starts in, relative to the top.
+    pub folder: Option<String>,
     /// A new session of the brain.
     pub new_session: bool,
 }
@@ -163,6 +165,7 @@ pub fn order(
         rank: order.rank,
         reply_to: order.reply_to,
         with_changes: order.with_changes,
+        folder: order.folder,
         new_session: order.new_session,
         id: order.id,
         settings: config,

@@ -87,6 +87,7 @@ impl Trial<'_> {
         let confinement = Confinement {
             bwrap: Some(self.bwrap.to_owned()),
             work_dir: work_dir.path().to_owned(),
+            folder: None,
             writes: false,
             git: None,
             home: self.home.to_owned(),

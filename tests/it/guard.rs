@@ -65,6 +65,7 @@ impl Stage {
         let confinement = Confinement {
             bwrap: Some(bwrap),
             work_dir: tree.0.clone(),
+            folder: None,
             writes: true,
             git: Some(private.view(&common)),
             home: home.clone(),
@@ -411,6 +412,7 @@ fn without_a_sandbox_daemons_are_found_by_the_tasks_mark() {
     let confinement = Confinement {
         bwrap: None,
         work_dir: scratch.path(),
+        folder: None,
         writes: true,
         git: None,
         home: scratch.path(),

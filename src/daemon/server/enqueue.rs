@@ -93,6 +93,7 @@ pub(crate) fn enqueue(
         after: &after.map_err(|error| wrong(&error))?,
         reply_to: None,
         with_changes: None,
+        folder: None,
         new_session: params.new_session,
     };
     match zone::order(ledger, &place, (&loaded.config, paths), order) {

@@ -68,8 +68,10 @@ pub struct GitView {
 pub struct Confinement {
     /// The bubblewrap to use; `None` is tier T0.
     pub bwrap: Option<PathBuf>,
-    /// The clone's work tree, where the process starts.
+    /// The clone's work tree.
     pub work_dir: PathBuf,
+    /// The folder in it where the process starts, where it is one; else at its top.
+    pub folder: Option<String>,
     /// Whether the work tree and the private git folder can be written: true for an act.
     pub writes: bool,
     /// The clone's git, where it has one of its own.
@@ -229,6 +231,7 @@ impl Confinement {
             writes,
             writable: Vec::new(),
             network: Network::None,
+            folder: None,
             env,
             ..self.clone()
         }
@@ -239,7 +242,7 @@ impl Confinement {
             let mut words = argv.iter();
             return Cmd::new(words.next().map_or(OsStr::new("true"), OsString::as_os_str))
                 .args(words)
-                .dir(&self.work_dir)
+                .dir(self.start_dir())
                 .only_env(self.env.iter().cloned());
         };
         let mut cmd = Cmd::new(bwrap).args(SHAPE).args(extra);
@@ -256,7 +259,7 @@ impl Confinement {
         cmd = cmd
             .args(self.mounts(argv).into_args())
             .arg("--chdir")
-            .arg(&self.work_dir)
+            .arg(self.start_dir())
             .arg("--");
         // A network of its own has abstract sockets of its own.
         if let Some(own) = &self.own_program {
@@ -267,6 +270,17 @@ impl Confinement {
             };
         }
         cmd.args(argv).only_env(self.env.iter().cloned())
+    }
+
+    /// Where the process starts: never outside of the work tree, wherever a link leads.
+    fn start_dir(&self) -> PathBuf {
+        let within = || {
+            let top = self.work_dir.canonicalize().ok()?;
+            let start = self.work_dir.join(self.folder.as_ref()?);
+            let real = start.canonicalize().ok()?;
+            (real.is_dir() && real.starts_with(top)).then_some(start)
+        };
+        within().unwrap_or_else(|| self.work_dir.clone())
     }
 
     /// The main checkout and the folder of the clones' worktrees.

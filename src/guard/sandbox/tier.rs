@@ -191,6 +191,7 @@ fn trial(bwrap: &Path) -> Result<(), String> {
     let confinement = Confinement {
         bwrap: Some(bwrap.to_owned()),
         work_dir,
+        folder: None,
         writes: true,
         git: Some(GitView {
             private,

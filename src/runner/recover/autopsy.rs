@@ -272,6 +272,7 @@ fn confinement(run: &Run<'_>, checkout: &Checkout, ground: &Ground) -> Result<Co
     Ok(Confinement {
         bwrap: run.bwrap.clone(),
         work_dir: checkout.path.clone(),
+        folder: None,
         writes: false,
         git: ground.private.as_ref().map(|private| private.view(common)),
         home: run.home.clone(),
