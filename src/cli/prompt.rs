@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -29,7 +29,7 @@ pub(super) struct PromptArgs {
         allow_hyphen_values = true
     )]
     message: Option<String>,
-    /// Read the prompt from FILE
+    /// Read the prompt from FILE; `-` is stdin
     #[arg(short = 'F', long = "file", value_name = "FILE", conflicts_with_all = ["words", "message"])]
     file: Option<PathBuf>,
 }
@@ -37,6 +37,9 @@ pub(super) struct PromptArgs {
 impl PromptArgs {
     /// The prompt; an editor opens if there is none and someone is there to write it.
     pub(super) fn read(self) -> Result<String, CmdError> {
+        if self.file.as_deref().is_some_and(|path| path == Path::new("-")) {
+            return stdin();
+        }
         if let Some(path) = self.file {
             let text = fs::read_to_string(&path);
             return Ok(text.map_err(|source| CliError::Io {

@@ -5,7 +5,7 @@ use super::{
     error::{CliError, CmdError},
 };
 use crate::{
-    refs::{Crew, LedgerError, Stored},
+    refs::{Crew, LedgerError, Stored, TaskHead},
     task::{CloneName, TaskPrefix, ZoneAddress},
     zone::{Place, clone_named},
 };
@@ -35,6 +35,9 @@ pub(super) fn target(cx: &Cx, word: Option<&str>, zone: Option<&ZoneAddress>) ->
 /// The task that `word` names, else the newest of the zone.
 pub(super) fn task(cx: &Cx, word: Option<&str>, zone: Option<&ZoneAddress>) -> Result<Stored, CmdError> {
     let ledger = cx.ledger();
+    if let Some(Ok(name)) = word.map(str::parse::<CloneName>) {
+        return newest_of(cx, &name, zone);
+    }
     if let Some(word) = word {
         let prefix: TaskPrefix = word.parse()?;
         return Ok(ledger.task(&ledger.resolve(&prefix)?)?);
@@ -46,6 +49,22 @@ pub(super) fn task(cx: &Cx, word: Option<&str>, zone: Option<&ZoneAddress>) -> R
         None => Err(CliError::nothing(
             format!("there are no tasks in zone {} yet", place.branch),
             "git khlone act \"what is to be done\"",
+        )
+        .into()),
+    }
+}
+
+/// The newest task of a clone.
+fn newest_of(cx: &Cx, name: &CloneName, zone: Option<&ZoneAddress>) -> Result<Stored, CmdError> {
+    let ledger = cx.ledger();
+    let place = cx.place(zone)?;
+    clone_named(&ledger, &place, name)?;
+    let its = |head: &TaskHead| head.zone == place.zone && head.clone == *name;
+    match ledger.heads()?.into_iter().rfind(its) {
+        Some(head) => Ok(ledger.task(&head.id)?),
+        None => Err(CliError::nothing(
+            format!("{name} has had no task yet"),
+            format!("git khlone act --who {name} \"what is to be done\""),
         )
         .into()),
     }

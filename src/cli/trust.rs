@@ -58,6 +58,13 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
         return Err(TrustError::Never.into());
     }
     let request = trust_request(&cx.repo, &place, &loaded)?;
+    if loaded.asks.is_empty() {
+        cx.out.note(&format!(
+            "{} here asks for nothing that needs trust",
+            config::FILE_NAME
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Verdict::Untrusted { commands, changed } = store.check(&request)? {
         let what = if changed {
             "khlone.yml has changed and now asks for:"

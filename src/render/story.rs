@@ -129,6 +129,8 @@ impl Story {
                 };
                 ("→", BUSY, format!("{tool} {about}"))
             }
+            // That the call before it went well is said by what comes next.
+            Event::ToolResult { ok: true, paths, .. } if paths.is_empty() => return None,
             Event::ToolResult {
                 tool,
                 ok: true,

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use jiff::{Timestamp, tz::TimeZone};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use crate::task::{Outcome, Status, TaskId};
 
@@ -70,12 +70,12 @@ pub fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let mut used = 1;
-    let fits = |c: &char| {
-        used += c.width().unwrap_or(0);
-        used <= columns
-    };
-    text.chars().take_while(fits).chain(['…']).collect()
+    // The width of a text is not the sum of its characters': an emoji may be joined of several.
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let ends = ends.take(columns.saturating_mul(16));
+    let fits = ends.take_while(|end| width(&text[..*end]) < columns).last();
+    let shown = &text[..fits.unwrap_or(0)];
+    format!("{}…", shown.trim_end_matches(['\u{200d}', '\u{fe0f}']))
 }
 
 /// So many lines of a list are shown.
@@ -202,6 +202,13 @@ mod tests {
             (cut("修正する", 8), cut("修正する", 7)),
             ("修正する".into(), "修正す…".into())
         );
+        let family = "👨\u{200d}👩\u{200d}👧 at home";
+        assert_eq!(width(family), 10);
+        assert_eq!(cut(family, 10), family);
+        for columns in 3..10 {
+            let short = cut(family, columns);
+            assert!(width(&short) <= columns, "{columns}: {short}");
+        }
     }
 
     #[test]

@@ -218,3 +218,70 @@ fn storage_that_cannot_be_read_is_told_by_every_verb() {
         }
     }
 }
+
+#[test]
+fn a_brain_starts_in_the_callers_folder() {
+    for sandbox in ["auto", "off"] {
+        let stage = Stage::with(&[("a.txt", "a\n"), ("sub/deep/b.txt", "b\n")]);
+        let config = stage.path().join("home/.config/khlone");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("config.yml"), format!("sandbox: {sandbox}\n")).unwrap();
+        let deep = stage.work.0.join("sub/deep");
+        let act = |dir: &std::path::Path, script: &str| {
+            let said = stage.run_in(dir, &["act", "--who", "@shell", "--await", "-m", script]);
+            assert_eq!(said.code, 0, "{sandbox}: {}", said.err);
+            (said.id(), said.out)
+        };
+        let (id, out) = act(&deep, "cat b.txt; echo new > new.txt; echo 'On?'");
+        assert_eq!(out, "b\nOn?\n");
+        assert_eq!(stage.task(&id)["folder"], "sub/deep");
+        assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "sub/deep/new.txt");
+        assert!(act(&stage.work.0, "cat a.txt").1.starts_with('a'));
+        // An answer goes on where the question was asked, wherever it is given.
+        let said = stage.run(&["reply", &id, "--await", "-m", "cat new.txt"]);
+        assert_eq!(said.out, "new\n", "{}", said.err);
+        // A folder that the clone has not, or that leads out of its worktree, is no place to start.
+        fs::create_dir(stage.work.0.join("mine")).unwrap();
+        assert_eq!(act(&stage.work.0.join("mine"), "cat a.txt").1, "a\n");
+        act(&stage.work.0, "ln -s /usr mine");
+        assert_eq!(act(&stage.work.0.join("mine"), "cat a.txt").1, "a\n");
+    }
+}
+
+#[test]
+fn words_that_a_newcomer_tries_are_understood() {
+    let stage = Stage::new();
+    let (_, first) = stage.act("echo one");
+    stage
+        .run(&["act", "--who", "@shell++", "--await", "-m", "echo two"])
+        .ok();
+    // A clone's name stands for its newest task.
+    let shown = stage.run(&["show", "foreman.1"]).ok();
+    assert!(shown.starts_with(first["id"].as_str().unwrap()), "{shown}");
+    assert_eq!(stage.run(&["await", "foreman.1"]).out, "one\n");
+    assert!(
+        stage
+            .run(&["log", "foreman.3"])
+            .err
+            .contains("no clone `foreman.3`")
+    );
+    // As git reads it.
+    let piped = stage
+        .cmd(&stage.work.0, &["act", "--who", "@shell", "--await", "-F", "-"])
+        .input("echo from stdin");
+    assert_eq!(said(piped).out, "from stdin\n");
+    let trust = stage.run(&["trust"]);
+    assert!(
+        trust.code == 0 && trust.err.contains("asks for nothing that needs trust"),
+        "{}",
+        trust.err
+    );
+    let outside = stage.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let bare = stage.run_in(&outside, &[]);
+    assert!(
+        bare.code == 2 && bare.err.contains("not in a git repository"),
+        "{}",
+        bare.err
+    );
+}

@@ -75,7 +75,8 @@ fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
 
 /// `git khlone` without a verb: the status inside a repository, short help outside.
 pub(super) fn bare(dir: &Path, out: Out) -> Result<ExitCode, CmdError> {
-    if let Err(RepoError::None(_)) = repo_at(dir) {
+    if let Err(error @ RepoError::None(_)) = repo_at(dir) {
+        out.note(&format!("{error}\n"));
         printed(out.text(&super::command().render_help().to_string()))?;
         return Ok(ExitCode::from(Class::Usage.exit_code()));
     }

@@ -88,6 +88,16 @@ impl CrewLine {
         }
     }
 
+    /// `on t-7k3q9, 2 waiting`, or `idle`.
+    pub(super) fn doing(&self) -> String {
+        match (&self.busy, self.waiting) {
+            (None, 0) => "idle".to_owned(),
+            (None, waiting) => format!("{waiting} waiting"),
+            (Some(task), 0) => format!("on {}", &task.as_str()[..5]),
+            (Some(task), waiting) => format!("on {}, {waiting} waiting", &task.as_str()[..5]),
+        }
+    }
+
     /// `+3 −2`, or nothing if it stands where the zone stands.
     pub fn standing(&self) -> String {
         match (self.ahead, self.behind) {
@@ -110,16 +120,10 @@ impl View for CrewList {
     fn plain(&self) -> String {
         let mut table = Table::default();
         for clone in &self.crew {
-            let doing = match (&clone.busy, clone.waiting) {
-                (None, 0) => "idle".to_owned(),
-                (None, waiting) => format!("{waiting} waiting"),
-                (Some(task), 0) => format!("on {}", &task.as_str()[..5]),
-                (Some(task), waiting) => format!("on {}, {waiting} waiting", &task.as_str()[..5]),
-            };
             table.row([
                 clone.name.to_string(),
                 format!("@{}", clone.brain),
-                doing,
+                clone.doing(),
                 clone.standing(),
                 clone.branch.clone(),
             ]);

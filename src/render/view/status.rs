@@ -232,18 +232,15 @@ impl StatusView {
         if crew.len() > CREW {
             crew.sort_by_key(|clone| (clone.busy.is_none(), clone.waiting == 0));
         }
+        let several = self.crew.iter().any(|clone| clone.zone != self.crew[0].zone);
         let mut table = Table::default();
         for clone in crew.iter().take(CREW) {
-            let doing = clone
-                .busy
-                .as_ref()
-                .map_or("idle".to_owned(), |task| format!("on {}", &task.as_str()[..5]));
-            table.row([
-                clone.name.to_string(),
-                format!("@{}", clone.brain),
-                doing,
-                clone.standing(),
-            ]);
+            let name = if several {
+                format!("{} in {}", clone.name, clone.zone)
+            } else {
+                clone.name.to_string()
+            };
+            table.row([name, format!("@{}", clone.brain), clone.doing(), clone.standing()]);
         }
         let mut text = table.render_below("  ");
         if crew.len() > CREW {
