@@ -152,9 +152,13 @@ const SHAPES: [Shape; 24] = [
     }),
     ("settings of a worktree", |stage| {
         git(&stage.work, &["config", "extensions.worktreeConfig", "true"]);
+        let excludes = stage.path().join("excludes");
+        fs::write(&excludes, "*.mine\n").unwrap();
+        stage.work.write("a.mine", "ignored\n");
+        let excludes = excludes.to_str().unwrap();
         git(
             &stage.work,
-            &["config", "--worktree", "core.excludesFile", "/nonexistent"],
+            &["config", "--worktree", "core.excludesFile", excludes],
         );
         stage.work.write(".git/info/exclude", "*.own\n");
         stage.work.write("mine.own", "ignored\n");
@@ -163,7 +167,7 @@ const SHAPES: [Shape; 24] = [
     ("files that git does not know", |stage| {
         stage.work.write("out/untracked", "u\n");
         stage.work.write("ignored.log", "i\n");
-        symlink("/nonexistent", stage.work.0.join("dangling")).unwrap();
+        symlink("not-there", stage.work.0.join("dangling")).unwrap();
         stage.work.clone()
     }),
     ("notes, stash, replaced", |stage| {
