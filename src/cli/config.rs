@@ -62,7 +62,8 @@ fn unset(config: &Value) -> Vec<(String, String)> {
         .map(|(key, of)| {
             let what = of["description"].as_str().unwrap_or_default();
             let first = what.split_once(". ").map_or(what, |(first, _)| first);
-            (key.clone(), one_line(first.trim_end_matches('.')))
+            let words: Vec<_> = first.trim_end_matches('.').split_whitespace().collect();
+            (key.clone(), one_line(&words.join(" ")))
         })
         .collect()
 }

@@ -30,7 +30,10 @@ pub(super) struct UndoArgs {
 pub(super) fn run(cx: &Cx, args: &UndoArgs) -> Result<ExitCode, CmdError> {
     let ledger = cx.ledger();
     if args.list {
-        let saved = ledger.undos()?.into_iter().map(|(saved, _)| saved);
+        let saved: Vec<_> = ledger.undos()?.into_iter().map(|(saved, _)| saved).collect();
+        if saved.is_empty() {
+            cx.out.note("nothing to undo");
+        }
         printed(cx.out.answer(&UndoList::of(saved)))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -104,6 +104,9 @@ pub(super) fn run(cx: Cx, args: &ZoneArgs) -> Result<ExitCode, CmdError> {
         ZoneVerb::Repair { zone } => return repaired(cx, zone.as_ref()),
         ZoneVerb::Prune { dry_run } => {
             let pruned = prune(&ledger, *dry_run)?;
+            if pruned.removed.is_empty() && pruned.kept.is_empty() {
+                cx.out.note("nothing to prune: every zone has its branch");
+            }
             printed(cx.out.answer(&PrunedView::of(pruned, *dry_run)))?;
         }
     }

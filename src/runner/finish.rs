@@ -352,24 +352,23 @@ fn reasons(
     effects: &Effects,
 ) -> Vec<String> {
     let mut reasons = ended.verdict.reasons.clone();
-    match ended.stop {
-        Some(Stop::Cancelled) => reasons.push("cancelled".to_owned()),
-        Some(Stop::TimedOut) => reasons.push(format!(
-            "took longer than {}, the limit (limits.task)",
-            limits.task
-        )),
-        Some(Stop::Silent) => reasons.push(format!(
-            "said nothing for {}, the limit (limits.silence)",
-            limits.silence
-        )),
-        Some(Stop::Hopeless(Trouble::Network)) => {
-            reasons.push("stopped: its provider could not be reached".to_owned())
+    // The cause first: that it was stopped explains how it ended.
+    let stopped = ended.stop.map(|stop| match stop {
+        Stop::Cancelled => "cancelled".to_owned(),
+        Stop::TimedOut => format!("took longer than {}, the limit (limits.task)", limits.task),
+        Stop::Silent => format!("said nothing for {}, the limit (limits.silence)", limits.silence),
+        Stop::Hopeless(Trouble::Network) => "stopped: its provider could not be reached".to_owned(),
+        Stop::Hopeless(_) => "stopped: it would only have gone on trying".to_owned(),
+    });
+    let is_told = |reasons: &[String]| reasons.iter().any(|reason| reason.contains("exit code"));
+    match stopped {
+        Some(stopped) => reasons.insert(0, stopped),
+        None if !ended.status.success() && !is_told(&reasons) => {
+            reasons.push(format!("the brain exited with {}", exit_word(ended.status)));
         }
-        Some(Stop::Hopeless(_)) => reasons.push("stopped: it would only have gone on trying".to_owned()),
-        None if !ended.status.success() => {
-            reasons.push(format!("the brain exited with {}", exit_word(ended.status)))
+        None if ended.status.success() && ended.verdict.result.is_none() => {
+            reasons.insert(0, "it ended without a result".to_owned());
         }
-        None if ended.verdict.result.is_none() => reasons.insert(0, "it ended without a result".to_owned()),
         None => {}
     }
     reasons.extend(open_calls(ended));

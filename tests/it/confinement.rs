@@ -400,3 +400,24 @@ fn only_named_hosts_are_reached_and_others_are_named_in_the_task() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_cancel_reaches_what_the_brain_waits_for() {
+    for sandbox in ["auto", "off"] {
+        let stage = Stage::new();
+        fs::create_dir_all(stage.path().join("home/.config/khlone")).unwrap();
+        let config = stage.path().join("home/.config/khlone/config.yml");
+        fs::write(config, format!("sandbox: {sandbox}\n")).unwrap();
+        // A shell takes no notice of signals while it waits for its command.
+        let id = stage.start("echo up; sleep 300");
+        stage.until("the first word", || {
+            let log = stage.run(&["log", &id]).out;
+            log.contains("up").then_some(())
+        });
+        let began = std::time::Instant::now();
+        stage.run(&["cancel", &id]).ok();
+        assert_eq!(stage.run(&["await", &id]).code, 6);
+        // Each step of the grace is 5 s.
+        assert!(began.elapsed().as_secs() < 4, "{sandbox}: {:?}", began.elapsed());
+    }
+}

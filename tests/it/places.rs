@@ -270,6 +270,21 @@ fn words_that_a_newcomer_tries_are_understood() {
         .cmd(&stage.work.0, &["act", "--who", "@shell", "--await", "-F", "-"])
         .input("echo from stdin");
     assert_eq!(said(piped).out, "from stdin\n");
+    let (_, failed) = stage.act("exit 3");
+    assert_eq!(
+        failed["reasons"].as_array().unwrap().len(),
+        1,
+        "{}",
+        failed["reasons"]
+    );
+    let log = stage.run(&["log"]).ok();
+    let ended = log.lines().find(|line| line.ends_with("  failed"));
+    assert!(
+        ended.is_some() && log.lines().all(|line| !line.ends_with(' ')),
+        "{log}"
+    );
+    assert!(stage.run(&["undo", "--list"]).err.contains("nothing to undo"));
+    assert!(stage.run(&["zone", "prune"]).err.contains("nothing to prune"));
     let trust = stage.run(&["trust"]);
     assert!(
         trust.code == 0 && trust.err.contains("asks for nothing that needs trust"),

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::super::{Story, Stream, View, one_line};
+use super::super::{Story, Stream, View, clock, one_line};
 use crate::{
     brain::Record,
     task::{CloneName, FORMAT, Task, TaskId, Transition},
@@ -43,9 +43,15 @@ impl LogView {
 
 impl View for LogView {
     fn plain(&self) -> String {
-        let mut text = String::new();
+        let (mut text, zone) = (String::new(), TimeZone::system());
         for step in &self.history {
-            text.push_str(&format!("{:<11} {}\n", step.to, one_line(&step.reason)));
+            let time = clock(step.time.saturating_mul(1000), &zone);
+            let state = step.to.as_str();
+            let line = match step.reason.as_str() {
+                reason if reason.is_empty() || reason == state => format!("{time}  {state}"),
+                reason => format!("{time}  {state:<11} {}", one_line(reason)),
+            };
+            text.push_str(&format!("{line}\n"));
         }
         text.push('\n');
         let mut story = Story::new(self.clone.to_string(), Stream::Stdout.width(), TimeZone::system());
