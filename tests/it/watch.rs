@@ -346,3 +346,16 @@ fn waiting_brings_a_killed_daemon_back_and_tells_of_each() {
     stage.go();
     assert_eq!(stage.run(&["await", "--all"]).code, 0);
 }
+
+#[test]
+fn what_a_brain_prints_last_is_read_though_it_has_ended() {
+    let stage = Stage::new();
+    // More than a pipe holds, and nobody is left to wait for it.
+    for n in 0..5 {
+        let script = format!("head -c 300000 /dev/zero | tr '\\0' x; echo; echo 'the end {n}'");
+        let (said, task) = stage.act(&script);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let whole = stage.run(&["watch", "--raw", task["id"].as_str().unwrap()]).ok();
+        assert!(whole.contains(&format!("the end {n}")), "{n}");
+    }
+}
