@@ -160,7 +160,7 @@ fn nothing_lands_unsigned_where_the_signer_fails() {
 fn a_signature_of_a_clones_own_is_none() {
     let stage = Stage::new();
     let script = "ssh-keygen -q -t ed25519 -N '' -f /tmp/k; echo one > one; git add one; \
-         git -c gpg.format=ssh -c user.signingKey=/tmp/k commit -q -S -m one; rm /tmp/k*";
+         git -c gpg.format=ssh -c user.signingKey=/tmp/k commit -q -S -m one; rm /tmp/k /tmp/k.pub";
     let (_, task) = stage.act(script);
     let branch = "khlone/main/foreman.1";
     assert!(
