@@ -6,7 +6,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use git_khlone::process::Cmd;
@@ -111,14 +111,33 @@ fn git(rig: &Rig, args: &[&str]) {
     assert!(done.status.success(), "{args:?}: {said}\n{}", rig.log());
 }
 
+fn wait_for_runners(rig: &Rig) {
+    let common = rig.common();
+    let wanted = [b"runner\0--site\0", common.as_os_str().as_encoded_bytes()].concat();
+    let deadline = Instant::now() + ROUND;
+    let is_running = || {
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+            .any(|line| line.windows(wanted.len()).any(|part| part == wanted))
+    };
+    while is_running() {
+        assert!(Instant::now() < deadline, "a runner does not end\n{}", rig.log());
+        std::thread::yield_now();
+    }
+}
+
 /// What a user does beside it, one after the other.
 fn meanwhile(rig: &Rig, round: usize) {
+    // A runner joins packs as its last thing. git's writer of a multi-pack-index that is at it meanwhile may name packs
+    // that have gone, until that is mended.
+    wait_for_runners(rig);
     let side = format!("side{round}");
     let script = "echo side > side";
     rig.ok(&[
         "act", "--who", "@shell", "--zone", &side, "--create", "--await", "-m", script,
     ]);
     rig.ok(&["zone", "remove", &side, "--force"]);
+    wait_for_runners(rig);
     match round % 4 {
         0 => git(rig, &["gc", "-q", "--prune=now"]),
         1 => git(rig, &["multi-pack-index", "write"]),

@@ -111,6 +111,11 @@ pub(super) fn join(
         }
     }
     point("join-removed", "");
+    if !going.is_empty()
+        && let Err(error) = midx::mend_after_removal(site.common_dir())
+    {
+        tracing::warn!(%error, "the multi-pack-index may name packs that are gone");
+    }
     if let Some(stem) = kept {
         record.settle(&stem, Mark::Kept)?;
     }

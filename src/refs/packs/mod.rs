@@ -40,6 +40,9 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
     let Some(_turn) = FileLock::try_take(&joining(site))? else {
         return Ok(false);
     };
+    if let Err(error) = midx::mend(site.common_dir()) {
+        tracing::warn!(%error, "the multi-pack-index may name packs that are gone");
+    }
     let (record, mut packs) = ours(site)?;
     if packs.len() <= most {
         return Ok(false);

@@ -280,6 +280,25 @@ fn a_multi_pack_index_is_written_again_before_its_packs_go() {
 }
 
 #[test]
+fn a_multi_pack_index_that_names_packs_that_are_gone_is_mended() {
+    let (_dir, repo, site) = scratch();
+    git(&repo).args(["repack", "-adq"]).output().unwrap();
+    states(&repo, &site, 4);
+    git(&repo).args(["multi-pack-index", "write"]).output().unwrap();
+    let index = repo.common_dir().join("objects/pack/multi-pack-index");
+    let stale = fs::read(&index).unwrap();
+    compact_all(&repo, &site).unwrap();
+    // What a writer leaves that had listed the packs before they went.
+    fs::remove_file(&index).unwrap();
+    fs::write(&index, stale).unwrap();
+    assert!(git(&repo).args(["multi-pack-index", "verify"]).output().is_err());
+    // Too few packs to join, all the same.
+    assert!(!compact(&repo, &site, 24).unwrap());
+    git(&repo).args(["multi-pack-index", "verify"]).output().unwrap();
+    is_whole(&repo);
+}
+
+#[test]
 fn a_pack_that_has_to_stay_is_handed_to_git() {
     let (_dir, repo, site) = scratch();
     states(&repo, &site, 3);
