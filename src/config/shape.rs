@@ -279,7 +279,7 @@ impl Default for Limits {
             artifact: Size::mib(1),
             transcript: Size::mib(16),
             blob: Size::mib(50),
-            attempts: count(3),
+            attempts: count(10),
             task: Span::secs(2 * 3600),
             silence: Span::secs(10 * 60),
             checkpoint: Span::secs(2),

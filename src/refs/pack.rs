@@ -72,7 +72,7 @@ impl Pack {
     /// If the site's folder cannot be written.
     pub fn begin(site: &Site) -> io::Result<Self> {
         let record = Record::open(site)?;
-        let pack = Self::unkept(record.pack_dir().to_owned(), site.layout().temp())?;
+        let pack = Self::unkept(record.pack_dir().to_owned(), site.pack_temp()?)?;
         let keeping = Keeping {
             record,
             published: Vec::new(),

@@ -213,6 +213,24 @@ impl Site {
         &self.layout
     }
 
+    /// A folder for packs that are not in their place yet, on the disk of those that are: `objects` may be another's.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn pack_temp(&self) -> io::Result<PathBuf> {
+        let packs = self.common.join("objects/pack");
+        fs::create_dir_all(&packs)?;
+        let disk = |path: &Path| fs::metadata(path).map(|meta| meta.dev());
+        let temp = if disk(self.dir())? == disk(&packs)? {
+            self.layout.temp()
+        } else {
+            // By its first letters git's own prune takes it, should we be killed.
+            packs.join("tmp_khlone")
+        };
+        fs::create_dir_all(&temp)?;
+        Ok(temp)
+    }
+
     /// Who we are to the ledger.
     pub fn owner(&self) -> &Owner {
         &self.owner

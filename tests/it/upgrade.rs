@@ -330,7 +330,7 @@ fn a_document_of_a_later_version_is_refused_by_name_and_left_as_it_is() {
     let of_zone: [&[&str]; 4] = [
         &["act", "--who", "@shell", "true"],
         &["path", "foreman.1"],
-        &["land"],
+        &["land", id],
         &["zone", "remove", "main", "--force"],
     ];
     for (path, document) in [("zone.json", "zone.json"), ("crew/foreman.1.json", "crew.json")] {

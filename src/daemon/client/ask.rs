@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::json;
 
+use super::replace;
 use crate::daemon::{Client, DaemonError, DaemonStatus, PATIENCE, Place, life::lock::DaemonLock, wake};
 
 /// How long a daemon may take to leave.
@@ -28,12 +29,20 @@ pub fn status(place: &Place) -> Result<DaemonStatus, DaemonError> {
 /// [`DaemonError::Silent`] if it does not leave.
 pub fn stop(place: &Place) -> Result<bool, DaemonError> {
     let mut client = match Client::connect(place) {
-        Err(DaemonError::NotRunning) => return Ok(false),
+        Err(DaemonError::NotRunning) => match replace::unreachable(place) {
+            Some(pid) => return wait_for_end(place, pid),
+            None => return Ok(false),
+        },
         other => other?,
     };
     let _accepted: bool = client.call("shutdown", &json!({}), PATIENCE)?;
     let pid = client.pid();
     drop(client);
+    wait_for_end(place, pid)
+}
+
+/// Waits until the daemon `pid`, which was told to leave, has.
+fn wait_for_end(place: &Place, pid: u32) -> Result<bool, DaemonError> {
     let (deadline, path) = (Instant::now() + LEAVE, place.lock_path());
     // It lets go of the lock last.
     while DaemonLock::try_take(&path)

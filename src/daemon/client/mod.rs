@@ -5,6 +5,7 @@
 pub(in crate::daemon) mod ask;
 pub(in crate::daemon) mod lift;
 pub(in crate::daemon) mod line;
+mod replace;
 pub(in crate::daemon) mod start;
 
 use std::{

@@ -11,6 +11,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::replace;
 use crate::{
     daemon::{
         Code, DaemonError, Place, client,
@@ -61,6 +62,7 @@ fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
     let deadline = Instant::now() + START;
     let mut pause = Duration::from_millis(1);
     let (mut launches, mut own) = (0, None);
+    let mut told = false;
     loop {
         let answer = client::wake(
             place,
@@ -68,13 +70,19 @@ fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
         );
         match (answer, own) {
             (Ok(pid), Some(started)) if pid == started => return Ok(Woken::Started { pid }),
-            (Ok(pid), _) => return Ok(Woken::Running { pid }),
+            (Ok(pid), _) => {
+                if told || !replace::another_build(place, pid)? {
+                    return Ok(Woken::Running { pid });
+                }
+                told = true;
+            }
             // It had nothing to do and has left; one that died leaves its record behind.
             (Err(DaemonError::NotRunning), Some(pid)) if !place.record_path().exists() => {
                 return Ok(Woken::Started { pid });
             }
             (Err(error), _) if !is_passing(&error) => return Err(error),
             (Err(error @ DaemonError::Stranger { .. }), _) if Instant::now() > deadline => return Err(error),
+            (Err(DaemonError::NotRunning), None) if !told => told = replace::unreachable(place).is_some(),
             (Err(_), _) => {}
         }
         let lock_path = place.lock_path();

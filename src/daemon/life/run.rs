@@ -206,7 +206,7 @@ async fn live(
             () = server::serve(&listener, &shared) => {}
         }
         if engine.is_ousted() {
-            tracing::warn!("the site's folder was taken away; another daemon has its place now");
+            tracing::warn!("the lock or the socket was taken away; the next daemon has the site");
             settle(&shared).await;
             engine.notices.close();
             // Socket and record are the other one's.

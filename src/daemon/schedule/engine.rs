@@ -144,10 +144,11 @@ impl Engine {
         self.beaten = Some((now, problem));
     }
 
-    /// Whether the file of our lock was taken away: then another daemon may have the site.
+    /// Whether the file of our lock was taken away, so that another daemon may have the site, or our socket, so that
+    /// nobody reaches this one.
     pub(crate) fn is_ousted(&self) -> bool {
         let lock = self.lock.as_ref();
-        lock.is_some_and(|lock| !lock.stands(&self.place.lock_path()))
+        lock.is_some_and(|lock| !lock.stands(&self.place.lock_path()) || !self.shared.record.socket.exists())
     }
 
     /// Drops some of what need not be kept any longer.

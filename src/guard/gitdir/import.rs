@@ -338,8 +338,7 @@ pub(super) struct Nest {
 impl Nest {
     /// One that borrows from the repository at `common`.
     pub(super) fn make(site: &Site, common: &Path) -> io::Result<Self> {
-        let tmp = site.layout().temp();
-        std::fs::create_dir_all(&tmp)?;
+        let tmp = site.pack_temp()?;
         let dir = tempfile::Builder::new().prefix("import-").tempdir_in(tmp)?;
         let borrowed = alternates::lines([common.join("objects").as_path()]);
         std::fs::create_dir(dir.path().join("info"))?;

@@ -155,8 +155,7 @@ fn write<'a>(
     if list.is_empty() {
         return Ok(None);
     }
-    let temp = site.layout().temp();
-    fs::create_dir_all(&temp)?;
+    let temp = site.pack_temp()?;
     let temp = tempfile::Builder::new().prefix("join-").tempdir_in(temp)?;
     let printed = Cmd::git(site.common_dir())
         .args(["-c", WINDOW, "-c", "pack.threads=1", "-c", "pack.packSizeLimit=0"])

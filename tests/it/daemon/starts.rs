@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt, thread};
 
+use git_khlone::process::{Cmd, ProcessId};
+
 use super::site::{Site, until};
 
 fn pids_of_racers(site: &Site) -> Vec<String> {
@@ -129,4 +131,63 @@ fn a_daemon_that_is_told_to_stop_leaves_its_attempts_to_their_runners() {
     fs::write(format!("{tree}/go"), "").unwrap();
     until("the end", || site.task(&task).status.is_over().then_some(()));
     assert_eq!(site.task(&task).outcome.unwrap().as_str(), "done");
+}
+
+#[test]
+fn a_daemon_of_another_build_is_replaced_and_its_task_goes_on() {
+    let site = Site::new();
+    let old = site.path().join("git-khlone-before");
+    fs::copy(env!("CARGO_BIN_EXE_git-khlone"), &old).unwrap();
+    let script = "until test -e gate; do sleep 0.02; done; rm gate; echo x > x.txt";
+    let (home, run) = (site.path().join("home"), site.path().join("run"));
+    let env = [
+        ("PATH".into(), std::env::var_os("PATH").unwrap_or_default()),
+        ("HOME".into(), home.into()),
+        ("XDG_RUNTIME_DIR".into(), run.into()),
+    ];
+    let act = Cmd::new(&old)
+        .only_env(env)
+        .dir(&site.work.0)
+        .args(["act", "--who", "@shell", "-m", script]);
+    let first = String::from_utf8(act.output().unwrap()).unwrap();
+    let first = first.trim();
+    until("the first task", || {
+        site.task(&first.parse().unwrap())
+            .status
+            .is_active()
+            .then_some(())
+    });
+    let before = site.record().unwrap()["process"]["pid"].clone();
+    let second = site.act("@shell++", "true");
+    site.run(&["await", second.as_str()]);
+    assert_ne!(site.record().unwrap()["process"]["pid"], before);
+    fs::write(format!("{}/gate", site.tree("foreman.1")), "").unwrap();
+    site.run(&["await", first]);
+    assert_eq!(site.task(&first.parse().unwrap()).attempts.len(), 1);
+    // Of the same build, it stays.
+    let after = site.record().unwrap()["process"]["pid"].clone();
+    site.act("@shell", "true");
+    assert_eq!(site.record().unwrap()["process"]["pid"], after);
+}
+
+#[test]
+fn a_daemon_whose_socket_is_gone_is_stopped_or_replaced() {
+    let site = Site::new();
+    let unlink = || {
+        let record = site.record().unwrap();
+        fs::remove_file(record["socket"].as_str().unwrap()).unwrap();
+        let process: ProcessId = serde_json::from_value(record["process"].clone()).unwrap();
+        process
+    };
+    site.run(&["daemon", "start"]);
+    let first = unlink();
+    site.run(&["daemon", "stop"]);
+    assert!(!first.is_alive(), "{}", site.log());
+    site.run(&["daemon", "start"]);
+    let second = unlink();
+    let task = site.act("@shell", "true");
+    site.run(&["await", task.as_str()]);
+    until("the end of the one that nobody reaches", || {
+        (!second.is_alive()).then_some(())
+    });
 }

@@ -109,3 +109,34 @@ fn a_repository_may_stand_at_an_odd_path() {
         fs::rename(&work.0, &stage.work.0).unwrap();
     }
 }
+
+#[test]
+fn objects_on_another_disk_are_written_there() {
+    let stage = Stage::new();
+    let other = std::path::Path::new("/dev/shm");
+    let disk = |path: &std::path::Path| std::os::unix::fs::MetadataExt::dev(&fs::metadata(path).unwrap());
+    if !other.is_dir() || disk(other) == disk(&stage.work.0) {
+        crate::tools::skip("/dev/shm is no disk of its own here");
+        return;
+    }
+    let there = tempfile::tempdir_in(other).unwrap();
+    let (objects, moved) = (stage.work.0.join(".git/objects"), there.path().join("objects"));
+    let copied = git_khlone::process::Cmd::new("cp")
+        .arg("-a")
+        .arg(&objects)
+        .arg(&moved);
+    copied.output().unwrap();
+    fs::remove_dir_all(&objects).unwrap();
+    std::os::unix::fs::symlink(&moved, &objects).unwrap();
+    let (acted, task) = stage.act("echo more > more.txt; git add .; git commit -qm more");
+    assert_eq!(
+        (acted.code, task["outcome"].as_str()),
+        (0, Some("done")),
+        "{}",
+        acted.err
+    );
+    stage.run(&["land"]).ok();
+    stage.run(&["gc"]).ok();
+    stage.work.git(&["fsck", "--strict"]);
+    assert!(fs::read_dir(moved.join("pack/tmp_khlone")).is_ok_and(|mut left| left.next().is_none()));
+}
