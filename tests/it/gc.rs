@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{daemon::site::Site, scratch::Work};
+use crate::{daemon::site::Site, scratch::Work, stage::Stage};
 
 fn gc(site: &Site, args: &[&str]) -> Value {
     serde_json::from_str(&site.run(&[&["--json", "gc"], args].concat())).unwrap()
@@ -258,4 +258,26 @@ fn a_gc_that_is_killed_leaves_every_task_whole_or_gone() {
         said["strays"],
         json!(["refs/khlone/pins/t-0000000000/1-head-after"])
     );
+}
+
+#[test]
+fn receipts_of_finished_tasks_go_but_for_a_clones_last() {
+    let stage = Stage::new();
+    let ids: Vec<String> = (0..4)
+        .map(|n| {
+            let (_, task) = stage.act(&format!("echo {n} > f{n}"));
+            task["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let (_, failed) = stage.act("exit 3");
+    let failed = failed["id"].as_str().unwrap();
+    stage.run(&["gc"]).ok();
+    let has = |id: &str| stage.attempt(id, 1).join("receipt-before").exists();
+    assert!(!has(&ids[0]) && !has(&ids[1]) && !has(&ids[2]) && has(failed));
+    // What a person adds is still told from the brain's.
+    fs::write(stage.clone().0.join("mine.txt"), "mine\n").unwrap();
+    let (_, task) = stage.act("echo 5 > f5");
+    let left = task["effects"]["left"].to_string();
+    assert!(left.contains("mine.txt"), "{task}");
+    stage.run(&["fsck"]).ok();
 }

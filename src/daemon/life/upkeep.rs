@@ -1,4 +1,5 @@
-//! Upkeep of the repository between tasks: our packs become few, and our loose refs are packed.
+//! Upkeep of the repository between tasks: our packs become few, our loose refs are packed, and receipts that nothing
+//! reads any more go.
 //!
 //! It runs beside everything else, on a thread of its own with a repository of its own, at most one at a time and not
 //! more often than [`DISTANCE`]; a daemon on which nothing has run does none. Broken off, it has done nothing or all.
@@ -12,7 +13,8 @@ use tokio::{
 
 use crate::{
     process::machine_id,
-    refs::{LedgerError, Repo, Site, compact, pack_refs},
+    refs::{Ledger, LedgerError, Repo, Site, compact, pack_refs},
+    upkeep::gc::drop_receipts,
 };
 
 /// Time between two.
@@ -87,6 +89,10 @@ fn try_tidy(common: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let site = Site::open(&repo, &machine_id())?;
     if compact(&repo, &site, PACKS)? {
         tracing::info!("packs are joined");
+    }
+    let gone = drop_receipts(&Ledger::new(&repo, &site))?;
+    if gone > 0 {
+        tracing::info!(gone, "receipts of finished tasks are dropped");
     }
     let packed = pack_refs(&repo, LOOSE).map_err(LedgerError::from)?;
     if packed > 0 {

@@ -1,6 +1,6 @@
 //! What was there before the task: a person's, or left by an earlier task of the clone.
 
-use std::{collections::HashSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{cmp::Reverse, collections::HashSet, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use rustix::fs::FileType;
 
@@ -14,17 +14,22 @@ use crate::{
     },
 };
 
+/// So many of a clone's tasks, the last ones to change, may be the one before.
+const LOOKED_INTO: usize = 8;
+
 /// What the task of this clone before found and left, if its receipts are still there.
 pub(super) fn left_by_earlier(run: &Run<'_>, task: &Task) -> Option<(Manifest, Manifest)> {
     let heads = run.ledger.heads().ok()?.into_iter();
-    let same =
-        heads.filter(|head| (&head.zone, &head.clone) == (&task.zone, &task.clone) && head.id != task.id);
-    let ended: Vec<Task> = same
+    let mut ended: Vec<_> = heads
+        .filter(|head| (&head.zone, &head.clone) == (&task.zone, &task.clone) && head.id != task.id)
         .filter(|head| head.status.is_over())
-        .filter_map(|head| Some(run.ledger.task(&head.id).ok()?.task))
         .collect();
+    // What is said of a task later, that it has landed say, changes the time in its head: a few are looked into.
+    ended.sort_by_key(|head| Reverse((head.updated, head.seq)));
+    let ended = ended.iter().take(LOOKED_INTO);
+    let ended = ended.filter_map(|head| Some(run.ledger.task(&head.id).ok()?.task));
     let ends = |task: &Task| task.last_attempt().and_then(|attempt| attempt.ended);
-    let last = ended.iter().max_by_key(|task| (ends(task), task.seq))?;
+    let last = ended.max_by_key(|task| (ends(task), task.seq))?;
     let dir = run
         .ledger
         .site()

@@ -6,6 +6,7 @@
 //! on.
 
 mod leftovers;
+mod receipts;
 mod worktrees;
 
 use std::{
@@ -15,6 +16,8 @@ use std::{
 };
 
 pub use worktrees::{Held, Stray};
+
+pub use receipts::drop_receipts;
 
 use super::{
     prune::disk_use,
@@ -120,6 +123,7 @@ pub fn gc(
     collected.worktrees = worktrees::strays(ledger, rules, dry_run)?;
     if !dry_run {
         leftovers::tips(ledger)?;
+        drop_receipts(ledger)?;
         collected.locks = locks(ledger)?;
         compact_all(ledger.repo(), ledger.site())?;
         pack_refs(ledger.repo(), 0)?;
