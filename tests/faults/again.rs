@@ -161,15 +161,12 @@ impl Scene {
             }
         }
         // The first that was saved; an undo that was cut short goes on by itself.
-        let states = rig
-            .work
-            .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/undo/*/state"]);
-        let number = |name: &str| name.split('/').nth(3)?.parse::<u64>().ok();
-        let first = states.lines().filter_map(number).min().unwrap_or(0);
-        if self.verb == Verb::Rollback {
-            told.push_str(&said(&rig.finish(&["undo", &first.to_string()])));
-        } else if first == 1 {
-            told.push_str(&self.typed(rig));
+        if let Some(first) = saved_by(rig, "rollback").first() {
+            if self.verb == Verb::Rollback {
+                told.push_str(&said(&rig.finish(&["undo", &first.to_string()])));
+            } else {
+                told.push_str(&self.typed(rig));
+            }
         }
         let branch = rig.work.git(&["ls-tree", "--name-only", "khlone/main/foreman.1"]);
         let there = tree.join("work.txt").exists() && branch.contains("work.txt");
@@ -210,12 +207,22 @@ fn removed(rig: &Rig) -> Option<String> {
         return Some(format!("the worktree is still there: {told}"));
     }
     let mut undone = String::new();
-    for _ in 0..3 {
-        undone.push_str(&said(&rig.finish(&["undo"])));
+    for n in saved_by(rig, "zone remove").into_iter().rev() {
+        undone.push_str(&said(&rig.finish(&["undo", &n.to_string()])));
     }
     must(own(rig) == OWN, || {
         format!("what was not committed is lost: {told}{undone}")
     })
+}
+
+/// What a verb saved, in its order; not what the undoing of one saved.
+fn saved_by(rig: &Rig, verb: &str) -> Vec<u64> {
+    let undos = rig.with_ledger(|ledger| ledger.undos().unwrap());
+    let undos = undos.into_iter().map(|(undo, _)| undo);
+    let its = undos.filter(|undo| undo.undoes.is_none() && undo.verb.starts_with(verb));
+    let mut numbers: Vec<u64> = its.map(|undo| undo.n).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// The clone's own file in every saved state.

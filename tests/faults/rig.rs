@@ -183,6 +183,7 @@ impl Rig {
             task.outcome = None;
             task.generation = 0;
             task.attempts.clear();
+            task.landed = None;
             let prompt = script(key, then);
             let config = serde_json::from_slice(&config).unwrap();
             ledger
