@@ -244,7 +244,7 @@ pub struct Limits {
     pub transcript: Size,
     /// The largest file that a snapshot holds; of a larger one, hash and size.
     pub blob: Size,
-    /// Attempts of a task.
+    /// Attempts of a task that may die by what its brain does. Three times as many may die with their runner.
     pub attempts: NonZeroU32,
     /// How long a task may take.
     pub task: Span,

@@ -49,6 +49,7 @@ impl Claim {
         let attempt_lock = take_for_all(&dir.join("attempt.lock"))?.ok_or_else(busy)?;
         let seen = (task.generation, task.status);
         let goes_on = task.status == Status::Interrupted && n > 1;
+        let asked = task.next.is_some();
         let how = task.next.or(goes_on.then_some(How::Resume));
         let stored = ledger.update(id, "runner", |update: &mut Update<'_>| {
             // Cancelled meanwhile, perhaps, or someone else's.
@@ -68,6 +69,7 @@ impl Claim {
                 started: Some(crate::refs::now()),
                 tier: Some(tier.as_str().to_owned()),
                 how,
+                asked,
                 ..Attempt::default()
             });
             Ok(())

@@ -267,8 +267,12 @@ fn die(run: &Run<'_>, claim: &Claim, why: &RunnerError) -> Result<(), RunnerErro
         if update.task.status == Status::Finishing {
             return Err(RunnerError::Busy(id.clone()));
         }
-        if let (RunnerError::BrainKilled(exit), Some(last)) = (why, update.task.attempts.last_mut()) {
-            last.exit = Some(exit.clone());
+        if let Some(last) = update.task.attempts.last_mut() {
+            match why {
+                RunnerError::BrainKilled(exit) => last.exit = Some(exit.clone()),
+                why if is_shortage(&why.to_string()) => {}
+                why => last.broke = Some(why.to_string()),
+            }
         }
         update
             .transition(Move::Die, why.to_string())

@@ -127,6 +127,12 @@ pub struct Attempt {
     /// Lines of its brain's that look like JSON and could not be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unread: u64,
+    /// A person asked for it, after those before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
+    /// Why its runner could not go on with it, where neither a kill nor a shortage of the machine's says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke: Option<String>,
     /// It died, and this was found of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub died: Option<Death>,

@@ -34,7 +34,7 @@ pub use need::Need;
 pub use outcome::{Evidence, Outcome, judge};
 pub use question::question;
 pub use queue::QueuePosition;
-pub use retry::{LONGEST_PAUSE, Retry, pause, pending};
+pub use retry::{LONGEST_PAUSE, Retry, pending};
 pub use status::{Event, IllegalMove, Status};
 pub use until::{FARTHEST, sane_until};
 pub use words::few;

@@ -48,15 +48,10 @@ impl Retry {
 }
 
 fn after(now: i64, tries: u32) -> i64 {
-    let pause = pause(FIRST, tries.saturating_sub(1)).as_secs();
-    now.saturating_add(i64::try_from(pause).unwrap_or(i64::MAX))
-}
-
-/// A pause that begins with `first` and is four times as long each time, up to [`LONGEST_PAUSE`].
-pub fn pause(first: Duration, more: u32) -> Duration {
-    first
-        .saturating_mul(4_u32.saturating_pow(more))
-        .min(LONGEST_PAUSE)
+    // Four times as long each time.
+    let pause = FIRST.saturating_mul(4_u32.saturating_pow(tries.saturating_sub(1)));
+    let seconds = pause.min(LONGEST_PAUSE).as_secs();
+    now.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 /// The end of a pause that is not over; none where the clock was set back so far that it would never end.

@@ -270,11 +270,6 @@ impl Engine {
                     tracing::debug!(%task, ?told, "is being stopped");
                     false
                 }
-                Decision::GiveUp(task) => {
-                    let most = self.shared.limits.get().plan.attempts;
-                    let reason = format!("died in {most} attempts, the limit (limits.attempts)");
-                    self.apply(task, Step::crash(&reason)).await
-                }
             };
         }
         for task in self.runners.hopeless() {

@@ -176,8 +176,6 @@ impl LedgerStore {
             parked_until: None,
             limited_until: None,
             attempts: 0,
-            died: 0,
-            recovered: false,
             on_hold: false,
             generation: 0,
             ours,
@@ -260,13 +258,6 @@ impl LedgerStore {
             parked_until: task.rests_until(),
             limited_until: task.last_attempt().and_then(|last| last.limited_until),
             attempts: count(task.attempts.len()),
-            died: count(
-                task.attempts
-                    .iter()
-                    .filter(|attempt| attempt.died.as_ref().is_some_and(|death| death.began))
-                    .count(),
-            ),
-            recovered: task.is_recovered(),
             on_hold: task.hold.is_some(),
             generation: task.generation,
             ours: self.site.owns(&task.owner),

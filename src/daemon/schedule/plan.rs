@@ -43,10 +43,6 @@ pub(crate) struct Known {
     pub(crate) limited_until: Option<i64>,
     /// How many attempts it has had.
     pub(crate) attempts: u32,
-    /// How many of them died with their brain at work. A limit or a cancel is no death.
-    pub(crate) died: u32,
-    /// Recovery has looked at the last of them, which died.
-    pub(crate) recovered: bool,
     /// It waits for a person.
     pub(crate) on_hold: bool,
     /// Grows with each claim.
@@ -60,8 +56,6 @@ pub(crate) struct Known {
 pub(crate) struct Limits {
     /// Attempts under way at once.
     pub(crate) running: usize,
-    /// Attempts of one task that may die.
-    pub(crate) attempts: u32,
 }
 
 /// One step of the plan.
@@ -81,8 +75,6 @@ pub(crate) enum Decision {
     BackOff(TaskId),
     /// It is to be stopped, and its runner may not have heard.
     Urge(TaskId),
-    /// It died too often.
-    GiveUp(TaskId),
 }
 
 /// What is known besides the ledger.
@@ -155,10 +147,6 @@ pub(crate) fn plan<T: Borrow<Known>>(tasks: &[T], limits: Limits, situation: Sit
                 busy.insert(line);
                 running += 1;
                 plan.decisions.push(Decision::Examine(task.id.clone()));
-                continue;
-            }
-            Status::Interrupted if task.recovered && !task.on_hold && task.died >= limits.attempts => {
-                plan.decisions.push(Decision::GiveUp(task.id.clone()));
                 continue;
             }
             Status::Queued | Status::Parked => match waits_for(task, &statuses) {

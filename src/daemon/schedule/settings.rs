@@ -93,7 +93,6 @@ impl Limits {
         Self {
             plan: plan::Limits {
                 running: usize_of(limits.running.get()),
-                attempts: limits.attempts.get(),
             },
             watchers: usize_of(limits.watchers.get()),
             idle: limits.idle.duration(),

@@ -98,7 +98,7 @@ fn facts(run: &Run<'_>, task: &Task, looked: &Looked) -> Facts {
         rested: task.parked_until.is_some_and(|until| until <= now()),
         external: looked.external,
         broken: looked.broken.clone(),
-        deaths: deaths(task),
+        deaths: deaths(&task.attempts),
     }
 }
 
@@ -206,7 +206,11 @@ fn write(run: &Run<'_>, claim: &mut Claim, looked: &Looked) -> Result<Verdict, R
             return Err(RunnerError::Busy(id.clone()));
         }
         let decision = decide(&facts(run, update.task, looked));
-        let fresh = deaths(update.task).iter().any(|death| death.fresh);
+        let fresh = update
+            .task
+            .attempts
+            .iter()
+            .any(|it| it.died.as_ref().is_some_and(|death| death.fresh));
         let outcome = if fresh { Outcome::Partial } else { Outcome::Crashed };
         let illegal = |source| RunnerError::illegal(&id, source);
         if looked.broken.is_none() {

@@ -132,11 +132,7 @@ fn what_was_acknowledged_is_done_once_whatever_is_killed() {
     let config = site.path().join("home/.config/khlone");
     fs::create_dir_all(&config).unwrap();
     // Without a sandbox brains can write down outside what they do.
-    fs::write(
-        config.join("config.yml"),
-        "sandbox: off\nlimits: {attempts: 50, clones: 9}\n",
-    )
-    .unwrap();
+    fs::write(config.join("config.yml"), "sandbox: off\nlimits: {clones: 9}\n").unwrap();
     let first = site.act("@shell", "true");
     site.run(&["await", first.as_str()]);
     for _ in 1..CLONES {

@@ -253,6 +253,43 @@ fn a_brain_that_is_killed_again_and_again_is_given_up_and_says_so() {
     }
 }
 
+/// Kills the runner of attempt `n`, whose brain has begun.
+fn kill_attempt(stage: &Stage, id: &str, n: u32) {
+    stage.until("the attempt at work", || {
+        let attempts = stage.task(id)["attempts"].as_array()?.len();
+        let begun = stage.attempt(id, n).join("begun");
+        (u32::try_from(attempts).ok()? == n && begun.exists()).then_some(())
+    });
+    kill_process(runner(stage, id), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_killed_runner_is_no_death_of_the_task_but_not_for_ever() {
+    let stage = stage("limits: {checkpoint: 1h, attempts: 1}\n");
+    let id = stage.start("if [ $KHLONE_ATTEMPT != 3 ]; then sleep 600; fi");
+    (1..3).for_each(|n| kill_attempt(&stage, &id, n));
+    assert_eq!(stage.run(&["await", &id]).code, 0, "{:#}", stage.task(&id));
+
+    // One that always takes its runner along.
+    let id = stage.start("sleep 600");
+    (1..4).for_each(|n| kill_attempt(&stage, &id, n));
+    let over = stage.run(&["await", &id]);
+    assert_eq!(over.code, 1, "{}", over.err);
+    assert!(
+        over.err.contains("its runner was killed in 3 attempts"),
+        "{}",
+        over.err
+    );
+    // A person's word begins anew.
+    stage.run(&["resume", &id]).ok();
+    kill_attempt(&stage, &id, 4);
+    stage.until("the fifth attempt", || {
+        (stage.task(&id)["attempts"].as_array()?.len() == 5).then_some(())
+    });
+    stage.run(&["cancel", &id]).ok();
+    stage.run(&["await", &id]);
+}
+
 #[test]
 fn the_diff_of_a_task_that_went_on_is_all_of_it() {
     let stage = stage(QUICK);

@@ -192,9 +192,7 @@ fn limited() -> Known {
         parked_until: None,
         limited_until: None,
         attempts: 1,
-        died: 0,
         generation: 1,
-        recovered: false,
         on_hold: false,
         ours: true,
     }
