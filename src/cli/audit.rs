@@ -19,7 +19,8 @@ use crate::{
 /// Print all that is recorded of a task, as one JSON document
 ///
 /// Its prompt, settings and history; of each attempt the tier of its sandbox, the network it could reach, its command
-/// line, the names of its variables, and what changed in and around its worktree; its commits, each with its signature.
+/// line, the names of its variables, and what changed in and around its worktree; its commits, each with its signature;
+/// and of its landing the hooks that ran, the signer and the commits that were made.
 #[derive(Args, Debug)]
 pub(super) struct AuditArgs {
     /// Task to audit, else the newest of the zone
@@ -57,7 +58,8 @@ fn view(cx: &Cx, stored: Stored) -> Result<AuditView, CmdError> {
         format: FORMAT,
         prompt: String::from_utf8_lossy(&prompt).into_owned(),
         history,
-        commits: commits(cx, &attempts),
+        commits: signed(cx, made(&attempts)),
+        landed_commits: signed(cx, landed(&stored.task)),
         attempts,
         object: object.map(|oid| oid.to_string()),
         reference,
@@ -68,13 +70,28 @@ fn view(cx: &Cx, stored: Stored) -> Result<AuditView, CmdError> {
     })
 }
 
-/// The commits of all attempts, with what git says of their signatures. One that is not there any more says nothing.
-fn commits(cx: &Cx, attempts: &[AuditedAttempt]) -> Vec<SignedCommit> {
+/// The commits of all attempts.
+fn made(attempts: &[AuditedAttempt]) -> Vec<&str> {
     let named = attempts.iter().filter_map(|attempt| attempt.effects.as_ref());
     let named = named
         .filter_map(|effects| effects["commits"].as_array())
         .flatten();
-    let ids: Vec<&str> = named.filter_map(|commit| commit.as_str()).collect();
+    named.filter_map(|commit| commit.as_str()).collect()
+}
+
+/// Where a landing brought the zone's branch, and the commits that it made anew.
+fn landed(task: &Task) -> Vec<&str> {
+    let Some(landed) = &task.landed else {
+        return Vec::new();
+    };
+    let anew = landed.rewritten.iter().map(|pair| pair.new.as_str());
+    let mut commits: Vec<_> = anew.filter(|new| *new != landed.new).collect();
+    commits.push(&landed.new);
+    commits
+}
+
+/// Commits, with what git says of their signatures. One that is not there any more says nothing.
+fn signed(cx: &Cx, ids: Vec<&str>) -> Vec<SignedCommit> {
     ids.into_iter()
         .map(|commit| {
             let said = Cmd::git(cx.repo.common_dir())

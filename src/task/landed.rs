@@ -22,6 +22,12 @@ pub struct Landed {
     /// Commits that were made anew for it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewritten: Vec<Rewritten>,
+    /// The user's hooks that it had, in git's order. Where it was killed, the last of them may not have run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<LandingHook>,
+    /// Who signed the commits that were made for it, where the user signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
     /// Who landed it: `Ann <ann@example.com>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -39,6 +45,31 @@ pub struct Rewritten {
     pub old: String,
     /// The zone's.
     pub new: String,
+}
+
+/// A hook of the user's, as it was when work landed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LandingHook {
+    /// git's name for it.
+    pub name: String,
+    /// The git blob id of its file; none for a command of git's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
+    /// It was there and did not run, as with `--no-verify`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+}
+
+/// What signed, by git's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signer {
+    /// `gpg.format`: `openpgp`, `ssh` or `x509`.
+    pub format: String,
+    /// The program that was run.
+    pub program: String,
+    /// `user.signingKey`; without it the program chooses by the committer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// How commits came into a zone's branch.

@@ -27,7 +27,7 @@ pub use document::{
 pub use effects::{BranchMove, Change, Effects, FileChange, LeftFile, RefChange};
 pub use explain::{Class, Explain};
 pub use id::{IdError, TaskId, TaskPrefix};
-pub use landed::{Landed, LandedBy, Rewritten};
+pub use landed::{Landed, LandedBy, LandingHook, Rewritten, Signer};
 pub use moves::{Ending, Move};
 pub use names::{BrainName, CloneName, NameError, RoleName, ZoneId};
 pub use need::Need;

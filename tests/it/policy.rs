@@ -3,6 +3,7 @@
 mod attribution;
 mod by_hand;
 mod hooks;
+mod recorded;
 mod signing;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};

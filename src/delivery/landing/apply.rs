@@ -47,6 +47,8 @@ pub(super) fn apply(
             new: new.to_string(),
             tip: tip.to_string(),
             rewritten: sealed.rewritten.iter().map(rewritten).collect(),
+            hooks: sealed.hooks.clone(),
+            signer: sealed.signer.clone(),
             by: committer(repo),
             at: now(),
             unknown: serde_json::Map::new(),

@@ -32,8 +32,8 @@ pub(super) struct Hooks {
     pub(super) is_elsewhere: bool,
     /// Paths of the work tree, files or folders, of which the hooks are.
     pub(super) watched: Vec<PathBuf>,
-    /// Whether git's configuration names commands as hooks, too.
-    has_configured: bool,
+    /// The hooks for which git's configuration names commands, too.
+    configured: Vec<Vec<u8>>,
 }
 
 impl Hooks {
@@ -58,7 +58,11 @@ impl Hooks {
             Ok::<_, LandError>(done.status.success().then(|| done.stdout.trim_end().to_vec()))
         };
         let named = setting(&["--type=path", "--get", "core.hooksPath"])?;
-        let has_configured = setting(&["--get-regexp", r"^hook\..*\.command$"])?.is_some();
+        let events = setting(&["-z", "--get-regexp", r"^hook\..*\.event$"])?.unwrap_or_default();
+        let events = events
+            .split_str(b"\0")
+            .filter_map(|line| line.split_once_str(b"\n"));
+        let configured = events.map(|(_, event)| event.to_vec()).collect();
         let named = named.filter(|named| !named.is_empty());
         let path = named
             .as_ref()
@@ -69,7 +73,7 @@ impl Hooks {
                 .is_some_and(|path| named.is_none_or(|named| path.as_os_str().as_bytes() != named)),
             dir,
             watched: Vec::new(),
-            has_configured,
+            configured,
         };
         let tops: Vec<PathBuf> = checkout
             .into_iter()
@@ -134,7 +138,8 @@ impl Hooks {
     /// Whether there may be a hook of that name.
     pub(super) fn has(&self, name: &str) -> bool {
         let meta = fs::metadata(self.dir.join(name));
-        self.has_configured || meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        let is_configured = self.configured.iter().any(|event| event == name.as_bytes());
+        is_configured || meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     }
 
     /// The files of hooks that differ between two trees.

@@ -22,6 +22,7 @@ mod join;
 mod make;
 mod policy;
 mod propose;
+mod recorded;
 mod seal;
 mod take_back;
 

@@ -24,8 +24,14 @@ use super::{
     bench::Bench,
     join::Make,
     make::{Maker, Original, Parts},
+    recorded,
 };
-use crate::{process::Cmd, refs::Repo, worktree::checkout::Checkout};
+use crate::{
+    process::Cmd,
+    refs::Repo,
+    task::{LandingHook, Signer},
+    worktree::checkout::Checkout,
+};
 
 /// Where the branch goes, and the commits that were made anew for it.
 #[derive(Debug)]
@@ -33,6 +39,10 @@ pub(super) struct Sealed {
     pub(super) new: Oid,
     /// Old and new, oldest first.
     pub(super) rewritten: Vec<(Oid, Oid)>,
+    /// The hooks that there are.
+    pub(super) hooks: Vec<LandingHook>,
+    /// Who signed what was made.
+    pub(super) signer: Option<Signer>,
 }
 
 /// Asks the hooks and makes the commits.
@@ -72,8 +82,12 @@ pub(super) fn seal(
             maker.commit(&parts, &message)?
         }
     };
+    let is_made = !rewritten.is_empty() || matches!(proposal.joined.make, Make::Commit { .. });
+    let signer = (is_made && policy.signs.is_some()).then(|| recorded::signer(bench));
     Ok(Sealed {
         new,
+        hooks: recorded::hooks(&bench.hooks, proposal.kind(), policy.hooks),
+        signer: signer.transpose()?,
         rewritten: chained(&proposal.joined.series, rewritten),
     })
 }
@@ -106,12 +120,12 @@ fn ask(
     (policy, voice): (&Policy, &Voice<'_>),
 ) -> Result<(Oid, BString), LandError> {
     let tree = proposal.joined.tree;
-    let check = policy.hooks != HookUse::Skip;
-    let (first, kind, file) = match proposal.kind() {
-        Kind::Merge => ("pre-merge-commit", "merge", "MERGE_MSG"),
-        Kind::Squash => ("pre-commit", "squash", "COMMIT_EDITMSG"),
+    let (names, _) = recorded::names(proposal.kind());
+    let (kind, file) = match proposal.kind() {
+        Kind::Merge => ("merge", "MERGE_MSG"),
+        Kind::Squash => ("squash", "COMMIT_EDITMSG"),
         Kind::Rebase => {
-            if check && bench.hooks.has("pre-rebase") {
+            if policy.hooks != HookUse::Skip && bench.hooks.has("pre-rebase") {
                 bench.lay_out(tree)?;
                 bench.ask("pre-rebase", &[landing.zone, landing.branch], voice)?;
             }
@@ -129,22 +143,24 @@ fn ask(
         Kind::Merge => fs::write(bench.file("MERGE_HEAD"), format!("{}\n", proposal.tip))?,
         _ => fs::write(bench.file("SQUASH_MSG"), &message)?,
     }
-    let names = [first, "prepare-commit-msg", "commit-msg"];
     if !names.iter().any(|name| bench.hooks.has(name)) {
         return Ok((tree, cleaned(bench, message)?));
     }
     bench.lay_out(tree)?;
     let word = path.to_string_lossy().into_owned();
-    if check {
-        bench.ask(first, &[], voice)?;
-    }
-    let staged = match proposal.kind() {
-        Kind::Squash => bench.staged()?,
-        _ => tree,
-    };
-    bench.ask("prepare-commit-msg", &[&word, kind], voice)?;
-    if check {
-        bench.ask("commit-msg", &[&word], voice)?;
+    let mut staged = tree;
+    for name in names {
+        let words: &[&str] = match *name {
+            "prepare-commit-msg" => &[&word, kind],
+            "commit-msg" => &[&word],
+            _ => &[],
+        };
+        if !recorded::is_skipped(name, policy.hooks) {
+            bench.ask(name, words, voice)?;
+        }
+        if *name == "pre-commit" {
+            staged = bench.staged()?;
+        }
     }
     Ok((staged, cleaned(bench, fs::read(&path)?.into())?))
 }
@@ -227,10 +243,20 @@ pub(super) fn unsigned(repo: &Repo, commits: &[Oid]) -> Result<HashSet<Oid>, Lan
     if commits.is_empty() {
         return Ok(HashSet::new());
     }
-    let list: Vec<String> = commits.iter().map(ToString::to_string).collect();
-    let git = Cmd::git(repo.common_dir()).dir(repo.common_dir());
-    let git = git.args(["log", "--no-walk=unsorted", "--stdin", "--format=%H %G?"]);
-    let out = git.input(list.join("\n") + "\n").output()?;
+    let ask = |commits: &[Oid]| {
+        let list: Vec<String> = commits.iter().map(ToString::to_string).collect();
+        let git = Cmd::git(repo.common_dir()).dir(repo.common_dir());
+        let git = git.args(["log", "--no-walk=unsorted", "--stdin", "--format=%H %G?"]);
+        git.input(list.join("\n") + "\n").output()
+    };
+    let out = match ask(commits) {
+        // git dies with a program that does not read the signature; that one says nothing good of this commit alone.
+        Err(error) if error.was_killed() => commits
+            .iter()
+            .flat_map(|commit| ask(&[*commit]).unwrap_or_default())
+            .collect(),
+        out => out?,
+    };
     let out = out.to_str_lossy();
     let good = out
         .lines()
@@ -254,13 +280,14 @@ pub(super) fn tell(
         let line = |(old, new): &(Oid, Oid)| format!("{old} {new}\n");
         sealed.rewritten.iter().map(line).collect()
     };
-    let hooks: &[(&str, &[&str])] = match proposal.kind() {
-        Kind::FastForward | Kind::Merge => &[("post-merge", &["0"])],
-        Kind::Squash => &[("post-merge", &["1"]), ("post-commit", &[])],
-        Kind::Rebase => &[("post-rewrite", &["rebase"])],
-        Kind::Already => &[],
-    };
-    for (name, words) in hooks {
+    let (_, names) = recorded::names(proposal.kind());
+    for name in names {
+        let words: &[&str] = match (*name, proposal.kind()) {
+            ("post-merge", Kind::Squash) => &["1"],
+            ("post-merge", _) => &["0"],
+            ("post-rewrite", _) => &["rebase"],
+            _ => &[],
+        };
         if !bench.hooks.has(name) {
             continue;
         }

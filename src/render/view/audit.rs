@@ -23,6 +23,8 @@ pub struct AuditView {
     pub attempts: Vec<AuditedAttempt>,
     /// The commits that it made.
     pub commits: Vec<SignedCommit>,
+    /// The commits that its landing made, the last of which the zone's branch went to.
+    pub landed_commits: Vec<SignedCommit>,
     /// The ref of the record.
     pub reference: String,
     /// The object of the record, whose id covers all of it.
