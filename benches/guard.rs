@@ -7,7 +7,13 @@
     reason = "a bench prints, and fails by panicking"
 )]
 
-use std::{ffi::OsString, fmt::Write as _, fs, path::Path, time::Instant};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use git_khlone::{
     guard::{
@@ -103,7 +109,7 @@ fn repository(root: &Path, refs: usize) {
 
 fn run(confinement: &Confinement) {
     let argv = ["true"].map(OsString::from);
-    confinement.command(&argv).output().unwrap();
+    confinement.run(&argv, Duration::from_secs(60)).unwrap();
 }
 
 fn time(work: impl FnOnce()) -> f64 {

@@ -68,6 +68,8 @@ pub(super) struct Ended {
     pub(super) verdict: Verdict,
     /// Why it was stopped, if it was.
     pub(super) stop: Option<Stop>,
+    /// False where the sandbox could not be set up: nothing has run.
+    pub(super) has_started: bool,
 }
 
 impl Ended {
@@ -167,6 +169,7 @@ pub(super) fn follow(
                 status,
                 verdict: ears.translator.verdict(),
                 stop: clock.stop,
+                has_started: running.has_started(status),
             });
         }
     }

@@ -52,7 +52,7 @@ use crate::{
     config::{Config, Paths},
     guard::{
         sandbox::{
-            survivors,
+            self, survivors,
             tier::{Probe, Tier},
         },
         secrets::redact::Redactor,
@@ -176,7 +176,14 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
         give_up(run, claim, Outcome::Setup, &failed)?;
         return Ok(Outcome::Setup);
     }
-    let (mut ended, mut seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
+    let (mut ended, mut seen) = sandbox::set_up(|| {
+        let (ended, seen) = drive(run, claim, &prepared, &mut plan, &mut spool)?;
+        let has_started = ended.has_started || ended.stop.is_some();
+        if !has_started {
+            plan = launch::plan(run, claim, &prepared, (member, Memory::Kept))?;
+        }
+        Ok::<_, RunnerError>(((ended, seen), has_started))
+    })?;
     let cancelled = ended.stop == Some(follow::Stop::Cancelled);
     if let Some(why) = gone(&ended.verdict).filter(|_| plan.resumes() && !cancelled) {
         spool.event(setup::say(format!("the session {why}; a new one begins")))?;

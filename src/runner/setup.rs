@@ -29,10 +29,7 @@ pub(super) fn run(
     let ended = setup::run(due, |line| {
         spool.event(say(format!("$ {line}")))?;
         let argv: [OsString; 3] = ["sh".into(), "-c".into(), line.into()];
-        let done = confinement
-            .command(&argv)
-            .patience(run.config.limits.task.duration())
-            .finish()?;
+        let done = confinement.run(&argv, run.config.limits.task.duration())?;
         for bytes in [&done.stdout, &done.stderr] {
             if !bytes.is_empty() {
                 spool.event(say(String::from_utf8_lossy(bytes).into_owned()))?;

@@ -102,11 +102,7 @@ impl Trial<'_> {
         };
         let mut argv = vec![program.as_os_str().to_owned()];
         argv.extend(brain.account().version.iter().map(Into::into));
-        let done = confinement
-            .command(&argv)
-            .patience(PATIENCE)
-            .capture(4096)
-            .finish();
+        let done = confinement.run(&argv, PATIENCE);
         let done = done.map_err(std::io::Error::other)?;
         // So a shell tells that there is no such program, or that it may not be run.
         if !matches!(done.status.code(), Some(126 | 127)) {

@@ -1,7 +1,7 @@
 //! What a user may say about the sandbox, and what is told of it, through the real binary; and that no process outlives
 //! its task, with a sandbox and without.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use git_khlone::{guard::sandbox::survivors::marked, process::ProcessId};
 
@@ -420,4 +420,53 @@ fn a_cancel_reaches_what_the_brain_waits_for() {
         // Each step of the grace is 5 s.
         assert!(began.elapsed().as_secs() < 4, "{sandbox}: {:?}", began.elapsed());
     }
+}
+
+/// A bubblewrap that every other time is asked to cover a folder that has gone in the meantime.
+fn unsteady_bwrap(stage: &Stage) -> std::ffi::OsString {
+    let folder = stage.path().join("unsteady");
+    fs::create_dir(&folder).unwrap();
+    let real = git_khlone::process::Cmd::new("sh")
+        .args(["-c", "command -v bwrap"])
+        .output()
+        .unwrap();
+    let script = format!(
+        "#!/bin/sh\ncd '{}' || exit 2\nif rm gone 2>/dev/null; then exec '{real}' \"$@\"; fi\n: >gone; echo >>failed\n\
+         exec '{real}' --ro-bind / / --tmpfs /has-gone \"$@\"\n",
+        folder.display(),
+        real = String::from_utf8_lossy(&real).trim(),
+    );
+    let program = folder.join("bwrap");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
+}
+
+#[test]
+fn a_folder_that_goes_while_it_is_covered_fails_no_step_and_runs_nothing_twice() {
+    if !tools::has("bubblewrap") {
+        return;
+    }
+    let stage = Stage::with(&[
+        ("a.txt", "a\n"),
+        ("khlone.yml", "worktree: {setup: ['echo set >> setup.log']}\n"),
+        (".gitignore", "*.log\n"),
+    ]);
+    let path = unsteady_bwrap(&stage);
+    let run = |args: &[&str]| said(stage.cmd(&stage.work.0, args).env("PATH", &path));
+    run(&["trust", "--yes"]).ok();
+    let script =
+        "echo ran >> ran.log; echo b > b.txt; git add b.txt; git commit -qm b; echo c > c.txt; cat setup.log";
+    let acted = run(&["act", "--who", "@shell", "--await", "-m", script]);
+    assert_eq!(acted.code, 0, "{}", acted.err);
+    let failed = fs::read_to_string(stage.path().join("unsteady/failed")).unwrap();
+    assert!(failed.lines().count() >= 4, "setup, brain, commit and import");
+    let clone = stage.clone();
+    assert_eq!(clone.read("ran.log").as_deref(), Some("ran\n"));
+    assert_eq!(clone.read("setup.log").as_deref(), Some("set\n"));
+    let log = stage
+        .work
+        .git(&["log", "--format=%s", "main..khlone/main/foreman.1"]);
+    assert_eq!(log.lines().count(), 2, "{log}");
 }

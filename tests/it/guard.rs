@@ -114,11 +114,7 @@ impl Stage {
     /// Runs a script as a brain would and gives what came of it.
     pub(crate) fn inside(&self, script: &str) -> Finished {
         let argv = ["sh", "-c", script].map(OsString::from);
-        self.confinement
-            .command(&argv)
-            .patience(Duration::from_secs(60))
-            .finish()
-            .unwrap()
+        self.confinement.run(&argv, Duration::from_secs(60)).unwrap()
     }
 
     /// Runs a script that must succeed and gives its output.

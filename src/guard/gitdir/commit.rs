@@ -243,7 +243,7 @@ fn run(
     argv.push([BEGIN, script].concat().into());
     argv.extend(["commit".into(), list.into(), folder.into(), case.into()]);
     argv.extend(more.iter().map(OsString::from));
-    Ok(inside.command(&argv).patience(PATIENCE).finish()?)
+    Ok(inside.run(&argv, PATIENCE)?)
 }
 
 /// Submodules as `git update-index -z --index-info` reads them.

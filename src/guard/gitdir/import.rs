@@ -25,7 +25,7 @@ use super::{
 use crate::{
     guard::{
         beneath::Beneath,
-        sandbox::{Confinement, SandboxError, Streams},
+        sandbox::{self, Confinement, SandboxError, Streams},
     },
     process::{Cmd, Finished, ProcessError, is_shortage, was_killed},
     refs::{KeptPack, Oid, Site, with_locks},
@@ -368,6 +368,16 @@ impl Nest {
     ) -> Result<Option<String>, ImportError> {
         let mut inside = confinement.for_git(false);
         inside.env.push(("GIT_DIR".into(), from.into()));
+        sandbox::set_up(|| self.pack(&inside, lock, (wanted, strict)))?
+    }
+
+    /// One try of [`Self::fill`]: what came of it, and whether the packing could begin.
+    fn pack(
+        &self,
+        inside: &Confinement,
+        lock: Option<BorrowedFd<'_>>,
+        (wanted, strict): (&str, &str),
+    ) -> Result<(Result<Option<String>, ImportError>, bool), ImportError> {
         let mut input = tempfile::tempfile()?;
         input.write_all(wanted.as_bytes())?;
         input.rewind()?;
@@ -394,11 +404,14 @@ impl Nest {
             .patience(PATIENCE)
             .finish()?;
         let ended = packing.wait(Duration::from_secs(30))?;
+        let has_begun = ended.is_none_or(|status| packing.has_started(status));
         let packed = ended.is_some_and(|status| status.success());
         if packed && indexed.status.success() {
-            return named_pack(&String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk);
+            let name = named_pack(&String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk);
+            return Ok((name, has_begun));
         }
-        Err(refusal((ended, packed), &indexed, tail(&mut said)))
+        let refused = refusal((ended, packed), &indexed, tail(&mut said));
+        Ok((Err(refused), has_begun))
     }
 }
 

@@ -75,7 +75,7 @@ pub fn look(confinement: &Confinement, git_dir: &Path, paths: &[&[u8]]) -> Resul
     let inside = confinement.for_git(true);
     let mut argv = ["sh", "-c", LOOK, "submodules"].map(OsString::from).to_vec();
     argv.extend(paths.iter().map(|path| OsStr::from_bytes(path).to_owned()));
-    let done = inside.command(&argv).patience(PATIENCE).finish()?;
+    let done = inside.run(&argv, PATIENCE)?;
     let said = String::from_utf8_lossy(&done.stdout);
     let stands: Vec<_> = said.lines().filter_map(stands).collect();
     if !done.status.success() || stands.len() != paths.len() {

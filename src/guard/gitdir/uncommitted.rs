@@ -75,7 +75,7 @@ pub fn uncommitted(
     let case = ignores_case(&confinement.work_dir).to_string();
     let links = if links { "links" } else { "" };
     let argv = ["sh", "-c", SCRIPT, "uncommitted", &case, links].map(OsString::from);
-    let done = inside.command(&argv).patience(PATIENCE).finish()?;
+    let done = inside.run(&argv, PATIENCE)?;
     if !done.status.success() {
         return Err(CommitError::of(&done));
     }

@@ -25,20 +25,22 @@ mod tool_settings;
 
 use std::{
     ffi::{OsStr, OsString},
+    io::{Read, Seek},
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use rustix::io::FdFlags;
 
 use super::gitdir::alternates::object_folders;
 use crate::{
-    process::{self, Cmd, ProcessError},
+    process::{self, Cmd, Finished, ProcessError},
     task::{Class, Explain},
 };
 use mounts::Mounts;
-use running::Running;
+use running::{Running, has_started};
 use survivors::MARK;
 
 /// What a process tree can reach.
@@ -145,6 +147,24 @@ const SHAPE: [&str; 9] = [
     "ALL",
 ];
 
+/// How often a sandbox is set up before its failing is believed. It covers folders of other programs, which come and go
+/// between the look at them and the mount.
+const SETUPS: u32 = 5;
+
+/// Calls `run` again while it tells that its sandbox could not be set up, so that nothing of it has run.
+///
+/// # Errors
+/// As `run`.
+pub fn set_up<T, E>(mut run: impl FnMut() -> Result<(T, bool), E>) -> Result<T, E> {
+    for _ in 1..SETUPS {
+        let (done, has_started) = run()?;
+        if has_started {
+            return Ok(done);
+        }
+    }
+    run().map(|(done, _)| done)
+}
+
 /// Kernel switches in `/proc` that root's user id may turn without any capability. bubblewrap looks at the folder's
 /// own mode and leaves `sys` open.
 const SWITCHES: [&str; 10] = [
@@ -161,12 +181,32 @@ const SWITCHES: [&str; 10] = [
 ];
 
 impl Confinement {
-    /// The command that runs `argv` confined, to be run to its end by the caller.
-    pub fn command(&self, argv: &[OsString]) -> Cmd {
-        self.command_with(argv, &[])
+    /// Runs `argv` confined to its end, for no longer than `patience`.
+    ///
+    /// # Errors
+    /// [`ProcessError`] if it could not be started or overstays.
+    pub fn run(&self, argv: &[OsString], patience: Duration) -> Result<Finished, ProcessError> {
+        if self.bwrap.is_none() {
+            return self.command_with(argv, &[]).patience(patience).finish();
+        }
+        let failed = |source| ProcessError::Spawn {
+            program: "bwrap".to_owned(),
+            source,
+        };
+        set_up(|| {
+            let mut status = tempfile::tempfile().map_err(failed)?;
+            pass_on(&status, true).map_err(failed)?;
+            let cmd = self.command_with(argv, &["--json-status-fd".into(), raw(&status)]);
+            let done = cmd.patience(patience).finish()?;
+            let mut told = Vec::new();
+            let read = status.rewind().and_then(|()| status.read_to_end(&mut told));
+            read.map_err(failed)?;
+            let has_started = has_started(done.status, &told);
+            Ok((done, has_started))
+        })
     }
 
-    /// Starts `argv` confined.
+    /// Starts `argv` confined. Whether the sandbox could be set up is known at the end, see [`Running::has_started`].
     ///
     /// The parent-death signal is bound to the calling thread: call this from a thread that lives as long as the
     /// sandbox shall.
@@ -179,7 +219,7 @@ impl Confinement {
         if self.bwrap.is_some() {
             let (reader, writer) = std::io::pipe()?;
             pass_on(&writer, true)?;
-            extra.extend(["--info-fd".into(), raw(&writer)]);
+            extra.extend(["--json-status-fd".into(), raw(&writer)]);
             if let Some(lock) = streams.lock {
                 extra.extend(["--sync-fd".into(), raw(lock)]);
             }

@@ -19,6 +19,10 @@ pub struct Running {
     /// The child: bubblewrap on T2, the program itself on T0. Its streams are the caller's to take.
     pub child: Child,
     info: Option<std::io::PipeReader>,
+    /// What bubblewrap has told so far.
+    told: Vec<u8>,
+    /// It was asked for the init.
+    is_asked: bool,
     init: Option<Target>,
     mark: Option<(String, String)>,
 }
@@ -42,7 +46,7 @@ impl Target {
 }
 
 impl Running {
-    /// `info` is where bubblewrap names the sandbox's init; `mark` is the variable by which, without a sandbox,
+    /// `info` is where bubblewrap names the sandbox's init, and tells the program's end; `mark` is the variable by which, without a sandbox,
     /// what the child leaves behind is found.
     pub(super) fn new(
         child: Child,
@@ -52,6 +56,8 @@ impl Running {
         Self {
             child,
             info,
+            told: Vec::new(),
+            is_asked: false,
             init: None,
             mark,
         }
@@ -59,7 +65,7 @@ impl Running {
 
     /// The brain's process id on the host, once it runs: inside the sandbox the first process after init.
     pub fn brain(&mut self) -> Option<Pid> {
-        if self.info.is_none() && self.init.is_none() {
+        if self.info.is_none() {
             return own_pid(&self.child);
         }
         let init = self.init()?.pid;
@@ -70,7 +76,7 @@ impl Running {
     /// with it. The sandbox's own init is left out, since with it everything ends and has no time. False when nothing
     /// runs, or not yet.
     pub fn signal(&mut self, signal: Signal) -> bool {
-        if self.info.is_none() && self.init.is_none() {
+        if self.info.is_none() {
             let group = own_pid(&self.child);
             return group.is_some_and(|pid| rustix::process::kill_process_group(pid, signal).is_ok());
         }
@@ -134,19 +140,30 @@ impl Running {
 
     /// The sandbox's init, as bubblewrap names it: the first time this is asked it waits for the answer.
     fn init(&mut self) -> Option<&Target> {
-        if let Some(mut info) = self.info.take() {
-            let mut text = Vec::new();
-            let mut chunk = [0; 512];
-            // Not read to its end: another child of ours may have inherited the other side of the pipe.
-            while child_pid(&text).is_none() && readable(&info, Duration::from_secs(5)).unwrap_or(false) {
-                match info.read(&mut chunk) {
-                    Ok(count @ 1..) => text.extend_from_slice(&chunk[..count]),
-                    Ok(0) | Err(_) => break,
-                }
-            }
-            self.init = child_pid(&text).and_then(Target::hold);
+        if !std::mem::replace(&mut self.is_asked, true) {
+            self.hear(Duration::from_secs(5), |told| child_pid(told).is_some());
+            self.init = child_pid(&self.told).and_then(Target::hold);
         }
         self.init.as_ref()
+    }
+
+    /// Reads what bubblewrap tells until it is `enough`. Not to its end: another child of ours may have inherited the
+    /// other side of the pipe.
+    fn hear(&mut self, patience: Duration, enough: impl Fn(&[u8]) -> bool) {
+        let Some(info) = &mut self.info else { return };
+        let mut chunk = [0; 512];
+        while !enough(&self.told) && readable(&*info, patience).unwrap_or(false) {
+            match info.read(&mut chunk) {
+                Ok(count @ 1..) => self.told.extend_from_slice(&chunk[..count]),
+                Ok(0) | Err(_) => break,
+            }
+        }
+    }
+
+    /// Whether the program was started, of what ended with `status`: false only where the sandbox could not be set up.
+    pub fn has_started(&mut self, status: ExitStatus) -> bool {
+        self.hear(Duration::ZERO, |_| false);
+        self.info.is_none() || has_started(status, &self.told)
     }
 }
 
@@ -174,9 +191,21 @@ fn own_pid(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(child.id()).ok()?)
 }
 
-fn child_pid(info: &[u8]) -> Option<Pid> {
-    let info: serde_json::Value = serde_json::from_slice(info).ok()?;
-    Pid::from_raw(i32::try_from(info.get("child-pid")?.as_i64()?).ok()?)
+/// The lines of bubblewrap's status that are whole.
+fn lines(told: &[u8]) -> impl Iterator<Item = serde_json::Value> {
+    let lines = told.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| serde_json::from_slice(line).ok())
+}
+
+fn child_pid(told: &[u8]) -> Option<Pid> {
+    let pid = lines(told).find_map(|line| line.get("child-pid")?.as_i64())?;
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+/// Whether bubblewrap has started its program, by how it ended and what it told: the program's exit code, which it
+/// tells only where it had set up all before. One that was killed tells nothing.
+pub(super) fn has_started(ended: ExitStatus, told: &[u8]) -> bool {
+    ended.code() != Some(1) || lines(told).any(|line| line.get("exit-code").is_some())
 }
 
 /// The children of a process, also on kernels that do not list them.

@@ -212,10 +212,7 @@ fn trial(bwrap: &Path) -> Result<(), String> {
     let script = "touch here && ! touch .git 2>/dev/null && ! test -w /proc/sys/kernel/core_pattern \
          && ! test -w / && test -c /dev/null && test $$ = 2";
     let argv = ["sh", "-c", script].map(Into::into);
-    let finished = confinement
-        .command(&argv)
-        .patience(Duration::from_secs(10))
-        .finish();
+    let finished = confinement.run(&argv, Duration::from_secs(10));
     let finished = finished.map_err(|error| error.to_string())?;
     if finished.status.success() {
         return Ok(());

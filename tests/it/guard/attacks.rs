@@ -460,7 +460,15 @@ fn without_a_network_there_is_none() {
     let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo reached");
     let bash = |siege: &Siege| {
         let argv = ["bash", "-c", &script].map(std::ffi::OsString::from);
-        String::from_utf8(siege.stage.confinement.command(&argv).finish().unwrap().stdout).unwrap()
+        String::from_utf8(
+            siege
+                .stage
+                .confinement
+                .run(&argv, git_khlone::process::PATIENCE)
+                .unwrap()
+                .stdout,
+        )
+        .unwrap()
     };
     assert_eq!(bash(&siege), "reached\n");
     siege.stage.confinement.network = Network::None;
