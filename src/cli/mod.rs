@@ -19,6 +19,7 @@ mod gc;
 mod install;
 mod interrupt;
 mod land;
+mod leash;
 mod list;
 mod log;
 mod man;
@@ -172,6 +173,10 @@ pub fn main() -> ExitCode {
     if let Some(args) = confine::ConfineArgs::given(std::env::args_os()) {
         return confine::run(&args).unwrap_or_else(|error| error.report(Out::new(false)));
     }
+    if let Some(args) = leash::LeashArgs::given(std::env::args_os()) {
+        return leash::run(&args).unwrap_or_else(|error| error.report(Out::new(false)));
+    }
+    crate::process::leash::enable();
     crate::process::raise_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -4,17 +4,19 @@
 //! variables that would send git to another repository: we may ourselves have been called from a hook. What was said
 //! there of repositories that git may trust, and was found to hold, is handed on.
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group, also one that
-//! has closed its streams. Output that was cut short is never taken for the whole.
+//! has closed its streams. A program of the user's can be put on a leash: it ends with this process, too. Output that was cut short is never taken for the whole.
 
 pub mod fault;
 pub mod file;
 mod group;
 mod identity;
+pub mod leash;
 pub mod lock;
 mod memory;
 mod open_files;
 mod run_dir;
 mod shortage;
+pub mod tree;
 mod trust;
 mod wait;
 
@@ -24,7 +26,10 @@ use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -55,6 +60,7 @@ pub struct Cmd {
     capture: usize,
     called_off: Option<Arc<AtomicBool>>,
     in_foreground: bool,
+    is_on_leash: bool,
 }
 
 /// What a finished child left behind.
@@ -176,6 +182,7 @@ impl Cmd {
             capture: CAPTURE,
             called_off: None,
             in_foreground: false,
+            is_on_leash: false,
         }
     }
 
@@ -243,10 +250,18 @@ impl Cmd {
     }
 
     /// Leaves the child in the group of this process: it may read from the terminal, and is told of ctrl-c. What it has
-    /// started itself may outlive it where it overstays.
+    /// started itself may outlive it where it overstays, if it has begun a session of its own.
     pub fn in_foreground(mut self) -> Self {
         self.inner.process_group(rustix::process::getpgrp().as_raw_pid());
         self.in_foreground = true;
+        self
+    }
+
+    /// Ends the child, and what it has started in our session, with this process, however that ends. What it has left in
+    /// the background when it ends itself is not waited for. For [`Cmd::finish`] and [`Cmd::output`], with the
+    /// environment that this process has, and what was set.
+    pub fn on_leash(mut self) -> Self {
+        self.is_on_leash = true;
         self
     }
 
@@ -301,6 +316,13 @@ impl Cmd {
     pub fn finish(mut self) -> Result<Finished, ProcessError> {
         let program = self.inner.get_program().to_string_lossy().into_owned();
         tracing::debug!(%program, args = self.inner.get_args().len(), "run");
+        if self.is_on_leash {
+            self.inner = leash::put_on(self.inner);
+            self.inner.stdin(Stdio::null());
+            let foreground = self.in_foreground.then(rustix::process::getpgrp);
+            let group = foreground.map_or(0, rustix::process::Pid::as_raw_pid);
+            self.inner.process_group(group);
+        }
         self.inner.stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.input.is_some() {
             self.inner.stdin(Stdio::piped());
@@ -314,12 +336,17 @@ impl Cmd {
             // A child that does not read all of its input is no error of ours; its exit status tells.
             std::thread::spawn(move || drop(stdin.write_all(&bytes)));
         }
-        let stdout = drain(child.stdout.take(), self.capture);
-        let stderr = drain(child.stderr.take(), self.capture);
+        let ended = self.is_on_leash.then(|| Arc::new(AtomicBool::new(false)));
+        let stdout = drain(child.stdout.take(), self.capture, ended.clone());
+        let stderr = drain(child.stderr.take(), self.capture, ended.clone());
         let bound = Bound {
             deadline: Instant::now() + self.patience,
             called_off: self.called_off.as_deref(),
         };
+        if let Some(ended) = ended {
+            let _told_below = bound.ended(&mut child);
+            ended.store(true, Ordering::Relaxed);
+        }
         let stdout = bound.receive(&stdout);
         // What the child itself had to say is there when it has ended; what it left behind may hold the pipe.
         let stderr = bound.receive(&stderr).unwrap_or_default();
@@ -329,6 +356,7 @@ impl Cmd {
         };
         let (Some(stdout), Some(status)) = (stdout, status) else {
             if self.in_foreground {
+                wait::kill_below(&child);
                 drop(child.kill());
                 drop(child.wait());
             } else {

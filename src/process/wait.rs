@@ -2,8 +2,10 @@
 
 use std::{
     io::{self, Read},
+    os::fd::AsFd,
     process::{Child, ExitStatus},
     sync::{
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -13,13 +15,19 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, getsid, kill_process, kill_process_group, pidfd_open},
 };
+
+use super::tree::descendants;
 
 /// How often it is looked whether a wait was called off.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often a child is looked at where the kernel gives no descriptor of it.
 const POLL: Duration = Duration::from_millis(10);
+
+/// How much is read at once.
+const CHUNK: usize = 64 << 10;
 
 /// One stream of a child, up to the capture limit.
 #[derive(Debug, Default)]
@@ -78,19 +86,57 @@ impl Bound<'_> {
     }
 }
 
-/// Reads a stream to its end on a thread of its own, and keeps the first `capture` bytes of it.
-pub(super) fn drain<R: Read + Send + 'static>(stream: Option<R>, capture: usize) -> mpsc::Receiver<Captured> {
+/// Reads a stream to its end on a thread of its own, and keeps the first `capture` bytes of it; with `ended`, no further
+/// than to what is there once that is true.
+pub(super) fn drain<R: Read + AsFd + Send + 'static>(
+    stream: Option<R>,
+    capture: usize,
+    ended: Option<Arc<AtomicBool>>,
+) -> mpsc::Receiver<Captured> {
     let (sender, receiver) = mpsc::channel();
     if let Some(mut stream) = stream {
         thread::spawn(move || {
-            let mut bytes = Vec::new();
+            let (mut captured, mut chunk) = (Captured::default(), vec![0; CHUNK]);
             // Past the limit the child is still read, so that it never blocks on a full pipe.
-            drop(stream.by_ref().take(capture as u64).read_to_end(&mut bytes));
-            let is_cut = io::copy(&mut stream, &mut io::sink()).is_ok_and(|more| more > 0);
-            drop(sender.send(Captured { bytes, is_cut }));
+            while ended.as_ref().is_none_or(|ended| has_more(&stream, ended)) {
+                let count = match stream.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(_) => break,
+                };
+                let room = (capture - captured.bytes.len()).min(count);
+                captured.bytes.extend_from_slice(&chunk[..room]);
+                captured.is_cut |= room < count;
+            }
+            drop(sender.send(captured));
         });
     }
     receiver
+}
+
+/// Waits until there is something to read, or its end; false if there is nothing and `ended`.
+fn has_more(stream: &impl AsFd, ended: &AtomicBool) -> bool {
+    loop {
+        // Before the look: what came until then is seen.
+        let is_last = ended.load(Ordering::Relaxed);
+        let step = Timespec::try_from(LOOK).ok();
+        match poll(&mut [PollFd::new(stream, PollFlags::IN)], step.as_ref()) {
+            Ok(0) if is_last => return false,
+            Ok(0) | Err(Errno::INTR) => {}
+            _ => return true,
+        }
+    }
+}
+
+/// Ends what a child has started in our session.
+pub(super) fn kill_below(child: &Child) {
+    let session = getsid(None).ok();
+    for pid in own_pid(child).map(descendants).unwrap_or_default() {
+        if getsid(Some(pid)).ok() == session {
+            let _gone = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 pub(super) fn kill_group(child: &mut Child) {

@@ -40,6 +40,7 @@ impl Standing<'_> {
     pub fn around(&self, program: Cmd) -> Cmd {
         let program = program
             .as_user()
+            .on_leash()
             .env("GIT_DIR", self.git_dir)
             .patience(self.patience);
         match self.work_dir {

@@ -3,6 +3,7 @@
 mod attribution;
 mod by_hand;
 mod hooks;
+mod killed;
 mod recorded;
 mod signing;
 

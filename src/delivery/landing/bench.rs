@@ -95,7 +95,7 @@ impl Bench {
         let git = self.git().env("GIT_WORK_TREE", self.tree()).dir(self.tree());
         let git = git.args(["-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false"]);
         let git = git.args(["read-tree", "--reset", "-u", &tree.to_string()]);
-        git.patience(self.patience).output()?;
+        git.patience(self.patience).on_leash().output()?;
         self.is_laid_out = true;
         Ok(())
     }

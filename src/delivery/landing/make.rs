@@ -93,7 +93,11 @@ impl Maker<'_> {
         git = git.args(["commit-tree", "-F", "-"]);
         if self.signs {
             (self.voice.signs)();
-            git = git.arg("--gpg-sign").in_foreground().patience(PATIENCE);
+            git = git
+                .arg("--gpg-sign")
+                .in_foreground()
+                .on_leash()
+                .patience(PATIENCE);
             if let Some(terminal) = terminal().filter(|_| std::env::var_os("GPG_TTY").is_none()) {
                 git = git.env("GPG_TTY", terminal);
             }

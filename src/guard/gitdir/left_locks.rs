@@ -10,7 +10,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use crate::{guard::sandbox::running::processes, worktree::checkout::Checkout};
+use crate::{process::tree::processes, worktree::checkout::Checkout};
 
 /// Removes what an attempt that began at `since` (seconds since the epoch) has left; its processes are gone. Gives
 /// what it removed.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::survivors::descendants;
+use crate::process::tree::{children, descendants, status_field};
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
     process::{Pid, PidfdFlags, Signal},
@@ -208,27 +208,6 @@ pub(super) fn has_started(ended: ExitStatus, told: &[u8]) -> bool {
     ended.code() != Some(1) || lines(told).any(|line| line.get("exit-code").is_some())
 }
 
-/// The children of a process, also on kernels that do not list them.
-pub(super) fn children(parent: Pid) -> Vec<Pid> {
-    let parent = parent.as_raw_nonzero();
-    if let Ok(list) = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
-        return list
-            .split_whitespace()
-            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-            .collect();
-    }
-    let parent = parent.to_string();
-    processes()
-        .filter(|pid| status_field(*pid, "PPid").as_deref() == Some(&parent))
-        .collect()
-}
-
-/// Every process that this one can see.
-pub(in crate::guard) fn processes() -> impl Iterator<Item = Pid> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-}
-
 /// The number that a process has in the innermost namespace.
 fn inner_pid(pid: Pid) -> Option<i32> {
     status_field(pid, "NSpid")?
@@ -236,12 +215,4 @@ fn inner_pid(pid: Pid) -> Option<i32> {
         .last()?
         .parse()
         .ok()
-}
-
-fn status_field(pid: Pid, name: &str) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(line.trim().to_owned())
 }

@@ -9,7 +9,7 @@ use std::{os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
-use super::running::{children, processes};
+use crate::process::tree::{children, descendants, processes};
 
 /// The variable that only a task's own processes carry.
 pub const MARK: &str = "KHLONE_TASK";
@@ -93,25 +93,6 @@ fn end_all(find: impl Fn() -> Vec<Pid>, still_it: impl Fn(Pid) -> bool) -> usize
         }
     }
     ended
-}
-
-/// The living descendants of a process.
-pub(super) fn descendants(of: Pid) -> Vec<Pid> {
-    let (mut found, mut at) = (children(of), 0);
-    while let Some(pid) = found.get(at).copied() {
-        found.extend(children(pid));
-        at += 1;
-    }
-    found.retain(|pid| is_alive(*pid));
-    found
-}
-
-/// False for one that has ended and is not yet waited for.
-fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    // The state stands behind the name, which is in brackets and may hold any character.
-    let name_ends = stat.iter().rposition(|byte| *byte == b')');
-    name_ends.is_some_and(|at| !matches!(stat.get(at + 2), None | Some(b'Z' | b'X')))
 }
 
 /// True if one of its open files is this one and holds the lock on it; who merely looks whether it is locked has it
