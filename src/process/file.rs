@@ -1,14 +1,48 @@
 //! Files that other names may share: replaced, never written in place.
 //!
 //! A hard-linked copy of a repository (`cp -al`, `rsync --link-dest`, a local `git clone`) shares inodes with its
-//! original. Writing in place would change both; a new file under the old name changes one.
+//! original. Writing in place would change both; a new file under the old name changes one. And what is read is a
+//! file: nothing waits for the writer of a pipe that stands in its place.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::MetadataExt,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
+
+/// The content of the regular file at `path`.
+///
+/// # Errors
+/// If it is none, or the disk refuses.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(OpenOptions::new().read(true), path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of the regular file at `path`.
+///
+/// # Errors
+/// As [`read`], and if it is no text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Opens a file as `options` say, if it is a regular one. Close-on-exec, as every file here.
+///
+/// # Errors
+/// As [`read`].
+pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let file = options
+        .custom_flags(i32::try_from(flags).unwrap_or(0))
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+}
 
 /// Gives `path` the content `bytes`: a new file, renamed over it. Readers see the old content or the new one.
 ///

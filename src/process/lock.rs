@@ -15,6 +15,8 @@ use std::{
 
 use fs4::{FileExt, TryLockError};
 
+use super::file;
+
 /// A held lock file. Not for locks that a child inherits to hold them on: letting go frees those, too.
 #[derive(Debug)]
 #[must_use = "the lock is free again when this is dropped"]
@@ -79,7 +81,8 @@ impl FileLock {
     /// Whether somebody holds the lock at `path`. A look that is shared: it never takes the lock away from one of ours
     /// that tries in the same instant and waits.
     pub fn is_taken(path: &Path) -> bool {
-        File::open(path).is_ok_and(|file| FileExt::try_lock_shared(&file).is_err())
+        let file = file::open(OpenOptions::new().read(true), path);
+        file.is_ok_and(|file| FileExt::try_lock_shared(&file).is_err())
     }
 
     /// The file, to read and write what the lock guards.
@@ -116,15 +119,16 @@ pub fn is_locked_now(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Opens a file to lock, close-on-exec as every file here.
+/// Opens a file to lock.
 fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let mut options = OpenOptions::new();
+    options
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
-        .open(path)
+        .mode(0o600);
+    file::open(&mut options, path)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod file;
 mod group;
 mod identity;
+pub mod kept;
 pub mod leash;
 pub mod lock;
 mod memory;

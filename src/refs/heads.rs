@@ -1,18 +1,18 @@
 //! Every task's head, quickly. What was read once is kept in `<common>/khlone/heads`, by the id of its tag: an id
 //! is its content, so the file is never wrong, at worst short. Losing it costs the next listing some time.
 
-use std::{collections::HashMap, fs, io, path::PathBuf};
+use std::{collections::HashMap, io, path::PathBuf};
 
 use git2::{Odb, Oid};
 
 use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, tag, unfinished::Glance};
 use crate::{
-    process::file::replace,
+    process::kept,
     task::{TaskId, ZoneId},
 };
 
-/// The first line of the file; one with another line is none.
-const HEADER: &str = "git-khlone heads 2";
+/// What the file begins with; one that begins otherwise is none.
+const HEADER: &[u8] = b"git-khlone heads 3\n";
 /// So many tags read one by one are not worth writing the file again.
 const FEW: usize = 32;
 /// From so many on, one listing of all is cheaper than to read them one by one.
@@ -163,21 +163,17 @@ struct Kept {
 impl Kept {
     fn read(site: &Site) -> Self {
         let path = site.layout().heads();
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let mut lines = text.lines();
-        let heads = match lines.next() {
-            Some(HEADER) => lines.filter_map(parse).collect(),
-            _ => HashMap::new(),
-        };
+        let text = kept::read(&path, HEADER).unwrap_or_default();
+        let heads = String::from_utf8_lossy(&text).lines().filter_map(parse).collect();
         Self { path, heads }
     }
 
     fn replace(&self, heads: &[(Oid, TaskHead)]) -> io::Result<()> {
-        let mut text = format!("{HEADER}\n");
+        let mut text = String::new();
         for (oid, head) in heads {
             text.push_str(&format!("{oid} {}\n", serde_json::to_string(head)?));
         }
-        replace(&self.path, text.as_bytes())
+        kept::write(&self.path, HEADER, text.as_bytes())
     }
 }
 
@@ -274,6 +270,57 @@ mod tests {
     }
 
     #[test]
+    fn whatever_stands_in_the_place_of_what_is_kept_the_answer_is_the_same() {
+        let (_dir, repo, site) = scratch();
+        let ledger = Ledger::new(&repo, &site);
+        tasks(&repo, &site, 300);
+        let git = crate::process::Cmd::git(repo.common_dir());
+        git.args(["pack-refs", "--all"]).output().unwrap();
+        let look = || (ledger.heads().unwrap(), ledger.open_heads().unwrap());
+        let expected = look();
+        assert_eq!((expected.0.len(), expected.1.len()), (300, 30));
+        let layout = site.layout();
+        for path in [layout.heads(), layout.over(), layout.unfinished()] {
+            assert_eq!(look(), expected);
+            let whole = fs::read(&path).unwrap();
+            for at in (0..whole.len()).step_by(whole.len() / 40) {
+                let mut other = whole.clone();
+                other[at] ^= 1;
+                fs::write(&path, other).unwrap();
+                assert_eq!(look(), expected, "{} at {at}", path.display());
+            }
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            fs::remove_file(&path).unwrap();
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+            assert_eq!(look(), expected, "{} as a pipe", path.display());
+        }
+    }
+
+    #[test]
+    fn an_older_counter_gives_no_place_twice_and_a_pipe_is_refused() {
+        let (_dir, repo, site) = scratch();
+        let ledger = Ledger::new(&repo, &site);
+        tasks(&repo, &site, 11);
+        assert_eq!(ledger.next_seq().unwrap(), 11);
+        for older in ["", "7", "00000000000000000003\n"] {
+            fs::write(site.layout().counter(), older).unwrap();
+            assert_eq!(ledger.next_seq().unwrap(), 11, "{older}");
+        }
+        assert_eq!(ledger.next_seq().unwrap(), 12);
+        let path = site.layout().counter();
+        fs::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(
+            ledger
+                .next_seq()
+                .unwrap_err()
+                .to_string()
+                .contains("not a regular file")
+        );
+    }
+
+    #[test]
     fn what_is_kept_is_what_the_tags_say() {
         let (_dir, repo, site) = scratch();
         let ledger = Ledger::new(&repo, &site);
@@ -306,7 +353,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(ledger.heads().unwrap()[49].seq, 8);
-        for torn in ["", "git-khlone heads 2\n\u{0}", "git-khlone heads 9\nx"] {
+        for torn in ["", "git-khlone heads 3\n\u{0}", "git-khlone heads 9\nx"] {
             fs::write(&file, torn).unwrap();
             assert_eq!(ledger.heads().unwrap().len(), 50);
         }

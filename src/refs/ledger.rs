@@ -379,8 +379,9 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// If the counter is lost and git cannot read, or the disk refuses.
     pub fn next_seq(&self) -> Result<u64, LedgerError> {
-        self.site
-            .next_seq(|| Ok(self.heads()?.iter().map(|head| head.seq).max().unwrap_or(0)))
+        let highest = |heads: Vec<super::TaskHead>| heads.iter().map(|head| head.seq).max().unwrap_or(0);
+        let open = highest(self.open_heads()?);
+        self.site.next_seq(open, || Ok(highest(self.heads()?)))
     }
 
     /// Changes a task: reads it, lets `change` have its way, and swaps the ref; again from the start if someone

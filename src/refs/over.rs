@@ -1,22 +1,19 @@
 //! The ids of tags that say of a task that it is over, in `<common>/khlone/over`: of ten thousand tasks, the few that
 //! are open are found without a look at the others' objects.
 //!
-//! An id is its content, so what the file says is never out of date, at worst short. A check value stands at its end;
-//! a file that does not fit it is none, and the next listing makes it again.
+//! An id is its content, so what the file says is never out of date, at worst short.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use git2::Oid;
 
 use super::Site;
-use crate::process::file::replace;
+use crate::process::kept;
 
 /// What the file begins with; one that begins otherwise is none.
 const HEADER: &[u8] = b"git-khlone over 1\n";
 /// Bytes of an id.
 const ID: usize = 20;
-/// Bytes of the check value.
-const CHECK: usize = 4;
 
 /// The ids, in order.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ pub(super) struct Over {
 impl Over {
     pub(super) fn read(site: &Site) -> Self {
         let path = site.layout().over();
-        let ids = fs::read(&path).ok().and_then(|bytes| checked(&bytes));
+        let ids = kept::read(&path, HEADER).filter(|ids| ids.len().is_multiple_of(ID));
         Self {
             path,
             ids: ids.unwrap_or_default(),
@@ -47,25 +44,15 @@ impl Over {
         let mut tags: Vec<Oid> = tags.collect();
         tags.sort_unstable();
         tags.dedup();
-        let mut bytes = HEADER.to_vec();
-        for tag in tags {
-            bytes.extend_from_slice(tag.as_bytes());
-        }
-        bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
-        replace(&self.path, &bytes)
+        let ids: Vec<_> = tags.iter().map(Oid::as_bytes).collect();
+        kept::write(&self.path, HEADER, &ids.concat())
     }
-}
-
-/// The ids in a file's bytes, if it is a whole one.
-fn checked(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (text, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK)?)?;
-    let ids = text.strip_prefix(HEADER)?;
-    let fits = crc32fast::hash(text).to_be_bytes() == check && ids.len().is_multiple_of(ID);
-    fits.then(|| ids.to_vec())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::refs::tests::scratch;
 

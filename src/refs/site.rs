@@ -18,7 +18,7 @@ use super::{Layout, Repo, mend_by_records, repo::quoted};
 use crate::{
     process::{
         FileLock,
-        file::{replace_durably, unshare_all},
+        file::{read, read_text, replace_durably, unshare_all},
         is_same_machine,
     },
     task::{Class, Explain, FORMAT, FormatError, Owner, parse_versioned},
@@ -282,7 +282,7 @@ impl Site {
     /// # Errors
     /// If the disk refuses.
     pub fn last_seq(&self) -> io::Result<Option<u64>> {
-        match fs::read_to_string(self.layout.counter()) {
+        match read_text(&self.layout.counter()) {
             Ok(text) => Ok(text.trim().parse().ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -302,12 +302,16 @@ impl Site {
         Ok(())
     }
 
-    /// The next number in the site's order of arrival. `highest` finds the largest number in use, and is called
-    /// only when the counter is lost.
+    /// The next number in the site's order of arrival, above `floor`: a counter that was put back from an older copy
+    /// gives no number twice. `highest` finds the largest number in use, and is called only when the counter is lost.
     ///
     /// # Errors
     /// If the disk refuses, or `highest` fails.
-    pub fn next_seq<E: From<io::Error>>(&self, highest: impl FnOnce() -> Result<u64, E>) -> Result<u64, E> {
+    pub fn next_seq<E: From<io::Error>>(
+        &self,
+        floor: u64,
+        highest: impl FnOnce() -> Result<u64, E>,
+    ) -> Result<u64, E> {
         let mut turn = FileLock::wait(&self.layout.counter())?;
         let mut text = String::new();
         turn.file().read_to_string(&mut text)?;
@@ -315,8 +319,9 @@ impl Site {
             Ok(last) => last,
             Err(_) => highest()?,
         };
-        write_seq(turn.file(), last + 1)?;
-        Ok(last + 1)
+        let next = last.max(floor).saturating_add(1);
+        write_seq(turn.file(), next)?;
+        Ok(next)
     }
 }
 
@@ -332,7 +337,7 @@ fn write_seq(file: &mut File, seq: u64) -> io::Result<()> {
 /// The `site.json` of the repository at `common`, if it has one that can be read.
 fn file_at(common: &Path) -> Option<SiteFile> {
     let places = [Layout::of(common).site_file(), common.join(BESIDE)];
-    let mut read = places.iter().filter_map(|path| fs::read(path).ok());
+    let mut read = places.iter().filter_map(|path| read(path).ok());
     read.find_map(|bytes| parse_versioned("site.json", &bytes).ok())
 }
 
@@ -343,7 +348,7 @@ fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFi
         source,
     };
     let meta = fs::metadata(common).map_err(io)?;
-    let read = |path: &Path| match fs::read(path) {
+    let read = |path: &Path| match read(path) {
         Ok(bytes) => parse_versioned::<SiteFile>("site.json", &bytes)
             .map(Some)
             .map_err(SiteError::from),

@@ -20,10 +20,10 @@ use super::{
     names,
     over::Over,
 };
-use crate::process::file::replace;
+use crate::process::kept;
 
-/// The version of the file.
-const FORMAT: u32 = 1;
+/// What the file begins with; one that begins otherwise is none.
+const HEADER: &[u8] = b"git-khlone unfinished 2\n";
 /// From so many finished tasks on, the file is worth its making.
 const FEW: usize = 32;
 
@@ -56,7 +56,6 @@ impl Stamp {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
-    format: u32,
     packed: Stamp,
     /// What stands in it, by full name, and is not over.
     open: BTreeMap<String, String>,
@@ -87,12 +86,12 @@ impl Glance {
         })?;
         // After the loose ones: what was packed meanwhile is in a file that differs.
         let packed = Stamp::of_packed(common)?;
-        let before = read(site).unwrap_or_default();
-        let (kept, scanned) = if before.format == FORMAT && before.packed == packed {
-            (before, None)
-        } else {
-            let (kept, known) = scan(site, packed, before.over)?;
-            (kept, Some(known))
+        let (kept, scanned) = match read(site) {
+            Some(before) if before.packed == packed => (before, None),
+            before => {
+                let (kept, known) = scan(site, packed, before.unwrap_or_default().over)?;
+                (kept, Some(known))
+            }
         };
         let is_sure = scanned.is_none() || Stamp::of_packed(common)? == packed;
         let tag = |written: &Written| match written {
@@ -139,12 +138,16 @@ impl Glance {
             let loose = over.iter().filter_map(|tag| tag.parse().ok());
             Over::read(site).replace(known.into_iter().chain(done.iter().copied()).chain(loose))?;
         }
-        replace(&site.layout().unfinished(), &serde_json::to_vec(&self.kept)?)
+        kept::write(
+            &site.layout().unfinished(),
+            HEADER,
+            &serde_json::to_vec(&self.kept)?,
+        )
     }
 }
 
 fn read(site: &Site) -> Option<Kept> {
-    let text = fs::read(site.layout().unfinished()).ok()?;
+    let text = kept::read(&site.layout().unfinished(), HEADER)?;
     serde_json::from_slice(&text).ok()
 }
 
@@ -163,7 +166,6 @@ fn scan(site: &Site, packed: Stamp, loose: BTreeSet<String>) -> io::Result<(Kept
         true
     })?;
     let kept = Kept {
-        format: FORMAT,
         packed,
         open,
         over: loose,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     delivery::merged::Judge,
-    process::file::replace,
+    process::file::{self, replace},
     refs::{Layout, branch_ref},
     render::Out,
     task::FORMAT,
@@ -53,7 +53,7 @@ pub(super) fn segment(dir: &Path) -> Option<String> {
     if !path.parent()?.is_dir() {
         return None;
     }
-    let kept = fs::read(&path).ok();
+    let kept = file::read(&path).ok();
     let kept: Option<Kept> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let is_current =
         |kept: &Kept| kept.format == FORMAT && kept.made_from.iter().all(|(path, then)| stamp(path) == *then);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     daemon::DaemonError,
-    process::{MAX_SOCKET_PATH, ProcessId, run_dir},
+    process::{MAX_SOCKET_PATH, ProcessId, file, run_dir},
     refs::Layout,
     task::{FORMAT, parse_versioned},
 };
@@ -104,7 +104,7 @@ impl Place {
 
     /// The last sign of life, if a daemon left one in this boot.
     pub(crate) fn last_beat(&self) -> Option<Beat> {
-        let beat = fs::read_to_string(self.layout.daemon_beat()).ok()?;
+        let beat = file::read_text(&self.layout.daemon_beat()).ok()?;
         let (at, problem) = beat.split_once('\n').unwrap_or((&beat, ""));
         let ago = boot_clock().checked_sub(Duration::from_secs(at.trim().parse().ok()?))?;
         Some(Beat {
@@ -138,7 +138,7 @@ impl Place {
     /// The record, if there is a readable one of ours.
     pub(crate) fn record(&self) -> Result<Option<Record>, DaemonError> {
         let path = self.record_path();
-        match fs::read(&path) {
+        match file::read(&path) {
             Ok(bytes) => match parse_versioned::<Record>("daemon.json", &bytes) {
                 Ok(record) => {
                     let folder = self.folder().map_err(|source| DaemonError::io(&path, source))?;

@@ -23,7 +23,10 @@ use super::plan::Known;
 use crate::{
     config::{Config, Notify, Source},
     daemon::Place,
-    process::{Cmd, file::replace},
+    process::{
+        Cmd,
+        file::{self, replace},
+    },
     refs::Layout,
     task::{CloneName, FORMAT, Need, Outcome, Status, TaskId, ZoneId, parse_versioned},
 };
@@ -85,7 +88,7 @@ impl Notices {
     /// Begins where the last daemon left off. `config` is the user's own file.
     pub(crate) fn start(place: &Place, config: PathBuf) -> Self {
         let record = Layout::of(place.common()).notices();
-        let open = fs::read(&record)
+        let open = file::read(&record)
             .ok()
             .and_then(|bytes| parse_versioned::<Open>("open.json", &bytes).ok());
         let (queue, notices) = sync_channel::<Notice>(QUEUE);

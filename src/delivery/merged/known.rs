@@ -1,5 +1,6 @@
-//! What was found out of two commits, in a file of the site's: a line each, `<commit> <tip> y` or `n`. Lines are only ever
-//! appended; one that was cut short is passed over. Where it cannot be written, it is found out again.
+//! What was found out of two commits, in a file of the site's: a line each, `<commit> <tip> y` or `n`, and a check value.
+//! Lines are only ever appended; one that was cut short or changed is passed over. Where it cannot be written, it is
+//! found out again.
 
 use std::{
     collections::HashMap,
@@ -9,6 +10,8 @@ use std::{
 };
 
 use git2::Oid;
+
+use crate::process::file::read_text;
 
 /// A longer file begins anew: most of what it says is of tips that have moved on.
 const LARGEST: u64 = 1 << 20;
@@ -25,8 +28,12 @@ impl Known {
         if fs::metadata(&path).is_ok_and(|meta| meta.len() > LARGEST) {
             drop(fs::remove_file(&path));
         }
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = read_text(&path).unwrap_or_default();
         let answers = text.lines().filter_map(|line| {
+            let (line, check) = line.rsplit_once(' ')?;
+            if check != check_of(line) {
+                return None;
+            }
             let mut words = line.split(' ');
             let (commit, tip) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
             match words.next()? {
@@ -47,10 +54,15 @@ impl Known {
 
     pub(super) fn put(&mut self, commit: Oid, tip: Oid, answer: bool) {
         self.answers.insert((commit, tip), answer);
-        let line = format!("{commit} {tip} {}\n", if answer { 'y' } else { 'n' });
+        let line = format!("{commit} {tip} {}", if answer { 'y' } else { 'n' });
+        let line = format!("{line} {}\n", check_of(&line));
         let file = OpenOptions::new().append(true).create(true).open(&self.path);
         drop(file.and_then(|mut file| file.write_all(line.as_bytes())));
     }
+}
+
+fn check_of(line: &str) -> String {
+    format!("{:08x}", crc32fast::hash(line.as_bytes()))
 }
 
 #[cfg(test)]
@@ -67,8 +79,10 @@ mod tests {
         known.put(oid("1"), oid("3"), false);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, &text[..text.len() - 2]).unwrap();
-        let known = Known::read(path);
+        let known = Known::read(path.clone());
         assert_eq!(known.get(oid("1"), oid("2")), Some(true));
         assert_eq!(known.get(oid("1"), oid("3")), None);
+        fs::write(&path, text.replace(" y ", " n ")).unwrap();
+        assert_eq!(Known::read(path).get(oid("1"), oid("2")), None);
     }
 }
