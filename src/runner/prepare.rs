@@ -11,7 +11,7 @@ use crate::{
         checkout::{Checkout, Locked},
         create::{self, Want},
         gitlinks,
-        place::{self, Rules},
+        place::{self, Chosen, Rules},
         port,
         receipt::{Receipt, take_receipt},
         restore::restore,
@@ -78,16 +78,20 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
     let Some(tip) = repo.ref_target(&zone_ref)? else {
         return Err(RunnerError::NoZoneBranch(task.branch.clone()));
     };
-    let place = match &member.path {
-        Some(path) => path.into(),
+    let chosen = match &member.path {
+        Some(path) => Chosen {
+            place: path.into(),
+            passed: None,
+        },
         None => {
-            let place = place::choose(repo, &rules(run), &task.zone, &task.clone)?;
+            let chosen = place::choose(repo, &rules(run), &task.zone, &task.clone)?;
             remember(run.ledger, task, |member| {
-                member.path = Some(place.to_string_lossy().into_owned())
+                member.path = Some(chosen.place.to_string_lossy().into_owned())
             })?;
-            place
+            chosen
         }
     };
+    let place = chosen.place;
     let folders: Vec<String> = run.config.worktree.copy.iter().map(ToString::to_string).collect();
     let want = Want {
         place: &place,
@@ -103,6 +107,13 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
         .iter()
         .map(|(path, why)| format!("submodule {}: {why}", path.display()))
         .collect();
+    if let Some(passed) = chosen.passed {
+        remarks.push(format!(
+            "{} is not a worktree of this repository and stays as it is; the clone's is {}",
+            passed.display(),
+            place.display()
+        ));
+    }
     // What was tried before goes on where it stands.
     let standing = match task.attempts.len() {
         0 | 1 => {

@@ -300,3 +300,37 @@ fn words_that_a_newcomer_tries_are_understood() {
         bare.err
     );
 }
+
+/// A repository that was deleted without the folder of its worktrees, and another one of its name.
+#[test]
+fn a_folder_of_an_earlier_repository_is_not_a_clones() {
+    let stage = Stage::new();
+    stage.act("echo one > one.txt");
+    let old = stage.clone();
+    old.write("mine", "mine\n");
+    drop(stage.run(&["daemon", "stop"]));
+    fs::remove_dir_all(&stage.work.0).unwrap();
+    fs::create_dir(&stage.work.0).unwrap();
+    stage.work.git(&["init", "-q", "-b", "main"]);
+    stage.work.git(&["config", "user.name", "Ann"]);
+    stage.work.git(&["config", "user.email", "ann@example.com"]);
+    stage.work.commit(&[("b.txt", "b\n")], "another one");
+    let before = old.bytes();
+    let (said, task) = stage.act("ls > seen; echo two > two.txt");
+    assert_eq!(task["status"], "done", "{}", said.err);
+    let reasons = task["reasons"].to_string();
+    let name = old.0.to_str().unwrap();
+    assert!(
+        reasons.contains(&format!("{name} is not a worktree of this repository")),
+        "{reasons}"
+    );
+    assert_ne!(stage.clone().0, old.0);
+    assert_eq!(stage.clone().read("seen").as_deref(), Some("b.txt\nseen\n"));
+    assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "seen\ntwo.txt");
+    assert_eq!(old.bytes(), before);
+    // The next task of the clone stays where it is, and says no more of it.
+    let (_, next) = stage.act("echo three > three.txt");
+    assert!(!next["reasons"].to_string().contains(name), "{next:#}");
+    stage.run(&["gc"]).ok();
+    assert_eq!(old.bytes(), before);
+}

@@ -65,7 +65,7 @@ impl Zoned {
             root: None,
             data_home: Path::new("/nonexistent"),
         };
-        let place = choose(&self.repo, &rules, &opened.id, &clone).unwrap();
+        let place = choose(&self.repo, &rules, &opened.id, &clone).unwrap().place;
         let own = format!("khlone/{}/{clone}", opened.id);
         let document = serde_json::json!({
             "format": 1, "name": clone, "role": clone.role, "brain": "shell", "branch": own,

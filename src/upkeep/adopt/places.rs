@@ -108,7 +108,7 @@ impl Surveyor<'_> {
             }
             // A mirror has the zones of its original, and the places of the worktrees there with them.
             (None, None) if path.exists() && !is_anothers(&path, ledger.repo().common_dir()) => path.clone(),
-            (None, _) => place::choose(ledger.repo(), &self.rules, &zone.zone.id, &member.name)?,
+            (None, _) => place::choose(ledger.repo(), &self.rules, &zone.zone.id, &member.name)?.place,
         };
         let is_told = checkout.as_ref().is_none_or(|checkout| is_linked(checkout, &to));
         Ok((to != path || !is_told).then(|| Misplaced {

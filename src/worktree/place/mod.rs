@@ -149,7 +149,18 @@ impl Ground {
     }
 }
 
-/// Chooses the place of a new clone's worktree. Nothing is made.
+/// The place of a new clone's worktree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The place.
+    pub place: PathBuf,
+    /// What it would have been, had nothing of another's stood there.
+    pub passed: Option<PathBuf>,
+}
+
+/// Chooses the place of a new clone's worktree. Nothing is made. What git does not know as a worktree of this repository
+/// is not one, even where its `.git` file says so: a repository that was deleted and made anew under the same name finds
+/// the folders of the first.
 ///
 /// # Errors
 /// [`PlaceError`] if no folder may or can hold it.
@@ -158,7 +169,7 @@ pub fn choose(
     rules: &Rules<'_>,
     zone: &ZoneId,
     clone: &CloneName,
-) -> Result<PathBuf, PlaceError> {
+) -> Result<Chosen, PlaceError> {
     let main = repo.main_work_dir();
     let ground = Ground::of(repo.common_dir(), main.as_deref());
     let mut holders = ground.holders(rules);
@@ -198,8 +209,14 @@ pub fn choose(
     });
     let free = std::iter::once(place.clone())
         .chain(numbered)
-        .find(|place| is_ours_to_take(repo, place));
-    free.ok_or(PlaceError::Taken { place })
+        .find(|place| is_free(place) || Checkout::linked_at(repo.common_dir(), place).is_some());
+    match free {
+        Some(free) => Ok(Chosen {
+            passed: (free != place).then_some(place),
+            place: free,
+        }),
+        None => Err(PlaceError::Taken { place }),
+    }
 }
 
 /// The folders that may hold this repository's worktrees, best first, as paths are recorded.
@@ -250,14 +267,16 @@ pub fn is_a_clones(repo: &Repo, place: &Path) -> bool {
     place.file_name().is_some_and(|name| ground.gives(name))
 }
 
-/// Whether nothing stands at `place`, or nothing but a worktree of this repository.
+/// Whether nothing stands at `place`.
+fn is_free(place: &Path) -> bool {
+    let is_empty = || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+    !place.is_symlink() && (!place.exists() || is_empty())
+}
+
+/// Whether nothing stands at `place`, or nothing but a worktree of this repository. Of one that was recorded for it its
+/// `.git` file is proof, since git forgets worktrees (`git worktree prune`).
 pub fn is_ours_to_take(repo: &Repo, place: &Path) -> bool {
-    if !place.is_symlink() && !place.exists() {
-        return true;
-    }
-    let is_empty_dir =
-        !place.is_symlink() && std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-    is_empty_dir
+    is_free(place)
         || Checkout::linked_at(repo.common_dir(), place).is_some()
         || super::checkout::points_into(place, repo.common_dir())
 }
