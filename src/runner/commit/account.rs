@@ -25,7 +25,7 @@ use crate::{
     worktree::{
         effects::path_text,
         receipt::Receipt,
-        snapshot::{EntryKind, Manifest},
+        snapshot::{Entry, EntryKind, Manifest},
     },
 };
 
@@ -189,14 +189,27 @@ fn is_in(tree: &Tree<'_>, after: &Manifest, path: &[u8]) -> bool {
         (None, Some(committed)) => return committed.kind() == Some(ObjectType::Tree),
         (Some(entry), Some(committed)) => (entry, committed),
     };
-    let mode = match entry.kind {
-        EntryKind::Folder => return committed.kind() == Some(ObjectType::Tree),
-        EntryKind::Symlink => 0o120_000,
-        EntryKind::File if entry.stat.is_executable() => 0o100_755,
-        EntryKind::File => 0o100_644,
-        _ => return false,
-    };
-    committed.filemode() == mode && Some(committed.id()) == entry.oid
+    if entry.kind == EntryKind::Folder {
+        return committed.kind() == Some(ObjectType::Tree);
+    }
+    mode_of(entry) == Some(committed.filemode()) && Some(committed.id()) == entry.oid
+}
+
+/// Whether a tree has a file at `path` with the mode that it has on the disk.
+fn has_mode(tree: &Tree<'_>, after: &Manifest, path: &[u8]) -> bool {
+    let committed = tree.get_path(Path::new(OsStr::from_bytes(path))).ok();
+    let committed = committed.map(|committed| committed.filemode());
+    committed.is_some() && after.entry(path).and_then(mode_of) == committed
+}
+
+/// git's mode of a file or link.
+fn mode_of(entry: &Entry) -> Option<i32> {
+    match entry.kind {
+        EntryKind::Symlink => Some(0o120_000),
+        EntryKind::File | EntryKind::Large if entry.stat.is_executable() => Some(0o100_755),
+        EntryKind::File | EntryKind::Large => Some(0o100_644),
+        _ => None,
+    }
 }
 
 /// Those of `missing` that git, with the repository's filters, finds to be missing as well. It need only be asked of
@@ -231,7 +244,9 @@ fn differ(
     };
     let is_left = |(path, change): &(String, Change)| {
         let path = raw_path(path);
-        !asked.contains(&path) || differing.contains(&path) || *change == Change::Mode
+        !asked.contains(&path)
+            || differing.contains(&path)
+            || *change == Change::Mode && !has_mode(end, after, &path)
     };
     missing.into_iter().filter(is_left).collect()
 }
