@@ -7,10 +7,11 @@ use clap::Args;
 use super::{
     cx::Cx,
     error::{CliError, CmdError},
-    target::{self, Target, target},
+    target::{Target, target},
 };
 use crate::{
     process::{self, Cmd},
+    query::sides,
     refs::branch_ref,
     task::{TaskId, ZoneAddress},
 };
@@ -34,11 +35,13 @@ pub(super) struct DiffArgs {
 
 /// Shows the diff as git does, with the user's pager on a terminal.
 pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
+    let mut beside = None;
     let range = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
         Target::Task(stored) => {
             let id = &stored.task.id;
-            let sides = target::sides(cx, &stored)?.ok_or_else(|| not_yet(id))?;
-            sides.map(|side| format!("{}:{side}", stored.tag)).to_vec()
+            let sides = sides(&cx.ledger(), &stored)?.ok_or_else(|| not_yet(id))?;
+            beside = sides.beside;
+            vec![sides.before.to_string(), sides.after.to_string()]
         }
         Target::Clone(place, member) => {
             // In full: a tag may have the same name.
@@ -53,6 +56,9 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
         .arg("--git-dir")
         .arg(cx.repo.common_dir())
         .arg("diff");
+    if let Some(beside) = &beside {
+        git = git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", beside.objects());
+    }
     if args.stat {
         git = git.arg("--stat");
     }

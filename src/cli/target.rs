@@ -5,7 +5,7 @@ use super::{
     error::{CliError, CmdError},
 };
 use crate::{
-    refs::{Crew, LedgerError, Stored, TaskHead},
+    refs::{Crew, Stored, TaskHead},
     task::{CloneName, TaskPrefix, ZoneAddress},
     zone::{Place, clone_named},
 };
@@ -68,25 +68,6 @@ fn newest_of(cx: &Cx, name: &CloneName, zone: Option<&ZoneAddress>) -> Result<St
         )
         .into()),
     }
-}
-
-/// The folders of a task's tree with the files before and after it: of its last attempt, and of those that it went on
-/// with.
-pub(super) fn sides(cx: &Cx, stored: &Stored) -> Result<Option<[String; 2]>, LedgerError> {
-    let last = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-    let ledger = cx.ledger();
-    let after = format!("attempts/{last}/after");
-    if ledger.folder(stored, &after)?.is_none() {
-        return Ok(None);
-    }
-    for n in stored.task.first_of_last()..=last {
-        // One that died early has none.
-        let before = format!("attempts/{n}/before");
-        if ledger.folder(stored, &before)?.is_some() {
-            return Ok(Some([before, after]));
-        }
-    }
-    Ok(None)
 }
 
 /// The clone of a task.

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     daemon::{self, Line},
-    refs::Stored,
+    query::sides,
+    refs::{Beside, Stored},
     render::{
         Out, Pulse, one_line,
         view::{EndedList, TaskDetail, diff_stat},
@@ -312,19 +313,13 @@ fn last_lines(text: &str) -> &str {
 /// The diff stat, the branch, and what to do with it.
 fn next_steps(cx: &Cx, stored: &Stored, branch: &str) -> Result<String, CmdError> {
     let task = &stored.task;
-    let Some(sides) = target::sides(cx, stored)? else {
+    let Some(sides) = sides(&cx.ledger(), stored)? else {
         return Ok(String::new());
     };
-    let repo = &cx.repo;
-    let tree = repo.git().find_tree(stored.tree).map_err(CliError::from)?;
-    let side = |path: &str| {
-        let entry = tree.get_path(std::path::Path::new(path)).ok()?;
-        repo.git().find_tree(entry.id()).ok()
-    };
-    let [Some(before), Some(after)] = sides.each_ref().map(|path| side(path)) else {
-        return Ok(String::new());
-    };
-    let diff = repo.git().diff_tree_to_tree(Some(&before), Some(&after), None);
+    let git = sides.beside.as_ref().map_or(cx.repo.git(), Beside::git);
+    let side = |tree| git.find_tree(tree).map_err(CliError::from);
+    let (before, after) = (side(sides.before)?, side(sides.after)?);
+    let diff = git.diff_tree_to_tree(Some(&before), Some(&after), None);
     let stat = diff_stat(diff.map_err(CliError::from)?).map_err(CliError::from)?;
     if stat.is_empty() {
         return Ok(format!("  branch {branch}"));

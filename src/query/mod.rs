@@ -1,5 +1,7 @@
-//! What `list`, `show` and `status` ask of the ledger.
+//! What `list`, `show`, `diff` and `status` ask of the ledger.
 
 mod needs;
+mod sides;
 
 pub use needs::{Look, Needed, needs};
+pub use sides::{Sides, sides};

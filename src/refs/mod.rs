@@ -4,6 +4,7 @@
 //! Acknowledged means fsynced: objects reach the repository as one kept pack (pack, index, folder), then one ref
 //! moves by compare-and-swap (file, folder). Neither git, git2 nor gix syncs by itself.
 
+mod beside;
 mod by_git;
 mod cas;
 mod damaged;
@@ -32,6 +33,7 @@ mod undo;
 mod unfinished;
 mod zones;
 
+pub use beside::Beside;
 pub use by_git::{Standing, move_by_git};
 pub use cas::{RefError, delete_ref, has_room, move_branch, update_ref};
 pub use damaged::Damaged;

@@ -3,6 +3,7 @@
 
 mod borrowed;
 mod committed;
+mod converted;
 mod elsewhere;
 mod matrix;
 mod sparse;
