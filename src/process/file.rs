@@ -67,25 +67,55 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Gives each regular file below `dir` that has other names an inode of its own. What cannot be entered below a
-/// subfolder is passed over.
+/// Opens a file to append to it, private to its user where it is new. One with other names gets an inode of its own.
+///
+/// # Errors
+/// If the disk refuses, or it is no regular file.
+pub fn append(path: &Path) -> io::Result<File> {
+    match unshare(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    open(OpenOptions::new().append(true).create(true).mode(0o600), path)
+}
+
+/// Whether the file at `path` has other names, too: writing in place would write there.
+pub fn is_shared(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|data| data.is_file() && data.nlink() > 1)
+}
+
+/// Gives the regular file at `path` an inode of its own, if it has other names.
+///
+/// # Errors
+/// If it cannot be copied.
+pub fn unshare(path: &Path) -> io::Result<()> {
+    let data = fs::symlink_metadata(path)?;
+    if !data.is_file() || data.nlink() == 1 {
+        return Ok(());
+    }
+    let copy = beside(path)?;
+    fs::copy(path, copy.path())?;
+    let times = fs::FileTimes::new().set_modified(data.modified()?);
+    copy.as_file().set_times(times)?;
+    copy.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Does that to each file below `dir`, but for git's objects, which nothing writes in place. What cannot be entered
+/// below a subfolder is passed over.
 ///
 /// # Errors
 /// If a file in `dir` itself cannot be copied.
 pub fn unshare_all(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let data = fs::symlink_metadata(&path)?;
-        if data.is_dir() {
-            if let Err(error) = unshare_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "left as it is");
-            }
-        } else if data.is_file() && data.nlink() > 1 {
-            let copy = beside(&path)?;
-            fs::copy(&path, copy.path())?;
-            let times = fs::FileTimes::new().set_modified(data.modified()?);
-            copy.as_file().set_times(times)?;
-            copy.persist(&path).map_err(|error| error.error)?;
+        let entry = entry?;
+        let path = entry.path();
+        if !entry.file_type()?.is_dir() {
+            unshare(&path)?;
+        } else if entry.file_name() != "objects"
+            && let Err(error) = unshare_all(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "left as it is");
         }
     }
     Ok(())

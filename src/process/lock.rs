@@ -7,7 +7,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -31,6 +31,23 @@ impl FileLock {
         let file = open_lock(path)?;
         FileExt::lock(&file)?;
         Ok(Self(file))
+    }
+
+    /// As [`FileLock::wait`], for a file that is written in place: it has no other name, so no copy of it changes.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn wait_to_write(path: &Path) -> io::Result<Self> {
+        loop {
+            let lock = Self::wait(path)?;
+            if file::is_shared(path) {
+                // Nobody holds the old one but us, and who waits for it finds that it is not there any more.
+                file::unshare(path)?;
+            }
+            if is_same_file(&lock.0, path)? {
+                return Ok(lock);
+            }
+        }
     }
 
     /// Waits for the lock on the folder `dir` itself. A folder has one name, so a hard-linked copy of what is in it has
@@ -116,6 +133,19 @@ pub fn is_locked_now(file: &File) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether an open file is the one at `path`.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match std::fs::symlink_metadata(path) {
+        Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

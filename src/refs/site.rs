@@ -18,7 +18,7 @@ use super::{Layout, Repo, mend_by_records, repo::quoted};
 use crate::{
     process::{
         FileLock,
-        file::{read, read_text, replace_durably, unshare_all},
+        file::{is_shared, read, read_text, replace_durably, unshare_all},
         is_same_machine,
     },
     task::{Class, Explain, FORMAT, FormatError, Owner, parse_versioned},
@@ -294,7 +294,7 @@ impl Site {
     /// # Errors
     /// If the disk refuses.
     pub fn raise_seq(&self, floor: u64) -> io::Result<()> {
-        let mut turn = FileLock::wait(&self.layout.counter())?;
+        let mut turn = FileLock::wait_to_write(&self.layout.counter())?;
         let last = self.last_seq()?;
         if last.is_none_or(|last| last < floor) {
             write_seq(turn.file(), floor)?;
@@ -312,7 +312,7 @@ impl Site {
         floor: u64,
         highest: impl FnOnce() -> Result<u64, E>,
     ) -> Result<u64, E> {
-        let mut turn = FileLock::wait(&self.layout.counter())?;
+        let mut turn = FileLock::wait_to_write(&self.layout.counter())?;
         let mut text = String::new();
         turn.file().read_to_string(&mut text)?;
         let last = match text.trim().parse() {
@@ -360,6 +360,7 @@ fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFi
     };
     let ours = |file: &SiteFile| (file.dev, file.ino) == (meta.dev(), meta.ino());
     if beside.exists()
+        && !is_shared(&path)
         && let Some(file) = read(&path)?.filter(ours)
         && (main.is_none() || file.main.as_deref() == main)
     {
@@ -373,7 +374,13 @@ fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFi
         None => read(&beside)?,
     };
     let mut file = match old {
-        Some(old) if ours(&old) => old,
+        Some(old) if ours(&old) => {
+            // A copy has been made with links. It is not ours to change, whether or not it is ever used.
+            if is_shared(&path) {
+                unshare_logs(common).map_err(io)?;
+            }
+            old
+        }
         old => {
             make_anew(common, layout).map_err(io)?;
             fresh(common, &meta, old).map_err(io)?
@@ -387,22 +394,28 @@ fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFi
     Ok(file)
 }
 
-/// Makes what came with a copy this site's own: no file that is written in place is shared with the original any more
-/// (reflogs and the files of linked worktrees are, by git as by us), and no pack is ours.
+/// Makes what came with a copy this site's own: no file that is written in place is shared with the original any more,
+/// and no pack is ours.
 fn make_anew(common: &Path, layout: &Layout) -> io::Result<()> {
     unshare_all(layout.dir())?;
-    for name in ["logs", "worktrees"] {
-        match unshare_all(&common.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
+    unshare_logs(common)?;
     let packs = layout.packs();
     match fs::remove_dir_all(&packs) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     fs::create_dir(packs)
+}
+
+/// Reflogs, and the files of linked worktrees, are written in place, by git as by us.
+fn unshare_logs(common: &Path) -> io::Result<()> {
+    for name in ["logs", "worktrees"] {
+        match unshare_all(&common.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl SiteFile {

@@ -8,6 +8,7 @@ use crate::{
         gitdir::{HostGit, PrivateGit, import, left_locks::clear_left, lfs, privaterefs::HeadState},
         sandbox::{Confinement, tier::Tier},
     },
+    process::file::unshare_all,
     refs::{KeptPack, Ledger, Oid, Repo, Site},
     task::{RefChange, Task, few},
     worktree::checkout::Checkout,
@@ -62,6 +63,8 @@ impl Ground {
         }
         let folder = folder(run.ledger.site(), task);
         super::spool::make_dir(&folder)?;
+        // Of a repository that was copied with links: git writes its logs in place.
+        unshare_all(&folder)?;
         let private = PrivateGit::at(folder);
         private.prepare(host(run, checkout))?;
         Ok(Self {

@@ -25,7 +25,7 @@ use crate::{
         },
         secrets::credentials,
     },
-    process::run_dir,
+    process::{file::unshare_all, run_dir},
     refs::Crew,
     task::{Attempt, How, Mode, Obstacle, Task},
     worktree::{checkout::Checkout, include},
@@ -90,6 +90,7 @@ pub(super) fn plan(
     let settings = run.config.brains.get(&task.brain);
     let state_dir = run.ledger.site().layout().brain(&task.zone, &task.clone);
     super::spool::make_dir(&state_dir)?;
+    unshare_all(&state_dir)?;
     let vars = |name: &str| std::env::var_os(name);
     let job = Job {
         mode: task.mode,

@@ -9,7 +9,10 @@ use std::{
 
 use git_khlone::process::{Cmd, Finished};
 
-use crate::rig::{BOUND, Rig, program};
+use crate::{
+    rig::{BOUND, Rig, program},
+    tools::has,
+};
 
 /// Ways by which a copy shares files or objects with its original.
 const WAYS: [&str; 3] = [
@@ -76,6 +79,17 @@ impl User<'_> {
         self.ok(way, &["daemon", "stop"]);
     }
 
+    /// The same, with the daemon left as it is, and what is told of a repository on the way.
+    fn work_on(&self, way: &str) {
+        for n in 0..2 {
+            let script =
+                format!("echo on {n} >> on.txt; git add on.txt; git commit -qm on; echo more > more{n}.txt");
+            self.ok(way, &["act", "--who", "foreman.1", "--await", "-m", &script]);
+            self.ok(way, &["status"]);
+            self.ok(way, &["land"]);
+        }
+    }
+
     fn is_whole(&self, way: &str) {
         for args in [
             &["fsck", "--strict", "--full", "--no-dangling"][..],
@@ -127,5 +141,45 @@ fn a_copy_and_its_original_leave_each_other_alone() {
         original.is_whole(way);
         copy.is_whole(way);
         original.work(way, "again");
+    }
+}
+
+/// How a backup or a copy comes to share inodes, of files that nothing of the product has opened since.
+const LINKS: [&str; 2] = [
+    "cp -al repo copy",
+    "rsync -a --link-dest=\"$PWD/repo\" repo/ copy/",
+];
+
+#[test]
+fn a_copy_that_is_never_used_stays_as_it_was_made() {
+    for way in LINKS {
+        for daemon in ["stopped", "running"] {
+            if way.starts_with("rsync") && !has("rsync") {
+                continue;
+            }
+            let rig = Rig::new();
+            let user = |name: &str| User {
+                rig: &rig,
+                dir: rig.path().join(name),
+            };
+            let (original, copy) = (user("repo"), user("copy"));
+            original.work(way, "before");
+            if daemon == "running" {
+                original.work_on(way);
+            }
+            rig.sh(way);
+            let before = files(&copy.dir);
+            original.work_on(way);
+            original.work(way, "after");
+            let after = files(&copy.dir);
+            let differs = before.iter().zip(&after).find(|(before, after)| before != after);
+            assert!(
+                before == after,
+                "{way}, {daemon}: the original's work reached the copy: {:?}",
+                differs.map(|(before, _)| &before.0)
+            );
+            original.is_whole(way);
+            copy.is_whole(way);
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         Code, DaemonError, Place, client,
         life::{lock::DaemonLock, log},
     },
-    process::{self, Cmd, in_our_group},
+    process::{self, Cmd, file::append, in_our_group},
 };
 
 /// How long a daemon may take from its start to its first answer.
@@ -125,7 +125,7 @@ fn launch(
     let pipe = |source| DaemonError::io(program, source);
     let (ready, tell) = io::pipe().map_err(pipe)?;
     let log_path = place.log_path();
-    let log = log::open(&log_path).map_err(|source| DaemonError::io(&log_path, source))?;
+    let log = append(&log_path).map_err(|source| DaemonError::io(&log_path, source))?;
     let mut command = Cmd::new(program)
         .args(["daemon", "run", "--handed", "--site"])
         .arg(place.common())

@@ -5,14 +5,14 @@
 //! frees it. The file is never unlinked: unlinking one gave two holders.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     process::Stdio,
 };
 
-use crate::process::lock::is_locked_now;
+use crate::process::lock::{is_locked_now, is_same_file};
 
 /// Holding it is being the daemon of the site, or being about to start one.
 #[derive(Debug)]
@@ -60,15 +60,6 @@ impl DaemonLock {
     fn lock(file: File, path: &Path) -> io::Result<Option<Self>> {
         // Someone may have put another file in its place against all rules.
         Ok((is_locked_now(&file)? && is_same_file(&file, path)?).then_some(Self(file)))
-    }
-}
-
-fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
-    let open = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -4,26 +4,19 @@
 //! goes there too, and counts. Lines carry ids, never prompts, environment or secrets.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::process::{file::append, lock::is_same_file};
+
 /// Size at which the log is rotated.
 const MAX_LOG: u64 = 1 << 20;
-
-/// Opens the log for appending, private to its user.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-}
 
 /// The last `lines` lines of the log; fewer where it is shorter.
 ///
@@ -61,7 +54,7 @@ struct Inner {
 
 impl Log {
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
+        let file = append(path)?;
         Ok(Self(Arc::new(Mutex::new(Inner {
             path: path.to_owned(),
             file,
@@ -81,8 +74,12 @@ impl Log {
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.file.metadata()?.len() + bytes.len() as u64 > MAX_LOG {
+        let data = inner.file.metadata()?;
+        if data.len() + bytes.len() as u64 > MAX_LOG {
             inner.rotate()?;
+        } else if data.nlink() > 1 || !is_same_file(&inner.file, &inner.path)? {
+            // A copy of the repository shares it, or has it by now.
+            inner.open()?;
         }
         inner.file.write_all(bytes)?;
         Ok(bytes.len())
@@ -98,7 +95,11 @@ impl Inner {
         let mut old = self.path.clone().into_os_string();
         old.push(".1");
         fs::rename(&self.path, old)?;
-        self.file = open(&self.path)?;
+        self.open()
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        self.file = append(&self.path)?;
         if self.is_stderr {
             rustix::stdio::dup2_stderr(&self.file)?;
         }
@@ -139,7 +140,7 @@ mod tests {
         for _ in 0..2500 {
             writeln!(log, "{line}").unwrap();
             // A runner writes there as well.
-            open(&path).unwrap().write_all(b"runner\n").unwrap();
+            append(&path).unwrap().write_all(b"runner\n").unwrap();
         }
         writeln!(log, "last").unwrap();
         let mut sizes: Vec<_> = fs::read_dir(dir.path())

@@ -96,10 +96,8 @@ impl Place {
     /// keeps the daemon from its work, for those who do not reach it.
     pub(crate) fn beat(&self, problem: Option<&str>) -> io::Result<()> {
         let problem = problem.unwrap_or_default().replace('\n', " ");
-        fs::write(
-            self.layout.daemon_beat(),
-            format!("{}\n{problem}", boot_clock().as_secs()),
-        )
+        let beat = format!("{}\n{problem}", boot_clock().as_secs());
+        file::replace(&self.layout.daemon_beat(), beat.as_bytes())
     }
 
     /// The last sign of life, if a daemon left one in this boot.

@@ -20,7 +20,7 @@ use super::{
     plan::{Known, find},
 };
 use crate::{
-    process::{Cmd, exit_word, in_our_group, start_with_given_limit},
+    process::{Cmd, exit_word, file::append, in_our_group, start_with_given_limit},
     runner::TRY_AGAIN,
     task::{Status, TaskId},
 };
@@ -275,7 +275,7 @@ fn is_short_of(error: &io::Error) -> bool {
 }
 
 fn spawn(launcher: &Launcher, task: &TaskId) -> io::Result<tokio::process::Child> {
-    let log = crate::daemon::life::log::open(&crate::daemon::Place::log_of(&launcher.common))?;
+    let log = append(&crate::daemon::Place::log_of(&launcher.common))?;
     let mut command = Cmd::new(&launcher.program)
         .args(["runner", "--site"])
         .arg(&launcher.common)

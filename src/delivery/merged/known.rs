@@ -2,16 +2,11 @@
 //! Lines are only ever appended; one that was cut short or changed is passed over. Where it cannot be written, it is
 //! found out again.
 
-use std::{
-    collections::HashMap,
-    fs::{self, OpenOptions},
-    io::Write,
-    path::PathBuf,
-};
+use std::{collections::HashMap, fs, io::Write, path::PathBuf};
 
 use git2::Oid;
 
-use crate::process::file::read_text;
+use crate::process::file::{append, read_text};
 
 /// A longer file begins anew: most of what it says is of tips that have moved on.
 const LARGEST: u64 = 1 << 20;
@@ -56,8 +51,7 @@ impl Known {
         self.answers.insert((commit, tip), answer);
         let line = format!("{commit} {tip} {}", if answer { 'y' } else { 'n' });
         let line = format!("{line} {}\n", check_of(&line));
-        let file = OpenOptions::new().append(true).create(true).open(&self.path);
-        drop(file.and_then(|mut file| file.write_all(line.as_bytes())));
+        drop(append(&self.path).and_then(|mut file| file.write_all(line.as_bytes())));
     }
 }
 
