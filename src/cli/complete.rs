@@ -4,8 +4,10 @@
 //! Called at every TAB, so it reads and never writes, starts nothing, and says nothing where it knows nothing.
 
 use std::{
+    collections::HashSet,
     ffi::{OsStr, OsString},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Arg, Command};
@@ -13,14 +15,21 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCan
 use git2::BranchType;
 
 use super::{
-    cx::repo_at,
+    cx::{Cx, repo_at},
     error::{CmdError, printed},
+    list::crew,
+    status::gather::Parts,
 };
 use crate::{
     brain,
-    refs::{Layout, Ledger, Site},
+    delivery::merged::Judge,
+    refs::{Layout, Ledger, Site, TaskHead},
     render::Out,
+    task::{Mode, Need, Status},
 };
+
+/// How long it may be looked into what has landed.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The words after `git khlone`; the last one is being typed.
 #[derive(Debug, clap::Args)]
@@ -59,10 +68,13 @@ fn candidates(command: Command, words: &[OsString]) -> Vec<CompletionCandidate> 
 
 /// Gives every argument the values that its value name promises: `[TASK]`, `--zone <ZONE>`.
 fn with_values(command: Command) -> Command {
-    command.mut_args(with_candidates).mut_subcommands(with_values)
+    let verb = command.get_name().to_owned();
+    command
+        .mut_args(|arg| with_candidates(arg, &verb))
+        .mut_subcommands(with_values)
 }
 
-fn with_candidates(arg: Arg) -> Arg {
+fn with_candidates(arg: Arg, verb: &str) -> Arg {
     // What is hidden is offered where nothing else fits: `--wh` stands for `--who`, which everybody types all day.
     let arg = if arg.get_id() == "when" {
         arg.hide(true)
@@ -70,6 +82,7 @@ fn with_candidates(arg: Arg) -> Arg {
         arg
     };
     let names = arg.get_value_names().unwrap_or_default();
+    let tasks = tasks_for(if arg.is_positional() { verb } else { "" });
     let mut sources: Vec<fn() -> Vec<CompletionCandidate>> = Vec::new();
     for name in names.iter().flat_map(|name| name.split('|')) {
         match name.trim_end_matches("...") {
@@ -110,16 +123,50 @@ fn candidate(value: &str, help: impl Into<String>) -> CompletionCandidate {
     CompletionCandidate::new(value).help(Some(help.into().into()))
 }
 
+/// The tasks that a verb can be about.
+fn tasks_for(verb: &str) -> fn() -> Vec<CompletionCandidate> {
+    match verb {
+        "land" => || needing(|need| need == Need::Land),
+        "reply" => || needing(|need| need == Need::Question),
+        "dismiss" => || needing(|_| true),
+        "await" | "cancel" | "watch" => || tasks(|head| !head.status.is_over()),
+        "resume" | "retry" => || {
+            tasks(|head| {
+                matches!(
+                    head.status,
+                    Status::Interrupted | Status::Failed | Status::Cancelled | Status::Parked
+                )
+            })
+        },
+        "rollback" => || tasks(|head| head.status.is_over() && head.mode == Mode::Act),
+        _ => || tasks(|_| true),
+    }
+}
+
 /// The newest tasks first.
-fn tasks() -> Vec<CompletionCandidate> {
+fn tasks(fits: fn(&TaskHead) -> bool) -> Vec<CompletionCandidate> {
     from_ledger(|ledger| {
         let heads = ledger.heads().ok()?;
-        let told = heads.iter().rev().enumerate().map(|(order, head)| {
-            let help = format!("{} {} {}", head.status, head.clone, head.title);
-            candidate(head.id.as_str(), help).display_order(Some(order))
-        });
-        Some(told.collect())
+        let fitting = heads.iter().rev().filter(|head| fits(head));
+        Some(fitting.enumerate().map(told).collect())
     })
+}
+
+/// Those that need a person, the most urgent first.
+fn needing(fits: fn(Need) -> bool) -> Vec<CompletionCandidate> {
+    from_ledger(|ledger| {
+        let cx = Cx::look(&std::env::current_dir().ok()?, Out::new(false)).ok()?;
+        let (heads, zones) = (ledger.heads().ok()?, ledger.readable_zones().ok()?);
+        let crew = crew(&cx, &zones, &heads).ok()?;
+        let parts = Parts::of(&cx, &heads, &crew, &mut Judge::within(ledger, LOOK)).ok()?;
+        let fitting = parts.needs_you.iter().filter(|needed| fits(needed.need));
+        Some(fitting.map(|needed| needed.head).enumerate().map(told).collect())
+    })
+}
+
+fn told((order, head): (usize, &TaskHead)) -> CompletionCandidate {
+    let help = format!("{} {} {}", head.status, head.clone, head.title);
+    candidate(head.id.as_str(), help).display_order(Some(order))
 }
 
 fn clones() -> Vec<CompletionCandidate> {
@@ -135,7 +182,7 @@ fn clones() -> Vec<CompletionCandidate> {
     })
 }
 
-/// A zone is named by its branch, with or without `@`.
+/// A zone is named by its branch, with or without `@`; the branch of a clone is none.
 fn branches(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
     let at = if typed.starts_with('@') { "@" } else { "" };
@@ -144,9 +191,26 @@ fn branches(typed: &OsStr) -> Vec<CompletionCandidate> {
         let mut names = Vec::new();
         for branch in repo.git().branches(Some(BranchType::Local)).ok()? {
             let (branch, _) = branch.ok()?;
-            names.extend(branch.name().ok().flatten().map(|name| format!("{at}{name}")));
+            names.extend(branch.name().ok().flatten().map(str::to_owned));
         }
-        Some(names)
+        let mut clones = HashSet::new();
+        if Layout::of(repo.common_dir()).dir().is_dir() {
+            let site = Site::open(&repo, "").ok()?;
+            let zones = Ledger::new(&repo, &site).readable_zones().ok()?;
+            clones.extend(
+                zones
+                    .into_iter()
+                    .flat_map(|zone| zone.crew.into_values())
+                    .map(|it| it.branch),
+            );
+        }
+        names.retain(|name| !clones.contains(name));
+        Some(
+            names
+                .into_iter()
+                .map(|name| format!("{at}{name}"))
+                .collect::<Vec<_>>(),
+        )
     };
     let names = found().unwrap_or_default();
     let fitting = names.iter().filter(|name| name.starts_with(&*typed));

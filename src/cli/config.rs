@@ -17,7 +17,7 @@ use crate::{
     zone::user_settings,
 };
 
-/// Print the settings that count here
+/// Show the effective settings
 ///
 /// They come from khlone.yml at the top of the repository, your own config.yml, the machine's /etc/khlone/config.yml
 /// and the defaults, in this order, and are printed as one such file, each with where it comes from. What the

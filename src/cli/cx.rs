@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{CliError, CmdError};
+use super::error::{CliError, CmdError, printed};
 use crate::{
     config::{Config, Loaded, Paths},
     daemon,
     process::machine_id,
     refs::{Ledger, Repo, RepoError, Site, TaskHead, Whose},
-    render::Out,
+    render::{Out, Pager, View},
     task::{Task, ZoneAddress},
     worktree::place::Rules,
     zone::{Place, ResolveError, Waits, here, settings, sites, waits_for, zone_named},
@@ -90,6 +90,12 @@ impl Cx {
                 .into())
             }
         }
+    }
+
+    /// Prints a long answer of `verb`, through the user's pager on a terminal.
+    pub(super) fn paged(&self, verb: &str, view: &impl View) -> Result<(), CliError> {
+        let dir = self.repo.work_dir().unwrap_or_else(|| self.repo.common_dir());
+        printed(self.out.paged(view, Pager { dir, verb }))
     }
 
     /// The tasks and zones here.

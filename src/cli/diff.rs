@@ -53,6 +53,7 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
         }
     };
     let mut git = Cmd::new("git")
+        .as_pager()
         .arg("--git-dir")
         .arg(cx.repo.common_dir())
         .arg("diff");

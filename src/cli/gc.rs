@@ -14,7 +14,7 @@ use crate::{
     upkeep::{gc::gc, retention::Keep},
 };
 
-/// Drop what nobody needs any more, and pack the rest
+/// Delete old tasks and repack
 ///
 /// Finished tasks older than `limits.keep_for` or beyond `limits.keep` of their zone, saved states as old, folders and
 /// worktrees of clones that are gone, locks of the dead. What has not landed or is not committed stays, and is named.

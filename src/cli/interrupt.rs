@@ -6,9 +6,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::task::Class;
 
-/// Runs `leave` and ends the process with exit code 130 when it is interrupted from the keyboard. Where that
-/// cannot be arranged, an interrupt ends the process as always.
-pub(super) fn on_interrupt(leave: impl FnOnce() + Send + 'static) {
+/// The exit code of a command that was interrupted in what it had to do.
+pub(super) const INTERRUPTED: u8 = Class::Interrupted.exit_code();
+
+/// Runs `leave` and ends the process with this exit code when it is interrupted from the keyboard. Where that cannot be
+/// arranged, an interrupt ends the process as always.
+pub(super) fn on_interrupt(code: u8, leave: impl FnOnce() + Send + 'static) {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let heard = runtime.and_then(|runtime| {
@@ -16,7 +19,7 @@ pub(super) fn on_interrupt(leave: impl FnOnce() + Send + 'static) {
         });
         if let Ok(Some(())) = heard {
             leave();
-            std::process::exit(i32::from(Class::Interrupted.exit_code()));
+            std::process::exit(i32::from(code));
         }
     });
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     cx::Cx,
-    error::{CliError, CmdError, printed},
+    error::{CliError, CmdError},
     status::gather::{JUDGE, Parts},
 };
 use crate::{
@@ -55,10 +55,13 @@ enum What {
 /// Lists it.
 pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     if args.what == What::Brains {
-        printed(cx.out.answer(&BrainList {
-            format: FORMAT,
-            brains: brains(cx),
-        }))?;
+        cx.paged(
+            "list",
+            &BrainList {
+                format: FORMAT,
+                brains: brains(cx),
+            },
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.what == What::Sites {
@@ -67,10 +70,13 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             what: folder.display().to_string(),
             source,
         })?;
-        printed(cx.out.answer(&SiteList {
-            format: FORMAT,
-            sites: known,
-        }))?;
+        cx.paged(
+            "list",
+            &SiteList {
+                format: FORMAT,
+                sites: known,
+            },
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let ledger = cx.ledger();
@@ -92,25 +98,31 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             .filter(here)
             .map(|head| TaskLine::new(head, &ids))
             .collect();
-        printed(cx.out.answer(&TaskList {
-            format: FORMAT,
-            tasks,
-        }))?;
+        cx.paged(
+            "list",
+            &TaskList {
+                format: FORMAT,
+                tasks,
+            },
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut zones = ledger.readable_zones()?;
     if args.what == What::Needs {
-        printed(cx.out.answer(&needs(cx, &all, &zones, only.as_ref())?))?;
+        cx.paged("list", &needs(cx, &all, &zones, only.as_ref())?)?;
         return Ok(ExitCode::SUCCESS);
     }
     zones.retain(|zone| only.as_ref().is_none_or(|only| zone.zone.id == *only));
     match args.what {
-        What::Crew => printed(cx.out.answer(&CrewList {
-            format: FORMAT,
-            crew: crew(cx, &zones, &all)?,
-        }))?,
+        What::Crew => cx.paged(
+            "list",
+            &CrewList {
+                format: FORMAT,
+                crew: crew(cx, &zones, &all)?,
+            },
+        )?,
         What::Zones | What::Tasks | What::Needs | What::Brains | What::Sites => {
-            printed(cx.out.answer(&zone_list(&zones, &all)))?
+            cx.paged("list", &zone_list(&zones, &all))?
         }
     }
     Ok(ExitCode::SUCCESS)

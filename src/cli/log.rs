@@ -4,11 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{
-    cx::Cx,
-    error::{CmdError, printed},
-    target,
-};
+use super::{cx::Cx, error::CmdError, target};
 use crate::{
     render::view::{LogView, log_line},
     runner,
@@ -33,10 +29,13 @@ pub(super) fn run(cx: &Cx, args: &LogArgs) -> Result<ExitCode, CmdError> {
         None => runner::transcript_of(&cx.site.layout().attempt(&stored.task.id, n)).unwrap_or_default(),
     };
     let history = ledger.file(&stored, "history.jsonl")?.unwrap_or_default();
-    printed(cx.out.answer(&LogView::new(
-        &stored.task,
-        &history,
-        transcript.split(|byte| *byte == b'\n').filter_map(log_line),
-    )))?;
+    cx.paged(
+        "log",
+        &LogView::new(
+            &stored.task,
+            &history,
+            transcript.split(|byte| *byte == b'\n').filter_map(log_line),
+        ),
+    )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod fsck;
 mod gc;
+mod help;
 mod install;
 mod interrupt;
 mod land;
@@ -43,16 +44,22 @@ mod wait;
 mod watch;
 mod zone;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 pub use man::{Page, pages};
 
 use cx::Cx;
 use error::CmdError;
 
-use crate::{render::Out, task::Class};
+use crate::{
+    render::{Out, fit},
+    task::Class,
+};
 
 /// Dispatch coding agents from the shell: each works in a worktree and on a branch of its own
 ///
@@ -134,7 +141,7 @@ enum Verb {
     Retry(retry::RetryArgs),
     /// Take back what a task did
     Rollback(rollback::RollbackArgs),
-    /// Drop what nobody needs any more, and pack the rest
+    /// Delete old tasks and repack
     Gc(gc::GcArgs),
     /// Prove the ledger whole, and name what is not
     Fsck(fsck::FsckArgs),
@@ -142,14 +149,16 @@ enum Verb {
     Redact(redact::RedactArgs),
     /// Check this machine and repository
     Doctor(doctor::DoctorArgs),
-    /// Agree to what this repository's khlone.yml runs
+    /// Trust this repository's khlone.yml
     Trust(trust::TrustArgs),
-    /// Print the settings that count here
+    /// Show the effective settings
     Config(config::ConfigArgs),
     /// Print or install the completions of a shell
     Completions(completions::CompletionsArgs),
     /// Print or install the manual
     Man(man::ManArgs),
+    /// Show how a verb is used
+    Help(help::HelpArgs),
     /// Print what could come next on a command line (for completions)
     #[command(hide = true, name = "__complete")]
     Complete(complete::CompleteArgs),
@@ -165,7 +174,7 @@ enum Verb {
 
 /// The command line as clap sees it: man pages and completions are made from it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    help::grouped(Cli::command())
 }
 
 /// Runs the program.
@@ -178,11 +187,21 @@ pub fn main() -> ExitCode {
     }
     crate::process::leash::enable();
     crate::process::raise_limit();
-    let cli = match Cli::try_parse() {
+    fit();
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers; anything else is a usage error.
-            drop(error.print());
+            if error.kind() == ErrorKind::DisplayHelp {
+                drop(help::show(
+                    Out::new(false),
+                    Path::new("."),
+                    &error.render().ansi().to_string(),
+                ));
+            } else {
+                drop(error.print());
+            }
             return ExitCode::from(if error.use_stderr() {
                 Class::Usage.exit_code()
             } else {
@@ -234,6 +253,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
         Verb::Completions(args) => completions::run(out, &args),
+        Verb::Help(args) => help::run(out, &dir, command(), &args),
         Verb::Man(args) => man::run(out, &command(), &args),
         Verb::Complete(args) => complete::run(out, command(), &args),
         Verb::Daemon(args) => daemon::run(&dir, out, &args),

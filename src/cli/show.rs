@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    error::{CliError, CmdError, printed},
+    error::{CliError, CmdError},
     target, wait,
 };
 use crate::render::view::EnvView;
@@ -30,10 +30,10 @@ pub(super) fn run(cx: &Cx, args: &ShowArgs) -> Result<ExitCode, CmdError> {
             let id = &stored.task.id;
             CliError::nothing(format!("{id} has not run yet"), format!("git khlone await {id}"))
         })?;
-        printed(cx.out.answer(&view))?;
+        cx.paged("show", &view)?;
         return Ok(ExitCode::SUCCESS);
     }
     let detail = wait::detail(cx, &stored)?;
-    printed(cx.out.answer(&detail))?;
+    cx.paged("show", &detail)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@ use crate::{
     zone::{trust_request, trust_store},
 };
 
-/// Agree to what this repository's khlone.yml runs
+/// Trust this repository's khlone.yml
 #[derive(Args, Debug)]
 pub(super) struct TrustArgs {
     /// Agree without being asked, for automation

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     cx::Cx,
     error::{CliError, CmdError, printed},
-    interrupt::on_interrupt,
+    interrupt::{INTERRUPTED, on_interrupt},
     target,
 };
 use crate::{
@@ -195,7 +195,7 @@ fn leaves(out: Out, ids: &[TaskId], pulse: &Pulse) {
     let names = names.join(" ");
     let goes = if ids.len() == 1 { "continues" } else { "continue" };
     let pulse = pulse.clone();
-    on_interrupt(move || {
+    on_interrupt(INTERRUPTED, move || {
         pulse.clear();
         out.note(&format!(
             "left; {} {goes} in the background",

@@ -250,6 +250,16 @@ impl Cmd {
         self
     }
 
+    /// Keeps the user's pager and what `git -c` has set for this command, as git itself does.
+    pub fn as_pager(mut self) -> Self {
+        for name in ["GIT_PAGER", "GIT_PAGER_IN_USE", "GIT_CONFIG_PARAMETERS"] {
+            if let Some(value) = std::env::var_os(name) {
+                self.inner.env(name, value);
+            }
+        }
+        self
+    }
+
     /// Leaves the child in the group of this process: it may read from the terminal, and is told of ctrl-c. What it has
     /// started itself may outlive it where it overstays, if it has begun a session of its own.
     pub fn in_foreground(mut self) -> Self {

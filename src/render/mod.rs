@@ -2,6 +2,7 @@
 //! stderr; colour only on a terminal.
 
 mod daemon;
+mod pager;
 mod pulse;
 mod report;
 mod story;
@@ -16,6 +17,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 pub use daemon::DaemonView;
+pub use pager::Pager;
 pub use pulse::Pulse;
 pub use report::{Form, Reporter, waits};
 pub use story::Story;
@@ -24,7 +26,7 @@ pub use style::{
     tokens, width,
 };
 pub use table::Table;
-pub use terminal::{Screen, Stream};
+pub use terminal::{Screen, Stream, fit};
 
 use crate::{guard::secrets::sanitise::is_unsafe, task::Explain};
 
@@ -62,6 +64,28 @@ impl Out {
             return self.text(&text);
         }
         self.text(&view.plain())
+    }
+
+    /// Prints a long answer, through the user's pager on a terminal; JSON as it is.
+    ///
+    /// # Errors
+    /// If stdout is closed.
+    pub fn paged(self, view: &impl View, pager: Pager<'_>) -> io::Result<()> {
+        if self.json {
+            return self.answer(view);
+        }
+        self.paged_text(&view.plain(), pager)
+    }
+
+    /// Prints long text, through the user's pager on a terminal.
+    ///
+    /// # Errors
+    /// If stdout is closed.
+    pub fn paged_text(self, text: &str, pager: Pager<'_>) -> io::Result<()> {
+        if pager.show(text) {
+            return Ok(());
+        }
+        self.text(text)
     }
 
     /// Prints the answer as it is.

@@ -3,12 +3,38 @@
 use std::{
     io::{self, IsTerminal, Write},
     os::fd::AsFd,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// What fits everywhere.
 const WIDTH: usize = 80;
 /// Narrower than this nothing can be told.
 const NARROWEST: usize = 30;
+
+/// What answers are fitted to.
+static COLUMNS: AtomicUsize = AtomicUsize::new(WIDTH);
+
+/// Fits answers from now on to `COLUMNS`, as git does, else to the terminal at stdout. Elsewhere nothing is cut: who
+/// reads a pipe can do that.
+pub fn fit() {
+    let set = std::env::var("COLUMNS").ok().and_then(|set| set.parse().ok());
+    let set = set.filter(|columns: &usize| *columns > 0);
+    let columns = set.or_else(|| terminal(io::stdout()).map(|(columns, _)| columns));
+    COLUMNS.store(
+        columns.map_or(usize::MAX, |set| set.max(NARROWEST)),
+        Ordering::Relaxed,
+    );
+}
+
+/// How many columns an answer may take.
+pub(super) fn columns() -> usize {
+    COLUMNS.load(Ordering::Relaxed)
+}
+
+/// A line without its colours.
+pub(super) fn uncoloured(line: &str) -> String {
+    anstream::adapter::strip_str(line).to_string()
+}
 
 /// The columns and rows of the terminal at `stream`; `None` if it is none.
 pub(super) fn terminal(stream: impl IsTerminal + AsFd) -> Option<(usize, usize)> {

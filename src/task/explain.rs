@@ -59,7 +59,7 @@ impl Class {
     }
 
     /// The process exit code.
-    pub fn exit_code(self) -> u8 {
+    pub const fn exit_code(self) -> u8 {
         self as u8
     }
 }

@@ -35,6 +35,7 @@ impl Desk {
         desk.khlone(&["completions", shell, "--install"]);
         desk.task = desk.khlone(&["act", "--who", "@shell", "echo b > b"]);
         desk.khlone(&["await"]);
+        desk.khlone(&["act", "--who", "@shell", "--await", "true"]);
         desk.khlone(&["daemon", "stop"]);
         desk
     }
@@ -70,6 +71,10 @@ impl Desk {
             .dir(&self.work.0);
         let out = cmd.output().unwrap_or_else(|error| panic!("{args:?}: {error}"));
         String::from_utf8(out).unwrap().trim().to_owned()
+    }
+
+    fn offers(&self, words: &[&str]) -> String {
+        self.khlone(&[&["__complete"], words].concat())
     }
 
     /// The shell at its first prompt.
@@ -108,7 +113,12 @@ impl Desk {
             ),
         ]
         .map(|(typed, wanted)| (typed, wanted.to_owned()));
-        for (typed, wanted) in cases {
+        // One of the two tasks has nothing to land, one has.
+        let land = (
+            "git khlone land t-".to_owned(),
+            format!("git khlone land {}", self.task),
+        );
+        for (typed, wanted) in cases.into_iter().chain([land]) {
             terminal.press(&typed);
             terminal.press("\t");
             terminal.wait_for(&wanted);
@@ -157,4 +167,23 @@ fn fish_completes() {
         "function fish_prompt; echo -n '$ '; end; function fish_greeting; end\r",
     );
     desk.try_everything(&mut fish);
+}
+
+#[test]
+fn what_is_offered_can_be_done() {
+    let desk = Desk::new("bash");
+    let noop = desk.khlone(&["list"]);
+    let noop = noop.lines().next().unwrap().split(' ').next().unwrap();
+    assert!(!desk.offers(&["land", "t-"]).contains(noop));
+    assert!(desk.offers(&["land", "t-"]).contains(&desk.task));
+    assert!(desk.offers(&["show", "t-"]).contains(noop));
+    for verb in ["cancel", "resume", "retry", "reply"] {
+        assert_eq!(desk.offers(&[verb, "t-"]), "", "{verb}");
+    }
+    assert!(desk.offers(&["dismiss", "t-"]).contains(&desk.task));
+    // A zone is a branch of the user's.
+    assert_eq!(desk.offers(&["act", "--zone", ""]), "feat/auth\nmain");
+    desk.khlone(&["land"]);
+    assert!(!desk.offers(&["land", "t-"]).contains(&desk.task));
+    desk.khlone(&["daemon", "stop"]);
 }

@@ -29,6 +29,7 @@ mod pipeline;
 mod places;
 mod planted;
 mod policy;
+mod reading;
 mod readme;
 mod recovery;
 mod scratch;

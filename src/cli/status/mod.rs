@@ -1,6 +1,7 @@
 //! `git khlone status`, and `git khlone` alone: one screen, what needs you first.
 
 pub(super) mod gather;
+mod keys;
 mod prompt;
 
 use std::{path::Path, process::ExitCode, time::Duration};
@@ -10,12 +11,11 @@ use clap::Args;
 use super::{
     cx::{Cx, repo_at},
     error::{CliError, CmdError, printed},
-    interrupt::on_interrupt,
 };
 use crate::{
     daemon::{ChangeFeed, Line, Place},
     refs::RepoError,
-    render::{Out, Screen, View},
+    render::{Out, Screen, View, fit},
     task::Class,
 };
 
@@ -25,7 +25,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Show what needs you and what is under way
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
-    /// Refresh it in place until ctrl-c; on a terminal
+    /// Refresh it in place until q or ctrl-c; on a terminal
     #[arg(short, long, conflicts_with = "porcelain")]
     watch: bool,
     /// One line for a shell prompt: `!` tasks that need you, `▶` running, `…` waiting
@@ -53,7 +53,7 @@ fn show(cx: &Cx) -> Result<ExitCode, CmdError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows it again and again, in place. Ends with ctrl-c alone.
+/// Shows it again and again, in place, until `q` or ctrl-c.
 fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
     let screen = Screen::new().filter(|_| !cx.out.is_json());
     let Some(mut screen) = screen else {
@@ -63,11 +63,12 @@ fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
         )
         .into());
     };
-    on_interrupt(|| {});
+    keys::leave_on_keys();
     let mut changes = ChangeFeed::new(Line::new(Place::new(cx.site.common_dir())?, false));
     loop {
         // Before the look: what changes during it is told by the next call.
         let _first = changes.next(&cx.ledger(), Duration::ZERO)?;
+        fit();
         printed(screen.show(&gather::status(cx)?.plain()))?;
         changes.next(&cx.ledger(), BEAT)?;
     }

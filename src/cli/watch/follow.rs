@@ -9,7 +9,7 @@ use std::{
 use super::super::{
     cx::Cx,
     error::{CmdError, printed},
-    interrupt::on_interrupt,
+    interrupt::{INTERRUPTED, on_interrupt},
 };
 use crate::{
     daemon::{self, Bookmark, Feed, Line, News, Since},
@@ -46,7 +46,7 @@ impl<'a> Watch<'a> {
         let place = Arc::new(Mutex::new(None));
         let pulse = Pulse::new(cx.out, "");
         let (out, seen, moving) = (cx.out, Arc::clone(&place), pulse.clone());
-        on_interrupt(move || leave(out, &seen, &moving));
+        on_interrupt(INTERRUPTED, move || leave(out, &seen, &moving));
         Ok(Self {
             cx,
             form,

@@ -6,7 +6,7 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::{
-    super::{ShortIds, Table, View, cut, one_line},
+    super::{ShortIds, Table, View, cut, one_line, terminal::columns},
     task::{TaskLine, row},
 };
 use crate::{
@@ -126,7 +126,7 @@ pub(super) fn lines<'a>(needs: impl Iterator<Item = &'a NeedsLine>) -> String {
     for (line, more) in table.render_below("  ").lines().zip(below) {
         text.push_str(&format!("{line}\n"));
         if !more.is_empty() {
-            text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), Table::WIDTH)));
+            text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), columns())));
         }
     }
     text

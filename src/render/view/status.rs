@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{
-    super::{Table, View, bytes, cut, elapsed, money, one_line, waits},
+    super::{Table, View, bytes, cut, elapsed, money, one_line, terminal::columns, waits},
     crew::CrewLine,
     doctor::brain_table,
     indent_by,
@@ -275,7 +275,7 @@ fn part<'a>(name: &str, tasks: impl ExactSizeIterator<Item = (&'a TaskLine, Stri
     for (line, more) in table.render_below("  ").lines().zip(below) {
         text.push_str(&format!("{line}\n"));
         if !more.is_empty() {
-            text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), Table::WIDTH)));
+            text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), columns())));
         }
     }
     text.push_str(&more(count, "tasks"));
