@@ -17,7 +17,7 @@ use crate::{
 /// A kind of repository: its name, and how the stage's becomes one. Gives the checkout in which one works.
 type Shape = (&'static str, fn(&Stage) -> Work);
 
-const SHAPES: [Shape; 24] = [
+const SHAPES: [Shape; 28] = [
     ("plain", |stage| stage.work.clone()),
     ("separate git folder", |stage| {
         let store = stage.path().join("store");
@@ -178,7 +178,27 @@ const SHAPES: [Shape; 24] = [
         git(&stage.work, &["replace", "HEAD", "HEAD~1"]);
         git(&stage.work, &["replace", "-d", "HEAD"])
     }),
+    (NAMED, |stage| stage.work.clone()),
+    (NAMED_APART, |stage| {
+        let store = stage.path().join("store");
+        git(
+            &stage.work,
+            &["init", "-q", "--separate-git-dir", store.to_str().unwrap()],
+        )
+    }),
+    (NAMED_FROM_ELSEWHERE, |stage| stage.work.clone()),
+    ("no sandbox", |stage| {
+        let own = stage.path().join("home/.config/khlone");
+        fs::create_dir_all(&own).unwrap();
+        fs::write(own.join("config.yml"), "sandbox: off\n").unwrap();
+        stage.work.clone()
+    }),
 ];
+
+/// With `GIT_DIR` set, as `git --git-dir=DIR khlone` does.
+const NAMED: &str = "named git folder";
+const NAMED_APART: &str = "named git folder that lies apart";
+const NAMED_FROM_ELSEWHERE: &str = "named from another folder";
 
 /// Runs git in a work tree, and gives it back.
 fn git(work: &Work, args: &[&str]) -> Work {
@@ -303,7 +323,18 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn run(&self, args: &[&str]) -> Said {
-        said(self.stage.cmd(&self.work.0, args))
+        let elsewhere = self.stage.path().join("home");
+        let dir = match self.name {
+            NAMED_FROM_ELSEWHERE => &elsewhere,
+            _ => &self.work.0,
+        };
+        let cmd = self.stage.cmd(dir, args);
+        let git_dir = match self.name {
+            NAMED | NAMED_FROM_ELSEWHERE => self.work.0.join(".git"),
+            NAMED_APART => self.stage.path().join("store"),
+            _ => return said(cmd),
+        };
+        said(cmd.env("GIT_DIR", git_dir))
     }
 
     fn ok(&self, args: &[&str]) -> String {
