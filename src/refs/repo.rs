@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bstr::ByteSlice;
 use git2::{ErrorClass, ErrorCode, Odb, Repository, RepositoryOpenFlags};
 
 use super::{
@@ -21,6 +22,8 @@ use crate::task::{Class, Explain};
 pub struct Repo {
     git: Repository,
     common: PathBuf,
+    /// The top of the linked worktree in which it was found.
+    linked: Option<PathBuf>,
     main: MainTree,
     /// When the folder of packs had changed last and was read.
     packs: Cell<(Option<SystemTime>, Instant)>,
@@ -160,11 +163,13 @@ impl Repo {
             path: common.into(),
             source,
         })?;
-        let main = MainTree::find(&common, start.filter(|_| !git.is_worktree()));
+        let linked = linked(&git, &common);
+        let main = MainTree::find(&common, start.filter(|_| linked.is_none()));
         let packs = Cell::new((changed(&common), Instant::now()));
         Ok(Self {
             git,
             common,
+            linked,
             main,
             packs,
         })
@@ -194,7 +199,11 @@ impl Repo {
         // All that is open in this process is shared, and there may be no files left: the old one goes first.
         self.packs.set((None, self.packs.get().1));
         self.git.set_odb(&Odb::new()?)?;
-        let fresh = open(self.git.path(), flags)?;
+        let fresh = match open(self.git.path(), flags) {
+            // git trusts the worktree, and not its git folder.
+            Err(error) if is_anothers(&error) => Repository::open_bare(self.git.path())?,
+            opened => opened?,
+        };
         self.git.set_odb(&fresh.odb()?)?;
         self.packs.set((now, Instant::now()));
         Ok(())
@@ -218,10 +227,15 @@ impl Repo {
     /// The top of the worktree in which the repository was found; none in a bare one.
     pub fn work_dir(&self) -> Option<&Path> {
         match &self.main {
-            _ if self.git.is_worktree() => self.git.workdir(),
+            _ if self.linked.is_some() => self.linked.as_deref(),
             MainTree::At(tree) => Some(tree),
             MainTree::None | MainTree::Unknown | MainTree::Perhaps => None,
         }
+    }
+
+    /// Whether it was found in a linked worktree.
+    pub fn is_linked(&self) -> bool {
+        self.linked.is_some()
     }
 
     /// The main work tree.
@@ -309,6 +323,21 @@ fn open(path: &Path, flags: RepositoryOpenFlags) -> Result<Repository, git2::Err
         },
         opened => opened,
     }
+}
+
+/// The top of the linked worktree whose git folder was opened.
+fn linked(git: &Repository, common: &Path) -> Option<PathBuf> {
+    if git.is_worktree() {
+        return git.workdir().map(Path::to_owned);
+    }
+    // Opened as git found it, which the library takes for a bare one.
+    let own = git.path().canonicalize().ok()?;
+    if own == common {
+        return None;
+    }
+    let text = std::fs::read(own.join("gitdir")).ok()?;
+    let dot_git = own.join(text.trim_end().to_path_lossy());
+    dot_git.parent()?.canonicalize().ok()
 }
 
 /// Whether a repository was not opened since it is another user's.

@@ -1,5 +1,6 @@
-//! Repositories of other users that git trusts for one command: `git -c safe.directory=…`, `GIT_CONFIG_COUNT`,
-//! `GIT_CONFIG_PARAMETERS`. Our library knows of files only, so git is asked. It looks into nothing that it does not trust.
+//! Repositories of other users that git trusts: by `safe.directory` of a file, also in the forms that our library does
+//! not know (`/srv/*`, `/srv/x/`), or of this command: `git -c safe.directory=…`, `GIT_CONFIG_COUNT`,
+//! `GIT_CONFIG_PARAMETERS`. So git is asked. It looks into nothing that it does not trust.
 
 use std::path::{Path, PathBuf};
 
@@ -15,37 +16,34 @@ const VARIABLES: [&str; 4] = [
     "GIT_CONFIG_PARAMETERS",
 ];
 
-/// The git folder of the repository around `path`, if git trusts it by what this command was told. Whatever is started
-/// from here on is told the same of this repository, and nothing else. Of a linked worktree none is given.
+/// The git folder of the repository or linked worktree around `path`, if git trusts it. Whatever is started from here on
+/// is told the same of this repository, and nothing else.
 pub(super) fn git_dir(path: &Path) -> Option<PathBuf> {
+    let dir = if path.is_dir() { path } else { path.parent()? };
+    // One question at a time, since a path may have line ends.
+    let ask = |what: &str| {
+        let git = as_told().dir(dir);
+        let said = git.args(["rev-parse", "--path-format=absolute", what]).output();
+        let said = said.ok()?;
+        let line = said.strip_suffix(b"\n").unwrap_or(&said);
+        Some(line.to_path_lossy().into_owned())
+    };
+    let (own, common) = (ask("--git-dir")?, ask("--git-common-dir")?);
+    // git looks for the folder around a git folder, and from within it for the folder itself.
+    process::trust(&common);
+    let around = common.parent().filter(|_| common.ends_with(".git"));
+    let top = ask("--show-toplevel");
+    for place in around.into_iter().chain(top.as_deref()) {
+        process::trust(place);
+    }
+    Some(own)
+}
+
+/// git with the settings that this command was given.
+fn as_told() -> Cmd {
     let given = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
         VARIABLES.iter().any(|known| name.starts_with(known))
     });
-    let given: Vec<_> = given.collect();
-    if given.is_empty() {
-        return None;
-    }
-    let git = given
-        .into_iter()
-        .fold(Cmd::new("git"), |git, (name, value)| git.env(name, value));
-    let dir = if path.is_dir() { path } else { path.parent()? };
-    let asked = git.dir(dir).args([
-        "rev-parse",
-        "--path-format=absolute",
-        "--git-dir",
-        "--git-common-dir",
-    ]);
-    let said = asked.output().ok()?;
-    let mut lines = said.lines().map(|line| line.to_path_lossy().into_owned());
-    let (own, common) = (lines.next()?, lines.next()?);
-    if own != common {
-        return None;
-    }
-    // git looks for the folder around a git folder, and from within it for the folder itself.
-    process::trust(&common);
-    if let Some(top) = common.parent().filter(|_| common.ends_with(".git")) {
-        process::trust(top);
-    }
-    Some(common)
+    given.fold(Cmd::new("git"), |git, (name, value)| git.env(name, value))
 }

@@ -138,7 +138,7 @@ pub fn here(ledger: &Ledger<'_>) -> Result<Place, ResolveError> {
 /// The clone in whose worktree the repository was found: by its recorded path, whatever it has checked out.
 fn inside(ledger: &Ledger<'_>) -> Result<Option<Place>, ResolveError> {
     let repo = ledger.repo();
-    let Some(work_dir) = repo.work_dir().filter(|_| repo.git().is_worktree()) else {
+    let Some(work_dir) = repo.work_dir().filter(|_| repo.is_linked()) else {
         return Ok(None);
     };
     let work_dir = work_dir.canonicalize().unwrap_or_else(|_| work_dir.to_owned());

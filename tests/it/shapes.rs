@@ -1,6 +1,7 @@
 //! Repositories that are not plain: LFS, sparse, shallow, with submodules, with excludes of a worktree's own. And the
 //! clone's branch, which the user may move at any time.
 
+mod anothers;
 mod borrowed;
 mod committed;
 mod converted;

@@ -61,7 +61,7 @@ fn as_nobody(stage: &Stage, args: &[&str]) -> crate::stage::Said {
 }
 
 /// Changes owner and rights of all that the stage has.
-fn hand_over(stage: &Stage, script: &str) {
+pub(super) fn hand_over(stage: &Stage, script: &str) {
     let sh = Cmd::new("sh").args(["-ec", script]).dir(stage.path());
     sh.output().unwrap();
 }
@@ -331,56 +331,6 @@ fn lines_of_attributes_that_git_passes_over_stop_no_task() {
     );
     stage.run(&["land"]).ok();
     assert_eq!(stage.work.status(), "");
-}
-
-#[test]
-fn another_users_repository_is_trusted_by_what_the_command_was_told() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let stage = Stage::new();
-    hand_over(&stage, "chown -R 65534:65534 repo");
-    let top = stage.work.0.clone();
-    let run = |env: &[(&str, &str)], args: &[&str]| {
-        let cmd = env
-            .iter()
-            .fold(stage.cmd(&top, args), |cmd, (name, value)| cmd.env(name, value));
-        said(cmd)
-    };
-    let act = [
-        "act",
-        "--who",
-        "@shell",
-        "--await",
-        "-m",
-        "git log --format=%s; echo n > n",
-    ];
-    for wrong in [
-        [].as_slice(),
-        &[("GIT_CONFIG_PARAMETERS", "'safe.directory'='/elsewhere'")],
-    ] {
-        let refused = run(wrong, &act);
-        assert!(
-            refused.code == 4 && refused.err.contains("safe.directory"),
-            "{}",
-            refused.err
-        );
-        assert!(refused.err.contains(top.to_str().unwrap()), "{}", refused.err);
-    }
-    let path = top.to_str().unwrap();
-    let told = [
-        ("GIT_CONFIG_COUNT", "1"),
-        ("GIT_CONFIG_KEY_0", "safe.directory"),
-        ("GIT_CONFIG_VALUE_0", path),
-    ];
-    let acted = run(&told, &act);
-    assert_eq!(acted.code, 0, "{}", acted.err);
-    run(&[("GIT_CONFIG_PARAMETERS", "'safe.directory'='*'")], &["land"]).ok();
-    assert_eq!(stage.work.read("n").as_deref(), Some("n\n"));
-    let said = run(&told, &["zone", "remove", "--force", "main"]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    run(&told, &["undo"]).ok();
-    run(&told, &["daemon", "stop"]).ok();
 }
 
 #[test]
