@@ -14,7 +14,7 @@ use crate::{
     guard::secrets::redact::Redactor,
     render::view::{DispatchedView, StrangerLine},
     runner,
-    task::{FORMAT, Mode, Status, TaskId},
+    task::{Explain, FORMAT, Mode, Status, TaskId},
     zone::{self, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
 };
 
@@ -66,7 +66,10 @@ impl Ready {
             cx.out.note(&format!(
                 "warning: the task is queued, but no daemon runs it yet: {error}"
             ));
-            cx.out.note("  next: git khlone daemon start");
+            let next = error
+                .hint()
+                .unwrap_or_else(|| "git khlone daemon start".to_owned());
+            cx.out.note(&format!("  next: {next}"));
         }
         match then {
             Then::Leave => Ok(ExitCode::SUCCESS),

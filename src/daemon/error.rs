@@ -69,6 +69,12 @@ pub enum DaemonError {
         /// Its last sign of life.
         beat: Option<Beat>,
     },
+    /// It is stopped, so it will not answer.
+    #[error("the daemon (pid {pid}) is stopped, by a signal or a debugger")]
+    Stopped {
+        /// Its pid.
+        pid: u32,
+    },
     /// The connection ended before the answer.
     #[error("the daemon hung up before it answered")]
     HungUp,
@@ -104,7 +110,7 @@ impl Explain for DaemonError {
         match self {
             Self::NotOurs { .. } | Self::Running { .. } | Self::Stranger { .. } => Class::Refused,
             Self::Io { .. } | Self::NotUp { .. } | Self::HungUp | Self::Garbled(_) => Class::Failed,
-            Self::Silent { .. } => Class::Timeout,
+            Self::Silent { .. } | Self::Stopped { .. } => Class::Timeout,
             Self::NotRunning => Class::NotFound,
             Self::RunDir(error) => error.class(),
             Self::Rpc(error) => error.class(),
@@ -122,6 +128,7 @@ impl Explain for DaemonError {
                 Some("git khlone daemon logs".to_owned())
             }
             Self::Silent { pid, .. } => Some(format!("kill {pid}; git khlone daemon start")),
+            Self::Stopped { pid } => Some(format!("kill -CONT {pid}")),
             Self::Rpc(error) => error.hint(),
         }
     }

@@ -43,6 +43,11 @@ impl ProcessId {
     }
 }
 
+/// Whether a process is stopped, by a signal or a debugger: it does nothing until it is told to go on.
+pub fn is_stopped(pid: u32) -> bool {
+    stat(pid).is_ok_and(|stat| stat.stopped)
+}
+
 /// Whether the process that has `pid` now was started with all of `words`, in this order, on its command line.
 pub fn runs(pid: u32, words: &[&str]) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -97,6 +102,7 @@ fn machine_seed() -> String {
 struct Stat {
     start: u64,
     dead: bool,
+    stopped: bool,
 }
 
 fn stat(pid: u32) -> io::Result<Stat> {
@@ -113,6 +119,7 @@ fn stat(pid: u32) -> io::Result<Stat> {
     Ok(Stat {
         start,
         dead: matches!(state, "Z" | "X"),
+        stopped: matches!(state, "T" | "t"),
     })
 }
 

@@ -35,7 +35,7 @@ use std::{
 };
 
 pub use group::in_our_group;
-pub use identity::{ProcessId, boot_id, is_same_machine, machine_id, runs};
+pub use identity::{ProcessId, boot_id, is_same_machine, is_stopped, machine_id, runs};
 pub use lock::FileLock;
 pub use memory::memory;
 pub use open_files::{raise_limit, start_with_given_limit};

@@ -12,7 +12,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::{fs::MetadataExt, net::UnixStream},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::net::{
@@ -22,10 +22,14 @@ use rustix::net::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+use crate::process::is_stopped;
+
 use super::{DaemonError, Greeting, MAX_FRAME, PROTOCOL, Place, RpcError, life::place::Record, protocol};
 
 /// How long connecting and writing may take; the daemon is on this machine.
 const REACH: Duration = Duration::from_secs(2);
+/// After so long without an answer it is looked whether the daemon is stopped.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long an answer may take unless the caller says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -92,7 +96,7 @@ impl Client {
             .write_all(&protocol::request(Some(id), method, params))
             .map_err(|_| DaemonError::HungUp)?;
         stream
-            .set_read_timeout(Some(patience))
+            .set_read_timeout(Some(patience.min(LOOK)))
             .map_err(|_| DaemonError::HungUp)?;
         loop {
             let answer = self.read(patience)?;
@@ -118,16 +122,26 @@ impl Client {
 
     fn read(&mut self, patience: Duration) -> Result<Answer, DaemonError> {
         let mut line = Vec::new();
+        let deadline = Instant::now() + patience;
         // Answers may be longer than requests (a list of tasks), but not without bound.
         let mut limited = self.stream.by_ref().take(64 * MAX_FRAME as u64);
-        match limited.read_until(b'\n', &mut line) {
-            Ok(_) if line.ends_with(b"\n") => Ok(serde_json::from_slice(&line)?),
-            Err(error) if is_timeout(&error) => Err(DaemonError::Silent {
-                pid: self.pid,
-                patience,
-                beat: self.place.last_beat(),
-            }),
-            Ok(_) | Err(_) => Err(DaemonError::HungUp),
+        loop {
+            match limited.read_until(b'\n', &mut line) {
+                Ok(_) if line.ends_with(b"\n") => return Ok(serde_json::from_slice(&line)?),
+                Err(error) if is_timeout(&error) && is_stopped(self.pid) => {
+                    return Err(DaemonError::Stopped { pid: self.pid });
+                }
+                // What has come of the line so far is in it.
+                Err(error) if is_timeout(&error) && Instant::now() < deadline => {}
+                Err(error) if is_timeout(&error) => {
+                    return Err(DaemonError::Silent {
+                        pid: self.pid,
+                        patience,
+                        beat: self.place.last_beat(),
+                    });
+                }
+                Ok(_) | Err(_) => return Err(DaemonError::HungUp),
+            }
         }
     }
 }

@@ -144,7 +144,7 @@ impl Runners {
             Err(error) => {
                 // The task keeps its place, and no attempt is burnt.
                 tracing::warn!(task = %known.id, %error, "a runner cannot be started");
-                self.rest(&known.id, is_short_of(&error));
+                self.rest(&known.id, is_passing(&error));
                 Start::Failed(error)
             }
         }
@@ -266,10 +266,19 @@ pub(super) async fn aside<T: Send + 'static>(
     done.unwrap_or_else(|broken| Err(io::Error::other(broken)))
 }
 
-/// Whether the machine is short of something: files, processes, memory.
-fn is_short_of(error: &io::Error) -> bool {
-    let short = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
-    short
+/// Whether a start failed for nothing that is the task's: the machine is short of files, processes or memory, or the
+/// program is not where it was, as in the midst of an upgrade. A later one comes with a daemon of its own.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::AGAIN,
+        Errno::NOMEM,
+        Errno::NOENT,
+        Errno::TXTBSY,
+        Errno::ACCESS,
+    ];
+    passing
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

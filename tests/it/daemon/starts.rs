@@ -171,6 +171,61 @@ fn a_daemon_of_another_build_is_replaced_and_its_task_goes_on() {
 }
 
 #[test]
+fn a_program_that_was_removed_under_its_daemon_fails_no_task() {
+    let site = Site::new();
+    let old = site.path().join("git-khlone-before");
+    fs::copy(env!("CARGO_BIN_EXE_git-khlone"), &old).unwrap();
+    let act = |script: &str| {
+        let cmd = site.cmd(&[]).into_inner();
+        let env = cmd
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        let act = Cmd::new(&old).only_env(env).dir(&site.work.0);
+        let id = act
+            .args(["act", "--who", "@shell", "-m", script])
+            .output()
+            .unwrap();
+        String::from_utf8(id).unwrap().trim().parse().unwrap()
+    };
+    let first = act("until test -e gate; do sleep 0.02; done; rm gate");
+    let second = act("echo x > x.txt");
+    until("the first task", || {
+        site.task(&first).status.is_active().then_some(())
+    });
+    fs::remove_file(&old).unwrap();
+    fs::write(format!("{}/gate", site.tree("foreman.1")), "").unwrap();
+    until("a start that fails", || {
+        site.log().contains("a runner cannot be started").then_some(())
+    });
+    // The next command brings a daemon of its own.
+    let third = site.act("@shell++", "true");
+    for task in [first, second, third] {
+        site.run(&["await", task.as_str()]);
+    }
+}
+
+#[test]
+fn a_stopped_daemon_is_told_at_once_and_loses_nothing() {
+    let site = Site::new();
+    site.run(&["daemon", "start"]);
+    let pid = site.record().unwrap()["process"]["pid"].as_i64().unwrap();
+    let process = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    let begun = std::time::Instant::now();
+    let acted = site.finish(&["act", "--who", "@shell", "-m", "true"]);
+    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    let told = String::from_utf8(acted.stderr).unwrap();
+    assert!(acted.status.success(), "{told}");
+    assert!(
+        told.contains("is stopped") && told.contains(&format!("kill -CONT {pid}")),
+        "{told}"
+    );
+    rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+    let task = String::from_utf8(acted.stdout).unwrap();
+    site.run(&["await", task.trim()]);
+}
+
+#[test]
 fn a_daemon_whose_socket_is_gone_is_stopped_or_replaced() {
     let site = Site::new();
     let unlink = || {
