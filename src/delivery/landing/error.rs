@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use bstr::BString;
 use git2::Oid;
 
-use super::Landing;
+use super::{Landing, Style};
 
 use crate::{
     delivery::{
@@ -14,7 +14,7 @@ use crate::{
     },
     process::ProcessError,
     refs::LedgerError,
-    task::{Class, Explain},
+    task::{Class, Explain, TaskId},
     worktree::carry::{CarryError, listed, quoted},
 };
 
@@ -65,6 +65,8 @@ pub enum LandError {
         branch: String,
         /// The files.
         files: Vec<BString>,
+        /// The command that landed it.
+        again: String,
     },
     /// A hook of the user's rejects it.
     #[error("the hook {name} rejects it; nothing was changed{}{said}", if .said.is_empty() { "" } else { "\n" })]
@@ -155,9 +157,9 @@ impl Explain for LandError {
                  git --git-dir={dir} --work-tree=DIR merge khlone/{zone}/CLONE; if there is none, rm {dir}/index",
                 dir = quoted(common)
             )),
-            Self::ChangesHooks { .. } => {
-                Some("add --hooks run to land them all the same; those of before run".to_owned())
-            }
+            Self::ChangesHooks { again, .. } => Some(format!(
+                "{again} --hooks run    lands them all the same; the hooks of before run"
+            )),
             Self::Hook { name, .. } if name.starts_with("pre-") || *name == "commit-msg" => {
                 Some("add --hooks skip to land without it, as with git's --no-verify".to_owned())
             }
@@ -170,6 +172,23 @@ impl Explain for LandError {
             Self::Hook { .. } | Self::NoMessage | Self::Commit { .. } | Self::Io(_) => None,
         }
     }
+}
+
+/// The command that lands it, as it was given.
+pub(super) fn again(landing: &Landing<'_>) -> String {
+    let target = landing.what.split([' ', ':']).next().unwrap_or_default();
+    let style = match landing.style {
+        Style::Auto => "",
+        Style::NoFf => " --no-ff",
+        Style::Squash => " --squash",
+        Style::Rebase => " --rebase",
+    };
+    // A task's id is enough.
+    let zone = match target.parse::<TaskId>() {
+        Ok(_) => String::new(),
+        Err(_) => format!(" --zone {}", quoted(landing.zone.as_ref())),
+    };
+    format!("git khlone land {target}{zone}{style}")
 }
 
 impl LandError {

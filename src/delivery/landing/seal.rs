@@ -22,6 +22,7 @@ use git2::Oid;
 use super::{
     HookUse, Kind, LandError, Landing, Policy, Proposal, Voice,
     bench::Bench,
+    error::again,
     join::Make,
     make::{Maker, Original, Parts},
     recorded,
@@ -109,6 +110,7 @@ fn refuse_changed_hooks(
     Err(LandError::ChangesHooks {
         branch: landing.branch.to_owned(),
         files,
+        again: again(landing),
     })
 }
 
