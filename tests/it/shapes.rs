@@ -8,6 +8,7 @@ mod converted;
 mod elsewhere;
 mod matrix;
 mod sparse;
+mod submodules;
 mod told;
 mod undone;
 

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use bstr::ByteSlice;
+
 use super::{
     commit::CommitError,
     import::{ImportError, Nest, STRICT},
@@ -136,7 +138,27 @@ pub fn keep(
     Ok(())
 }
 
-fn has(module: &Path, commit: &str) -> Result<bool, ProcessError> {
+/// The submodules that a commit of `module` has.
+///
+/// # Errors
+/// If git cannot read the commit.
+pub fn links(module: &Path, commit: Oid) -> Result<Vec<(Vec<u8>, Oid)>, ProcessError> {
+    let git = Cmd::git(module).args(["ls-tree", "-r", "-z", "--full-tree", &commit.to_string()]);
+    let out = git.output()?;
+    let records = out.split(|byte| *byte == 0);
+    let links = records.filter_map(|record| {
+        let (head, path) = record.split_once_str(b"\t")?;
+        let oid = head.strip_prefix(b"160000 commit ")?;
+        Some((path.to_vec(), std::str::from_utf8(oid).ok()?.parse().ok()?))
+    });
+    Ok(links.collect())
+}
+
+/// Whether `module` has a commit.
+///
+/// # Errors
+/// If git cannot be run.
+pub fn has(module: &Path, commit: &str) -> Result<bool, ProcessError> {
     let found = Cmd::git(module).args(["cat-file", "-e", &format!("{commit}^{{commit}}")]);
     Ok(found.finish()?.status.success())
 }

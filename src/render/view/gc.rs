@@ -31,6 +31,8 @@ struct Dropped {
     tasks: Vec<TaskId>,
     undos: Vec<u64>,
     folders: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    submodules: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,11 +86,13 @@ impl GcView {
                 tasks: collected.tasks.dropped,
                 undos: collected.undos,
                 folders: text(collected.folders),
+                submodules: collected.submodules.iter().map(ToString::to_string).collect(),
             },
             held: Dropped {
                 tasks: collected.tasks.held,
                 undos: collected.held_undos,
                 folders: text(collected.held_folders),
+                submodules: Vec::new(),
             },
             packs_before: size(collected.before),
             packs: size(collected.after),
@@ -114,6 +118,9 @@ impl View for GcView {
             }
             for folder in &what.folders {
                 text.push_str(&format!("{word} {}\n", one_line(folder)));
+            }
+            for commit in &what.submodules {
+                text.push_str(&format!("{word} the pin of commit {commit:.10} of a submodule\n"));
             }
         }
         for pin in &self.strays {

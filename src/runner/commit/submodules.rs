@@ -1,13 +1,14 @@
 //! Submodules at the end of a task: which of their changes are committed.
 //!
 //! A commit of the clone's branch may name only commits of a submodule that are kept outside of the clone: pushed, in
-//! the submodule's git folder of the main checkout, or brought there now and pinned. Commits of a submodule within a
-//! submodule are not followed.
+//! the submodule's git folder of the main checkout, or brought there now and pinned; and so for the submodules of a
+//! submodule that its new commits name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
+    path::Path,
 };
 
 use super::{Left, Whose};
@@ -15,7 +16,7 @@ use crate::{
     guard::{
         gitdir::{
             import::ImportError,
-            submodules::{Stands, keep, look},
+            submodules::{Stands, has, keep, links, look},
             uncommitted::Uncommitted,
         },
         sandbox::Confinement,
@@ -27,6 +28,8 @@ use crate::{
 
 /// So many submodules are looked at.
 const MOST: usize = 500;
+/// So deep submodules of submodules are followed.
+const DEPTH: usize = 8;
 
 /// What becomes of the submodules.
 #[derive(Debug, Default)]
@@ -114,9 +117,12 @@ pub(super) fn settle(
         let is_new = |commit: &Oid| !known.values().any(|known| known == commit);
         // The brain's own commits may name one, too.
         let lost = match wanted.filter(is_new) {
-            Some(commit) if !link.is_pushed(commit) => {
-                lost((run, claim), prepared, confinement, (path, commit))?
-            }
+            Some(commit) if !link.is_pushed(commit) => lost(
+                (run, claim),
+                prepared,
+                confinement,
+                (path, link.committed, commit),
+            )?,
             _ => None,
         };
         let is_changed = wanted != link.committed;
@@ -141,7 +147,7 @@ fn lost(
     (run, claim): (&Run<'_>, &Claim),
     prepared: &Prepared,
     confinement: &Confinement,
-    (path, commit): (&[u8], Oid),
+    (path, before, commit): (&[u8], Option<Oid>, Oid),
 ) -> Result<Option<String>, RunnerError> {
     let repo = run.ledger.repo();
     let nowhere = format!("its commit {commit:.10} is in this clone alone");
@@ -153,15 +159,68 @@ fn lost(
             "{nowhere}, and the main checkout has no such submodule"
         )));
     };
-    let from = prepared.checkout.path.join(OsStr::from_bytes(path)).join(".git");
-    let site = (run.ledger.site(), confinement);
-    let lock = Some(std::os::fd::AsFd::as_fd(&claim.attempt_lock));
-    match keep((&module, &from), commit, site, lock) {
-        Ok(()) => Ok(None),
-        Err(ImportError::Missing(_)) => Ok(Some(format!("its commit {commit:.10} is nowhere"))),
-        Err(error) if error.is_the_brains() => Ok(Some(format!("{nowhere}: {error}"))),
-        Err(error) => Err(error.into()),
+    let work = prepared.checkout.path.join(OsStr::from_bytes(path));
+    let bring = |module: &Path, work: &Path, commit| {
+        let site = (run.ledger.site(), confinement);
+        let lock = Some(std::os::fd::AsFd::as_fd(&claim.attempt_lock));
+        match keep((module, &work.join(".git")), commit, site, lock) {
+            Ok(()) => Ok(None),
+            Err(ImportError::Missing(_)) => Ok(Some(format!("its commit {commit:.10} is nowhere"))),
+            Err(error) if error.is_the_brains() => Ok(Some(format!("{nowhere}: {error}"))),
+            Err(error) => Err(RunnerError::from(error)),
+        }
+    };
+    if let Some(why) = bring(&module, &work, commit)? {
+        return Ok(Some(why));
     }
+    inner_lost((&module, &work), (before, commit), DEPTH, &bring)
+}
+
+/// The same for what a submodule's new commit names of its own submodules.
+fn inner_lost(
+    (module, work): (&Path, &Path),
+    (before, commit): (Option<Oid>, Oid),
+    depth: usize,
+    bring: &impl Fn(&Path, &Path, Oid) -> Result<Option<String>, RunnerError>,
+) -> Result<Option<String>, RunnerError> {
+    let mut known = BTreeMap::new();
+    if let Some(before) = before
+        && has(module, &before.to_string())?
+    {
+        known.extend(links(module, before)?);
+    }
+    for (path, inner) in links(module, commit)? {
+        let old = known.get(&path).copied();
+        if old == Some(inner) {
+            continue;
+        }
+        let below = OsStr::from_bytes(&path);
+        let (inner_module, inner_work) = (module.join("modules").join(below), work.join(below));
+        let is_set_up = inner_module.join("objects").is_dir();
+        let why = if is_set_up && has(&inner_module, &inner.to_string())? {
+            None
+        } else if !is_set_up || !inner_work.join(".git").exists() || depth == 0 {
+            Some(format!(
+                "commit {inner:.10} is not in the main checkout's git folder of it"
+            ))
+        } else {
+            bring(&inner_module, &inner_work, inner)?
+        };
+        if let Some(why) = why {
+            return Ok(Some(format!("its submodule {}: {why}", path_text(&path))));
+        }
+        if is_set_up
+            && let Some(why) = inner_lost(
+                (&inner_module, &inner_work),
+                (old, inner),
+                depth.saturating_sub(1),
+                bring,
+            )?
+        {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

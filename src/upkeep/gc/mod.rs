@@ -5,6 +5,7 @@
 //! branch, tag or remote has, or files that are in no commit, stays and is named. Killed anywhere, the next one goes
 //! on.
 
+mod kept;
 mod leftovers;
 mod receipts;
 mod worktrees;
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     process::ProcessError,
-    refs::{Ledger, LedgerError, compact_all, kept_size, pack_refs},
+    refs::{Ledger, LedgerError, Oid, compact_all, kept_size, pack_refs},
     task::{Class, Explain, ZoneId},
     worktree::place::Rules,
 };
@@ -46,6 +47,8 @@ pub struct Collected {
     pub held_folders: Vec<PathBuf>,
     /// Worktrees that no clone has: gone, unless something holds them.
     pub worktrees: Vec<Stray>,
+    /// Commits of submodules that are pinned no more.
+    pub submodules: Vec<Oid>,
     /// Lock files that were found.
     pub locks: Vec<Lock>,
     /// Packs of ours with their bytes, before.
@@ -120,6 +123,7 @@ pub fn gc(
     }
     leftovers::undos(ledger, now - keep.age, dry_run, &mut collected)?;
     leftovers::folders(ledger, old, dry_run, &mut collected)?;
+    kept::kept(ledger, old, dry_run, &mut collected)?;
     collected.worktrees = worktrees::strays(ledger, rules, dry_run)?;
     if !dry_run {
         leftovers::tips(ledger)?;

@@ -265,7 +265,7 @@ fn filters_are_no_difference() {
 }
 
 /// A stage with a submodule `dep` and its origin.
-fn with_submodule() -> (Stage, Work) {
+pub(super) fn with_submodule() -> (Stage, Work) {
     let stage = Stage::new();
     let dep = Work(stage.path().join("dep"));
     fs::create_dir(&dep.0).unwrap();
@@ -280,7 +280,7 @@ fn with_submodule() -> (Stage, Work) {
     (stage, dep)
 }
 
-const COMMIT_IN_DEP: &str =
+pub(super) const COMMIT_IN_DEP: &str =
     "git -C dep config user.name x; git -C dep config user.email x; echo e > dep/e.txt
     git -C dep add .; git -C dep commit -qm e";
 
