@@ -236,3 +236,41 @@ impl Ledger<'_> {
         Ok(tag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refs::{RefError, tests::scratch};
+
+    #[test]
+    fn a_zone_that_others_move_each_time_is_tried_so_often_and_no_more() {
+        let (_dir, repo, site) = scratch();
+        let ledger = Ledger::new(&repo, &site);
+        let id = ZoneId::of_branch("main");
+        let zone = Zone {
+            format: crate::task::FORMAT,
+            id: id.clone(),
+            branch: "main".to_owned(),
+            base: None,
+            created: 0,
+            unknown: Map::new(),
+        };
+        let mut tries = 0;
+        let moved = ledger.update_zone(&id, Some(&zone), |stored| {
+            tries += 1;
+            ledger.update_zone(&id, Some(&zone), |theirs| {
+                theirs.zone.created = tries;
+                Ok::<_, LedgerError>(())
+            })?;
+            stored.zone.created = -tries;
+            Ok::<_, LedgerError>(())
+        });
+        let moved = moved.unwrap_err();
+        assert!(
+            matches!(moved, LedgerError::Ref(RefError::Moved { .. })),
+            "{moved:?}"
+        );
+        assert_eq!(tries, i64::try_from(TRIES).unwrap() + 1);
+        assert_eq!(ledger.zone(&id).unwrap().unwrap().zone.created, tries);
+    }
+}

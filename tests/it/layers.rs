@@ -216,6 +216,24 @@ fn the_fields_of_a_state_are_set_in_one_place() {
     assert!(wrong.is_empty(), "set them by a move:\n{}", wrong.join("\n"));
 }
 
+/// What is the whole process's cannot be set for a moment: another thread makes a file, or a child, in that moment.
+#[test]
+fn nothing_sets_the_mask_or_the_folder_of_the_whole_process() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        for (at, line) in without_tests(&source.text).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if ["umask(", "set_current_dir(", "env::set_var("]
+                .iter()
+                .any(|call| code.contains(call))
+            {
+                wrong.push(format!("{}:{}: {}", source.path.display(), at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// A name that only its own file and re-exports mention has no caller outside tests.
 #[test]
 fn every_module_has_a_caller() {
