@@ -314,11 +314,11 @@ fn files(what: &str, top: &Path, seen: &mut BTreeMap<String, Vec<u8>>, is_out: &
 }
 
 /// One shape on its way round.
-struct Round<'a> {
-    name: &'a str,
-    stage: &'a Stage,
-    work: Work,
-    zone: String,
+pub(super) struct Round<'a> {
+    pub(super) name: &'a str,
+    pub(super) stage: &'a Stage,
+    pub(super) work: Work,
+    pub(super) zone: String,
 }
 
 impl Round<'_> {
@@ -391,7 +391,7 @@ impl Round<'_> {
         after
     }
 
-    fn go(&self) {
+    pub(super) fn go(&self) {
         let before = Seen::of(&self.work);
         let dirty = self.work.status();
         let script = "mkdir -p in; echo n > in/n; echo more >> a.txt";
@@ -440,16 +440,19 @@ impl Round<'_> {
     }
 }
 
+/// What each begins with.
+pub(super) const FILES: [(&str, &str); 5] = [
+    ("a.txt", "a\n"),
+    (".gitignore", "*.log\n"),
+    ("in/x", "x\n"),
+    ("out/y", "y\n"),
+    ("out/z", "z\n"),
+];
+
 /// Every third shape goes round, from the first that is named.
 fn go_round(from: usize) {
     for (name, shape) in SHAPES.iter().skip(from).step_by(3) {
-        let stage = Stage::with(&[
-            ("a.txt", "a\n"),
-            (".gitignore", "*.log\n"),
-            ("in/x", "x\n"),
-            ("out/y", "y\n"),
-            ("out/z", "z\n"),
-        ]);
+        let stage = Stage::with(&FILES);
         let work = shape(&stage);
         // The first look of git itself may write the index anew.
         work.git(&["status"]);
