@@ -37,7 +37,7 @@ pub struct Figures {
 }
 
 /// What a brain waits for, trying again by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HeldUp {
     /// A limit, or its provider.
     pub by: Trouble,

@@ -21,7 +21,7 @@ use crate::process::{Cmd, file::replace};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How far a brain is from being able to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Installed and signed in.
@@ -48,7 +48,7 @@ pub enum SignedIn {
 }
 
 /// What is known of a brain on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Readiness {
     /// The brain's name.
     pub name: &'static str,

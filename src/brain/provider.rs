@@ -12,7 +12,9 @@ use super::contract::Vars;
 use crate::refs::Kind;
 
 /// An account at a provider: `anthropic/1f2e3d4c5b6a`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Provider(String);
 

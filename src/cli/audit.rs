@@ -12,8 +12,8 @@ use super::{
 use crate::{
     process::Cmd,
     refs::{Stored, task_ref},
-    render::view::{AuditView, AuditedAttempt, SignedCommit},
-    task::{FORMAT, Task},
+    render::view::{AuditView, AuditedAttempt, SignedCommit, Step},
+    task::Task,
 };
 
 /// Print all that is recorded of a task, as one JSON document
@@ -39,10 +39,6 @@ fn view(cx: &Cx, stored: Stored) -> Result<AuditView, CmdError> {
     let ledger = cx.ledger();
     let file = |path: &str| ledger.file(&stored, path);
     let history = file("history.jsonl")?.unwrap_or_default();
-    let lines = history.split(|byte| *byte == b'\n');
-    let history = lines
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect();
     let mut attempts = Vec::new();
     for attempt in &stored.task.attempts {
         let effects = file(&format!("attempts/{}/effects.json", attempt.n))?;
@@ -55,15 +51,15 @@ fn view(cx: &Cx, stored: Stored) -> Result<AuditView, CmdError> {
     let reference = task_ref(&stored.task.id);
     let object = cx.repo.ref_target(&reference).map_err(CliError::from)?;
     Ok(AuditView {
-        format: FORMAT,
         prompt: String::from_utf8_lossy(&prompt).into_owned(),
-        history,
+        history: Step::all(&history),
         commits: signed(cx, made(&attempts)),
         landed_commits: signed(cx, landed(&stored.task)),
         attempts,
         object: object.map(|oid| oid.to_string()),
         reference,
-        task: Task {
+        task: stored.task.id.clone(),
+        document: Task {
             attempts: Vec::new(),
             ..stored.task
         },
@@ -110,7 +106,7 @@ fn signed(cx: &Cx, ids: Vec<&str>) -> Vec<SignedCommit> {
             SignedCommit {
                 commit: commit.to_owned(),
                 signature: word(),
-                signer: word(),
+                signed_by: word(),
                 key: word(),
                 author: word(),
             }

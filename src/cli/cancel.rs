@@ -4,8 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{cx::Cx, error::CmdError, target};
-use crate::{daemon, runner, task::Status};
+use super::{
+    cx::Cx,
+    error::{CmdError, printed},
+    target,
+};
+use crate::{daemon, render::view::MovedView, runner, task::Status};
 
 /// Cancel a task
 #[derive(Args, Debug)]
@@ -19,6 +23,7 @@ pub(super) struct CancelArgs {
 pub(super) fn run(cx: &Cx, args: &CancelArgs) -> Result<ExitCode, CmdError> {
     let id = target::task(cx, Some(&args.task), None)?.task.id;
     let stored = runner::stop(&cx.ledger(), &id, ("cli", "cancelled"))?;
+    printed(cx.out.answer(&MovedView::from(&stored.task)))?;
     if stored.task.status == Status::Cancelled {
         cx.out.done(&format!("{id} cancelled"));
         return Ok(ExitCode::SUCCESS);

@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
     cx::Cx,
-    error::{CmdError, printed},
+    error::{CliError, CmdError, printed},
+    schemas::schemas,
 };
 use crate::{
-    config::{Config, Loaded, Origin, Paths, json_schema},
+    config::{Config, FILE_NAME, Loaded, Origin, Paths, json_schema},
     guard::trust::in_shell,
-    render::{Out, View, one_line},
-    task::FORMAT,
+    render::{Out, View, one_line, view::PathView},
     zone::user_settings,
 };
 
@@ -27,17 +28,19 @@ pub(super) struct ConfigArgs {
     /// Print the path of your own config file
     #[arg(long, conflicts_with = "schema")]
     path: bool,
-    /// Print the JSON Schema of both files
-    #[arg(long)]
-    schema: bool,
+    /// Print the JSON Schema of both files, or of what VERB answers with --json
+    #[arg(long, value_name = "VERB", num_args = 0..=1, require_equals = true, default_missing_value = FILE_NAME)]
+    schema: Option<String>,
 }
 
 /// The settings, and what of them waits for trust.
-#[derive(Debug, Serialize)]
-struct ConfigView {
-    format: u32,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ConfigView {
+    /// The settings.
     config: Config,
+    /// What khlone.yml asks for and is not trusted yet.
     asks: Vec<String>,
+    /// Where each setting comes from, by its path.
     origins: BTreeMap<String, Origin>,
 }
 
@@ -136,9 +139,10 @@ fn origins(loaded: &Loaded) -> BTreeMap<String, Origin> {
 pub(super) fn run(dir: &Path, out: Out, args: &ConfigArgs) -> Result<ExitCode, CmdError> {
     let paths = Paths::from_env(|name| std::env::var_os(name))?;
     if args.path {
-        printed(out.text(&format!("{}\n", paths.config.display())))?;
-    } else if args.schema {
-        printed(out.text(&format!("{:#}\n", json_schema())))?;
+        let path = paths.config.display().to_string();
+        printed(out.answer(&PathView { path }))?;
+    } else if let Some(of) = &args.schema {
+        printed(out.text(&format!("{:#}\n", schema(of)?)))?;
     } else {
         let loaded = here(dir, out, &paths)?;
         let origins = origins(&loaded);
@@ -148,13 +152,28 @@ pub(super) fn run(dir: &Path, out: Out, args: &ConfigArgs) -> Result<ExitCode, C
             out.note(&format!("khlone.yml asks for {ask}"));
         }
         printed(out.answer(&ConfigView {
-            format: FORMAT,
             config,
             asks,
             origins,
         }))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The schema of the files, or of a verb's answer.
+fn schema(verb: &str) -> Result<Value, CliError> {
+    if verb == FILE_NAME {
+        return Ok(json_schema());
+    }
+    let all = schemas();
+    let found = all.iter().find(|(name, _)| *name == verb);
+    found.map(|(_, schema)| schema.as_value().clone()).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+        CliError::nothing(
+            format!("no schema of `{verb}`: expected one of {}", names.join(", ")),
+            "git khlone config --schema=act",
+        )
+    })
 }
 
 /// Outside a repository, or where no zone can be told, the user's own file counts alone.

@@ -12,10 +12,13 @@ use super::{
     error::{CliError, CmdError, printed},
 };
 use crate::{
-    daemon::{self, DaemonError, Place, RunOptions, Woken},
+    daemon::{self, Place, RunOptions, Woken},
     process::machine_id,
     refs::Site,
-    render::{DaemonView, Out},
+    render::{
+        DaemonView, Out,
+        view::{LogLines, StartedView, StoppedView},
+    },
 };
 
 /// Start, stop or look at the daemon of this repository
@@ -65,6 +68,7 @@ pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, C
         DaemonVerb::Start => start(&place(dir)?, out)?,
         DaemonVerb::Stop => {
             let stopped = daemon::stop(&place(dir)?)?;
+            printed(out.answer(&StoppedView { stopped }))?;
             out.done(if stopped {
                 "the daemon has left"
             } else {
@@ -79,7 +83,8 @@ pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, C
                 what: path.display().to_string(),
                 source,
             })?;
-            printed(out.text(&text))?;
+            let lines = text.lines().map(str::to_owned).collect();
+            printed(out.answer(&LogLines { lines }))?;
         }
         DaemonVerb::Run(args) => be(dir, args)?,
         DaemonVerb::Rpc => daemon::bridge(&place(dir)?)?,
@@ -87,8 +92,12 @@ pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, C
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(place: &Place, out: Out) -> Result<(), DaemonError> {
-    match daemon::wake(place)? {
+fn start(place: &Place, out: Out) -> Result<(), CmdError> {
+    let woken = daemon::wake(place)?;
+    let (Woken::Running { pid } | Woken::Started { pid }) = woken;
+    let already_running = matches!(woken, Woken::Running { .. });
+    printed(out.answer(&StartedView { pid, already_running }))?;
+    match woken {
         Woken::Running { pid } => out.done(&format!("a daemon runs already, pid {pid}")),
         Woken::Started { pid } => out.done(&format!("daemon started, pid {pid}")),
     }

@@ -6,13 +6,14 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    error::{CliError, CmdError},
+    error::{CliError, CmdError, printed},
     target::{Target, target},
 };
 use crate::{
     process::{self, Cmd},
     query::sides,
     refs::branch_ref,
+    render::view::{ChangedFile, DiffView},
     task::{TaskId, ZoneAddress},
 };
 
@@ -52,14 +53,22 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
             )]
         }
     };
-    let mut git = Cmd::new("git")
-        .as_pager()
-        .arg("--git-dir")
-        .arg(cx.repo.common_dir())
-        .arg("diff");
-    if let Some(beside) = &beside {
-        git = git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", beside.objects());
+    let diff = || {
+        let git = Cmd::new("git")
+            .as_pager()
+            .arg("--git-dir")
+            .arg(cx.repo.common_dir())
+            .arg("diff");
+        match &beside {
+            Some(beside) => git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", beside.objects()),
+            None => git,
+        }
+    };
+    if cx.out.is_json() {
+        printed(cx.out.answer(&document(args, &range, diff)?))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let mut git = diff();
     if args.stat {
         git = git.arg("--stat");
     }
@@ -75,6 +84,21 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
         source,
     })?;
     Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+/// The diff as one document; each file by its own name, as git would apply it.
+fn document(args: &DiffArgs, range: &[String], diff: impl Fn() -> Cmd) -> Result<DiffView, CmdError> {
+    let git = |form: &[&str]| -> Result<Vec<u8>, CmdError> {
+        let plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"];
+        let git = diff().args(plain).args(form).args(range).arg("--");
+        Ok(git.output()?)
+    };
+    let wants_patch = !args.stat && !args.name_only;
+    let patch = wants_patch.then(|| git(&["--patch"])).transpose()?;
+    Ok(DiffView {
+        files: ChangedFile::of_numstat(&git(&["--numstat", "-z"])?),
+        patch: patch.map(|patch| String::from_utf8_lossy(&patch).into_owned()),
+    })
 }
 
 fn not_yet(id: &TaskId) -> CliError {

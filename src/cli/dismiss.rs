@@ -15,7 +15,7 @@ use crate::{
     delivery::merged::Judge,
     refs::{LedgerError, Update, now},
     render::view::DismissedView,
-    task::{FORMAT, Move, Status, TaskId},
+    task::{Move, Status, TaskId},
 };
 
 /// Take tasks off the list of what needs you
@@ -57,13 +57,10 @@ pub(super) fn run(cx: &Cx, args: &DismissArgs) -> Result<ExitCode, CmdError> {
                 })
         })?;
     }
-    if cx.out.is_json() {
-        printed(cx.out.answer(&DismissedView {
-            format: FORMAT,
-            tasks: ids.clone(),
-            dismissed: !args.undo,
-        }))?;
-    }
+    printed(cx.out.answer(&DismissedView {
+        tasks: ids.clone(),
+        put_back: args.undo,
+    }))?;
     match ids.as_slice() {
         [] => cx.out.note("nothing that is done needs you"),
         [id] => cx.out.done(&format!("{id} {word}")),

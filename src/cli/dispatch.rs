@@ -14,7 +14,7 @@ use crate::{
     guard::secrets::redact::Redactor,
     render::view::{DispatchedView, StrangerLine},
     runner,
-    task::{Explain, FORMAT, Mode, Status, TaskId},
+    task::{Explain, Mode, Status, TaskId},
     zone::{self, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
 };
 
@@ -88,12 +88,12 @@ impl Ready {
         };
         if is_answer {
             printed(cx.out.answer(&DispatchedView {
-                format: FORMAT,
                 task: task.id.clone(),
-                clone: task.clone.clone(),
+                zone: task.zone.clone(),
                 branch: task.branch.clone(),
-                enrolled: dispatched.enrolled,
-                behind: dispatched.behind.clone(),
+                clone: task.clone.clone(),
+                new_clone: dispatched.enrolled,
+                queued_behind: dispatched.behind.clone(),
             }))?;
         }
         if let Err(error) = sites::remember(&cx.registry(), &cx.repo, &cx.site) {

@@ -16,7 +16,6 @@ use crate::{
     process::memory,
     render::view::{DoctorView, Finding, StrangerLine},
     render::{bytes, counted},
-    task::FORMAT,
     upkeep::adopt::{AdoptError, Surveyor, stood},
     zone::{owners::waiting_elsewhere, user_settings},
 };
@@ -42,10 +41,9 @@ pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
     }
     let place = daemon::Place::new(cx.site.common_dir())?;
     let view = DoctorView {
-        format: FORMAT,
         tier: probe.tier().as_str().to_owned(),
         sandbox: config.sandbox,
-        network: config.network.clone(),
+        network: config.network.as_str().to_owned(),
         tier_notes: probe.reasons.clone(),
         daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
         site: cx.site.owner().site_uuid.clone(),

@@ -117,6 +117,20 @@ impl CliError {
         }
     }
 
+    /// A command line that cannot be read, in the words of clap's own message.
+    pub(super) fn misused(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let message = text.split("\n\n").next().unwrap_or_default();
+        let message: Vec<_> = message.trim_start_matches("error: ").split_whitespace().collect();
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+        let verb: Vec<_> = usage
+            .unwrap_or("git khlone")
+            .split_whitespace()
+            .take_while(|word| !word.starts_with(['<', '[', '-']))
+            .collect();
+        Self::usage(message.join(" "), format!("{} --help", verb.join(" ")))
+    }
+
     pub(super) fn nothing(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Nothing {
             message: message.into(),

@@ -17,11 +17,11 @@ use crate::{
     render::{
         ShortIds,
         view::{
-            BrainList, CrewLine, CrewList, NeedsLine, NeedsList, Shown, SiteList, TaskLine, TaskList,
-            ZoneLine, ZoneList, damage,
+            BrainList, CrewLine, CrewList, NeedsLine, NeedsList, Shown, SiteLine, SiteList, TaskLine,
+            TaskList, ZoneLine, ZoneList, damage,
         },
     },
-    task::{FORMAT, ZoneAddress, ZoneId},
+    task::{ZoneAddress, ZoneId},
     zone::{program, sites},
 };
 
@@ -55,13 +55,7 @@ enum What {
 /// Lists it.
 pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     if args.what == What::Brains {
-        cx.paged(
-            "list",
-            &BrainList {
-                format: FORMAT,
-                brains: brains(cx),
-            },
-        )?;
+        cx.paged("list", &BrainList { brains: brains(cx) })?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.what == What::Sites {
@@ -70,13 +64,8 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             what: folder.display().to_string(),
             source,
         })?;
-        cx.paged(
-            "list",
-            &SiteList {
-                format: FORMAT,
-                sites: known,
-            },
-        )?;
+        let sites = known.into_iter().map(SiteLine::from).collect();
+        cx.paged("list", &SiteList { sites })?;
         return Ok(ExitCode::SUCCESS);
     }
     let ledger = cx.ledger();
@@ -98,13 +87,7 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             .filter(here)
             .map(|head| TaskLine::new(head, &ids))
             .collect();
-        cx.paged(
-            "list",
-            &TaskList {
-                format: FORMAT,
-                tasks,
-            },
-        )?;
+        cx.paged("list", &TaskList { tasks })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut zones = ledger.readable_zones()?;
@@ -114,13 +97,10 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     }
     zones.retain(|zone| only.as_ref().is_none_or(|only| zone.zone.id == *only));
     match args.what {
-        What::Crew => cx.paged(
-            "list",
-            &CrewList {
-                format: FORMAT,
-                crew: crew(cx, &zones, &all)?,
-            },
-        )?,
+        What::Crew => {
+            let crew = crew(cx, &zones, &all)?;
+            cx.paged("list", &CrewList { crew })?
+        }
         What::Zones | What::Tasks | What::Needs | What::Brains | What::Sites => {
             cx.paged("list", &zone_list(&zones, &all))?
         }
@@ -148,7 +128,6 @@ fn needs(
         Ok::<_, CmdError>(NeedsLine::new(needed, Some(&task), &shown))
     });
     Ok(NeedsList {
-        format: FORMAT,
         needs_you: lines.collect::<Result<_, _>>()?,
     })
 }
@@ -173,16 +152,15 @@ pub(super) fn brains(cx: &Cx) -> Vec<Readiness> {
 
 fn zone_list(zones: &[StoredZone], heads: &[TaskHead]) -> ZoneList {
     let line = |zone: &StoredZone| ZoneLine {
-        id: zone.zone.id.to_string(),
+        zone: zone.zone.id.clone(),
         branch: zone.zone.branch.clone(),
-        crew: zone.crew.keys().cloned().collect(),
-        open: heads
+        clones: zone.crew.keys().cloned().collect(),
+        unfinished: heads
             .iter()
             .filter(|head| head.zone == zone.zone.id && !head.status.is_over())
             .count(),
     };
     ZoneList {
-        format: FORMAT,
         zones: zones.iter().map(line).collect(),
     }
 }
@@ -195,12 +173,12 @@ pub(super) fn crew(cx: &Cx, zones: &[StoredZone], heads: &[TaskHead]) -> Result<
         for member in zone.crew.values() {
             let mut line = CrewLine::of(member, &zone.zone);
             let mine = |head: &&TaskHead| head.zone == zone.zone.id && head.clone == member.name;
-            line.busy = heads
+            line.task = heads
                 .iter()
                 .filter(mine)
                 .find(|head| head.status.is_active())
                 .map(|head| head.id.clone());
-            line.waiting = heads
+            line.queued = heads
                 .iter()
                 .filter(mine)
                 .filter(|head| head.status.is_waiting())

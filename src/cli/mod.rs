@@ -32,6 +32,7 @@ mod resume;
 mod retry;
 mod rollback;
 mod runner;
+mod schemas;
 mod show;
 mod sites;
 mod status;
@@ -52,9 +53,10 @@ use std::{
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 pub use man::{Page, pages};
+pub use schemas::schemas;
 
 use cx::Cx;
-use error::CmdError;
+use error::{CliError, CmdError};
 
 use crate::{
     render::{Out, fit},
@@ -194,19 +196,19 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers; anything else is a usage error.
             if error.kind() == ErrorKind::DisplayHelp {
-                drop(help::show(
-                    Out::new(false),
-                    Path::new("."),
-                    &error.render().ansi().to_string(),
-                ));
-            } else {
-                drop(error.print());
+                let text = error.render().ansi().to_string();
+                drop(help::show(Out::new(false), Path::new("."), &text));
+                return ExitCode::SUCCESS;
             }
-            return ExitCode::from(if error.use_stderr() {
-                Class::Usage.exit_code()
-            } else {
-                0
-            });
+            if !error.use_stderr() {
+                drop(error.print());
+                return ExitCode::SUCCESS;
+            }
+            if wants_json(std::env::args_os()) {
+                return CmdError::from(CliError::misused(&error)).report(Out::new(true));
+            }
+            drop(error.print());
+            return ExitCode::from(Class::Usage.exit_code());
         }
     };
     let out = Out::new(cli.global.json);
@@ -214,6 +216,22 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => error.report(out),
     }
+}
+
+/// Whether a command line that cannot be read asks for JSON.
+fn wants_json(mut args: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    args.by_ref()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json")
+}
+
+/// Where a verb's answer is a text for another program.
+fn text_only(out: Out, verb: &str) -> Result<Out, CliError> {
+    if out.is_json() {
+        let hint = format!("git khlone {verb} --help");
+        return Err(CliError::usage(format!("{verb} has no JSON form"), hint));
+    }
+    Ok(out)
 }
 
 fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
@@ -252,9 +270,9 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Doctor(args) => doctor::run(&look()?, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
-        Verb::Completions(args) => completions::run(out, &args),
-        Verb::Help(args) => help::run(out, &dir, command(), &args),
-        Verb::Man(args) => man::run(out, &command(), &args),
+        Verb::Completions(args) => completions::run(text_only(out, "completions")?, &args),
+        Verb::Help(args) => help::run(text_only(out, "help")?, &dir, command(), &args),
+        Verb::Man(args) => man::run(text_only(out, "man")?, &command(), &args),
         Verb::Complete(args) => complete::run(out, command(), &args),
         Verb::Daemon(args) => daemon::run(&dir, out, &args),
         Verb::Confine(args) => confine::run(&args),

@@ -9,7 +9,7 @@ use super::{
     error::{CliError, CmdError, printed},
     target::{Target, crew_of, target},
 };
-use crate::task::ZoneAddress;
+use crate::{render::view::PathView, task::ZoneAddress};
 
 /// Print the path of a clone's worktree
 #[derive(Args, Debug)]
@@ -34,6 +34,6 @@ pub(super) fn run(cx: &Cx, args: &PathArgs) -> Result<ExitCode, CmdError> {
             format!("git khlone act --who {} \"what is to be done\"", member.name),
         )
     })?;
-    printed(cx.out.text(&format!("{path}\n")))?;
+    printed(cx.out.answer(&PathView { path }))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,8 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{cx::Cx, error::CmdError, retry, target};
+use super::{
+    cx::Cx,
+    error::{CmdError, printed},
+    retry, target,
+};
 use crate::{
+    render::view::MovedView,
     task::{How, Status},
     zone::again::again,
 };
@@ -29,7 +34,8 @@ pub(super) fn run(cx: &Cx, args: &ResumeArgs) -> Result<ExitCode, CmdError> {
     if parked {
         retry::lift(cx, &task)?;
     }
-    again(&cx.ledger(), id, How::Resume, "resumed")?;
+    let stored = again(&cx.ledger(), id, How::Resume, "resumed")?;
+    printed(cx.out.answer(&MovedView::from(&stored.task)))?;
     if !parked {
         cx.out.done(&format!("{id} goes on"));
     }

@@ -4,9 +4,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{cx::Cx, error::CmdError, rollback, target};
+use super::{
+    cx::Cx,
+    error::{CmdError, printed},
+    rollback, target,
+};
 use crate::{
     daemon,
+    render::view::MovedView,
     task::{How, Status, Task},
     zone::again::again,
 };
@@ -40,7 +45,8 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
     if parked {
         lift(cx, &stored.task)?;
     }
-    again(&cx.ledger(), id, How::Retry, "tried anew")?;
+    let again = again(&cx.ledger(), id, How::Retry, "tried anew")?;
+    printed(cx.out.answer(&MovedView::from(&again.task)))?;
     if !parked {
         cx.out.done(&format!("{id} is tried anew"));
     }

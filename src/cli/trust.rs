@@ -14,8 +14,7 @@ use super::{
 use crate::{
     config::{self, Trust},
     guard::trust::{TrustError, Verdict, in_shell},
-    render::view::TrustView,
-    task::FORMAT,
+    render::view::{TrustList, TrustedView},
     zone::{trust_request, trust_store},
 };
 
@@ -37,14 +36,14 @@ pub(super) struct TrustArgs {
 pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
     let store = trust_store(&cx.paths);
     if args.list {
-        printed(cx.out.answer(&TrustView {
-            format: FORMAT,
-            trusted: store.list()?,
+        printed(cx.out.answer(&TrustList {
+            grants: store.list()?,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.revoke {
         let had = store.revoke(cx.repo.common_dir())?;
+        printed(cx.out.answer(&TrustedView { trusted: false }))?;
         cx.out.done(if had {
             "no longer trusted"
         } else {
@@ -59,6 +58,7 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
     }
     let request = trust_request(&cx.repo, &place, &loaded)?;
     if loaded.asks.is_empty() {
+        printed(cx.out.answer(&TrustedView { trusted: false }))?;
         cx.out.note(&format!(
             "{} here asks for nothing that needs trust",
             config::FILE_NAME
@@ -84,6 +84,7 @@ pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
         }
         store.grant(&request, crate::refs::now())?;
     }
+    printed(cx.out.answer(&TrustedView { trusted: true }))?;
     cx.out.done("trusted, exactly as it stands");
     Ok(ExitCode::SUCCESS)
 }

@@ -6,12 +6,13 @@ use clap::Args;
 
 use super::{
     cx::Cx,
-    error::{CliError, CmdError},
+    error::{CliError, CmdError, printed},
     target::{Target, crew_of, target},
 };
 use crate::{
     delivery::update::update_clone,
     refs::branch_ref,
+    render::view::UpdatedView,
     task::{ZoneAddress, ZoneId},
     zone::hold::hold,
 };
@@ -45,6 +46,16 @@ pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
         stored.ok_or_else(|| CliError::nothing(format!("zone {zone} is gone"), "git khlone list zones"))?;
     let _held = hold(&cx.site, &id, &member.name)?;
     let (updated, saved) = update_clone(&ledger, &stored.zone, &member, tip)?;
+    printed(cx.out.answer(&UpdatedView {
+        zone: id.clone(),
+        branch: zone.clone(),
+        clone: member.name.clone(),
+        clone_branch: member.branch.clone(),
+        from: updated.from.to_string(),
+        to: updated.to.to_string(),
+        commits: updated.rewritten.iter().map(|(_, new)| new.to_string()).collect(),
+        undo: saved,
+    }))?;
     if updated.from == updated.to {
         cx.out
             .done(&format!("{} was up to date with {zone}", member.branch));

@@ -20,7 +20,7 @@ use crate::{
     refs::{Beside, Stored},
     render::{
         Out, Pulse, one_line,
-        view::{EndedList, TaskDetail, diff_stat},
+        view::{EndedList, TaskDetail, TaskDocument, diff_stat},
     },
     task::{Class, Mode, Outcome, Status, TaskId},
     zone::{Waits, waits_for},
@@ -151,8 +151,10 @@ impl Wait {
     fn run(&self, cx: &Cx, ids: &[TaskId]) -> Result<Vec<Stored>, CmdError> {
         let mut line = Line::new(daemon::Place::new(cx.site.common_dir())?, true);
         let (mut ended, mut open) = (Vec::new(), ids.to_vec());
-        let pulse = Pulse::new(cx.out, awaited(ids));
+        // Who sees that it waits may interrupt it.
+        let pulse = Pulse::still(cx.out, awaited(ids));
         leaves(cx.out, ids, &pulse);
+        pulse.begin();
         loop {
             let (mut rest, mut stuck) = (Vec::new(), None);
             for id in open {
@@ -294,8 +296,7 @@ pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
             .unwrap_or_default(),
         effects: effects(last)?,
         earlier: earlier?.into_iter().flatten().collect(),
-        id: stored.task.id.clone(),
-        task: stored.task.clone(),
+        task: TaskDocument(stored.task.clone()),
     })
 }
 

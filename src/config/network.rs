@@ -208,6 +208,7 @@ impl JsonSchema for Network {
                     "required": ["allow"],
                     "properties": {
                         "allow": {
+                            "description": "The hosts that a brain may reach, each with its ports.",
                             "type": "array",
                             "items": { "type": "string", "pattern": r"^(\*\.)?[A-Za-z0-9_.-]+(:[0-9]+)?$" }
                         }

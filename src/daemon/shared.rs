@@ -80,7 +80,8 @@ pub(crate) enum Part {
 }
 
 /// What a daemon says of itself: the answer to `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(inline)]
 pub struct DaemonStatus {
     /// Who it is.
     #[serde(flatten)]

@@ -46,7 +46,7 @@ pub enum Verdict {
 }
 
 /// One agreement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Grant {
     /// Version of the document.
     pub format: u32,

@@ -6,6 +6,7 @@
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group, also one that
 //! has closed its streams. A program of the user's can be put on a leash: it ends with this process, too. Output that was cut short is never taken for the whole.
 
+mod exit;
 pub mod fault;
 pub mod file;
 mod group;
@@ -24,7 +25,7 @@ mod wait;
 use std::{
     ffi::{OsStr, OsString},
     io::{self, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -34,6 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use exit::{exit_word, was_killed};
 pub use group::in_our_group;
 pub use identity::{ProcessId, boot_id, is_same_machine, is_stopped, machine_id, runs};
 pub use lock::FileLock;
@@ -97,7 +99,7 @@ pub enum ProcessError {
         patience: Duration,
     },
     /// It ended badly.
-    #[error("{program} {}{status}){}{stderr}", how(*.status), if .stderr.is_empty() { "" } else { ": " })]
+    #[error("{program} {}{status}){}{stderr}", exit::how(*.status), if .stderr.is_empty() { "" } else { ": " })]
     Failed {
         /// The program's name and first argument.
         program: String,
@@ -414,32 +416,6 @@ impl Cmd {
             status: finished.status,
             stderr,
         })
-    }
-}
-
-/// Whether a process was killed, or one that it had started, as a shell tells.
-pub fn was_killed(status: ExitStatus) -> bool {
-    status.code().is_none_or(|code| code > 128)
-}
-
-/// What became of a child that ended badly, up to its status.
-fn how(status: ExitStatus) -> &'static str {
-    if was_killed(status) {
-        shortage::KILLED
-    } else {
-        "failed ("
-    }
-}
-
-/// How a process ended, in one word: its exit code or the signal's name.
-pub fn exit_word(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => code.to_string(),
-        (None, Some(signal)) => rustix::process::Signal::from_named_raw(signal).map_or_else(
-            || format!("signal {signal}"),
-            |named| format!("{named:?}").to_uppercase().replace("SIGNAL::", ""),
-        ),
-        (None, None) => "unknown".to_owned(),
     }
 }
 

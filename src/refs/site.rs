@@ -63,7 +63,7 @@ struct SiteFile {
 }
 
 /// Whose a task is, as seen from a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Whose {
     /// This site's: it schedules and recovers it.

@@ -1,12 +1,13 @@
 //! How the daemon's own status looks.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
 use crate::daemon::DaemonStatus;
 
 /// The answer of `git khlone daemon status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct DaemonView(pub DaemonStatus);
 

@@ -2,9 +2,10 @@
 //! stderr; colour only on a terminal.
 
 mod daemon;
+mod document;
 mod pager;
 mod pulse;
-mod report;
+pub mod report;
 mod story;
 mod style;
 mod table;
@@ -14,9 +15,11 @@ pub mod zones;
 
 use std::io::{self, IsTerminal, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use daemon::DaemonView;
+pub use document::Document;
 pub use pager::Pager;
 pub use pulse::Pulse;
 pub use report::{Form, Reporter, waits};
@@ -37,7 +40,7 @@ pub struct Out {
 }
 
 /// Something with a plain form and a documented JSON form.
-pub trait View: Serialize {
+pub trait View: Serialize + JsonSchema {
     /// The plain form, each line ended.
     fn plain(&self) -> String;
 }
@@ -59,7 +62,7 @@ impl Out {
     /// If stdout is closed.
     pub fn answer(self, view: &impl View) -> io::Result<()> {
         if self.json {
-            let mut text = plain_json(&serde_json::to_string_pretty(view)?);
+            let mut text = plain_json(&serde_json::to_string_pretty(&Document::of(view))?);
             text.push('\n');
             return self.text(&text);
         }
@@ -128,7 +131,7 @@ impl Out {
     pub fn error(self, error: &dyn Explain) {
         if self.json {
             let document = view::ErrorView::of(error);
-            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            let text = serde_json::to_string_pretty(&Document::of(&document)).unwrap_or_default();
             return self.note(&plain_json(&text));
         }
         let (on, off) = (style::BAD.render(), style::BAD.render_reset());

@@ -25,6 +25,13 @@ impl Drop for Bar {
 impl Pulse {
     /// Begins to move, if a person watches.
     pub fn new(out: Out, text: impl Into<String>) -> Self {
+        let pulse = Self::still(out, text);
+        pulse.begin();
+        pulse
+    }
+
+    /// One that does not show before it begins.
+    pub fn still(out: Out, text: impl Into<String>) -> Self {
         if !out.is_watched() {
             return Self(None);
         }
@@ -32,8 +39,14 @@ impl Pulse {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(BEAT);
         Self(Some(Bar(bar)))
+    }
+
+    /// Begins to move.
+    pub fn begin(&self) {
+        if let Some(bar) = &self.0 {
+            bar.0.enable_steady_tick(BEAT);
+        }
     }
 
     /// Whether it is seen.

@@ -1,14 +1,15 @@
 //! What a watcher of one task sees, in the form that was asked for.
 
 use jiff::{Timestamp, tz::TimeZone};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Story, clock, money, one_line, short_site, tokens};
+use super::{Document, Story, clock, money, one_line, short_site, tokens};
 use crate::{
     brain::{Figures, Record},
     daemon::Told,
-    task::{CloneName, FORMAT, Outcome, Status, Task, TaskId},
+    task::{CloneName, Outcome, Status, Task, TaskId, ZoneId},
     zone::Waits,
 };
 
@@ -29,32 +30,46 @@ pub struct Reporter {
     form: Form,
     story: Story,
     task: TaskId,
+    zone: ZoneId,
+    branch: String,
     clone: CloneName,
-    zone: String,
     figures: Figures,
 }
 
 /// A line of `watch --json`: an event.
-#[derive(Serialize)]
-struct EventLine<'a> {
-    format: u32,
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EventLine<'a> {
+    /// The task.
     task: &'a TaskId,
+    /// The zone's id.
+    zone: &'a ZoneId,
+    /// The zone's branch.
+    branch: &'a str,
+    /// Who does it.
     clone: &'a CloneName,
-    zone: &'a str,
+    /// The attempt, from 1.
     attempt: u32,
     /// Where the next event begins.
     offset: u64,
+    /// The event, as `schema/event.json` has it.
+    #[schemars(with = "Record")]
     event: &'a Value,
 }
 
 /// A line of `watch --json`: where the task is now.
-#[derive(Serialize)]
-struct StateLine<'a> {
-    format: u32,
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StateLine<'a> {
+    /// The task.
     task: &'a TaskId,
+    /// The zone's id.
+    zone: &'a ZoneId,
+    /// The zone's branch.
+    branch: &'a str,
+    /// Who does it.
     clone: &'a CloneName,
-    zone: &'a str,
+    /// Where it is in its life.
     status: Status,
+    /// How the last attempt came out; `null` before it has.
     outcome: Option<Outcome>,
 }
 
@@ -66,7 +81,8 @@ impl Reporter {
             story: Story::new(who, width, TimeZone::system()),
             task: task.id.clone(),
             clone: task.clone.clone(),
-            zone: task.branch.clone(),
+            zone: task.zone.clone(),
+            branch: task.branch.clone(),
             figures: Figures::default(),
         }
     }
@@ -85,10 +101,10 @@ impl Reporter {
             Form::Lines => record.map(|record| self.story.tell(&record)).unwrap_or_default(),
             Form::Raw => format!("{}\n", told.event),
             Form::Json => json_line(&EventLine {
-                format: FORMAT,
                 task: &self.task,
                 clone: &self.clone,
                 zone: &self.zone,
+                branch: &self.branch,
                 attempt: told.end.attempt,
                 offset: told.end.offset,
                 event: &told.event,
@@ -125,10 +141,10 @@ impl Reporter {
                 .turn(Timestamp::now().as_millisecond(), status, outcome, text),
             Form::Raw => String::new(),
             Form::Json => json_line(&StateLine {
-                format: FORMAT,
                 task: &self.task,
                 clone: &self.clone,
                 zone: &self.zone,
+                branch: &self.branch,
                 status,
                 outcome,
             }),
@@ -149,7 +165,7 @@ impl Reporter {
 }
 
 fn json_line(line: &impl Serialize) -> String {
-    let text = serde_json::to_string(line).unwrap_or_default();
+    let text = serde_json::to_string(&Document::of(line)).unwrap_or_default();
     format!("{}\n", super::plain_json(&text))
 }
 

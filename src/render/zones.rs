@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{View, ago};
 use crate::{
     refs::{Undo, now},
-    task::{CloneName, Explain, FORMAT, TaskId, ZoneId},
+    task::{CloneName, Explain, TaskId, ZoneId},
     upkeep::{
         prune::Pruned,
         removal::Removed,
@@ -19,13 +20,17 @@ use crate::{
 };
 
 /// `zone new`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct OpenedView {
-    format: u32,
+    /// The zone's id.
     zone: ZoneId,
+    /// The zone's branch.
     branch: String,
+    /// The commit that it is at.
     tip: String,
+    /// Whether the branch was made.
     new_branch: bool,
+    /// Whether the zone is new.
     new_zone: bool,
 }
 
@@ -33,7 +38,6 @@ impl OpenedView {
     /// The documented form.
     pub fn of(branch: &str, opened: &Opened) -> Self {
         Self {
-            format: FORMAT,
             zone: opened.id.clone(),
             branch: branch.to_owned(),
             tip: opened.tip.to_string(),
@@ -50,20 +54,26 @@ impl View for OpenedView {
 }
 
 /// `zone remove`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RemovedView {
-    format: u32,
+    /// The zone's id.
+    zone: ZoneId,
+    /// The zone's branch.
     branch: String,
+    /// The clones that went.
     clones: Vec<CloneName>,
+    /// The tasks that were cancelled.
     cancelled: Vec<TaskId>,
+    /// The number for `git khlone undo`.
     undo: u64,
+    /// Ignored paths that are not saved.
     lost: Vec<String>,
 }
 
 impl From<Removed> for RemovedView {
     fn from(removed: Removed) -> Self {
         Self {
-            format: FORMAT,
+            zone: ZoneId::of_branch(&removed.branch),
             branch: removed.branch,
             clones: removed.clones,
             cancelled: removed.cancelled,
@@ -90,27 +100,35 @@ impl View for RemovedView {
 }
 
 /// `zone repair`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RepairView {
-    format: u32,
+    /// The clones.
     clones: Vec<MendingLine>,
+    /// Stale locks of git.
     locks: Vec<LockLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct MendingLine {
+    /// The zone's id.
     zone: ZoneId,
+    /// The clone.
     clone: CloneName,
+    /// `whole`, `unmade`, `unlocked`, `mended`, `rebuilt` or `failed`.
     state: &'static str,
+    /// What was the matter; absent where nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// The next step; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
+    next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LockLine {
+    /// The path.
     path: String,
+    /// Whether it was removed.
     cleared: bool,
 }
 
@@ -132,7 +150,7 @@ impl RepairView {
                 clone: mending.clone.clone(),
                 state,
                 detail,
-                hint: mending.result.as_ref().err().and_then(Explain::hint),
+                next: mending.result.as_ref().err().and_then(Explain::hint),
             }
         });
         let locks = locks.iter().map(|lock| LockLine {
@@ -140,7 +158,6 @@ impl RepairView {
             cleared: lock.cleared,
         });
         Self {
-            format: FORMAT,
             clones: lines.collect(),
             locks: locks.collect(),
         }
@@ -156,8 +173,8 @@ impl View for RepairView {
                 Some(detail) => writeln!(text, ", {detail}"),
                 None => writeln!(text),
             };
-            if let Some(hint) = &line.hint {
-                let _ = writeln!(text, "  next: {hint}");
+            if let Some(next) = &line.next {
+                let _ = writeln!(text, "  next: {next}");
             }
         }
         for lock in &self.locks {
@@ -172,29 +189,32 @@ impl View for RepairView {
 }
 
 /// `zone prune`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PrunedView {
-    format: u32,
+    /// Whether nothing was done.
     dry_run: bool,
-    removed: Vec<ZoneId>,
-    kept: Vec<KeptLine>,
+    /// The zones that went, or would.
+    zones: Vec<ZoneId>,
+    /// The zones that stay though their branch is gone.
+    kept_zones: Vec<KeptZone>,
 }
 
-#[derive(Debug, Serialize)]
-struct KeptLine {
+#[derive(Debug, Serialize, JsonSchema)]
+struct KeptZone {
+    /// The zone's id.
     zone: ZoneId,
+    /// Why it stays.
     why: String,
 }
 
 impl PrunedView {
     /// The documented form.
     pub fn of(pruned: Pruned, dry_run: bool) -> Self {
-        let kept = pruned.kept.into_iter().map(|(zone, why)| KeptLine { zone, why });
+        let kept = pruned.kept.into_iter().map(|(zone, why)| KeptZone { zone, why });
         Self {
-            format: FORMAT,
             dry_run,
-            removed: pruned.removed,
-            kept: kept.collect(),
+            zones: pruned.removed,
+            kept_zones: kept.collect(),
         }
     }
 }
@@ -203,10 +223,10 @@ impl View for PrunedView {
     fn plain(&self) -> String {
         let word = if self.dry_run { "would remove" } else { "removed" };
         let mut text = String::new();
-        for zone in &self.removed {
+        for zone in &self.zones {
             let _ = writeln!(text, "{word} {zone}: its branch is gone");
         }
-        for kept in &self.kept {
+        for kept in &self.kept_zones {
             let _ = writeln!(text, "kept {}: {}", kept.zone, kept.why);
         }
         text
@@ -214,30 +234,38 @@ impl View for PrunedView {
 }
 
 /// `undo`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct UndoneView {
-    format: u32,
+    /// What was undone, in the words of the command line.
     verb: String,
+    /// The zone's id.
     zone: ZoneId,
+    /// The clones that are as they were.
     clones: Vec<CloneName>,
+    /// Paths that were not brought back, with the reason.
     kept: Vec<String>,
+    /// Paths that had not been saved.
     lost: Vec<String>,
+    /// How the zone's branch moved; absent where it stayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     landing: Option<MovedLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct MovedLine {
+    /// The zone's branch.
     branch: String,
+    /// The commit that it was at.
     from: String,
+    /// The commit that it is at.
     to: String,
+    /// The tasks that are not landed any more.
     tasks: Vec<TaskId>,
 }
 
 impl From<Undone> for UndoneView {
     fn from(undone: Undone) -> Self {
         Self {
-            format: FORMAT,
             verb: undone.verb,
             zone: undone.zone,
             clones: undone.clones,
@@ -274,18 +302,23 @@ impl View for UndoneView {
 }
 
 /// `undo --list`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct UndoList {
-    format: u32,
+    /// What can be brought back, the newest first.
     saved: Vec<SavedLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SavedLine {
-    n: u64,
+    /// The number for `git khlone undo`.
+    undo: u64,
+    /// What was done, in the words of the command line.
     verb: String,
+    /// Seconds since the epoch.
     at: i64,
+    /// The zone's id.
     zone: ZoneId,
+    /// The clones that it touched.
     clones: Vec<CloneName>,
 }
 
@@ -293,14 +326,13 @@ impl UndoList {
     /// The documented form.
     pub fn of(saved: impl IntoIterator<Item = Undo>) -> Self {
         let line = |undo: Undo| SavedLine {
-            n: undo.n,
+            undo: undo.n,
             verb: undo.verb,
             at: undo.at,
             zone: undo.zone.id,
             clones: undo.clones.into_iter().map(|kept| kept.crew.name).collect(),
         };
         Self {
-            format: FORMAT,
             saved: saved.into_iter().map(line).collect(),
         }
     }
@@ -315,7 +347,7 @@ impl View for UndoList {
             let _ = writeln!(
                 text,
                 "{:>3}  {}  {} {}  {clones}",
-                line.n,
+                line.undo,
                 ago(line.at, now()),
                 line.verb,
                 line.zone

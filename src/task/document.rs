@@ -11,7 +11,7 @@ use super::{BrainName, Class, CloneName, Explain, Landed, Outcome, Retry, RoleNa
 pub const FORMAT: u32 = 1;
 
 /// What a task may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Must change nothing.
@@ -31,7 +31,7 @@ impl Mode {
 }
 
 /// Which site on which machine schedules and recovers a task; nobody else may.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Owner {
     /// The site's own id.
     pub site_uuid: String,
@@ -40,7 +40,7 @@ pub struct Owner {
 }
 
 /// Tokens of one attempt or of a whole task; absent counts are unknown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Usage {
     /// Fresh input tokens, cached ones not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct Usage {
 }
 
 /// One run of a brain for a task.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Attempt {
     /// From 1.
     pub n: u32,
@@ -88,7 +88,7 @@ pub struct Attempt {
     /// Names of the user's variables that it did not get.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_dropped: Vec<String>,
-    /// What it could reach of the network: `open` or `none`.
+    /// What it could reach of the network: `open`, `none` or `allow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// With `network: allow`, the hosts that it reached, with their ports.
@@ -153,7 +153,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// What keeps an attempt from its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Obstacle {
     /// Nobody is signed in, or the account may not do this.
@@ -170,7 +170,7 @@ pub enum Obstacle {
 }
 
 /// How an attempt goes about a task that was tried before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// In the same session, told what happened.
@@ -180,7 +180,7 @@ pub enum How {
 }
 
 /// What recovery found of an attempt that died.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Death {
     /// Its brain had been started.
     pub began: bool,
@@ -195,7 +195,7 @@ pub struct Death {
 }
 
 /// A branch that must follow the task's end; recovery redoes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Import {
     /// The full ref name.
     #[serde(rename = "ref")]
@@ -207,7 +207,7 @@ pub struct Import {
 }
 
 /// `task.json`: all that is known of a task besides its prompt, history and attempts' files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Task {
     /// Version of the document.
     pub format: u32,
@@ -314,7 +314,7 @@ pub struct Task {
 }
 
 /// One line of `history.jsonl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Transition {
     /// Seconds since the epoch.
     pub time: i64,

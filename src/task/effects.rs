@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `attempts/<n>/effects.json`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Effects {
     /// Version of the document.
     pub format: u32,
@@ -81,7 +81,7 @@ impl Effects {
 }
 
 /// One file that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FileChange {
     /// Path from the top of the work tree; bytes that are no UTF-8 are written `\xNN`, a backslash `\\`.
     pub path: String,
@@ -96,7 +96,7 @@ pub struct FileChange {
 }
 
 /// One file that is in no commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LeftFile {
     /// Its path, as [`FileChange`] has it; one that ends with a slash stands for all below it.
     pub path: String,
@@ -105,7 +105,7 @@ pub struct LeftFile {
 }
 
 /// The ways in which a file differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// New.
@@ -123,7 +123,7 @@ pub enum Change {
 }
 
 /// A branch that moved; absent sides did not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BranchMove {
     /// Commit before.
     pub before: Option<String>,
@@ -132,7 +132,7 @@ pub struct BranchMove {
 }
 
 /// A ref that differs; absent sides did not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RefChange {
     /// The full name.
     pub name: String,

@@ -3,7 +3,9 @@
 /// The class of a result, one to one with the process exit code.
 ///
 /// The table is part of the interface (`git khlone --help`, `docs/errors.md`); JSON-RPC codes map onto it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Class {

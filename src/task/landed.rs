@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// A landing, as the documents of its tasks have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Landed {
     /// The zone's branch, without `refs/heads/`.
     pub branch: String,
@@ -39,7 +39,7 @@ pub struct Landed {
 }
 
 /// A commit, and what was made of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Rewritten {
     /// The clone's.
     pub old: String,
@@ -48,7 +48,7 @@ pub struct Rewritten {
 }
 
 /// A hook of the user's, as it was when work landed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LandingHook {
     /// git's name for it.
     pub name: String,
@@ -61,10 +61,10 @@ pub struct LandingHook {
 }
 
 /// What signed, by git's settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Signer {
     /// `gpg.format`: `openpgp`, `ssh` or `x509`.
-    pub format: String,
+    pub scheme: String,
     /// The program that was run.
     pub program: String,
     /// `user.signingKey`; without it the program chooses by the committer.
@@ -73,7 +73,7 @@ pub struct Signer {
 }
 
 /// How commits came into a zone's branch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LandedBy {
     /// The branch moved to them.

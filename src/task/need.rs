@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Mode, Outcome, Status};
 
 /// What a task needs a person for, the most urgent first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
     /// It goes no further without a person: it is on hold, its account is of no use, or its tools were refused.

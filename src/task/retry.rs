@@ -12,7 +12,7 @@ pub const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 const FIRST: Duration = Duration::from_secs(1);
 
 /// The tries to recover one attempt since a person last asked for one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Retry {
     /// How many have begun.
     pub tries: u32,

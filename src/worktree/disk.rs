@@ -13,7 +13,7 @@ use serde::Serialize;
 const STEP: usize = 16;
 
 /// What was measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Disk {
     /// Bytes on disk.
     pub bytes: u64,

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A site that was used on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Known {
     /// Version of the document.
     pub format: u32,

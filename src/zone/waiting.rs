@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "for", rename_all = "kebab-case")]
 pub enum Waits {
     /// A limit, or a pause after its attempt died.
@@ -31,6 +31,7 @@ pub enum Waits {
     /// Tasks of its clone that go before it.
     Behind {
         /// How many.
+        #[serde(rename = "count")]
         tasks: usize,
         /// The first of them.
         first: TaskId,

@@ -91,7 +91,7 @@ fn memory_does_not_grow_with_what_a_brain_prints() {
     assert_eq!(task["outcome"], "no-op", "{}", task["reasons"]);
     assert!(most < 64 * MIB, "{most} KiB");
     // The head, the tail, and what is between them marked.
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let said = format!("refs/khlone/tasks/{id}:attempts/1/transcript/0001.jsonl");
     let said = stage.work.git(&["cat-file", "blob", &said]);
     assert!(said.len() < 20_000_000, "{}", said.len());
@@ -110,7 +110,7 @@ fn a_pin_for_each_commit_that_nothing_else_keeps() {
         git update-ref 'refs/heads/$(touch${IFS}pwn)' $(git commit-tree -p $h -m evil $t)
         git update-ref refs/tags/tree $t";
     let (_, task) = stage.act(script);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let pins = stage.work.git(&[
         "for-each-ref",
         "--format=%(refname)",
@@ -146,7 +146,7 @@ fn long_lists_are_counted_and_long_paths_cut() {
     let left = said.err.lines().filter(|line| line.contains("left uncommitted"));
     assert_eq!(left.count(), 20, "{}", said.err);
     assert!(said.err.contains("… and 281 more"), "{}", said.err);
-    let rolled = stage.run(&["rollback", task["id"].as_str().unwrap()]);
+    let rolled = stage.run(&["rollback", task["task"].as_str().unwrap()]);
     assert!(rolled.out.contains("more removed"), "{}", rolled.out);
     assert!(rolled.out.lines().count() < 30 && rolled.out.lines().all(|line| line.len() < 300));
 }

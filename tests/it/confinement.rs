@@ -79,7 +79,7 @@ fn nothing_outlives_its_task_at_its_end_at_cancel_and_at_time_out() {
             Vec::<String>::new(),
             "{sandbox}: after time-out"
         );
-        assert_eq!(marked("KHLONE_TASK", task["id"].as_str().unwrap()), []);
+        assert_eq!(marked("KHLONE_TASK", task["task"].as_str().unwrap()), []);
     }
 }
 
@@ -333,7 +333,7 @@ fn secrets_in_names_are_not_written_down() {
             &secret,
             "$(printf ghp_; printf Zq7Xv3Lm9Kt2Rw8Pb5Nc1Hd6Jf4Gs0Ya3UeB)",
         ));
-        let id = task["id"].as_str().unwrap();
+        let id = task["task"].as_str().unwrap();
         let effects = stage.work.git(&[
             "cat-file",
             "-p",

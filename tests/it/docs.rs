@@ -3,7 +3,7 @@
 //! `KHLONE_BLESS=1 cargo test --test it docs` writes it again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use std::{
 
 use git_khlone::{cli, config, daemon, process::Cmd, task::Class};
 
-use crate::scratch::Scratch;
+use crate::{schema, scratch::Scratch};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,4 +131,68 @@ fn git_opens_the_manual_once_it_is_installed() {
         );
         assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
     }
+}
+
+/// A schema for each verb, and a page with every field of all of them.
+#[test]
+fn the_forms_of_answers_are_current() {
+    let folder = root().join("schema/output");
+    let mut known: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    let mut names = BTreeSet::new();
+    for (verb, schema) in cli::schemas() {
+        let name = format!("{verb}.json");
+        hold(
+            &folder.join(&name),
+            format!("{:#}\n", schema.as_value()).as_bytes(),
+        );
+        names.insert(name);
+        if verb == schema::SETTINGS {
+            continue;
+        }
+        for (field, (kinds, meanings)) in schema::fields(schema.as_value()) {
+            let entry = known.entry(field).or_default();
+            entry.0.extend(kinds);
+            entry.1.extend(meanings);
+        }
+    }
+    for entry in fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "schema/output/{name} is of no verb");
+    }
+    let mut text = String::from(JSON_HEAD);
+    for (field, (kinds, meanings)) in known {
+        let kinds = kinds.into_iter().collect::<Vec<_>>().join(" or ");
+        let meanings: Vec<_> = meanings.iter().map(|meaning| in_a_cell(meaning)).collect();
+        writeln!(text, "| `{field}` | {kinds} | {} |", meanings.join("<br>")).unwrap();
+    }
+    hold(&root().join("docs/json.md"), text.as_bytes());
+}
+
+const JSON_HEAD: &str = "\
+# Answers in JSON
+
+<!-- Generated: KHLONE_BLESS=1 cargo test --test it docs -->
+
+Every verb but `completions`, `help` and `man` answers in JSON with `--json`: one document on stdout, and of `watch` one a line.
+An error is a document of the same kind on stderr. `git khlone config --schema=VERB` prints the schema of
+a verb's answer; they are in `schema/output`, that of an error as `error.json`, and that of an event in
+`schema/event.json`.
+
+- `format` is the version of the documents. It grows when a field goes or changes its meaning. New fields come without
+  notice: ignore those that you do not know.
+- A field that is absent does not apply. One that is `null` is not known.
+- Times are seconds since the epoch, but for `time` of an event, which is in milliseconds.
+- Commits are whole ids; paths are relative to the top of the work tree, or absolute.
+- The next step is always in `next`, as a command that can be pasted.
+
+| field | is | means |
+|---|---|---|
+";
+
+/// A text as one cell of a table.
+fn in_a_cell(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
 }

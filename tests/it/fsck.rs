@@ -152,7 +152,7 @@ fn every_kind_of_damage_is_named() {
     let ledger = Damaged::new();
     let (code, report) = ledger.fsck(&[]);
     assert_eq!(
-        (code, &report["tasks"], &report["zones"]),
+        (code, &report["tasks_checked"], &report["zones_checked"]),
         (0, &json!(2), &json!(1)),
         "{report:#}"
     );

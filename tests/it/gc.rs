@@ -143,7 +143,7 @@ fn worktrees_that_no_clone_has_go_unless_they_hold_something() {
         (detached, "is on no branch", "git branch NAME"),
     ] {
         let line = of(tree);
-        assert!(line["held"].as_str().unwrap().contains(why), "{line:#}");
+        assert!(line["why"].as_str().unwrap().contains(why), "{line:#}");
         assert!(line["next"].as_str().unwrap().contains(next), "{line:#}");
         assert!(tree.0.is_dir());
     }
@@ -266,11 +266,11 @@ fn receipts_of_finished_tasks_go_but_for_a_clones_last() {
     let ids: Vec<String> = (0..4)
         .map(|n| {
             let (_, task) = stage.act(&format!("echo {n} > f{n}"));
-            task["id"].as_str().unwrap().to_owned()
+            task["task"].as_str().unwrap().to_owned()
         })
         .collect();
     let (_, failed) = stage.act("exit 3");
-    let failed = failed["id"].as_str().unwrap();
+    let failed = failed["task"].as_str().unwrap();
     stage.run(&["gc"]).ok();
     let has = |id: &str| stage.attempt(id, 1).join("receipt-before").exists();
     assert!(!has(&ids[0]) && !has(&ids[1]) && !has(&ids[2]) && has(failed));

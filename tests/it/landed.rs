@@ -44,7 +44,7 @@ fn stage(diverged: bool) -> (Stage, String) {
     if diverged {
         stage.work.commit(&[("mine", "mine\n")], "mine");
     }
-    (stage, task["id"].as_str().unwrap().to_owned())
+    (stage, task["task"].as_str().unwrap().to_owned())
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_task_that_is_tried_again_after_its_landing_is_not_landed() {
     let script =
         "echo $KHLONE_ATTEMPT > n$KHLONE_ATTEMPT; git add .; git commit -qm n; test $KHLONE_ATTEMPT != 1";
     let (_, task) = stage.act(script);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     stage.run(&["land", id]).ok();
     assert!(!stage.run(&["list", "tasks"]).out.is_empty());
     stage.until("a second", || {

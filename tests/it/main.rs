@@ -32,6 +32,7 @@ mod policy;
 mod reading;
 mod readme;
 mod recovery;
+mod schema;
 mod scratch;
 mod secrets;
 mod security;

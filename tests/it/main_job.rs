@@ -174,7 +174,7 @@ fn many_acts_at_once_all_run_once() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|task| task["id"].as_str().unwrap().to_owned())
+        .map(|task| task["task"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(ids.len(), 12);
     let awaited: Vec<&str> = std::iter::once("await")
@@ -206,7 +206,7 @@ fn whatever_a_brain_does_with_git_is_not_lost() {
         git tag mark && git checkout -q --detach";
     let (said, task) = stage.act(script);
     assert_eq!(task["outcome"], "done", "{}", said.err);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let pins = stage.work.git(&[
         "for-each-ref",
         "--format=%(refname) %(subject)",
@@ -314,7 +314,7 @@ fn whoever_writes_elsewhere_is_told() {
     );
     let (said, task) = stage.act(&script);
     assert_eq!(task["outcome"], "done", "{}", said.err);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let stderr = stage
         .work
         .git(&["show", &format!("refs/khlone/tasks/{id}:attempts/1/stderr.log")]);

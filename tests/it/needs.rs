@@ -16,13 +16,13 @@ impl Stage {
         let lines = list["needs_you"].as_array().unwrap().iter();
         let word = |value: &Value| value.as_str().unwrap().to_owned();
         lines
-            .map(|line| (word(&line["id"]), word(&line["need"])))
+            .map(|line| (word(&line["task"]), word(&line["need"])))
             .collect()
     }
 }
 
 fn id(task: &Value) -> String {
-    task["id"].as_str().unwrap().to_owned()
+    task["task"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_reply_is_the_next_task_of_the_same_clone() {
     let task = stage.task(&reply);
     assert_eq!(
         (&task["clone"], &task["reply_to"], &task["mode"]),
-        (&"foreman.1".into(), &asks["id"], &"act".into())
+        (&"foreman.1".into(), &asks["task"], &"act".into())
     );
     let tree = stage.run(&["path", "foreman.1"]).ok();
     Work(tree.into()).write("go", "");
@@ -103,8 +103,8 @@ fn what_is_dismissed_leaves_the_list_and_can_be_put_back() {
     assert_eq!(stage.needs(), all);
     let said: Value = serde_json::from_str(&stage.run(&["--json", "dismiss", "--all-done"]).ok()).unwrap();
     assert_eq!(
-        (&said["tasks"], &said["dismissed"]),
-        (&Value::from(vec![id(&work)]), &true.into())
+        (&said["tasks"], &said["put_back"]),
+        (&Value::from(vec![id(&work)]), &false.into())
     );
     assert_eq!(stage.needs(), all[..1]);
     assert_eq!(stage.run(&["status", "--porcelain"]).ok(), "!1");
@@ -187,7 +187,7 @@ fn ctrl_c_leaves_a_wait_and_says_how_to_come_back() {
     terminal.wait_for("git khlone await t-");
     terminal.wait_for("code 130");
     let list: Value = serde_json::from_str(&stage.run(&["--json", "list"]).ok()).unwrap();
-    let task = list["tasks"][0]["id"].as_str().unwrap().to_owned();
+    let task = list["tasks"][0]["task"].as_str().unwrap().to_owned();
     stage.until("the start", || {
         (stage.task(&task)["status"] == "running").then_some(())
     });
@@ -221,6 +221,6 @@ fn any_takes_a_free_clone_else_a_new_one() {
     assert_eq!(stage.task(&first)["clone"], "foreman.1");
     let list: Value = serde_json::from_str(&stage.run(&["--json", "list"]).ok()).unwrap();
     for task in list["tasks"].as_array().unwrap() {
-        stage.run(&["cancel", task["id"].as_str().unwrap()]);
+        stage.run(&["cancel", task["task"].as_str().unwrap()]);
     }
 }

@@ -257,7 +257,7 @@ fn words_that_a_newcomer_tries_are_understood() {
         .ok();
     // A clone's name stands for its newest task.
     let shown = stage.run(&["show", "foreman.1"]).ok();
-    assert!(shown.starts_with(first["id"].as_str().unwrap()), "{shown}");
+    assert!(shown.starts_with(first["task"].as_str().unwrap()), "{shown}");
     assert_eq!(stage.run(&["await", "foreman.1"]).out, "one\n");
     assert!(
         stage

@@ -9,7 +9,7 @@ const PAGER: &str = "sed 's/^/> /' | tail -n 3; echo paged by";
 fn long_answers_go_through_the_users_pager_on_a_terminal() {
     let stage = Stage::new();
     let (_, task) = stage.act("seq 1 300");
-    let id = task["id"].as_str().unwrap().to_owned();
+    let id = task["task"].as_str().unwrap().to_owned();
     stage
         .work
         .git(&["config", "core.pager", &format!("{PAGER} core")]);

@@ -143,7 +143,7 @@ fn a_secret_found_later_is_gone_to_the_last_object() {
     );
     let (said, task) = stage.act(&script);
     assert_eq!(said.code, 0, "{}", said.err);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     stage.work.git(&[
         "cat-file",
         "-e",
@@ -159,7 +159,7 @@ fn a_secret_found_later_is_gone_to_the_last_object() {
     assert_eq!(said.code, 0, "{} {}", said.out, said.err);
     let done: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert!(
-        done["objects"].as_u64().unwrap() >= 4 && done["remains"] == serde_json::json!([]),
+        done["objects_removed"].as_u64().unwrap() >= 4 && done["remains"] == serde_json::json!([]),
         "{done:#}"
     );
     let left = all_that_is_kept(&stage);
@@ -202,7 +202,7 @@ fn what_redact_cannot_reach_it_names() {
     let secret = "a-secret-in-a-commit";
     let (_, first) = stage.act(&format!("echo {secret} > config; echo {secret}"));
     let (_, second) = stage.act("cat config");
-    let (first, second) = (first["id"].as_str().unwrap(), second["id"].as_str().unwrap());
+    let (first, second) = (first["task"].as_str().unwrap(), second["task"].as_str().unwrap());
     let said = stage.run(&["redact", first, "--pattern", "a-secret-[a-z-]+"]);
     assert_eq!(said.code, 1, "{}", said.err);
     let tip = stage

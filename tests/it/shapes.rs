@@ -252,7 +252,7 @@ fn whatever_the_brain_makes_of_its_git_is_pinned_and_the_host_agrees_with_itself
         "set -e; git switch -qc side; echo s > s; git add s; git commit -qm side; git tag mark; echo w > a.txt; git stash -q
          git switch -q -; echo m > m; git add m; git commit -qm main; git checkout -q --detach; echo d > d; git add d; git commit -qm detached",
     );
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let clone = stage.clone();
     assert_eq!(
         (task["outcome"].as_str(), clone.status()),

@@ -28,7 +28,7 @@ fn busy() -> (Stage, [String; 3]) {
     until_mark(&stage, &begun);
     stage.run(&["daemon", "stop"]).ok();
     kill_process(runner(&stage, &begun), Signal::KILL).unwrap();
-    let done = done["id"].as_str().unwrap().to_owned();
+    let done = done["task"].as_str().unwrap().to_owned();
     (stage, [done, begun, queued])
 }
 
@@ -79,13 +79,13 @@ fn a_repository_that_was_moved_says_so_and_takes_its_tasks_over() {
     );
     assert_eq!(before[1]["unfinished"], 2, "{before:#?}");
     assert_eq!(
-        before[1]["tasks"],
+        before[1]["counts"],
         json!({"queued": 1, "running": 1, "done": 1}),
         "{before:#?}"
     );
 
     let adopted = json(&stage, &["sites", "adopt"]);
-    assert_eq!(adopted["unfinished"], json!([begun, queued]), "{adopted:#}");
+    assert_eq!(adopted["tasks"], json!([begun, queued]), "{adopted:#}");
     assert_eq!(adopted["over"], json!([done]), "{adopted:#}");
     let late = late.ok();
     finish(&stage, &[begun.clone(), queued.clone(), late.clone()]);
@@ -269,7 +269,7 @@ fn worktrees_that_moved_with_their_repository_are_found_again() {
 fn another_machine_around_the_repository_makes_it_another_owner() {
     let stage = Stage::new();
     let (_, task) = stage.act("echo 1 > 1.txt");
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     stage.run(&["daemon", "stop"]).ok();
     let repo = stage.work.open();
     let site = Site::open(&repo, "elsewhere").unwrap();

@@ -10,7 +10,10 @@ use std::{
 use git_khlone::process::Cmd;
 use serde_json::Value;
 
-use crate::scratch::{Scratch, Work};
+use crate::{
+    schema,
+    scratch::{Scratch, Work},
+};
 
 /// How long anything may take here; the machine may be busy.
 pub(crate) const BOUND: Duration = Duration::from_secs(120);
@@ -89,7 +92,9 @@ impl Stage {
     }
 
     pub(crate) fn run_in(&self, dir: &Path, args: &[&str]) -> Said {
-        said(self.cmd(dir, args))
+        let said = said(self.cmd(dir, args));
+        schema::hold(args, &said);
+        said
     }
 
     /// Lets a shell clone act and waits for it; gives what it said and the task.

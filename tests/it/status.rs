@@ -25,8 +25,8 @@ impl Stage {
         let held = self.run(&["act", "--who", "@shell", "-m", HELD]).ok();
         self.until("the first word", || {
             let status = self.status();
-            let line = status["under_way"].as_array()?.first()?.clone();
-            (line["last"] == "I am at it").then_some(())
+            let line = status["running"].as_array()?.first()?.clone();
+            (line["last_said"] == "I am at it").then_some(())
         });
         held
     }
@@ -57,9 +57,9 @@ fn running_and_waiting_tasks_are_told_with_their_figures() {
     let held = stage.hold();
     let second = stage.run(&["act", "--who", "@shell", "-m", "exit 3"]).ok();
     let status = stage.status();
-    let running = &status["under_way"][0];
+    let running = &status["running"][0];
     assert_eq!(
-        (&running["id"], &running["attempt"]),
+        (&running["task"], &running["attempt"]),
         (&held.as_str().into(), &1.into())
     );
     assert!(
@@ -87,7 +87,7 @@ fn running_and_waiting_tasks_are_told_with_their_figures() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|task| &task["id"])
+        .map(|task| &task["task"])
         .collect();
     assert_eq!(order, [first.out.trim(), second.trim()]);
     stage.run(&["cancel", first.out.trim()]).ok();
@@ -267,7 +267,7 @@ fn long_work_moves_on_a_terminal_and_is_silent_in_a_pipe() {
         &["fsck"][..],
         &["gc"],
         &["zone", "repair"],
-        &["redact", task["id"].as_str().unwrap()],
+        &["redact", task["task"].as_str().unwrap()],
     ] {
         let said = stage.run(verb);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{verb:?}");

@@ -312,7 +312,7 @@ fn a_document_of_a_later_version_is_refused_by_name_and_left_as_it_is() {
     let stage = Stage::new();
     let (_, task) = stage.act("exit 3");
     stage.run(&["daemon", "stop"]).ok();
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let name = format!("refs/khlone/tasks/{id}");
     let whole = stage.work.git(&["rev-parse", &name]);
     make_newer(&stage.work, &name, "task.json");

@@ -355,7 +355,9 @@ fn what_a_brain_prints_last_is_read_though_it_has_ended() {
         let script = format!("head -c 300000 /dev/zero | tr '\\0' x; echo; echo 'the end {n}'");
         let (said, task) = stage.act(&script);
         assert_eq!(said.code, 0, "{}", said.err);
-        let whole = stage.run(&["watch", "--raw", task["id"].as_str().unwrap()]).ok();
+        let whole = stage
+            .run(&["watch", "--raw", task["task"].as_str().unwrap()])
+            .ok();
         assert!(whole.contains(&format!("the end {n}")), "{n}");
     }
 }

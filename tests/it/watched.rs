@@ -296,12 +296,12 @@ fn an_audit_is_one_document_of_all_that_is_recorded() {
     let stage = Stage::new();
     let (done, task) = stage.act("echo a > a; git add a; git commit -qm one");
     assert_eq!(done.code, 0, "{}", done.err);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     for args in [&["audit", id][..], &["--json", "audit"]] {
         let audit: serde_json::Value = serde_json::from_str(&stage.run(args).ok()).unwrap();
         let attempt = &audit["attempts"][0];
         assert_eq!(audit["prompt"], "echo a > a; git add a; git commit -qm one");
-        assert_eq!(audit["task"]["id"], id);
+        assert_eq!(audit["task"], id);
         assert!(
             attempt["tier"].is_string() && attempt["network"] == "open",
             "{audit:#}"

@@ -17,7 +17,7 @@ use crate::{
         CrewLine, NeedsLine, RunningLine, Shown, StatusView, StrangerLine, TaskLine, WaitingLine,
     },
     runner,
-    task::{FORMAT, Need, Status, Task},
+    task::{Need, Status, Task},
     worktree::disk::{Disk, measure},
     zone::owners::waiting_elsewhere,
 };
@@ -38,9 +38,8 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
     let disk = thread::spawn(move || measure(folders, MEASURE));
     let crew = list::crew(cx, &zones, &heads)?;
     let mut view = StatusView {
-        format: FORMAT,
         needs_you: Vec::new(),
-        under_way: Vec::new(),
+        running: Vec::new(),
         waiting: Vec::new(),
         crew: Vec::new(),
         cost_today: cost_since(&ledger, &heads, midnight()),
@@ -48,7 +47,7 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
         brains: Vec::new(),
         damaged: Vec::new(),
         lost_tasks: 0,
-        elsewhere: waiting_elsewhere(&ledger, &heads)
+        other_sites: waiting_elsewhere(&ledger, &heads)
             .iter()
             .map(StrangerLine::of)
             .collect(),
@@ -81,7 +80,7 @@ pub(super) fn status(cx: &Cx) -> Result<StatusView, CmdError> {
         if let Some(cost) = running.cost {
             *view.cost_today.get_or_insert(0.0) += cost;
         }
-        view.under_way.push(running);
+        view.running.push(running);
     }
     for head in parts.waiting {
         let task = ledger.task(&head.id)?.task;
@@ -141,7 +140,7 @@ struct Ground<'a, 'l> {
 
 impl<'a> Ground<'a, '_> {
     fn clone_of(&self, head: &TaskHead) -> Option<&'a CrewLine> {
-        let of = |clone: &&CrewLine| clone.zone_id == head.zone && clone.name == head.clone;
+        let of = |clone: &&CrewLine| clone.zone == head.zone && clone.clone == head.clone;
         self.crew.iter().find(of)
     }
 
@@ -212,7 +211,7 @@ fn is_unlanded(
 ) -> Result<bool, CmdError> {
     let tip = cx
         .repo
-        .ref_target(&branch_ref(&clone.zone))
+        .ref_target(&branch_ref(&clone.branch))
         .map_err(CliError::from)?;
     let Some(tip) = tip else {
         return Ok(false);

@@ -44,9 +44,10 @@ impl<'a> Watch<'a> {
     /// A watcher that prints to `stream`. With `starts`, a daemon that is gone is started again.
     pub(super) fn new(cx: &'a Cx, form: Form, stream: Stream, starts: bool) -> Result<Self, CmdError> {
         let place = Arc::new(Mutex::new(None));
-        let pulse = Pulse::new(cx.out, "");
+        let pulse = Pulse::still(cx.out, "");
         let (out, seen, moving) = (cx.out, Arc::clone(&place), pulse.clone());
         on_interrupt(INTERRUPTED, move || leave(out, &seen, &moving));
+        pulse.begin();
         Ok(Self {
             cx,
             form,

@@ -59,7 +59,7 @@ pub(crate) struct Hello {
 }
 
 /// The answer to `hello`, `ping` and the head of `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Greeting {
     /// The protocol that both will speak.
     pub protocol: u32,

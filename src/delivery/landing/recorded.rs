@@ -69,6 +69,6 @@ pub(super) fn signer(bench: &Bench) -> Result<Signer, LandError> {
     Ok(Signer {
         program: program.unwrap_or_else(|| usual.to_owned()),
         key: setting("user.signingKey")?,
-        format,
+        scheme: format,
     })
 }

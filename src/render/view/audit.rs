@@ -1,24 +1,25 @@
 //! What `audit` prints: one document, the same for people and programs.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    render::View,
-    task::{Attempt, Task},
+    render::{Document, View, plain_json, view::Step},
+    task::{Attempt, Effects, Task, TaskId},
 };
 
 /// All that is recorded of a task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AuditView {
-    /// Version of the document.
-    pub format: u32,
-    /// The task's document, but for its attempts.
-    pub task: Task,
+    /// The task.
+    pub task: TaskId,
+    /// Its document, but for its attempts.
+    pub document: Task,
     /// What was asked.
     pub prompt: String,
     /// Each move from one state to another.
-    pub history: Vec<Value>,
+    pub history: Vec<Step>,
     /// Each attempt, with what it could reach and what it did.
     pub attempts: Vec<AuditedAttempt>,
     /// The commits that it made.
@@ -32,24 +33,25 @@ pub struct AuditView {
 }
 
 /// One attempt.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AuditedAttempt {
     /// Its tier, network, command line, variables, times and costs.
     #[serde(flatten)]
     pub attempt: Attempt,
     /// What changed in its worktree, in the refs, and elsewhere.
+    #[schemars(with = "Option<Effects>")]
     pub effects: Option<Value>,
 }
 
 /// A commit, with git's word on its signature.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SignedCommit {
     /// Its id.
     pub commit: String,
     /// Git's letter: `G` good, `B` bad, `U` of unknown validity, `E` cannot be checked, `N` none.
     pub signature: Option<String>,
     /// Who signed it.
-    pub signer: Option<String>,
+    pub signed_by: Option<String>,
     /// With which key.
     pub key: Option<String>,
     /// Who made it, by its own word.
@@ -58,7 +60,7 @@ pub struct SignedCommit {
 
 impl View for AuditView {
     fn plain(&self) -> String {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
-        format!("{}\n", crate::render::plain_json(&text))
+        let text = serde_json::to_string_pretty(&Document::of(self)).unwrap_or_default();
+        format!("{}\n", plain_json(&text))
     }
 }

@@ -1,5 +1,6 @@
 //! Zones and clones in lists.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::{Table, View};
@@ -10,23 +11,21 @@ use crate::{
 };
 
 /// A zone in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ZoneLine {
     /// Its id.
-    pub id: String,
+    pub zone: ZoneId,
     /// Its branch.
     pub branch: String,
     /// Its clones.
-    pub crew: Vec<CloneName>,
-    /// Tasks that are not over.
-    pub open: usize,
+    pub clones: Vec<CloneName>,
+    /// How many of its tasks are not over.
+    pub unfinished: usize,
 }
 
 /// Zones.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ZoneList {
-    /// Version of the document.
-    pub format: u32,
     /// The zones.
     pub zones: Vec<ZoneLine>,
 }
@@ -35,10 +34,10 @@ impl View for ZoneList {
     fn plain(&self) -> String {
         let mut table = Table::default();
         for zone in &self.zones {
-            let crew: Vec<_> = zone.crew.iter().map(ToString::to_string).collect();
+            let crew: Vec<_> = zone.clones.iter().map(ToString::to_string).collect();
             table.row([
                 format!("@{}", zone.branch),
-                format!("{} open", zone.open),
+                format!("{} open", zone.unfinished),
                 crew.join(" "),
             ]);
         }
@@ -47,25 +46,25 @@ impl View for ZoneList {
 }
 
 /// A clone in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CrewLine {
     /// Its name.
-    pub name: CloneName,
+    pub clone: CloneName,
     /// Its brain.
     pub brain: String,
-    /// Its zone's branch.
-    pub zone: String,
     /// Its zone's id.
-    pub zone_id: ZoneId,
-    /// Its own branch.
+    pub zone: ZoneId,
+    /// Its zone's branch.
     pub branch: String,
+    /// Its own branch.
+    pub clone_branch: String,
     /// Its worktree; `null` before its first task.
     pub path: Option<String>,
-    /// What it does now.
-    pub busy: Option<TaskId>,
-    /// Tasks that wait for it.
-    pub waiting: usize,
-    /// Commits of its own, and of the zone's that it lacks; `null` if unknown.
+    /// The task that it works on; `null` if there is none.
+    pub task: Option<TaskId>,
+    /// How many tasks wait for it.
+    pub queued: usize,
+    /// Commits of its own that the zone lacks; `null` if unknown.
     pub ahead: Option<usize>,
     /// Commits of the zone that it lacks; `null` if unknown.
     pub behind: Option<usize>,
@@ -75,14 +74,14 @@ impl CrewLine {
     /// A line about a clone, of which nothing but its document is known.
     pub fn of(member: &Crew, zone: &Zone) -> Self {
         Self {
-            name: member.name.clone(),
+            clone: member.name.clone(),
             brain: member.brain.to_string(),
-            zone: zone.branch.clone(),
-            zone_id: zone.id.clone(),
-            branch: member.branch.clone(),
+            zone: zone.id.clone(),
+            branch: zone.branch.clone(),
+            clone_branch: member.branch.clone(),
             path: member.path.clone(),
-            busy: None,
-            waiting: 0,
+            task: None,
+            queued: 0,
             ahead: None,
             behind: None,
         }
@@ -90,7 +89,7 @@ impl CrewLine {
 
     /// `on t-7k3q9, 2 waiting`, or `idle`.
     pub(super) fn doing(&self) -> String {
-        match (&self.busy, self.waiting) {
+        match (&self.task, self.queued) {
             (None, 0) => "idle".to_owned(),
             (None, waiting) => format!("{waiting} waiting"),
             (Some(task), 0) => format!("on {}", &task.as_str()[..5]),
@@ -102,16 +101,14 @@ impl CrewLine {
     pub fn standing(&self) -> String {
         match (self.ahead, self.behind) {
             (Some(0), Some(0)) | (None, _) | (_, None) => String::new(),
-            (Some(ahead), Some(behind)) => format!("+{ahead} −{behind} {}", self.zone),
+            (Some(ahead), Some(behind)) => format!("+{ahead} −{behind} {}", self.branch),
         }
     }
 }
 
 /// Clones.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CrewList {
-    /// Version of the document.
-    pub format: u32,
     /// The clones.
     pub crew: Vec<CrewLine>,
 }
@@ -121,31 +118,47 @@ impl View for CrewList {
         let mut table = Table::default();
         for clone in &self.crew {
             table.row([
-                clone.name.to_string(),
+                clone.clone.to_string(),
                 format!("@{}", clone.brain),
                 clone.doing(),
                 clone.standing(),
-                clone.branch.clone(),
+                clone.clone_branch.clone(),
             ]);
         }
         table.render()
     }
 }
 
+/// A site of this machine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SiteLine {
+    /// Its id.
+    site: String,
+    /// Its main work tree, or the bare repository.
+    path: String,
+    /// Its common git folder.
+    git_dir: String,
+}
+
+impl From<Known> for SiteLine {
+    fn from(known: Known) -> Self {
+        Self {
+            site: known.site_uuid,
+            path: known.path.display().to_string(),
+            git_dir: known.common.display().to_string(),
+        }
+    }
+}
+
 /// Sites.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SiteList {
-    /// Version of the document.
-    pub format: u32,
     /// The sites.
-    pub sites: Vec<Known>,
+    pub sites: Vec<SiteLine>,
 }
 
 impl View for SiteList {
     fn plain(&self) -> String {
-        self.sites
-            .iter()
-            .map(|site| format!("{}\n", site.path.display()))
-            .collect()
+        self.sites.iter().map(|site| format!("{}\n", site.path)).collect()
     }
 }

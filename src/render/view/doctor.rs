@@ -1,5 +1,6 @@
 //! Brains, and what `doctor` found.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -8,14 +9,12 @@ use super::{
 };
 use crate::{
     brain::{Readiness, State},
-    config::{Network, Sandbox},
+    config::Sandbox,
 };
 
 /// Brains.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct BrainList {
-    /// Version of the document.
-    pub format: u32,
     /// The brains.
     pub brains: Vec<Readiness>,
 }
@@ -48,16 +47,14 @@ pub(super) fn brain_table(brains: &[Readiness]) -> String {
 }
 
 /// What `doctor` found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DoctorView {
-    /// Version of the document.
-    pub format: u32,
     /// The best sandbox tier here.
     pub tier: String,
     /// Whether it is wanted: `auto`, `require` or `off`.
     pub sandbox: Sandbox,
-    /// What brains reach of the network: `open` or `none`.
-    pub network: Network,
+    /// What brains reach of the network: `open`, `none` or `allow`.
+    pub network: String,
     /// Why not a better one, and what to know of this one.
     pub tier_notes: Vec<String>,
     /// The daemon's pid; `null` if none runs.
@@ -71,7 +68,7 @@ pub struct DoctorView {
 }
 
 /// Something that stands in the way, and what to do about it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Finding {
     /// What is wrong.
     pub what: String,
@@ -81,7 +78,7 @@ pub struct Finding {
 
 impl View for DoctorView {
     fn plain(&self) -> String {
-        let (sandbox, network) = (self.sandbox.as_str(), self.network.as_str());
+        let (sandbox, network) = (self.sandbox.as_str(), &self.network);
         let mut text = format!(
             "sandbox  {} (sandbox: {sandbox}, network: {network})\n",
             self.tier

@@ -1,18 +1,22 @@
 //! What a brain got of the user's environment.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::View;
-use crate::task::{FORMAT, Task, TaskId};
+use crate::task::{Task, TaskId};
 
 /// The variables of a task's last attempt, by name; values are kept nowhere.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EnvView {
-    format: u32,
+    /// The task.
     task: TaskId,
+    /// The attempt, from 1.
     attempt: u32,
-    passed: Vec<String>,
-    dropped: Vec<String>,
+    /// Names of the variables that its brain got.
+    env_names: Vec<String>,
+    /// Names of the user's variables that it did not get.
+    env_dropped: Vec<String>,
 }
 
 impl EnvView {
@@ -23,19 +27,18 @@ impl EnvView {
             .iter()
             .rfind(|attempt| !attempt.env_names.is_empty())?;
         Some(Self {
-            format: FORMAT,
             task: task.id.clone(),
             attempt: attempt.n,
-            passed: attempt.env_names.clone(),
-            dropped: attempt.env_dropped.clone(),
+            env_names: attempt.env_names.clone(),
+            env_dropped: attempt.env_dropped.clone(),
         })
     }
 }
 
 impl View for EnvView {
     fn plain(&self) -> String {
-        let passed = self.passed.iter().map(|name| format!("passed   {name}\n"));
-        let dropped = self.dropped.iter().map(|name| format!("dropped  {name}\n"));
+        let passed = self.env_names.iter().map(|name| format!("passed   {name}\n"));
+        let dropped = self.env_dropped.iter().map(|name| format!("dropped  {name}\n"));
         passed.chain(dropped).collect()
     }
 }

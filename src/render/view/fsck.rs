@@ -1,32 +1,42 @@
 //! What `fsck` found.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     render::{View, counted, one_line},
-    task::FORMAT,
     upkeep::fsck::{Kind, Report},
 };
 
 /// The state of the ledger.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FsckView {
-    format: u32,
+    /// Whether nothing is wrong.
     clean: bool,
-    tasks: usize,
-    zones: usize,
-    objects: usize,
+    /// How many tasks were looked at.
+    tasks_checked: usize,
+    /// How many zones were looked at.
+    zones_checked: usize,
+    /// How many objects were looked at.
+    objects_checked: usize,
+    /// What is wrong.
     problems: Vec<ProblemLine>,
+    /// What was put right.
     repaired: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ProblemLine {
+    /// What kind of damage it is.
     kind: Kind,
+    /// The ref that it is about.
     #[serde(rename = "ref")]
     name: String,
+    /// What is wrong, in words.
     what: String,
+    /// The next step.
     next: String,
+    /// Whether `fsck --repair` makes it again from what is whole.
     derived: bool,
 }
 
@@ -45,11 +55,10 @@ impl FsckView {
             })
             .collect();
         Self {
-            format: FORMAT,
             clean: problems.is_empty(),
-            tasks: report.tasks,
-            zones: report.zones,
-            objects: report.objects,
+            tasks_checked: report.tasks,
+            zones_checked: report.zones,
+            objects_checked: report.objects,
             problems,
             repaired,
         }
@@ -71,7 +80,7 @@ impl View for FsckView {
                 one_line(&problem.next)
             ));
         }
-        let (tasks, zones, objects) = (self.tasks, self.zones, self.objects);
+        let (tasks, zones, objects) = (self.tasks_checked, self.zones_checked, self.objects_checked);
         let state = match self.problems.len() {
             0 => "whole".to_owned(),
             n => counted(n, "problem"),

@@ -1,19 +1,22 @@
 //! What `gc` has dropped, and what there is.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     render::{View, bytes, one_line},
-    task::{FORMAT, TaskId, ZoneId},
+    task::{TaskId, ZoneId},
     upkeep::gc::{Collected, Stray},
 };
 
 /// A collection.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct GcView {
-    format: u32,
+    /// Whether nothing was done.
     dry_run: bool,
+    /// What was dropped, or would be.
     dropped: Dropped,
+    /// What would go but holds work that is nowhere else.
     held: Dropped,
     /// Pins of no task, on commits that are nowhere else.
     strays: Vec<String>,
@@ -21,26 +24,33 @@ pub struct GcView {
     worktrees: Vec<StrayLine>,
     /// Locks of others.
     locks: Vec<String>,
+    /// The packs of the ledger before.
     packs_before: Size,
+    /// The packs of the ledger now.
     packs: Size,
+    /// What the worktrees of each zone take.
     zones: Vec<ZoneSize>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Dropped {
+    /// Tasks, by id.
     tasks: Vec<TaskId>,
+    /// Saved states, by their number.
     undos: Vec<u64>,
+    /// Folders of finished attempts.
     folders: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     submodules: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct StrayLine {
+    /// The path.
     path: String,
     /// What is in it that is nowhere else; absent where it goes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    held: Option<String>,
+    why: Option<String>,
     /// The next step with one that stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -48,24 +58,28 @@ struct StrayLine {
 
 impl StrayLine {
     fn of(stray: Stray) -> Self {
-        let (held, next) = stray.held.map(|held| (held.why, held.next)).unzip();
+        let (why, next) = stray.held.map(|held| (held.why, held.next)).unzip();
         Self {
             path: stray.path.display().to_string(),
-            held,
+            why,
             next,
         }
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Size {
+    /// How many.
     count: usize,
+    /// How many bytes they take.
     bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ZoneSize {
+    /// The zone's id.
     zone: ZoneId,
+    /// How many bytes it takes.
     bytes: u64,
 }
 
@@ -77,7 +91,6 @@ impl GcView {
         let size = |(count, bytes)| Size { count, bytes };
         let others = collected.locks.iter().filter(|lock| !lock.cleared);
         Self {
-            format: FORMAT,
             dry_run,
             locks: others.map(|lock| lock.path.display().to_string()).collect(),
             strays: collected.tasks.strays,
@@ -128,7 +141,7 @@ impl View for GcView {
         }
         for stray in &self.worktrees {
             let path = one_line(&stray.path);
-            text.push_str(&match (&stray.held, &stray.next) {
+            text.push_str(&match (&stray.why, &stray.next) {
                 (Some(why), Some(next)) => {
                     format!("kept {path}: {}\n  next: {}\n", one_line(why), one_line(next))
                 }

@@ -2,58 +2,74 @@
 
 use std::fmt::Write;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     delivery::landing::{self, Landed},
     refs::TaskHead,
     render::{View, one_line},
-    task::{CloneName, FORMAT, TaskId},
+    task::{CloneName, TaskId, ZoneId},
 };
 
 /// What landed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LandedView {
-    format: u32,
+    /// How it landed.
     kind: landing::Kind,
+    /// The zone's id.
+    zone: ZoneId,
+    /// The zone's branch, which moved.
     branch: String,
-    zone: String,
-    old: String,
-    new: String,
-    commits: usize,
-    files: usize,
+    /// The branch that landed.
+    clone_branch: String,
+    /// The commit that the zone's branch was at.
+    from: String,
+    /// The commit that it is at.
+    to: String,
+    /// The commits that the zone's branch has more.
+    commits: Vec<String>,
+    /// How many files changed.
+    files_changed: usize,
+    /// Lines added.
     insertions: usize,
+    /// Lines taken away.
     deletions: usize,
+    /// The tasks whose work landed.
     tasks: Vec<TaskLine>,
+    /// The number for `git khlone undo`; absent where nothing moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     undo: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct TaskLine {
-    id: TaskId,
+    /// Its id.
+    task: TaskId,
+    /// Who did it.
     clone: CloneName,
+    /// The first line of its prompt.
     title: String,
 }
 
 impl LandedView {
     /// The documented form of a landing.
-    pub fn of(zone: &str, branch: &str, landed: &Landed, heads: &[TaskHead]) -> Self {
+    pub fn of(branch: &str, clone_branch: &str, landed: &Landed, heads: &[TaskHead]) -> Self {
         let tasks = heads.iter().filter(|head| landed.tasks.contains(&head.id));
         Self {
-            format: FORMAT,
             kind: landed.kind,
+            zone: ZoneId::of_branch(branch),
             branch: branch.to_owned(),
-            zone: zone.to_owned(),
-            old: landed.old.to_string(),
-            new: landed.new.to_string(),
-            commits: landed.commits.len(),
-            files: landed.stat.files,
+            clone_branch: clone_branch.to_owned(),
+            from: landed.old.to_string(),
+            to: landed.new.to_string(),
+            commits: landed.commits.iter().map(ToString::to_string).collect(),
+            files_changed: landed.stat.files,
             insertions: landed.stat.insertions,
             deletions: landed.stat.deletions,
             tasks: tasks
                 .map(|head| TaskLine {
-                    id: head.id.clone(),
+                    task: head.id.clone(),
                     clone: head.clone.clone(),
                     title: head.title.clone(),
                 })
@@ -65,11 +81,15 @@ impl LandedView {
 
 impl View for LandedView {
     fn plain(&self) -> String {
-        if self.old == self.new {
-            return format!("{} had nothing that {} lacks\n", self.branch, self.zone);
+        if self.from == self.to {
+            return format!("{} had nothing that {} lacks\n", self.clone_branch, self.branch);
         }
-        let files = if self.files == 1 { "file" } else { "files" };
-        let commits = if self.commits == 1 { "commit" } else { "commits" };
+        let files = if self.files_changed == 1 { "file" } else { "files" };
+        let commits = if self.commits.len() == 1 {
+            "commit"
+        } else {
+            "commits"
+        };
         let how = match self.kind {
             landing::Kind::FastForward => "fast-forward",
             landing::Kind::Merge => "merge",
@@ -79,18 +99,18 @@ impl View for LandedView {
         };
         let mut text = format!(
             "{} {}..{} ({how}, {} {commits})\n",
-            self.zone,
-            &self.old[..9],
-            &self.new[..9],
-            self.commits,
+            self.branch,
+            &self.from[..9],
+            &self.to[..9],
+            self.commits.len(),
         );
         for task in &self.tasks {
-            let _ = writeln!(text, " {} ({}): {}", task.id, task.clone, one_line(&task.title));
+            let _ = writeln!(text, " {} ({}): {}", task.task, task.clone, one_line(&task.title));
         }
         let _ = writeln!(
             text,
             " {} {files} changed, +{} −{}",
-            self.files, self.insertions, self.deletions
+            self.files_changed, self.insertions, self.deletions
         );
         text
     }

@@ -1,22 +1,58 @@
 //! What happened in a task.
 
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::{Story, Stream, View, clock, one_line};
 use crate::{
     brain::Record,
-    task::{CloneName, FORMAT, Task, TaskId, Transition},
+    task::{CloneName, Status, Task, TaskId, Transition},
 };
 
 /// What happened in a task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LogView {
-    format: u32,
+    /// The task.
     task: TaskId,
+    /// Who does it.
     clone: CloneName,
-    history: Vec<Transition>,
+    /// Each step from one status to another.
+    history: Vec<Step>,
+    /// What its brain said and did, as `schema/event.json` has it.
     events: Vec<Record>,
+}
+
+/// A step from one status to another.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Step {
+    /// Seconds since the epoch.
+    at: i64,
+    /// The status before; absent for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Status>,
+    /// The status after.
+    to: Status,
+    /// What did it: `cli`, `daemon` or `runner`.
+    by: String,
+    /// How often the task had been claimed.
+    generation: u64,
+    /// Why; absent where there is nothing to say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+impl From<Transition> for Step {
+    fn from(made: Transition) -> Self {
+        Self {
+            at: made.time,
+            from: made.from,
+            to: made.to,
+            by: made.by,
+            generation: made.generation,
+            reason: made.reason,
+        }
+    }
 }
 
 /// Reads one line of a transcript; `None` for what is no event.
@@ -24,18 +60,24 @@ pub fn log_line(line: &[u8]) -> Option<Record> {
     serde_json::from_slice(line).ok()
 }
 
+impl Step {
+    /// The steps in a `history.jsonl`.
+    pub fn all(history: &[u8]) -> Vec<Self> {
+        let lines = history.split(|byte| *byte == b'\n');
+        lines
+            .filter_map(|line| serde_json::from_slice::<Transition>(line).ok())
+            .map(Self::from)
+            .collect()
+    }
+}
+
 impl LogView {
     /// The documented form of a task's log.
     pub fn new(task: &Task, history: &[u8], events: impl Iterator<Item = Record>) -> Self {
-        let lines = history.split(|byte| *byte == b'\n');
-        let history = lines
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect();
         Self {
-            format: FORMAT,
             task: task.id.clone(),
             clone: task.clone.clone(),
-            history,
+            history: Step::all(history),
             events: events.collect(),
         }
     }
@@ -45,7 +87,7 @@ impl View for LogView {
     fn plain(&self) -> String {
         let (mut text, zone) = (String::new(), TimeZone::system());
         for step in &self.history {
-            let time = clock(step.time.saturating_mul(1000), &zone);
+            let time = clock(step.at.saturating_mul(1000), &zone);
             let state = step.to.as_str();
             let line = match step.reason.as_str() {
                 reason if reason.is_empty() || reason == state => format!("{time}  {state}"),

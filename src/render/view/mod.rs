@@ -3,8 +3,10 @@
 
 mod audit;
 mod crew;
+mod diff;
 mod diffstat;
 mod doctor;
+mod done;
 mod env;
 mod fsck;
 mod gc;
@@ -17,44 +19,51 @@ mod sites;
 mod status;
 mod task;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use audit::{AuditView, AuditedAttempt, SignedCommit};
-pub use crew::{CrewLine, CrewList, SiteList, ZoneLine, ZoneList};
+pub use crew::{CrewLine, CrewList, SiteLine, SiteList, ZoneLine, ZoneList};
+pub use diff::{ChangedFile, DiffView};
 pub use diffstat::diff_stat;
 pub use doctor::{BrainList, DoctorView, Finding};
+pub use done::{LogLines, MovedView, PathView, StartedView, StoppedView, TrustedView, UpdatedView};
 pub use env::EnvView;
 pub use fsck::FsckView;
 pub use gc::GcView;
 pub use landed::LandedView;
-pub use log::{LogView, log_line};
+pub use log::{LogView, Step, log_line};
 pub use needs::{DismissedView, NeedsLine, NeedsList, Shown};
 pub use redacted::RedactedView;
 pub use rolled::RolledBackView;
 pub use sites::{AdoptedView, HoldingList, StrangerLine};
 pub use status::{RunningLine, StatusView, WaitingLine, damage};
-pub use task::{EndedList, TaskDetail, TaskLine, TaskList};
+pub use task::{EndedList, TaskDetail, TaskDocument, TaskLine, TaskList};
 
 use super::View;
 use crate::{
     guard::trust::{Grant, in_shell},
-    task::{CloneName, Explain, FORMAT, TaskId},
+    task::{CloneName, Explain, TaskId, ZoneId},
 };
 
 /// An error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ErrorView {
-    format: u32,
+    /// What went wrong.
     error: ErrorBody,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ErrorBody {
+    /// Its kind; each has its exit code.
     class: crate::task::Class,
+    /// The exit code of the command.
     exit_code: u8,
+    /// The cause, in words.
     message: String,
+    /// The next step; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
+    next: Option<String>,
 }
 
 impl ErrorView {
@@ -65,30 +74,27 @@ impl ErrorView {
             class,
             exit_code: class.exit_code(),
             message: error.to_string(),
-            hint: error.hint(),
+            next: error.hint(),
         };
-        Self {
-            format: FORMAT,
-            error,
-        }
+        Self { error }
     }
 }
 
 /// A task that was just queued.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DispatchedView {
-    /// Version of the document.
-    pub format: u32,
     /// The task.
     pub task: TaskId,
+    /// The zone's id.
+    pub zone: ZoneId,
+    /// The zone's branch.
+    pub branch: String,
     /// Who does it.
     pub clone: CloneName,
-    /// Its zone's branch.
-    pub branch: String,
     /// Whether the clone is new.
-    pub enrolled: bool,
-    /// Tasks of the clone before it.
-    pub behind: Vec<TaskId>,
+    pub new_clone: bool,
+    /// The tasks of the clone that go before it.
+    pub queued_behind: Vec<TaskId>,
 }
 
 impl View for DispatchedView {
@@ -101,19 +107,17 @@ fn indent_by(text: &str, by: &str) -> String {
     text.lines().map(|line| format!("{by}{line}\n")).collect()
 }
 
-/// What is trusted on this machine.
-#[derive(Debug, Serialize)]
-pub struct TrustView {
-    /// Version of the document.
-    pub format: u32,
+/// `trust --list`: what is trusted on this machine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TrustList {
     /// The agreements.
-    pub trusted: Vec<Grant>,
+    pub grants: Vec<Grant>,
 }
 
-impl View for TrustView {
+impl View for TrustList {
     fn plain(&self) -> String {
         let mut text = String::new();
-        for grant in &self.trusted {
+        for grant in &self.grants {
             text.push_str(&format!("{}\n", grant.repository));
             for words in &grant.commands {
                 text.push_str(&format!("  {}\n", in_shell(words)));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -48,7 +49,7 @@ impl<'a> Shown<'a> {
 }
 
 /// A task that needs a person.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NeedsLine {
     #[serde(flatten)]
     task: TaskLine,
@@ -133,27 +134,23 @@ pub(super) fn lines<'a>(needs: impl Iterator<Item = &'a NeedsLine>) -> String {
 }
 
 /// Tasks that were taken off the list, or put back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DismissedView {
-    /// Version of the document.
-    pub format: u32,
     /// Which.
     pub tasks: Vec<TaskId>,
-    /// Whether they are off it now.
-    pub dismissed: bool,
+    /// Whether they were put back.
+    pub put_back: bool,
 }
 
 impl View for DismissedView {
     fn plain(&self) -> String {
-        self.tasks.iter().map(|id| format!("{id}\n")).collect()
+        String::new()
     }
 }
 
 /// All that needs a person.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NeedsList {
-    /// Version of the document.
-    pub format: u32,
     /// The most urgent first.
     pub needs_you: Vec<NeedsLine>,
 }

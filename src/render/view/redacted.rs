@@ -2,25 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     guard::secrets::sanitise::strip,
     render::View,
-    task::{FORMAT, TaskId},
+    task::TaskId,
     upkeep::redaction::{Redacted, Remains},
 };
 
 /// What a redaction came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RedactedView {
-    format: u32,
+    /// The task.
     task: TaskId,
     /// How many secrets of which kind; never the values.
     taken: BTreeMap<String, u64>,
-    files: usize,
-    objects: usize,
-    pins: Vec<String>,
+    /// How many stored files were written anew.
+    files_rewritten: usize,
+    /// How many objects are gone.
+    objects_removed: usize,
+    /// The refs that were let go of.
+    refs: Vec<String>,
+    /// What still holds them.
     remains: Vec<Remains>,
 }
 
@@ -28,12 +33,11 @@ impl RedactedView {
     /// The documented form of a redaction.
     pub fn of(task: TaskId, done: Redacted) -> Self {
         Self {
-            format: FORMAT,
             task,
             taken: done.taken,
-            files: done.files,
-            objects: done.objects,
-            pins: done.pins,
+            files_rewritten: done.files,
+            objects_removed: done.objects,
+            refs: done.pins,
             remains: done.remains,
         }
     }
@@ -53,11 +57,11 @@ impl View for RedactedView {
                 "{}: took out {} from {} files; {} objects are gone\n",
                 self.task,
                 counts.join(", "),
-                self.files,
-                self.objects
+                self.files_rewritten,
+                self.objects_removed
             )
         };
-        for pin in &self.pins {
+        for pin in &self.refs {
             text.push_str(&format!("let go of {pin}\n"));
         }
         for left in &self.remains {

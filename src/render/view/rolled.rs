@@ -1,17 +1,18 @@
 //! What a rollback did.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     render::{View, listed},
-    task::{FORMAT, TaskId},
+    task::TaskId,
     upkeep::rollback::RolledBack,
 };
 
 /// `rollback`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RolledBackView {
-    format: u32,
+    /// The task.
     task: TaskId,
     /// The number for `undo`.
     undo: u64,
@@ -23,14 +24,18 @@ pub struct RolledBackView {
     kept: Vec<String>,
     /// Ignored paths that are not saved.
     lost: Vec<String>,
+    /// How the clone's branch moved; absent where it stayed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    branch: Option<BranchLine>,
+    moved: Option<MovedBranch>,
 }
 
-#[derive(Debug, Serialize)]
-struct BranchLine {
-    name: String,
+#[derive(Debug, Serialize, JsonSchema)]
+struct MovedBranch {
+    /// The clone's branch.
+    clone_branch: String,
+    /// The commit that it was at.
     from: String,
+    /// The commit that it is at.
     to: String,
 }
 
@@ -38,15 +43,14 @@ impl From<RolledBack> for RolledBackView {
     fn from(rolled: RolledBack) -> Self {
         let kept = rolled.files.kept.iter();
         Self {
-            format: FORMAT,
             task: rolled.task,
             undo: rolled.undo,
             kept: kept.map(|left| format!("{}: {}", left.path, left.why)).collect(),
             restored: rolled.files.written,
             removed: rolled.files.removed,
             lost: rolled.lost,
-            branch: rolled.branch.map(|(name, from, to)| BranchLine {
-                name,
+            moved: rolled.branch.map(|(clone_branch, from, to)| MovedBranch {
+                clone_branch,
                 from: from.to_string(),
                 to: to.to_string(),
             }),
@@ -57,11 +61,11 @@ impl From<RolledBack> for RolledBackView {
 impl View for RolledBackView {
     fn plain(&self) -> String {
         let mut text = format!("rolled back {}\n", self.task);
-        if let Some(branch) = &self.branch {
+        if let Some(branch) = &self.moved {
             let short = |oid: &str| oid.chars().take(10).collect::<String>();
             text.push_str(&format!(
                 "  branch {} {} → {}\n",
-                branch.name,
+                branch.clone_branch,
                 short(&branch.from),
                 short(&branch.to)
             ));

@@ -2,39 +2,43 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     process::is_same_machine,
     refs::Whose,
     render::{Table, View, counted, one_line, short_site},
-    task::{CloneName, FORMAT, Status, TaskId, ZoneId},
+    task::{CloneName, Status, TaskId, ZoneId},
     upkeep::adopt::{Adopted, Misplaced},
     zone::{owners::Holding, sites::Known},
 };
 
 /// The sites that have tasks here.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct HoldingList {
-    format: u32,
     /// This site.
     site: String,
     /// This machine.
     machine: String,
+    /// The sites.
     sites: Vec<HoldingLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct HoldingLine {
+    /// Its id.
     site: String,
+    /// What it is to this site.
     whose: Whose,
+    /// Its machine.
     machine: String,
     /// Where it is on this machine; `null` where that is not known.
     path: Option<String>,
     /// How many tasks are not over.
     unfinished: usize,
-    /// How many tasks stand where.
-    tasks: BTreeMap<Status, usize>,
+    /// How many tasks are in which status.
+    counts: BTreeMap<Status, usize>,
     /// The next step; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -52,12 +56,11 @@ impl HoldingList {
                 machine: holding.owner.machine.clone(),
                 path: known.map(|known| known.path.display().to_string()),
                 unfinished: holding.unfinished(),
-                tasks: holding.tasks.clone(),
+                counts: holding.tasks.clone(),
                 next: adopting(holding),
             }
         };
         Self {
-            format: FORMAT,
             site: site.to_owned(),
             machine: machine.to_owned(),
             sites: holdings.iter().map(line).collect(),
@@ -80,7 +83,7 @@ impl View for HoldingList {
                 "another machine"
             };
             let tasks: Vec<_> = line
-                .tasks
+                .counts
                 .iter()
                 .map(|(status, count)| format!("{count} {status}"))
                 .collect();
@@ -109,10 +112,13 @@ fn adopting(holding: &Holding) -> Option<String> {
 }
 
 /// A site whose tasks wait here and do not run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StrangerLine {
+    /// Its id.
     site: String,
+    /// What it is to this site.
     whose: Whose,
+    /// How many of its tasks are not over.
     unfinished: usize,
     /// The next step.
     pub next: String,
@@ -145,25 +151,28 @@ impl StrangerLine {
 }
 
 /// `sites adopt`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AdoptedView {
-    format: u32,
-    /// Taken over, not over yet, in order of arrival.
-    unfinished: Vec<TaskId>,
-    /// Taken over, and over.
+    /// The tasks taken over that are not over, in order of arrival.
+    tasks: Vec<TaskId>,
+    /// The tasks taken over that are over.
     over: Vec<TaskId>,
+    /// The worktrees that were elsewhere.
     worktrees: Vec<PlaceLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct PlaceLine {
     /// Absent for a worktree of the user's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     zone: Option<ZoneId>,
+    /// The clone; absent for a worktree of the user's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     clone: Option<CloneName>,
-    from: String,
-    to: String,
+    /// Where git had it.
+    old_path: String,
+    /// Where it is.
+    path: String,
     /// `linked`, `lost` (its next task makes it again), `busy` (left as it is).
     state: &'static str,
 }
@@ -172,8 +181,7 @@ impl AdoptedView {
     /// The documented form.
     pub fn of(adopted: Adopted) -> Self {
         Self {
-            format: FORMAT,
-            unfinished: adopted.unfinished,
+            tasks: adopted.unfinished,
             over: adopted.over,
             worktrees: adopted.places.iter().map(PlaceLine::of).collect(),
         }
@@ -191,8 +199,8 @@ impl PlaceLine {
         Self {
             zone,
             clone,
-            from: place.from.display().to_string(),
-            to: place.to.display().to_string(),
+            old_path: place.from.display().to_string(),
+            path: place.to.display().to_string(),
             state,
         }
     }
@@ -206,15 +214,15 @@ impl View for AdoptedView {
                 .clone
                 .as_ref()
                 .map_or(String::new(), |clone| format!("{clone} "));
-            let to = one_line(&place.to);
+            let to = one_line(&place.path);
             let line = match place.state {
-                "busy" => format!("left alone, at work: {whose}{}", one_line(&place.from)),
+                "busy" => format!("left alone, at work: {whose}{}", one_line(&place.old_path)),
                 "lost" => format!("not found, its next task makes it: {whose}{to}"),
                 _ => format!("linked {whose}{to}"),
             };
             text.push_str(&format!("{line}\n"));
         }
-        for task in &self.unfinished {
+        for task in &self.tasks {
             text.push_str(&format!("adopted {task}\n"));
         }
         if !self.over.is_empty() {

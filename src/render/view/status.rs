@@ -1,6 +1,7 @@
 //! The status of a site on one screen: what needs you first, then what runs with its live figures, what waits and
 //! for what, the crew, and what it costs.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -22,14 +23,12 @@ use crate::{
 };
 
 /// The status of a site on one screen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusView {
-    /// Version of the document.
-    pub format: u32,
     /// What needs a person, the most urgent first.
     pub needs_you: Vec<NeedsLine>,
     /// Running now.
-    pub under_way: Vec<RunningLine>,
+    pub running: Vec<RunningLine>,
     /// Queued, parked, or between two attempts.
     pub waiting: Vec<WaitingLine>,
     /// The clones.
@@ -46,26 +45,33 @@ pub struct StatusView {
     pub lost_tasks: usize,
     /// Sites whose unfinished tasks do not run here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<StrangerLine>,
+    pub other_sites: Vec<StrangerLine>,
     /// The brains; only where there is no clone yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub brains: Vec<Readiness>,
 }
 
 /// A task that runs, with its attempt's figures so far.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RunningLine {
     #[serde(flatten)]
     task: TaskLine,
+    /// The attempt under way, from 1.
     attempt: u32,
+    /// Seconds since the epoch; `null` if unknown.
     started: Option<i64>,
+    /// Seconds since then.
     elapsed: Option<i64>,
-    tools: u64,
-    files: usize,
-    last: Option<String>,
+    /// How many tools it called.
+    tool_calls: u64,
+    /// How many files its tools named, a thousand at most.
+    files_touched: usize,
+    /// The last line that it said; `null` before there is one.
+    last_said: Option<String>,
     /// What holds it up, inside the brain; absent where nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     held_up: Option<HeldUp>,
+    /// Tokens of this attempt.
     usage: Usage,
     /// US dollars of this attempt; `null` if unknown.
     pub cost: Option<f64>,
@@ -80,9 +86,9 @@ impl RunningLine {
             attempt: attempt.map_or(0, |attempt| attempt.n),
             started,
             elapsed: started.map(|started| now.saturating_sub(started).max(0)),
-            tools: figures.tools,
-            files: figures.files.len(),
-            last: Some(figures.last().to_owned()).filter(|last| !last.is_empty()),
+            tool_calls: figures.tools,
+            files_touched: figures.files.len(),
+            last_said: Some(figures.last().to_owned()).filter(|last| !last.is_empty()),
             held_up: figures.held_up.clone(),
             usage: figures.usage.clone(),
             cost: figures.cost,
@@ -94,8 +100,8 @@ impl RunningLine {
             1 => format!("1 {what}"),
             count => format!("{count} {what}s"),
         };
-        let tools = usize::try_from(self.tools).unwrap_or(usize::MAX);
-        let mut parts = vec![count(tools, "tool"), count(self.files, "file")];
+        let tools = usize::try_from(self.tool_calls).unwrap_or(usize::MAX);
+        let mut parts = vec![count(tools, "tool"), count(self.files_touched, "file")];
         if self.attempt > 1 {
             parts.insert(0, format!("attempt {}", self.attempt));
         }
@@ -108,18 +114,19 @@ impl RunningLine {
             format!("{what}, try {}", held.tries)
         }));
         parts.extend(self.cost.map(money));
-        parts.extend(self.last.as_deref().map(one_line));
+        parts.extend(self.last_said.as_deref().map(one_line));
         parts.join(" · ")
     }
 }
 
 /// A task that waits, and what for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WaitingLine {
     #[serde(flatten)]
     task: TaskLine,
     /// `null` between two attempts.
     waits: Option<Waits>,
+    /// What its last attempt came to, in words; absent before there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
 }
@@ -159,7 +166,7 @@ impl View for StatusView {
                 indent_by(&brain_table(&self.brains), "  ")
             );
         }
-        let running = self.under_way.iter().map(|line| {
+        let running = self.running.iter().map(|line| {
             let since = line.elapsed.map_or_else(|| line.task.since(), elapsed);
             (&line.task, since, line.figures())
         });
@@ -167,7 +174,7 @@ impl View for StatusView {
             .waiting
             .iter()
             .map(|line| (&line.task, line.task.since(), line.why()));
-        let strangers = self.elsewhere.iter();
+        let strangers = self.other_sites.iter();
         let strangers = strangers.map(|line| format!("✗ {}\n  next: {}\n", line.what(), line.next));
         let mut text: String = strangers.collect();
         text.push_str(&damaged);
@@ -230,15 +237,15 @@ impl StatusView {
     fn crew_table(&self) -> String {
         let mut crew: Vec<_> = self.crew.iter().collect();
         if crew.len() > CREW {
-            crew.sort_by_key(|clone| (clone.busy.is_none(), clone.waiting == 0));
+            crew.sort_by_key(|clone| (clone.task.is_none(), clone.queued == 0));
         }
         let several = self.crew.iter().any(|clone| clone.zone != self.crew[0].zone);
         let mut table = Table::default();
         for clone in crew.iter().take(CREW) {
             let name = if several {
-                format!("{} in {}", clone.name, clone.zone)
+                format!("{} in {}", clone.clone, clone.branch)
             } else {
-                clone.name.to_string()
+                clone.clone.to_string()
             };
             table.row([name, format!("@{}", clone.brain), clone.doing(), clone.standing()]);
         }

@@ -1,14 +1,15 @@
 //! Tasks: in a list, and whole.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer, ser::Error as _};
 
 use crate::{
     guard::secrets::sanitise::strip,
     refs::{TaskHead, now},
     render::{ShortIds, Table, View, ago, one_line, state_style, waits},
-    task::{CloneName, FORMAT, Outcome, Status, Task, TaskId, few},
+    task::{CloneName, Effects, Outcome, Status, Task, TaskId, few},
     zone::recovering,
 };
 
@@ -18,19 +19,28 @@ const ERRORS: usize = 10;
 const CHANGES: usize = 200;
 
 /// One line of a list of tasks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TaskLine {
-    pub(super) id: TaskId,
+    /// Its id.
+    pub(super) task: TaskId,
     #[serde(skip)]
     short: String,
+    /// Where it is in its life.
     status: Status,
+    /// How its last attempt came out; absent before it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Outcome>,
+    /// `ask` or `act`.
     mode: &'static str,
+    /// The zone's id.
     zone: String,
+    /// Who does it.
     clone: CloneName,
+    /// The site's order of arrival.
     seq: u64,
+    /// When it last changed, seconds since the epoch.
     updated: i64,
+    /// The first line of the prompt.
     title: String,
     /// Its zone's branch, where it is to be shown.
     #[serde(skip)]
@@ -41,7 +51,7 @@ impl TaskLine {
     /// The line of a task, whose short form is told apart from those of `ids`.
     pub fn new(head: &TaskHead, ids: &ShortIds<'_>) -> Self {
         Self {
-            id: head.id.clone(),
+            task: head.id.clone(),
             short: ids.short(&head.id),
             status: head.status,
             outcome: head.outcome,
@@ -68,10 +78,8 @@ impl TaskLine {
 }
 
 /// Tasks, in order of arrival.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TaskList {
-    /// Version of the document.
-    pub format: u32,
     /// The tasks.
     pub tasks: Vec<TaskLine>,
 }
@@ -87,17 +95,21 @@ impl View for TaskList {
 }
 
 /// How tasks ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EndedList {
-    format: u32,
+    /// The tasks.
     tasks: Vec<EndedLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct EndedLine {
+    /// Its id.
     task: TaskId,
+    /// Where it is in its life.
     status: Status,
+    /// How its last attempt came out; `null` if it never ran.
     outcome: Option<Outcome>,
+    /// The evidence for the outcome, in words.
     reasons: Vec<String>,
 }
 
@@ -111,7 +123,6 @@ impl EndedList {
             reasons: task.reasons.clone(),
         });
         Self {
-            format: FORMAT,
             tasks: tasks.collect(),
         }
     }
@@ -146,15 +157,59 @@ pub(super) fn row(task: &TaskLine) -> [(String, anstyle::Style); 5] {
     ]
 }
 
+/// A task's document, in which its id has the name that it has in every answer.
+#[derive(Debug)]
+pub struct TaskDocument(pub Task);
+
+impl Serialize for TaskDocument {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut document = serde_json::to_value(&self.0).map_err(S::Error::custom)?;
+        if let Some(fields) = document.as_object_mut() {
+            fields.shift_remove("format");
+            let id = fields.shift_remove("id").unwrap_or_default();
+            fields.shift_insert(0, "task".to_owned(), id);
+        }
+        document.serialize(to)
+    }
+}
+
+impl JsonSchema for TaskDocument {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TaskDocument".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Task::json_schema(generator);
+        if let Some(fields) = schema
+            .get_mut("properties")
+            .and_then(|fields| fields.as_object_mut())
+        {
+            fields.shift_remove("format");
+            let id = fields.shift_remove("id").unwrap_or_default();
+            fields.shift_insert(0, "task".to_owned(), id);
+        }
+        if let Some(required) = schema.get_mut("required").and_then(|names| names.as_array_mut()) {
+            required.retain(|name| name != "format");
+            for name in required {
+                if name == "id" {
+                    *name = "task".into();
+                }
+            }
+        }
+        schema
+    }
+}
+
 /// One task, whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TaskDetail {
-    /// The document as it stands in git.
+    /// All that its document in git has.
     #[serde(flatten)]
-    pub task: Task,
-    /// Its id once more, by the name that it has in all other answers.
-    #[serde(rename = "task")]
-    pub id: TaskId,
+    pub task: TaskDocument,
     /// What was asked.
     pub prompt: String,
     /// What it answered or says that it did; absent before it has.
@@ -167,9 +222,11 @@ pub struct TaskDetail {
     pub stderr: Option<String>,
     /// What its last attempt changed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Effects>")]
     pub effects: Option<serde_json::Value>,
     /// What the attempts changed that the last one went on with, the oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Effects>")]
     pub earlier: Vec<serde_json::Value>,
 }
 
@@ -213,7 +270,7 @@ impl TaskDetail {
 
 impl View for TaskDetail {
     fn plain(&self) -> String {
-        let task = &self.task;
+        let TaskDocument(task) = &self.task;
         let word = task
             .outcome
             .filter(|_| task.status.is_over())

@@ -24,7 +24,7 @@ use crate::{
 use walk::Walk;
 
 /// What is wrong, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A ref that leads nowhere, or to something else than its kind.

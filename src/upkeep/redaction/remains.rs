@@ -21,7 +21,7 @@ const COMMITS: usize = 20;
 const LARGEST: u64 = 64 << 20;
 
 /// Something that still holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Remains {
     /// What it is.
     pub what: String,

@@ -15,7 +15,7 @@ fn audit(stage: &Stage, id: &str) -> Value {
 fn an_audit_names_the_hooks_and_the_signer_of_a_landing() {
     let stage = Stage::new();
     let (_, task) = stage.act("echo one > one");
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     stage.work.commit(&[("mine", "mine\n")], "mine");
     signing(&stage);
     let hooks = stage.work.0.join(".git/hooks");
@@ -53,7 +53,7 @@ fn an_audit_names_the_hooks_and_the_signer_of_a_landing() {
     ] {
         stage.run(args).ok();
         let audit = audit(&stage, id);
-        let landed = &audit["task"]["landed"];
+        let landed = &audit["document"]["landed"];
         assert_eq!(landed["how"], by, "{landed:#}");
         let none = Vec::new();
         let found = landed["hooks"].as_array().unwrap_or(&none);
@@ -64,25 +64,25 @@ fn an_audit_names_the_hooks_and_the_signer_of_a_landing() {
         assert_eq!(Value::from(named), expected, "{args:?} {landed:#}");
         assert!(found.iter().all(|hook| hook["blob"] == *blob), "{landed:#}");
         let key = stage.path().join("key");
-        let signer = json!({"format": "ssh", "program": "ssh-keygen", "key": key});
+        let signer = json!({"scheme": "ssh", "program": "ssh-keygen", "key": key});
         assert_eq!(landed["signer"], signer, "{landed:#}");
         let made = audit["landed_commits"].as_array().unwrap();
         assert!(!made.is_empty(), "{audit:#}");
         for commit in made {
             assert_eq!(
-                (&commit["signature"], &commit["signer"]),
+                (&commit["signature"], &commit["signed_by"]),
                 (&"G".into(), &"ann@example.com".into())
             );
         }
         assert_eq!(made.last().unwrap()["commit"], landed["new"], "{audit:#}");
         stage.run(&["undo"]).ok();
-        assert!(self::audit(&stage, id)["task"]["landed"].is_null());
+        assert!(self::audit(&stage, id)["document"]["landed"].is_null());
     }
     // A fast-forward makes no commit, so that there is nothing to sign.
     stage.work.git(&["config", "commit.gpgSign", "false"]);
     stage.work.git(&["reset", "-q", "--hard", "HEAD~1"]);
     stage.run(&["land"]).ok();
-    let landed = &audit(&stage, id)["task"]["landed"];
+    let landed = &audit(&stage, id)["document"]["landed"];
     assert_eq!(
         (&landed["how"], &landed["signer"]),
         (&"fast-forward".into(), &Value::Null)
@@ -151,8 +151,8 @@ fn each_format_of_signatures_is_made_and_read_by_its_own_program() {
             "{setting}: {made}"
         );
         assert!(format == "ssh" || stage.work.git(&["cat-file", "commit", "main"]).contains(kind));
-        let signer = &stage.task(task["id"].as_str().unwrap())["landed"]["signer"];
-        assert_eq!(signer, &json!({"format": format, "program": program, "key": key}));
+        let signer = &stage.task(task["task"].as_str().unwrap())["landed"]["signer"];
+        assert_eq!(signer, &json!({"scheme": format, "program": program, "key": key}));
         // What is signed stays as it is.
         let tip = stage.work.tip("main");
         stage.run(&["undo"]).ok();

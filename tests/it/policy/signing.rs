@@ -78,7 +78,7 @@ fn what_lands_is_signed_where_the_user_signs() {
             .all(|(line, begin)| line.starts_with(begin));
         assert!(fits, "{args:?} {sign}: {found}");
         // Author and message are the clone's, and the record has old and new.
-        let task = stage.task(task["id"].as_str().unwrap());
+        let task = stage.task(task["task"].as_str().unwrap());
         let rewritten = task["landed"]["rewritten"]
             .as_array()
             .cloned()

@@ -225,7 +225,7 @@ fn a_brain_that_is_killed_goes_on_and_its_last_files_are_in_doubt() {
         (2, &"SIGKILL".into()),
         "{task:#}"
     );
-    let effects = effects(&stage, task["id"].as_str().unwrap(), 1);
+    let effects = effects(&stage, task["task"].as_str().unwrap(), 1);
     let doubt = words(&effects["in_doubt"]).join("\n");
     assert!(
         doubt.contains("a.txt (modified, cut off or empty)") && doubt.contains("b.txt (modified, cut off"),
@@ -368,7 +368,7 @@ fn without_a_sandbox_locks_of_a_killed_git_go_and_anybody_elses_stay() {
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(task["hold"].as_str().unwrap().contains("index.lock"), "{task:#}");
     fs::remove_file(&lock).unwrap();
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     stage.run(&["resume", id]).ok();
     assert_eq!(stage.run(&["await", id]).code, 0, "{:#}", stage.task(id));
     assert_eq!(stage.clone().status(), "");

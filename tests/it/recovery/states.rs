@@ -93,7 +93,7 @@ fn a_contradictory_document_of_yesterday_is_read_by_its_state() {
     assert_eq!(stage.task(&id)["outcome"], "cancelled");
     let listed: Value = serde_json::from_str(&stage.run(&["--json", "list", "tasks"]).ok()).unwrap();
     let listed = listed["tasks"].as_array().unwrap();
-    let listed = listed.iter().find(|task| task["id"] == id.as_str()).unwrap();
+    let listed = listed.iter().find(|task| task["task"] == id.as_str()).unwrap();
     assert_eq!(listed["outcome"], "cancelled");
     assert_eq!(stage.run(&["await", &id]).code, 6);
     is_whole(&stage);

@@ -160,7 +160,7 @@ fn a_rollback_takes_back_all_and_undo_brings_it_back() {
     let clone = stage.clone();
     let before = clone.tip("HEAD");
     let (_, task) = stage.act("echo b > a.txt; echo new > new.txt; git add -A; git commit -qm mine; exit 3");
-    let id = task["id"].as_str().unwrap().to_owned();
+    let id = task["task"].as_str().unwrap().to_owned();
     assert_eq!(task["status"], "failed");
     let after = clone.tip("HEAD");
     // On top of it lies what the user left: staged, untracked, ignored.
@@ -238,7 +238,7 @@ fn a_rollback_never_takes_what_came_later() {
     let stage = Stage::new();
     let (_, first) = stage.act("echo 1 > one.txt");
     stage.act("echo 2 > two.txt");
-    let said = stage.run(&["rollback", first["id"].as_str().unwrap()]);
+    let said = stage.run(&["rollback", first["task"].as_str().unwrap()]);
     assert_eq!(said.code, 4, "{}", said.err);
     assert!(said.err.contains("gone on"), "{}", said.err);
     assert!(stage.clone().read("two.txt").is_some());
@@ -249,7 +249,7 @@ fn a_retry_is_a_new_attempt_and_a_fresh_one_begins_where_the_task_began() {
     let stage = Stage::new();
     let (_, task) =
         stage.act("test -e done.txt && exit 0; echo x >> grown.txt; test $KHLONE_ATTEMPT = 3; exit $?");
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     assert_eq!(task["status"], "failed");
     stage.run(&["retry", id]).ok();
     assert_eq!(stage.run(&["await", id]).code, 1);

@@ -82,7 +82,7 @@ fn balances(stage: &Stage, script: &str) -> (Value, String) {
 }
 
 fn roll_back(stage: &Stage, task: &Value) {
-    stage.run(&["rollback", task["id"].as_str().unwrap()]).ok();
+    stage.run(&["rollback", task["task"].as_str().unwrap()]).ok();
     assert_eq!(committed(stage), "");
 }
 

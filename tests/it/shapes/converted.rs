@@ -16,7 +16,7 @@ fn a_diff_has_what_was_committed_though_ignored() {
     let (said, task) = stage.act(script);
     assert_eq!(task["status"], "done", "{task:#}");
     assert!(said.err.contains("build/deep/x"), "{}", said.err);
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     let names = "build/deep/x\nl.log\nmore\nrun.log\ny.log";
     assert_eq!(stage.run(&["diff", "--name-only", id]).ok(), names);
     assert_eq!(stage.run(&["diff", "--name-only", "foreman.1"]).ok(), names);
@@ -25,7 +25,7 @@ fn a_diff_has_what_was_committed_though_ignored() {
     assert_eq!(patch, by_branch);
     // In the next task they are tracked, and nothing has changed.
     let (_, next) = stage.act("echo z >> y.log; echo q > q.log");
-    let next = next["id"].as_str().unwrap();
+    let next = next["task"].as_str().unwrap();
     assert_eq!(stage.run(&["diff", "--name-only", next]).ok(), "y.log");
 }
 

@@ -42,7 +42,7 @@ fn goes_round(stage: &Stage, why: &str) {
     stage.run(&["update", "foreman.1"]).ok();
     stage.run(&["undo"]).ok();
     clean("updated and back");
-    stage.run(&["rollback", task["id"].as_str().unwrap()]).ok();
+    stage.run(&["rollback", task["task"].as_str().unwrap()]).ok();
     clean("rolled back");
     stage.run(&["undo"]).ok();
     let before = stage.clone().git(&["ls-files", "-t"]);

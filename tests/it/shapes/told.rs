@@ -74,7 +74,7 @@ fn a_repository_that_cannot_be_written_can_be_read() {
     }
     let stage = Stage::new();
     let (_, task) = stage.act("echo n > n");
-    let id = task["id"].as_str().unwrap();
+    let id = task["task"].as_str().unwrap();
     stage.run(&["daemon", "stop"]);
     if is_root {
         hand_over(&stage, "chmod 755 .; chown -R 65534:65534 .");
@@ -182,7 +182,7 @@ fn damaged_refs_are_told_and_stop_only_themselves() {
     let stage = Stage::new();
     let (_, lost) = stage.act("exit 1");
     let (_, wrong) = stage.act("exit 1");
-    let (lost, wrong) = (lost["id"].as_str().unwrap(), wrong["id"].as_str().unwrap());
+    let (lost, wrong) = (lost["task"].as_str().unwrap(), wrong["task"].as_str().unwrap());
     stage.work.git(&["branch", "feat"]);
     stage
         .run(&[
@@ -244,7 +244,7 @@ fn lost_refs_are_told() {
         "{}",
         told.out
     );
-    let told = stage.run(&["await", task["id"].as_str().unwrap()]);
+    let told = stage.run(&["await", task["task"].as_str().unwrap()]);
     assert!(told.code == 1 && told.err.contains("is gone"), "{}", told.err);
     assert_ne!(stage.run(&["fsck"]).code, 0);
 }

@@ -159,7 +159,7 @@ fn a_task_that_is_taken_back_takes_nothing_else_along() {
             let why = format!("{verb:?} {left}");
             let stage = Stage::new();
             let (_, task) = stage.act("test $KHLONE_ATTEMPT != 1 || echo 1 > one; exit 1");
-            let id = task["id"].as_str().unwrap();
+            let id = task["task"].as_str().unwrap();
             let clone = stage.clone();
             let clean = seen(&clone)[0].clone();
             leave(&clone, (left, script));
@@ -189,7 +189,7 @@ fn a_task_that_is_taken_back_takes_nothing_else_along() {
             let clone = stage.clone();
             leave(&clone, (left, script));
             let before = seen(&clone);
-            let refused = stage.run(&[verb, &[task["id"].as_str().unwrap()]].concat());
+            let refused = stage.run(&[verb, &[task["task"].as_str().unwrap()]].concat());
             assert_eq!(refused.code, 4, "{verb:?} {left}: {}", refused.err);
             assert_eq!(seen(&clone), before, "{verb:?} {left}");
         }

@@ -42,14 +42,14 @@ fn head(n: u64, status: Status, outcome: Option<Outcome>, title: &str) -> TaskHe
 
 fn clone(n: u64, busy: bool) -> CrewLine {
     CrewLine {
-        name: format!("foreman.{n}").parse().unwrap(),
+        clone: format!("foreman.{n}").parse().unwrap(),
         brain: "claude".to_owned(),
-        zone: "main".to_owned(),
-        zone_id: "main".to_owned().try_into().unwrap(),
-        branch: format!("khlone/main/foreman.{n}"),
+        branch: "main".to_owned(),
+        zone: "main".to_owned().try_into().unwrap(),
+        clone_branch: format!("khlone/main/foreman.{n}"),
         path: None,
-        busy: busy.then(|| TaskId::from_entropy(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-        waiting: 0,
+        task: busy.then(|| TaskId::from_entropy(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+        queued: 0,
         ahead: Some(usize::try_from(n).unwrap()),
         behind: Some(0),
     }
@@ -86,16 +86,15 @@ fn running(n: u64, says: &str) -> RunningLine {
 
 fn empty() -> StatusView {
     StatusView {
-        format: 1,
         needs_you: Vec::new(),
-        under_way: Vec::new(),
+        running: Vec::new(),
         waiting: Vec::new(),
         crew: Vec::new(),
         cost_today: None,
         disk: Disk::default(),
         damaged: Vec::new(),
         lost_tasks: 0,
-        elsewhere: Vec::new(),
+        other_sites: Vec::new(),
         brains: Vec::new(),
     }
 }
@@ -120,7 +119,7 @@ fn full() -> StatusView {
             None,
         ),
     ];
-    view.under_way = (1..=8)
+    view.running = (1..=8)
         .map(|n| running(n, &"I look at the tests of the parser first. ".repeat(4)))
         .collect();
     let behind = Waits::Behind {
@@ -161,7 +160,7 @@ fn nobody_yet() {
 #[test]
 fn one_clone() {
     let mut view = empty();
-    view.under_way = vec![running(1, "")];
+    view.running = vec![running(1, "")];
     view.crew = vec![clone(1, true)];
     insta::assert_snapshot!(plain(&view));
 }
@@ -174,7 +173,7 @@ fn twelve_clones() {
 #[test]
 fn the_document_is_whole() {
     let mut document = serde_json::to_value(full()).unwrap();
-    for part in ["needs_you", "under_way", "waiting"] {
+    for part in ["needs_you", "running", "waiting"] {
         let lines = document[part].as_array_mut().unwrap();
         lines.truncate(1);
         lines[0]["updated"] = Value::from(0);
