@@ -97,8 +97,9 @@ fn choose(runtime: Option<OsString>, tmp: &Path, home: Option<&Path>) -> Result<
     let Some(second) = home.map(|home| home.join("run")).filter(|path| has_room(path)) else {
         return Err(refused);
     };
-    // What stands above it is made as khlone's home is; only the folder itself has to be private.
-    drop(second.parent().map(fs::create_dir_all));
+    // The folder above it is made as khlone's home is, but no home for a user who has none; only the folder itself has
+    // to be private.
+    drop(second.parent().map(fs::create_dir));
     private_dir(&second)?;
     Ok(second)
 }
@@ -183,6 +184,10 @@ mod tests {
         // Open to others, a link, a file: each is as good as another user's.
         fs::create_dir(&taken).unwrap();
         fs::set_permissions(&taken, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(chosen().is_err(), "a user without a home");
+        let above = base.path().join("home");
+        assert!(!above.exists(), "gets none");
+        fs::create_dir(above).unwrap();
         assert_eq!(chosen().unwrap(), home.join("run"));
         assert_eq!(fs::metadata(home.join("run")).unwrap().mode() & 0o777, 0o700);
         fs::remove_dir(&taken).unwrap();
