@@ -1,4 +1,4 @@
-//! What no receipt covers and a brain without a sandbox can reach: the files of the user's own checkout, and those by
+//! What no receipt covers and a brain without a sandbox can reach: the files of the user's own checkouts, and those by
 //! which their shells, git and ssh start.
 //!
 //! Cheap, and bounded in time. Git says which files of the checkout differ from its index or are new, and of these alone
@@ -17,6 +17,7 @@ use rustix::fs::AtFlags;
 use super::{
     checkout::Checkout,
     effects::path_text,
+    place,
     snapshot::{StatKey, now},
     starters::Starters,
 };
@@ -28,44 +29,65 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CAPTURE: usize = 4 << 20;
 /// So many files are named.
 const NAMED: usize = 20;
+/// So many linked worktrees of the user's are watched.
+const LINKED: usize = 8;
 
 /// How things stood around a worktree at one moment.
 #[derive(Debug)]
 pub struct Surroundings {
     since: i64,
-    checkout: Option<PathBuf>,
-    /// The files of the checkout that git calls changed or new; nothing if that took too long.
-    dirty: Option<BTreeMap<BString, Option<StatKey>>>,
-    /// The files of the checkout that git was told not to look at.
-    unseen: Option<BTreeSet<BString>>,
+    /// The main one, if there is one, and the linked ones that are no clones'.
+    checkouts: Vec<Watched>,
+    /// There are more.
+    cut: bool,
     starters: Starters,
+}
+
+/// A checkout of the user's.
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    is_main: bool,
+    /// The files that git calls changed or new; nothing if that took too long.
+    dirty: Option<BTreeMap<BString, Option<StatKey>>>,
+    /// The files that git was told not to look at.
+    unseen: Option<BTreeSet<BString>>,
 }
 
 /// What was written between two looks, each file with what became of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// In the user's checkout, by their task or by themselves.
+    /// In the user's checkouts, by their task or by themselves.
     pub checkout: Vec<String>,
     /// In their home, of what decides what they start next.
     pub home: Vec<String>,
     /// In their home, of what they or a program of theirs may have changed.
     pub settings: Vec<String>,
-    /// Nobody can say of the checkout.
+    /// Nobody can say of every checkout.
     pub unwatched: bool,
     /// Nobody can say of all of the home.
     pub unwatched_home: bool,
 }
 
 impl Surroundings {
-    /// Looks at the main checkout of `repo`, at `home`, and at what is trusted in `trust`.
+    /// Looks at the user's checkouts of `repo`, at `home`, and at what is trusted in `trust`.
     pub fn look(repo: &Repo, home: &Path, trust: &Path) -> Self {
         let since = now();
-        let main = Checkout::main(repo);
+        let main = Checkout::main(repo).map(|main| main.path);
+        let mut all = Checkout::all(repo).unwrap_or_default();
+        all.retain(|it| it.path.exists() && !place::is_a_clones(repo, &it.path));
+        // The main one first.
+        all.sort_by_key(|it| main.as_ref() != Some(&it.path));
+        let watched = all.iter().take(LINKED + 1).map(|checkout| Watched {
+            is_main: main.as_ref() == Some(&checkout.path),
+            dirty: dirty(checkout),
+            unseen: unseen(checkout),
+            path: checkout.path.clone(),
+        });
         Self {
             since,
-            dirty: main.as_ref().and_then(dirty),
-            unseen: main.as_ref().and_then(unseen),
-            checkout: main.map(|main| main.path),
+            checkouts: watched.collect(),
+            cut: all.len() > LINKED + 1,
             starters: Starters::look(home, trust),
         }
     }
@@ -77,47 +99,65 @@ impl Surroundings {
             home: home.fixed,
             settings: home.changeable,
             unwatched_home: home.cut,
+            unwatched: self.cut || before.cut,
             ..Written::default()
         };
-        let Some(top) = &self.checkout else {
-            return written;
-        };
+        for now in &self.checkouts {
+            let mut then = before.checkouts.iter();
+            // One that was made meanwhile is told as a ref, or as the user's.
+            if let Some(then) = then.find(|then| then.path == now.path) {
+                now.written((then, before.since), &mut written);
+            }
+        }
+        written
+    }
+}
+
+impl Watched {
+    /// Adds what was written here since `before`.
+    fn written(&self, (before, since): (&Self, i64), written: &mut Written) {
         let (Some(then), Some(now)) = (&before.dirty, &self.dirty) else {
             written.unwatched = true;
-            return written;
+            return;
         };
         let names: BTreeSet<&BString> = then.keys().chain(now.keys()).collect();
         let mut names = names.into_iter().filter_map(|name| {
             let stands = match (then.get(name), now.get(name)) {
                 // Removed, or as young as the task; else only the index has moved.
-                (None, Some(stat)) => stat
-                    .is_none_or(|stat| stat.is_recent(before.since))
-                    .then_some(*stat),
+                (None, Some(stat)) => stat.is_none_or(|stat| stat.is_recent(since)).then_some(*stat),
                 (Some(then), Some(now)) => (then != now).then_some(*now),
                 // Committed, or taken back?
                 (Some(then), None) => {
-                    let now = stat(&top.join(name.to_path_lossy()), AtFlags::SYMLINK_NOFOLLOW);
+                    let now = stat(&self.path.join(name.to_path_lossy()), AtFlags::SYMLINK_NOFOLLOW);
                     (*then != now).then_some(now)
                 }
                 (None, None) => None,
             };
             let stands = stands?;
-            Some(format!("{}: {}", path_text(name), became(stands.as_ref())))
+            Some(format!("{}: {}", self.named(name), became(stands.as_ref())))
         });
-        let mut words: Vec<String> = names.by_ref().take(NAMED).collect();
+        let words: Vec<String> = names.by_ref().take(NAMED).collect();
+        let more = names.count();
         // What a mark hides, no status shows from now on.
         let marked = |set: &Option<BTreeSet<BString>>| set.clone().unwrap_or_default();
         let hidden: Vec<_> = marked(&self.unseen)
             .difference(&marked(&before.unseen))
-            .map(|name| format!("{}: hidden from git status", path_text(name)))
+            .map(|name| format!("{}: hidden from git status", self.named(name)))
             .collect();
-        words.extend(few(hidden, NAMED));
-        written.checkout = words;
-        let more = names.count();
+        written.checkout.extend(words);
+        written.checkout.extend(few(hidden, NAMED));
         if more > 0 {
             written.checkout.push(format!("and {more} more files"));
         }
-        written
+    }
+
+    /// What a file is called: in a linked worktree by its whole path.
+    fn named(&self, name: &BString) -> String {
+        if self.is_main {
+            return path_text(name);
+        }
+        let path = self.path.join(name.to_path_lossy());
+        path_text(path.as_os_str().as_encoded_bytes())
     }
 }
 

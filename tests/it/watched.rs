@@ -321,3 +321,28 @@ fn an_audit_is_one_document_of_all_that_is_recorded() {
         assert_eq!(audit["object"].as_str().unwrap().len(), 40);
     }
 }
+
+/// Where a person works in a linked worktree, that is their checkout, too.
+#[test]
+fn a_linked_worktree_of_the_users_is_watched() {
+    let stage = Stage::new();
+    let own = stage.path().join("home/.config/khlone");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("config.yml"), "sandbox: off\n").unwrap();
+    let linked = stage.path().join("linked");
+    stage
+        .work
+        .git(&["worktree", "add", "-q", "-b", "side", linked.to_str().unwrap()]);
+    stage.act("true");
+    let name = linked.to_str().unwrap();
+    let (_, task) = stage.act(&format!("echo x >> '{name}/a.txt'; echo new > '{name}/new'"));
+    let foreign = task["reasons"].to_string();
+    for file in ["a.txt", "new"] {
+        assert!(
+            foreign.contains(&format!("your checkout: {name}/{file}: written")),
+            "{foreign}"
+        );
+    }
+    let (_, quiet) = stage.act("true");
+    assert!(!quiet["reasons"].to_string().contains(name), "{quiet:#}");
+}
