@@ -22,7 +22,9 @@ use super::{
 pub const FILE_NAME: &str = "khlone.yml";
 
 /// A config file larger than this is some other file.
-const MAX_FILE: usize = 1 << 20;
+pub const MAX_FILE: usize = 1 << 20;
+/// Brackets within each other; the parser's own bound is reached long before.
+const MAX_DEPTH: usize = 128;
 /// Keys that a repository cannot set.
 const USER_ONLY: [&str; 6] = ["notify", "providers", "readable", "redact", "trust", "writable"];
 
@@ -225,11 +227,32 @@ pub fn json_schema() -> Value {
     schema.to_value()
 }
 
+/// How many brackets stand within each other, strings and comments not told apart: for far more than anybody writes
+/// the parser needs the square of the time.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut most) = (0_usize, 0);
+    for byte in bytes {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(depth);
+    }
+    most
+}
+
 /// One file as a plain value (what it sets) and as a config (whether it is right).
 fn read(source: Source<'_>) -> Result<(Value, Config), ConfigError> {
     if source.bytes.len() > MAX_FILE {
         let (path, size) = (source.path.to_owned(), source.bytes.len());
         return Err(ConfigError::TooLarge { path, size });
+    }
+    if depth(source.bytes) > MAX_DEPTH {
+        return Err(wrong(
+            source,
+            format!("more than {MAX_DEPTH} brackets within each other"),
+        ));
     }
     // The dynamic value refuses keys that stand twice, which the typed one would not notice in `brains`.
     let value: serde_yaml::Value =

@@ -17,7 +17,7 @@ mod units;
 mod words;
 
 pub use error::{At, ConfigError};
-pub use load::{FILE_NAME, Layers, Loaded, Origin, Source, json_schema};
+pub use load::{FILE_NAME, Layers, Loaded, MAX_FILE, Origin, Source, json_schema};
 pub use network::{HostRule, Network};
 pub use notify::{Desktop, Notify};
 pub use paths::{HomeError, Paths};

@@ -29,6 +29,31 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// The first `most` bytes of the regular file at `path`, which with [`Links::Refuse`] is no symbolic link itself.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_start(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
+    if links == Links::Refuse && fs::symlink_metadata(path)?.is_symlink() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symbolic link"));
+    }
+    let mut bytes = Vec::new();
+    open(OpenOptions::new().read(true), path)?
+        .take(most)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What becomes of a symbolic link in place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// What it leads to is read.
+    Follow,
+    /// It is an error, as for git's own files of a work tree (`.gitattributes`, `.mailmap`): whoever made the
+    /// repository chose where it leads.
+    Refuse,
+}
+
 /// Opens a file as `options` say, if it is a regular one. Close-on-exec, as every file here.
 ///
 /// # Errors

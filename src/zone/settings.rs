@@ -4,18 +4,24 @@
 //! worktree is never read for it.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+use git2::ObjectType;
 
 use super::Place;
 use crate::{
     config::{self, Config, ConfigError, FILE_NAME, Loaded, Paths, Trust},
     guard::trust::{Request, TrustError, TrustStore, Verdict, scripts_of},
+    process::file::{self, Links},
     refs::{Repo, branch_ref},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::place,
 };
+
+/// The mode of a symbolic link in a tree.
+const LINK: i32 = 0o120_000;
 
 /// Settings that cannot be read, or that nobody agreed to.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,9 @@ pub enum SettingsError {
     /// The committed one cannot be read.
     #[error("git: {0}")]
     Git(#[from] git2::Error),
+    /// What is committed there is no file.
+    #[error("khlone.yml of {0} is not a regular file")]
+    NotAFile(String),
     /// A file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -43,6 +52,7 @@ impl Explain for SettingsError {
     fn class(&self) -> Class {
         match self {
             Self::Io { .. } | Self::Git(_) => Class::Failed,
+            Self::NotAFile(_) => Class::Usage,
             Self::Config(error) => error.class(),
             Self::Trust(error) => error.class(),
         }
@@ -51,6 +61,7 @@ impl Explain for SettingsError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } | Self::Git(_) => None,
+            Self::NotAFile(branch) => Some(format!("git ls-tree {branch} {FILE_NAME}")),
             Self::Config(error) => error.hint(),
             Self::Trust(error) => error.hint(),
         }
@@ -71,7 +82,9 @@ pub fn settings(repo: &Repo, place: &Place, paths: &Paths) -> Result<Loaded, Set
 /// [`SettingsError`] for the first thing wrong in either.
 pub fn site_settings(repo: &Repo, paths: &Paths) -> Result<Loaded, SettingsError> {
     let top = repo.main_work_dir();
-    let file = top.map(|top| read(&top.join(FILE_NAME))).transpose()?;
+    let file = top
+        .map(|top| read(&top.join(FILE_NAME), Links::Refuse))
+        .transpose()?;
     in_force(repo, file.flatten(), paths)
 }
 
@@ -155,7 +168,10 @@ pub fn user_settings(paths: &Paths) -> Result<Loaded, SettingsError> {
 }
 
 fn load(paths: &Paths, repo: Option<&[u8]>) -> Result<Loaded, SettingsError> {
-    let (system, user) = (read(&paths.system)?, read(&paths.config)?);
+    let (system, user) = (
+        read(&paths.system, Links::Follow)?,
+        read(&paths.config, Links::Follow)?,
+    );
     let source = |path, bytes| config::Source { path, bytes };
     Ok(Config::layered(config::Layers {
         system: system
@@ -211,20 +227,24 @@ pub fn trust_store(paths: &Paths) -> TrustStore {
 /// The bytes of the `khlone.yml` that counts.
 fn repo_file(repo: &Repo, place: &Place) -> Result<Option<Vec<u8>>, SettingsError> {
     if let Some(top) = repo.work_dir().filter(|_| place.inside.is_none()) {
-        return read(&top.join(FILE_NAME));
+        return read(&top.join(FILE_NAME), Links::Refuse);
     }
     let Some(tip) = repo.ref_target(&branch_ref(&place.branch))? else {
         return Ok(None);
     };
     let tree = repo.git().find_commit(tip)?.tree()?;
     match tree.get_name(FILE_NAME) {
-        Some(entry) => Ok(Some(repo.git().find_blob(entry.id())?.content().to_vec())),
+        Some(entry) if entry.kind() == Some(ObjectType::Blob) && entry.filemode() != LINK => {
+            Ok(Some(repo.git().find_blob(entry.id())?.content().to_vec()))
+        }
+        Some(_) => Err(SettingsError::NotAFile(place.branch.clone())),
         None => Ok(None),
     }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, SettingsError> {
-    match fs::read(path) {
+/// One byte more than a config file may have: whether it has more is all that is left to know.
+fn read(path: &Path, links: Links) -> Result<Option<Vec<u8>>, SettingsError> {
+    match file::read_start(path, links, config::MAX_FILE as u64 + 1) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SettingsError::Io {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::PathBuf};
 
+use git_khlone::process::Cmd;
 use serde_json::Value;
 
 use crate::stage::Stage;
@@ -171,4 +172,58 @@ fn what_the_user_names_or_trusts_is_open() {
     let more = stage.run(&["act", "--who", "@shell++", "--await", "-m", "true"]);
     assert_eq!(more.code, 0, "{}", more.err);
     assert!(stage.path().join("home/elsewhere").is_dir());
+}
+
+/// What stands where `khlone.yml` is expected may be anything: no verb waits for it, follows it or is filled by it.
+#[test]
+fn a_config_file_that_is_none_is_refused_at_once() {
+    let stage = Stage::new();
+    let file = stage.work.0.join("khlone.yml");
+    let elsewhere = stage.path().join("elsewhere.yml");
+    fs::write(&elsewhere, "commit: never\n").unwrap();
+    let link = |to: &str| symlink(to, &file).unwrap();
+    let makers: [(&str, &dyn Fn()); 6] = [
+        ("is a symbolic link", &|| link("/dev/zero")),
+        ("is a symbolic link", &|| link(elsewhere.to_str().unwrap())),
+        ("is a symbolic link", &|| link("a.txt")),
+        ("not a regular file", &|| {
+            Cmd::new("mkfifo").arg(&file).output().map(drop).unwrap();
+        }),
+        ("too many for a config file", &|| {
+            fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
+        }),
+        ("brackets within each other", &|| {
+            fs::write(&file, "a: ".to_owned() + &"[".repeat(100_000)).unwrap()
+        }),
+    ];
+    for (told, make) in makers {
+        make();
+        for args in [&["config"][..], &["act", "--who", "@shell", "true"]] {
+            let said = stage.run(args);
+            assert!(
+                said.code != 0 && said.err.contains("khlone.yml") && said.err.contains(told),
+                "{args:?}: {}",
+                said.err
+            );
+        }
+        assert_eq!(stage.run(&["status", "--porcelain"]).code, 0, "{told}");
+        fs::remove_file(&file).unwrap();
+    }
+    // The committed one counts where there is no checkout.
+    symlink("a.txt", &file).unwrap();
+    stage.work.git(&["add", "khlone.yml"]);
+    stage.work.git(&["commit", "-qm", "a link"]);
+    let bare = stage.path().join("bare.git");
+    Cmd::new("git")
+        .args(["clone", "-q", "--bare", "repo", "bare.git"])
+        .dir(stage.path())
+        .output()
+        .unwrap();
+    let said = stage.run_in(&bare, &["act", "--zone", "main", "--who", "@shell", "true"]);
+    assert!(
+        said.code == 2 && said.err.contains("not a regular file"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("git ls-tree main khlone.yml"), "{}", said.err);
 }
