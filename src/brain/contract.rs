@@ -247,6 +247,9 @@ pub struct Verdict {
     pub unread: u64,
     /// The model that it says it works with.
     pub model: Option<String>,
+    /// What it asked the user by a tool for that, where nobody answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// Its last message.
     pub answer: String,
     /// In words, what speaks against success.

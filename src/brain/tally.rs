@@ -95,16 +95,24 @@ impl Tally {
                 open_message = *delta;
             }
             Event::Message { .. } | Event::Thinking { .. } | Event::Unknown { .. } => {}
-            Event::ToolCall { .. } => {
+            Event::ToolCall { tool, input, .. } => {
                 v.calls += 1;
                 v.last_denied = false;
+                if asks(tool) && !input.is_empty() {
+                    v.question = Some(input.clone());
+                }
             }
-            Event::ToolResult { ok, .. } => {
+            Event::ToolResult { ok, tool, .. } => {
                 if *ok {
+                    if asks(tool) {
+                        v.question = None;
+                    }
                     v.last_denied = false;
                     self.worked += 1;
                 }
             }
+            // There is nobody to answer in a run of ours: that is a question and no refusal.
+            Event::Permission { tool, .. } if asks(tool) => {}
             Event::Permission {
                 id, granted, reason, ..
             } => {
@@ -192,6 +200,11 @@ impl Tally {
         }
         verdict
     }
+}
+
+/// Whether a tool asks the user, by the brains' own names.
+fn asks(tool: &str) -> bool {
+    ["AskUserQuestion", "request_user_input", "question", "ask_user"].contains(&tool)
 }
 
 /// Whether a line of stderr can be a reason: neither the rest of a stack trace nor a warning.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::task::Usage;
 
+mod said;
+
 /// How a recorded run ended, where not with exit code 0.
 fn exit_code(cli: &str, scenario: &str) -> Option<i32> {
     match (cli, scenario) {

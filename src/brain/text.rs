@@ -159,6 +159,48 @@ pub(super) struct Input {
     pub(super) brief: String,
 }
 
+/// A question to the user: every brain's tool for that takes a list of them in this shape.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    question: Text<'a>,
+    #[serde(borrow, deserialize_with = "lenient")]
+    options: Vec<Choice<'a>>,
+}
+
+/// One of the answers on offer.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    label: Text<'a>,
+}
+
+/// A value that stands for its default where it is of another type.
+#[derive(Deserialize)]
+#[serde(transparent, bound(deserialize = "T: Default + Deserialize<'de>"))]
+struct Lenient<T>(#[serde(deserialize_with = "lenient")] T);
+
+/// Questions on one line, with the answers on offer.
+fn together(asked: &[Asked<'_>]) -> String {
+    let line = |asked: &Asked<'_>| {
+        let labels: Vec<_> = asked.options.iter().map(|choice| choice.label.as_str()).collect();
+        let offer = if labels.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", labels.join(" | "))
+        };
+        format!("{}{offer}", asked.question.as_str())
+    };
+    let lines: Vec<_> = asked
+        .iter()
+        .filter(|asked| !asked.question.is_empty())
+        .map(line)
+        .collect();
+    lines.join(" ")
+}
+
 /// Argument names that hold a path, in the spellings seen.
 const PATHS: [&str; 8] = [
     "file_path",
@@ -186,8 +228,14 @@ impl<'de> Deserialize<'de> for Input {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input, A::Error> {
                 let mut input = Input::default();
                 let (mut best, mut rest) = (TELLING.len(), String::new());
-                while let Some((key, value)) = map.next_entry::<Text<'de>, Text<'de>>()? {
+                while let Some(key) = map.next_key::<Text<'de>>()? {
                     let key = key.as_str();
+                    if key == "questions" {
+                        let asked: Vec<Asked<'de>> = map.next_value::<Lenient<_>>()?.0;
+                        (best, input.brief) = (0, clip(&together(&asked), INPUT));
+                        continue;
+                    }
+                    let value = map.next_value::<Text<'de>>()?;
                     if PATHS.contains(&key) && !value.is_empty() {
                         input.paths.push(value.as_str().to_owned());
                     } else if let Some(rank) = TELLING.iter().position(|name| *name == key) {

@@ -5,7 +5,10 @@
 //! Memory is bounded: a line counts up to [`LINE`] bytes, an answer up to a megabyte. Text that is no protocol is handed
 //! on in the pieces that it comes in, so that an event is not made of each line of a build's output.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -31,6 +34,8 @@ pub struct Translator {
     stderr: Lines,
     open: OpenCalls,
     tally: Tally,
+    /// Where the brain works; paths below are told from there.
+    folder: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Translator {
@@ -50,7 +55,14 @@ impl Translator {
             stderr: Lines::default(),
             open: OpenCalls::default(),
             tally: Tally::new(session),
+            folder: None,
         }
+    }
+
+    /// Tells paths from the folder that the brain works in: some brains name them in full.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
     }
 
     /// A brain that takes the id of a new session from us must also keep to it.
@@ -134,10 +146,25 @@ impl Translator {
 
     fn count(&mut self, mut events: Vec<Event>) -> Vec<Event> {
         for event in &mut events {
+            if let Some(folder) = &self.folder {
+                shorten(event, folder);
+            }
             self.open.join(event);
             self.tally.count(event);
         }
         events
+    }
+}
+
+fn shorten(event: &mut Event, folder: &Path) {
+    let (Event::ToolCall { paths, .. } | Event::ToolResult { paths, .. }) = event else {
+        return;
+    };
+    for path in paths {
+        let below = Path::new(path).strip_prefix(folder).ok();
+        if let Some(below) = below.and_then(Path::to_str).filter(|below| !below.is_empty()) {
+            *path = below.to_owned();
+        }
     }
 }
 

@@ -43,9 +43,16 @@ pub(super) fn record(
     let stored = run.ledger.update_with(pack, &id, "runner", |update| {
         claimed.check(update.task)?;
         let illegal = |source| RunnerError::illegal(&id, source);
-        let asked = (update.task.mode == Mode::Act)
-            .then(|| question(&answer))
-            .flatten();
+        let asked = ended.verdict.question.as_deref().and_then(|asked| {
+            let asked = spool.clean(asked.as_bytes());
+            question(&asked).or(Some(asked))
+        });
+        let ends_in = || {
+            (update.task.mode == Mode::Act)
+                .then(|| question(&answer))
+                .flatten()
+        };
+        let asked = asked.or_else(ends_in);
         let end = Move::End(ending(run, prepared, ended, (finished, asked)));
         update
             .transition(end, finished.outcome.as_str())

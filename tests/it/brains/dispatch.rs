@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use git_khlone::process::{Cmd, Finished};
 
-use super::{each_name, rig::environment};
+use super::{each_name, each_of, rig::environment};
 use crate::stage::id_in;
 use crate::{
     model_server::ModelServer,
@@ -248,5 +248,28 @@ fn a_refused_key_is_exit_code_five() {
         let said = desk.act("SCENARIO=401");
         assert_eq!(said.code, Some(5), "{name} {said:?}\n{}", desk.story());
         assert!(start.elapsed().as_secs() < 60, "{name} {:?}", start.elapsed());
+    });
+}
+
+/// The other two offer their model no such tool where nobody could answer.
+#[test]
+fn a_question_by_a_tool_is_a_question_that_reply_answers() {
+    each_of(&["claude", "gemini"], |name| {
+        let desk = Desk::new(name);
+        let said = desk.act("SCENARIO=question");
+        let story = desk.story();
+        assert_eq!(said.code, Some(0), "{name} {said:?}\n{story}");
+        let needs = || -> serde_json::Value {
+            serde_json::from_str(&desk.khlone(&["--json", "list", "needs"]).out).unwrap()
+        };
+        let list = needs();
+        let need = &list["needs_you"][0];
+        assert_eq!(need["need"], "question", "{list:#}\n{story}");
+        assert_eq!(need["says"], "Which database? (Postgres | SQLite)", "{list:#}");
+        assert!(said.err.contains("git khlone reply"), "{said:?}");
+        let id = need["id"].as_str().unwrap();
+        let reply = desk.khlone(&["reply", id, "--await", "SCENARIO=count Postgres"]);
+        assert_eq!(reply.out.trim(), "I have seen 2 prompts.", "{reply:?}");
+        assert_eq!(needs()["needs_you"], serde_json::json!([]));
     });
 }

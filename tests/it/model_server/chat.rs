@@ -67,6 +67,7 @@ fn delta(turn: &Turn, seen: &Seen) -> Value {
     let (name, arguments) = match turn {
         Turn::Say(text) => return json!({"content": text}),
         Turn::Write { path, content } => ("write", json!({"filePath": path, "content": content})),
+        Turn::Ask(text) => ("question", Seen::questions(text)),
         Turn::Run(command) => ("bash", json!({"command": command, "description": "scripted"})),
     };
     let id = format!("call_{}", seen.rounds + 1);

@@ -37,6 +37,7 @@ impl Protocol for Generate {
             Turn::Write { path, content } => {
                 json!({"functionCall": {"name": "write_file", "args": {"file_path": path, "content": content}}})
             }
+            Turn::Ask(text) => json!({"functionCall": {"name": "ask_user", "args": Seen::questions(text)}}),
             Turn::Run(command) => json!({"functionCall": {"name": "run_shell_command",
                 "args": {"command": command, "description": "scripted"}}}),
         };

@@ -42,7 +42,7 @@ impl Protocol for Messages {
                 json!({"type": "text", "text": ""}),
                 json!({"type": "text_delta", "text": text}),
             ),
-            Turn::Write { .. } | Turn::Run(_) => (
+            Turn::Write { .. } | Turn::Run(_) | Turn::Ask(_) => (
                 json!({"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}),
                 json!({"type": "input_json_delta", "partial_json": block["input"].to_string()}),
             ),
@@ -80,6 +80,7 @@ fn block(turn: &Turn, seen: &Seen) -> Value {
     let (name, input) = match turn {
         Turn::Say(text) => return json!({"type": "text", "text": text}),
         Turn::Write { path, content } => ("Write", json!({"file_path": path, "content": content})),
+        Turn::Ask(text) => ("AskUserQuestion", Seen::questions(text)),
         Turn::Run(command) => ("Bash", json!({"command": command, "description": "scripted"})),
     };
     json!({"type": "tool_use", "id": format!("toolu_{:06}_{:06}", seen.prompts, seen.rounds), "name": name, "input": input})

@@ -65,6 +65,10 @@ fn item(turn: &Turn, seen: &Seen) -> Value {
             json!({"type": "custom_tool_call", "id": "ct_1", "call_id": id, "name": "apply_patch", "input": patch})
         }
         Turn::Write { content, .. } => run(&id, &format!("printf '{content}' > hello.txt"), seen),
+        Turn::Ask(text) => {
+            json!({"type": "function_call", "id": "fc_1", "call_id": id, "name": "request_user_input",
+            "arguments": Seen::questions(text).to_string()})
+        }
         Turn::Run(command) => run(&id, command, seen),
     }
 }

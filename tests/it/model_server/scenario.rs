@@ -1,6 +1,6 @@
 //! What the model does in each scenario.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::refusals::Refusal;
 
@@ -33,8 +33,13 @@ pub(super) enum Entry<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Turn {
     Say(String),
-    Write { path: String, content: String },
+    Write {
+        path: String,
+        content: String,
+    },
     Run(String),
+    /// By a tool of the client's, if it has one.
+    Ask(String),
 }
 
 /// What goes wrong instead.
@@ -98,6 +103,14 @@ impl Seen {
             }
         }
         seen
+    }
+
+    /// The questions of a [`Turn::Ask`], as every client takes them.
+    pub(super) fn questions(text: &str) -> Value {
+        let options =
+            ["Postgres", "SQLite"].map(|label| json!({"label": label, "description": "A database"}));
+        json!({"questions": [{"id": "db", "question": text, "header": "Database", "type": "choice", "multiSelect": false,
+            "multiple": false, "options": options}]})
     }
 
     /// The first of `names` that is on offer.
@@ -167,6 +180,8 @@ pub(super) fn turn(seen: &Seen) -> Turn {
         ("half", 1) => {
             Turn::Run("test -e marker && exit; : > half.txt; echo started > marker; sleep 60".to_owned())
         }
+        ("question", 0) => Turn::Ask("Which database?".to_owned()),
+        ("question", _) => say("I cannot go on without an answer."),
         ("count", _) => Turn::Say(format!("I have seen {} prompts.", seen.prompts)),
         _ => say("The answer is 42."),
     }
