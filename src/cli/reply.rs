@@ -11,10 +11,7 @@ use super::{
     prompt::PromptArgs,
     target,
 };
-use crate::{
-    task::Who,
-    zone::{Order, Rank, zone_named},
-};
+use crate::zone::{Order, clone_of, zone_named};
 
 /// Answer a task: its clone goes on in the same session
 ///
@@ -51,24 +48,8 @@ pub(super) fn run(cx: &Cx, args: ReplyArgs) -> Result<ExitCode, CmdError> {
     }
     let place = zone_named(&cx.repo, &asked.branch)?;
     let ready = Ready::at(cx, &place, false)?;
-    let who = Who {
-        role: Some(asked.clone.role.clone()),
-        number: Some(asked.clone.number),
-        ..Who::default()
-    };
-    let order = Order {
-        id: new_id()?,
-        mode: asked.mode,
-        prompt: args.prompt.read()?,
-        who: Some(&who),
-        model: asked.model.clone(),
-        folder: asked.folder.clone(),
-        rank: Rank::First,
-        after: &[],
-        reply_to: Some(asked.id),
-        with_changes: None,
-        new_session: false,
-    };
+    let who = clone_of(&asked);
+    let order = Order::reply(&asked, &who, new_id()?, args.prompt.read()?);
     let then = match (args.wait, args.watch) {
         (true, _) => Then::Await,
         (_, true) => Then::Watch,

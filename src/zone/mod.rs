@@ -18,7 +18,7 @@ mod waiting;
 pub use admission::{AdmissionError, Caller, admit, refuse_home};
 pub use crew::{CrewError, Hero, Pick, pick};
 pub use dispatch::{Dispatch, DispatchError, Dispatched, Limits, dispatch};
-pub use order::{DISRUPTS, Order, OrderError, Rank, order, program};
+pub use order::{DISRUPTS, Order, OrderError, Rank, clone_of, order, program};
 pub use resolve::{Place, ResolveError, clone_named, here, nearest, zone_named};
 pub use settings::{
     SettingsError, require_trust, settings, site_settings, trust_request, trust_store, user_settings,

@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config, Paths},
     guard::sandbox::tier::Probe,
     refs::{Ledger, LedgerError, Oid, RepoError},
-    task::{BrainName, Class, Explain, Mode, NameError, RoleName, TaskId, TaskPrefix, Who},
+    task::{BrainName, Class, Explain, Mode, NameError, RoleName, Task, TaskId, TaskPrefix, Who},
 };
 
 /// The role of the hero when nobody configured one.
@@ -44,6 +44,34 @@ pub struct Order<'a> {
     pub folder: Option<String>,
     /// A new session of the brain.
     pub new_session: bool,
+}
+
+impl<'a> Order<'a> {
+    /// The answer to a task, by the clone that has asked: as the same sort of task, before those that wait.
+    pub fn reply(asked: &Task, who: &'a Who, id: TaskId, prompt: String) -> Self {
+        Self {
+            id,
+            mode: asked.mode,
+            prompt,
+            who: Some(who),
+            model: asked.model.clone(),
+            rank: Rank::First,
+            after: &[],
+            reply_to: Some(asked.id.clone()),
+            with_changes: None,
+            folder: asked.folder.clone(),
+            new_session: false,
+        }
+    }
+}
+
+/// The clone that did a task.
+pub fn clone_of(task: &Task) -> Who {
+    Who {
+        role: Some(task.clone.role.clone()),
+        number: Some(task.clone.number),
+        ..Who::default()
+    }
 }
 
 /// Where in its clone's queue a task stands.

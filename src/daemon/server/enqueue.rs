@@ -3,6 +3,8 @@
 //! The caller makes the task's id. Asking again with the same id gives the first result and queues nothing, so a
 //! caller that lost the answer, or the daemon, just asks again. The settings are those of the main checkout.
 
+use std::path::{Component, Path};
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,10 +14,10 @@ use crate::{
     daemon::{Code, RpcError},
     refs::{Ledger, LedgerError, RefError, Stored},
     runner,
-    task::{Class, Explain, FORMAT, Mode, TaskId, TaskPrefix, Who},
+    task::{Class, Explain, FORMAT, Mode, Task, TaskId, TaskPrefix, Who},
     zone::{
         self, AdmissionError, Caller, CrewError, DispatchError, Order, OrderError, Rank, ResolveError,
-        SettingsError, admit, settings,
+        SettingsError, admit, clone_of, settings,
     },
 };
 
@@ -43,6 +45,12 @@ pub(crate) struct EnqueueParams {
     pub(crate) after: Vec<String>,
     #[serde(default)]
     pub(crate) new_session: bool,
+    /// Where the brain starts, relative to the top of the work tree.
+    #[serde(default)]
+    pub(crate) folder: Option<String>,
+    /// The task whose question it answers: mode, clone, zone and model are its, and the place is before those that wait.
+    #[serde(default)]
+    pub(crate) reply_to: Option<TaskId>,
 }
 
 /// What happens to the clone's task under way.
@@ -68,7 +76,9 @@ pub(crate) fn enqueue(
     if let Some(first) = first_result(ledger, params)? {
         return Ok(first);
     }
-    let place = match &params.zone {
+    let asked = params.reply_to.as_ref().map(|id| asked(ledger, id)).transpose()?;
+    let branch = asked.as_ref().map(|asked| &asked.branch).or(params.zone.as_ref());
+    let place = match branch {
         Some(branch) => zone::zone_named(ledger.repo(), branch),
         None => zone::here(ledger),
     }
@@ -83,6 +93,7 @@ pub(crate) fn enqueue(
         .transpose()
         .map_err(|error| wrong(&error))?;
     let after: Result<Vec<TaskPrefix>, _> = params.after.iter().map(|prefix| prefix.parse()).collect();
+    let clone = asked.as_ref().map(clone_of);
     let order = Order {
         id: params.task.clone(),
         mode: params.mode,
@@ -93,8 +104,12 @@ pub(crate) fn enqueue(
         after: &after.map_err(|error| wrong(&error))?,
         reply_to: None,
         with_changes: None,
-        folder: None,
+        folder: params.folder.as_deref().map(below_top).transpose()?,
         new_session: params.new_session,
+    };
+    let order = match (&asked, &clone) {
+        (Some(asked), Some(clone)) => Order::reply(asked, clone, order.id, order.prompt),
+        _ => order,
     };
     match zone::order(ledger, &place, (&loaded.config, paths), order) {
         Ok(dispatched) => {
@@ -108,6 +123,34 @@ pub(crate) fn enqueue(
         }
         Err(error) => Err(of_order(&error)),
     }
+}
+
+/// The task that is to be answered, once it is over.
+fn asked(ledger: &Ledger<'_>, id: &TaskId) -> Result<Task, RpcError> {
+    let task = match ledger.task(id) {
+        Err(LedgerError::NoTask(id)) => {
+            return Err(RpcError::new(
+                Code::TaskNotFound,
+                format!("there is no task {id} here"),
+            ));
+        }
+        other => other?.task,
+    };
+    if !task.status.is_over() {
+        let message = format!("{id} is {}, and can be answered once it is over", task.status);
+        return Err(RpcError::new(Code::Refused, message));
+    }
+    Ok(task)
+}
+
+/// A folder of the work tree.
+fn below_top(folder: &str) -> Result<String, RpcError> {
+    let mut parts = Path::new(folder).components();
+    if !folder.is_empty() && parts.all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(folder.to_owned());
+    }
+    let message = format!("invalid folder `{folder}`: expected one below the top of the work tree");
+    Err(RpcError::new(Code::Params, message))
 }
 
 fn rank(params: &EnqueueParams) -> Rank {
@@ -125,7 +168,8 @@ fn first_result(ledger: &Ledger<'_>, params: &EnqueueParams) -> Result<Option<Va
         other => other?,
     };
     let prompt = ledger.file(&stored, "prompt.md")?.unwrap_or_default();
-    if prompt != params.prompt.as_bytes() || stored.task.mode != params.mode {
+    let same_mode = params.reply_to.is_some() || stored.task.mode == params.mode;
+    if prompt != params.prompt.as_bytes() || !same_mode || stored.task.reply_to != params.reply_to {
         let message = format!("{} is another task already; make a new id", params.task);
         return Err(RpcError::new(Code::Params, message));
     }

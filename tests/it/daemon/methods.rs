@@ -177,6 +177,34 @@ fn enqueue_repeated_gives_the_first_result_and_queues_nothing() {
 }
 
 #[test]
+fn an_order_begins_in_a_folder_and_answers_a_task() {
+    let site = Site::new();
+    site.work.commit(&[("sub/deep/a", "a\n")], "a folder");
+    site.run(&["daemon", "start"]);
+    let mut talk = site.greeted();
+    let mut order = |order: Value| {
+        let id = order["task"].clone();
+        let told = talk.ask("enqueue", &order);
+        assert_eq!(told["result"]["task"], id, "{told}");
+        talk.ask("await", &json!({ "tasks": [id] }));
+        talk.ask("show", &json!({ "task": id }))["result"].clone()
+    };
+    let asks = json!({ "task": "t-0000000001", "prompt": "pwd; echo 'Which one?'", "who": "@shell", "folder": "sub/deep" });
+    let asked = order(asks);
+    assert!(asked.to_string().contains("Which one?"), "{asked}");
+    let reply = json!({ "task": "t-0000000002", "prompt": "pwd > here", "reply_to": "t-0000000001" });
+    let answered = order(reply.clone());
+    assert!(answered.to_string().contains("t-0000000001"), "{answered}");
+    let branch = site
+        .work
+        .git(&["for-each-ref", "--format=%(refname)", "refs/heads/khlone"]);
+    let here = site.work.git(&["show", &format!("{branch}:sub/deep/here")]);
+    assert!(here.ends_with("/sub/deep"), "{here}");
+    // Asked again, it is the same one.
+    assert_eq!(order(reply), answered);
+}
+
+#[test]
 fn orders_that_cannot_be_taken_say_why_and_leave_nothing() {
     let site = Site::new();
     site.work.write("khlone.yml", "limits: {queue: 1, clones: 1}\n");
@@ -198,6 +226,13 @@ fn orders_that_cannot_be_taken_say_why_and_leave_nothing() {
     assert!(most.contains('1') && most.contains("limits.clones"), "{most}");
     refused(json!({ "zone": "nowhere" }), -32011);
     refused(json!({ "who": "foreman.7" }), -32012);
+    for folder in ["../out", "/etc", "a/../b", ""] {
+        let outside = refused(json!({ "folder": folder }), -32602);
+        assert!(outside.contains("below the top"), "{outside}");
+    }
+    refused(json!({ "reply_to": "t-zzzzzzzzzz" }), -32010);
+    let open = refused(json!({ "reply_to": busy.as_str() }), -32020);
+    assert!(open.contains("once it is over"), "{open}");
     refused(json!({ "after": ["t-zzzzzzzzzz"] }), -32010);
     refused(json!({ "after": ["t-0000000001"] }), -32602);
     refused(json!({ "task": busy.as_str() }), -32602);
