@@ -70,7 +70,7 @@ pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, C
             let stopped = daemon::stop(&place(dir)?)?;
             printed(out.answer(&StoppedView { stopped }))?;
             out.done(if stopped {
-                "the daemon has left"
+                "daemon stopped"
             } else {
                 "no daemon was running"
             });

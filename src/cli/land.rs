@@ -117,10 +117,10 @@ fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
                 .into());
             }
             if args.target.is_none() && task.status != Status::Done {
-                let word = task.outcome.map_or(task.status.as_str(), Outcome::as_str);
+                let word = task.outcome.map_or(task.status.as_str(), Outcome::told);
                 return Err(CliError::refused(
                     format!("the newest task, {}, is not done: {word}", task.id),
-                    format!("git khlone land {}    lands what it left all the same", task.id),
+                    format!("git khlone land {}    # lands what it left", task.id),
                 )
                 .into());
             }

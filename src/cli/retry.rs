@@ -40,7 +40,8 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
             Status::Interrupted | Status::Failed | Status::Cancelled
         );
     if args.fresh && may && !stored.task.attempts.is_empty() {
-        rollback::roll_back(cx, &stored, "retry --fresh")?;
+        let rolled = rollback::roll_back(cx, &stored, "retry --fresh")?;
+        rollback::tell_undo(cx, rolled.undo);
     }
     if parked {
         lift(cx, &stored.task)?;
@@ -48,7 +49,7 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
     let again = again(&cx.ledger(), id, How::Retry, "tried anew")?;
     printed(cx.out.answer(&MovedView::from(&again.task)))?;
     if !parked {
-        cx.out.done(&format!("{id} is tried anew"));
+        cx.out.done(&format!("retrying {id}"));
     }
     wake(cx);
     Ok(ExitCode::SUCCESS)

@@ -32,8 +32,15 @@ pub(super) struct RollbackArgs {
 pub(super) fn run(cx: &Cx, args: &RollbackArgs) -> Result<ExitCode, CmdError> {
     let stored = target::task(cx, args.task.as_deref(), None)?;
     let rolled = roll_back(cx, &stored, "rollback")?;
+    let undo = rolled.undo;
     printed(cx.out.answer(&RolledBackView::from(rolled)))?;
+    tell_undo(cx, undo);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says how to take the rollback back.
+pub(super) fn tell_undo(cx: &Cx, undo: u64) {
+    cx.out.note(&format!("  git khlone undo {undo} brings it back"));
 }
 
 /// Rolls a task back, and says what is not kept.
@@ -50,7 +57,5 @@ pub(super) fn roll_back(cx: &Cx, stored: &Stored, verb: &str) -> Result<RolledBa
     for line in few(lost.collect(), 20) {
         cx.out.note(&line);
     }
-    cx.out
-        .note(&format!("git khlone undo {} brings it back", rolled.undo));
     Ok(rolled)
 }

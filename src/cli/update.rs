@@ -62,14 +62,12 @@ pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
     } else {
         let n = updated.rewritten.len();
         let commits = if n == 1 { "commit" } else { "commits" };
-        cx.out.done(&format!(
-            "{} stands on {zone} now, {n} {commits} rewritten",
-            member.branch
-        ));
+        cx.out
+            .done(&format!("rebased {} onto {zone} ({n} {commits})", member.branch));
     }
     if let Some(n) = saved {
         cx.out
-            .note(&format!("git khlone undo {n} brings it back as it was"));
+            .note(&format!("  git khlone undo {n} brings it back as it was"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ use crate::{
         Out, Pulse, one_line,
         view::{EndedList, TaskDetail, TaskDocument, diff_stat},
     },
-    task::{Class, Mode, Outcome, Status, TaskId},
+    task::{Class, Mode, Outcome, Status, Task, TaskId},
     zone::{Waits, waits_for},
 };
 
@@ -86,6 +86,7 @@ pub(super) fn run(cx: &Cx, args: &AwaitArgs) -> Result<ExitCode, CmdError> {
             }
             for stored in many {
                 verdict(cx, stored);
+                next(cx, &stored.task);
             }
             Ok(worst(many))
         }
@@ -239,26 +240,31 @@ pub(super) fn tell(cx: &Cx, stored: &Stored, answer: Answer) -> Result<ExitCode,
     }
     verdict(cx, stored);
     if task.mode == Mode::Act {
-        let next = next_steps(cx, stored, &detail.clone_branch)?;
-        if !next.is_empty() {
-            cx.out.note(&next);
+        let done = what_is_done(cx, stored, &detail.clone_branch)?;
+        if !done.is_empty() {
+            cx.out.note(&done);
         }
     }
+    next(cx, task);
     Ok(exit_code(stored))
 }
 
 /// One word of how it ended, and why.
 fn verdict(cx: &Cx, stored: &Stored) {
     let task = &stored.task;
-    let word = task.outcome.map_or(task.status.as_str(), Outcome::as_str);
+    let word = task.outcome.map_or(task.status.as_str(), Outcome::told);
     if exit_code(stored) == ExitCode::SUCCESS {
         cx.out.done(&format!("{} {word}", task.id));
     } else {
         cx.out.note(&format!("✗ {} {word}", task.id));
     }
-    for reason in &task.reasons {
+    for reason in task.reasons.iter().filter(|reason| *reason != word) {
         cx.out.note(&format!("  {}", one_line(reason)));
     }
+}
+
+/// What can be done about it.
+fn next(cx: &Cx, task: &Task) {
     if let Some(next) = task.next_step() {
         cx.out.note(&format!("  {next}"));
     }
@@ -312,7 +318,7 @@ fn last_lines(text: &str) -> &str {
 }
 
 /// The diff stat, the branch, and what to do with it.
-fn next_steps(cx: &Cx, stored: &Stored, branch: &str) -> Result<String, CmdError> {
+fn what_is_done(cx: &Cx, stored: &Stored, branch: &str) -> Result<String, CmdError> {
     let task = &stored.task;
     let Some(sides) = sides(&cx.ledger(), stored)? else {
         return Ok(String::new());

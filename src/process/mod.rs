@@ -9,6 +9,7 @@
 mod exit;
 pub mod fault;
 pub mod file;
+mod given;
 mod group;
 mod identity;
 pub mod kept;
@@ -236,29 +237,6 @@ impl Cmd {
     /// Runs the child in `dir`.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.inner.current_dir(dir);
-        self
-    }
-
-    /// Keeps who makes commits, where the environment of this process says so, as git itself does.
-    pub fn as_user(mut self) -> Self {
-        for role in ["AUTHOR", "COMMITTER"] {
-            for field in ["NAME", "EMAIL", "DATE"] {
-                let name = format!("GIT_{role}_{field}");
-                if let Some(value) = std::env::var_os(&name) {
-                    self.inner.env(name, value);
-                }
-            }
-        }
-        self
-    }
-
-    /// Keeps the user's pager and what `git -c` has set for this command, as git itself does.
-    pub fn as_pager(mut self) -> Self {
-        for name in ["GIT_PAGER", "GIT_PAGER_IN_USE", "GIT_CONFIG_PARAMETERS"] {
-            if let Some(value) = std::env::var_os(name) {
-                self.inner.env(name, value);
-            }
-        }
         self
     }
 

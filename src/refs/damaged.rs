@@ -86,7 +86,7 @@ impl Ledger<'_> {
         } else {
             format!("git update-ref -d {name}")
         };
-        let next = format!("{how}    forgets it; its commits stay pinned");
+        let next = format!("{how}    # forgets it; its commits stay pinned");
         Damaged {
             name: name.to_owned(),
             what,

@@ -18,7 +18,7 @@ pub(super) const TRIES: usize = 64;
 
 /// The next step with a task that is another site's.
 pub const ADOPT: &str =
-    "git khlone sites adopt    if this repository was moved; git khlone sites names the owner";
+    "git khlone sites adopt    # if this repository was moved; git khlone sites names the owner";
 
 /// The tasks and zones of one site.
 #[derive(Debug)]

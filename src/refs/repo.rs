@@ -94,7 +94,7 @@ impl Explain for RepoError {
             Self::None(_) => Some("cd into a repository, or git init".to_owned()),
             Self::Unsupported("reftable") => Some("git refs migrate --ref-format=files".to_owned()),
             Self::Elsewhere { .. } => {
-                Some("env -u GIT_DIR git khlone    works in the one around this folder".to_owned())
+                Some("env -u GIT_DIR git khlone    # works in the one around this folder".to_owned())
             }
             Self::Owner(path) => Some(format!(
                 "git config --global --add safe.directory {}",

@@ -125,7 +125,7 @@ impl Reporter {
 
     /// The task has ended.
     pub fn end(&mut self, status: Status, outcome: Option<Outcome>) -> String {
-        let word = outcome.map_or(status.as_str(), Outcome::as_str);
+        let word = outcome.map_or(status.as_str(), Outcome::told);
         self.turn(status, outcome, word)
     }
 

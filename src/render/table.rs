@@ -56,14 +56,13 @@ impl Table {
                 } else {
                     widths[column].saturating_sub(width(&shown)) + GAP
                 };
-                text.push_str(&format!(
-                    "{}{shown}{}{:pad$}",
-                    style.render(),
-                    style.render_reset(),
-                    ""
-                ));
+                if !shown.is_empty() {
+                    text.push_str(&format!("{}{shown}{}", style.render(), style.render_reset()));
+                }
+                text.push_str(&" ".repeat(pad));
                 used += widths[column] + GAP;
             }
+            text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
         }
         text

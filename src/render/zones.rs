@@ -344,14 +344,14 @@ impl View for UndoList {
         for line in &self.saved {
             let clones: Vec<_> = line.clones.iter().map(ToString::to_string).collect();
             let clones = clones.join(" ");
-            let _ = writeln!(
-                text,
+            let told = format!(
                 "{:>3}  {}  {} {}  {clones}",
                 line.undo,
                 ago(line.at, now()),
                 line.verb,
                 line.zone
             );
+            let _ = writeln!(text, "{}", told.trim_end());
         }
         text
     }

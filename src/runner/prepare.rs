@@ -130,8 +130,8 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
             // Work that is not landed yet is nothing to remark on; a zone that has moved on is.
             if standing.behind > 0 {
                 remarks.push(format!(
-                    "{} stands at +{} −{} {}",
-                    member.branch, standing.ahead, standing.behind, task.branch
+                    "{} has commits that are not in {} yet, and lacks {} of its: git khlone update {}",
+                    member.name, task.branch, standing.behind, member.name
                 ));
             }
         }

@@ -116,7 +116,7 @@ impl FromStr for TaskPrefix {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IdError {
     /// Wrong shape.
-    #[error("`{0}` is no task id: ids look like t-7k3q9w2m1x, or the beginning of one")]
+    #[error("`{0}` is not a task id: ids look like t-7k3q9w2m1x, or the beginning of one")]
     NotAnId(String),
 }
 

@@ -104,6 +104,15 @@ impl Outcome {
             Self::Timeout => "timeout",
         }
     }
+
+    /// The word for it, for people.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::NoOp => "no changes",
+            Self::Timeout => "timed out",
+            other => other.as_str(),
+        }
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -123,7 +123,7 @@ impl Explain for RollbackError {
             Self::NoWorktree(_) => Some("git khlone zone repair".to_owned()),
             Self::NotOver(id, _) => Some(format!("git khlone cancel {id}")),
             Self::NeverBegan(id) => Some(format!("git khlone show {id}")),
-            Self::GoneOn { branch, .. } => Some(format!("git log {branch}    shows what came later")),
+            Self::GoneOn { branch, .. } => Some(format!("git log {branch}    # shows what came later")),
             Self::Elsewhere { path, branch } => Some(format!("git -C {} switch {branch}", path.display())),
             Self::Clone(error) => error.hint(),
             Self::Hold(error) => error.hint(),

@@ -58,7 +58,7 @@ impl Explain for AdmissionError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Home { common, home, .. } => Some(format!(
-                "git clone {0} {1} && cd {1}    and work there",
+                "git clone {0} {1} && cd {1}    # and work there",
                 quoted(common),
                 quoted(&home.join("dotfiles"))
             )),

@@ -41,7 +41,7 @@ impl Explain for AgainError {
         match self {
             Self::Owner(_) => Some(ADOPT.to_owned()),
             Self::Skipped(id) => Some(format!("git khlone show {id}")),
-            Self::Done(id) => Some(format!("git khlone rollback {id}    takes back what it did")),
+            Self::Done(id) => Some(format!("git khlone rollback {id}    # takes back what it did")),
             Self::UnderWay(id, _) => Some(format!("git khlone await {id}")),
             Self::Ledger(error) => error.hint(),
         }

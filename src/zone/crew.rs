@@ -104,7 +104,7 @@ impl Explain for CrewError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             // A brain stands behind its sign.
-            Self::Role { role, .. } if is_brain(role) => format!("--who @{role}"),
+            Self::Role { role, .. } if is_brain(role) => format!("git khlone act --who @{role} \"what is to be done\""),
             Self::Role { .. } => "add the role to khlone.yml, or leave it out".to_owned(),
             Self::Brain { .. } => "git khlone list brains".to_owned(),
             Self::Zone(word) => format!("did you mean --zone {word}"),

@@ -29,7 +29,7 @@ pub struct Opened {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// git would not take the name.
-    #[error("`{0}` is no branch name that git takes")]
+    #[error("`{0}` is not a valid branch name")]
     Name(String),
     /// The base names no commit.
     #[error("`{0}` names no commit here")]

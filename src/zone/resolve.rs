@@ -91,9 +91,7 @@ impl Explain for ResolveError {
                 Some("git branch -m NAME, or name another branch with --zone BRANCH".to_owned())
             }
             Self::Unborn(_) => Some("git commit --allow-empty -m 'First commit'".to_owned()),
-            Self::NoBranch { branch, .. } => Some(format!(
-                "make it with the task: --zone {branch} --create [--base REF]"
-            )),
+            Self::NoBranch { branch, .. } => Some(format!("git khlone zone new {branch}")),
             Self::NoSite(_) | Self::Sites { .. } => Some("git khlone list sites".to_owned()),
             Self::NoClone { .. } => Some("git khlone list crew".to_owned()),
             Self::Repo(error) => error.hint(),

@@ -151,12 +151,12 @@ fn the_users_word_on_the_sandbox_counts_and_is_told() {
     stage.work.write("khlone.yml", "sandbox: off\n");
     user_config(&stage, "sandbox: require\n");
     let doctor = stage.run(&["doctor"]).ok();
-    if doctor.starts_with("sandbox  T0") {
+    if doctor.starts_with("sandbox  none") {
         tools::skip("there is no sandbox here");
         return;
     }
     assert!(
-        doctor.starts_with("sandbox  T2 (sandbox: require, network: open)"),
+        doctor.starts_with("sandbox  bubblewrap (sandbox: require, network: open)"),
         "{doctor}"
     );
     stage.run(&["trust", "--yes"]).ok();
@@ -170,7 +170,7 @@ fn the_users_word_on_the_sandbox_counts_and_is_told() {
         stage
             .run(&["doctor"])
             .ok()
-            .starts_with("sandbox  T0 (sandbox: off")
+            .starts_with("sandbox  none (sandbox: off")
     );
     // Where there can be none, what needs one is refused before anything is queued.
     user_config(&stage, "sandbox: require\n");
@@ -205,7 +205,7 @@ fn no_network_is_none_and_never_claimed_without_a_sandbox() {
     let reach =
         format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}' 2>/dev/null && echo reached || echo cut off");
     let ask = |stage: &Stage| stage.run(&["ask", "--who", "@shell", "--await", "-m", &reach]);
-    if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+    if stage.run(&["doctor"]).ok().starts_with("sandbox  none") {
         tools::skip("there is no sandbox here");
         return;
     }
@@ -284,7 +284,7 @@ fn unix_sockets_of_the_machine_are_out_of_reach_without_a_network_and_for_an_ask
     let Ok(folder) = tempfile::Builder::new().prefix("khlone-test-").tempdir_in("/srv") else {
         return;
     };
-    if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+    if stage.run(&["doctor"]).ok().starts_with("sandbox  none") {
         return;
     }
     let path = folder.path().join("s");
@@ -351,7 +351,7 @@ fn secrets_in_names_are_not_written_down() {
 fn only_named_hosts_are_reached_and_others_are_named_in_the_task() {
     use std::io::{Read, Write};
     let stage = Stage::new();
-    if stage.run(&["doctor"]).ok().starts_with("sandbox  T0") {
+    if stage.run(&["doctor"]).ok().starts_with("sandbox  none") {
         return;
     }
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

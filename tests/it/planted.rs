@@ -86,7 +86,11 @@ fn withstand(attacks: &[(&str, &str)]) {
 }
 
 fn sandboxed() -> bool {
-    Stage::new().run(&["doctor"]).ok().starts_with("sandbox  T2") || tools::skip("there is no sandbox here")
+    Stage::new()
+        .run(&["doctor"])
+        .ok()
+        .starts_with("sandbox  bubblewrap")
+        || tools::skip("there is no sandbox here")
 }
 
 #[test]

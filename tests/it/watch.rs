@@ -174,7 +174,7 @@ fn an_interrupt_leaves_and_the_clone_works_on() {
     terminal.wait_until("the figures", |screen| screen.contains("foreman.1 · 0 tools"));
     terminal.press("\x03");
     let screen = terminal.wait_for("code 130");
-    assert!(screen.contains("foreman.1 works on"), "{screen}");
+    assert!(screen.contains("foreman.1 keeps running"), "{screen}");
     let next = screen
         .lines()
         .find_map(|line| line.trim().strip_prefix("next: git khlone "));
@@ -213,7 +213,7 @@ fn lines_fit_the_terminal() {
         &script,
     ];
     let mut terminal = Terminal::start(&argv, &stage.work.0, &env);
-    let screen = terminal.wait_for("no-op");
+    let screen = terminal.wait_for("no changes");
     let said: Vec<_> = screen
         .lines()
         .filter(|line| line.contains("foreman.1   "))

@@ -160,7 +160,7 @@ fn leave(out: Out, place: &Mutex<Option<Place>>, pulse: &Pulse) {
     };
     pulse.clear();
     let Some(place) = &*place else { return };
-    out.note(&format!("· left; {} works on", place.clone));
+    out.note(&format!("· left; {} keeps running", place.clone));
     out.note(&format!(
         "  next: git khlone watch {} --since {}",
         place.task, place.at

@@ -85,7 +85,7 @@ impl Explain for GitdirError {
         match self {
             Self::PartialClone(remote) => Some(format!(
                 "git config --unset remote.{remote}.partialclonefilter; git config --unset remote.{remote}.promisor; \
-                 git fetch --refetch {remote}    or set `sandbox: off`"
+                 git fetch --refetch {remote}    # or set `sandbox: off`"
             )),
             Self::Lender(lender) => Some(format!("ls -ld {}", quoted(&lender.path))),
             Self::Format(_) | Self::Git(_) | Self::Disk(_) => None,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     super::{Table, View},
     indent_by,
+    task::sandbox_word,
 };
 use crate::{
     brain::{Readiness, State},
@@ -81,7 +82,7 @@ impl View for DoctorView {
         let (sandbox, network) = (self.sandbox.as_str(), &self.network);
         let mut text = format!(
             "sandbox  {} (sandbox: {sandbox}, network: {network})\n",
-            self.tier
+            sandbox_word(&self.tier)
         );
         for note in &self.tier_notes {
             text.push_str(&format!("         {note}\n"));

@@ -82,7 +82,10 @@ impl LandedView {
 impl View for LandedView {
     fn plain(&self) -> String {
         if self.from == self.to {
-            return format!("{} had nothing that {} lacks\n", self.clone_branch, self.branch);
+            return format!(
+                "already landed: {} has all of {}\n",
+                self.branch, self.clone_branch
+            );
         }
         let files = if self.files_changed == 1 { "file" } else { "files" };
         let commits = if self.commits.len() == 1 {

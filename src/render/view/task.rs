@@ -131,7 +131,7 @@ impl EndedList {
 impl View for EndedList {
     fn plain(&self) -> String {
         let lines = self.tasks.iter().map(|line| {
-            let word = line.outcome.map_or(line.status.as_str(), Outcome::as_str);
+            let word = line.outcome.map_or(line.status.as_str(), Outcome::told);
             format!("{} {word}\n", line.task)
         });
         lines.collect()
@@ -143,7 +143,7 @@ pub(super) fn row(task: &TaskLine) -> [(String, anstyle::Style); 5] {
     let word = task
         .outcome
         .filter(|_| task.status.is_over())
-        .map_or(task.status.as_str(), Outcome::as_str);
+        .map_or(task.status.as_str(), Outcome::told);
     let clone = match &task.branch {
         Some(branch) => format!("{} in {branch}", task.clone),
         None => task.clone.to_string(),
@@ -201,6 +201,15 @@ impl JsonSchema for TaskDocument {
             }
         }
         schema
+    }
+}
+
+/// What keeps a brain in its worktree, by the tier of the documents.
+pub(super) fn sandbox_word(tier: &str) -> &str {
+    match tier {
+        "T2" => "bubblewrap",
+        "T0" => "none",
+        other => other,
     }
 }
 
@@ -274,7 +283,7 @@ impl View for TaskDetail {
         let word = task
             .outcome
             .filter(|_| task.status.is_over())
-            .map_or(task.status.as_str(), Outcome::as_str);
+            .map_or(task.status.as_str(), Outcome::told);
         let style = state_style(task.status, task.outcome);
         let changes = self.changes();
         let mut text = format!("{} {}{word}{}\n", task.id, style.render(), style.render_reset());
@@ -298,7 +307,7 @@ impl View for TaskDetail {
             line("waiting", &waits(&retry));
         }
         if let Some(attempt) = task.last_attempt() {
-            let tier = attempt.tier.as_deref().unwrap_or("-");
+            let tier = sandbox_word(attempt.tier.as_deref().unwrap_or("-"));
             let cut_off = attempt.network.as_deref() == Some("none");
             let network = if cut_off { " · no network" } else { "" };
             let exit = attempt.exit.as_deref().unwrap_or("-");

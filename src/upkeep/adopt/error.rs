@@ -71,7 +71,7 @@ impl Explain for AdoptError {
         match self {
             Self::NoSite(_) | Self::Ambiguous { .. } => Some("git khlone sites".to_owned()),
             Self::Alive { site, .. } | Self::Away(site) => Some(format!(
-                "git khlone sites adopt {} --force    once you are sure that it is never used again",
+                "git khlone sites adopt {} --force    # once you are sure that it is never used again",
                 short(site)
             )),
             Self::Ledger(error) => error.hint(),

@@ -167,7 +167,7 @@ fn commits(
         let on: Vec<_> = String::from_utf8_lossy(&on).lines().map(str::to_owned).collect();
         found.push(Remains {
             what: format!("commit {} ({})", &commit[..10.min(commit.len())], on.join(", ")),
-            next: format!("git show --stat {commit}    it is yours to rewrite, and to revoke the secret"),
+            next: format!("git show --stat {commit}    # it is yours to rewrite, and to revoke the secret"),
         });
     }
     if named.len() > COMMITS || held.len() > COMMITS {
