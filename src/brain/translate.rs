@@ -60,6 +60,7 @@ impl Translator {
     }
 
     /// Tells paths from the folder that the brain works in: some brains name them in full.
+    #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
         self
