@@ -13,7 +13,7 @@ use crate::{
     daemon,
     render::view::MovedView,
     task::{How, Status, Task},
-    zone::again::again,
+    zone::again::{again, has_clone},
 };
 
 /// Try a task anew that died, failed, was cancelled or waits for a limit
@@ -40,6 +40,7 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
             Status::Interrupted | Status::Failed | Status::Cancelled
         );
     if args.fresh && may && !stored.task.attempts.is_empty() {
+        has_clone(&cx.ledger(), &stored.task)?;
         let rolled = rollback::roll_back(cx, &stored, "retry --fresh")?;
         rollback::tell_undo(cx, rolled.undo);
     }

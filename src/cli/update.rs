@@ -14,7 +14,7 @@ use crate::{
     refs::branch_ref,
     render::view::UpdatedView,
     task::{ZoneAddress, ZoneId},
-    zone::hold::hold,
+    zone::hold::{Waiting, hold_settled},
 };
 
 /// Rebase a clone's branch onto its zone
@@ -44,7 +44,7 @@ pub(super) fn run(cx: &Cx, args: &UpdateArgs) -> Result<ExitCode, CmdError> {
     let stored = ledger.zone(&id)?;
     let stored =
         stored.ok_or_else(|| CliError::nothing(format!("zone {zone} is gone"), "git khlone list zones"))?;
-    let _held = hold(&cx.site, &id, &member.name)?;
+    let _held = hold_settled(&ledger, (&id, &member.name), Waiting::MayNot)?;
     let (updated, saved) = update_clone(&ledger, &stored.zone, &member, tip)?;
     printed(cx.out.answer(&UpdatedView {
         zone: id.clone(),

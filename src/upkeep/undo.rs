@@ -29,7 +29,7 @@ use crate::{
         standing,
     },
     zone::{
-        hold::{HoldError, hold},
+        hold::{HoldError, Waiting, hold_settled},
         saving::{SaveError, save_clone, worktree_of},
     },
 };
@@ -147,7 +147,7 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>, patience: Duration) -> Result<U
     }
     check(ledger, &saved)?;
     let there = saved.clones.iter().filter(|kept| kept.left.is_some());
-    let held = there.map(|kept| hold(ledger.site(), &saved.zone.id, &kept.crew.name));
+    let held = there.map(|kept| hold_settled(ledger, (&saved.zone.id, &kept.crew.name), Waiting::May));
     let _held: Vec<_> = held.collect::<Result<_, _>>()?;
     ledger.update_zone(&saved.zone.id, Some(&saved.zone), |stored: &mut StoredZone| {
         for kept in &saved.clones {

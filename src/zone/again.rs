@@ -6,7 +6,7 @@
 
 use crate::{
     refs::{ADOPT, Ledger, LedgerError, Stored, Update},
-    task::{Class, Explain, How, Move, Status, TaskId},
+    task::{Class, CloneName, Explain, How, Move, Status, Task, TaskId},
 };
 
 /// A task that is not tried again.
@@ -24,6 +24,9 @@ pub enum AgainError {
     /// It waited for a task that was not done.
     #[error("{0} was skipped: a task that it waits for was not done")]
     Skipped(TaskId),
+    /// Its clone was removed.
+    #[error("{0} was done by {1}, which was removed")]
+    NoClone(TaskId, CloneName, Option<u64>),
     /// The ledger refuses.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -33,6 +36,7 @@ impl Explain for AgainError {
     fn class(&self) -> Class {
         match self {
             Self::Owner(_) | Self::Done(_) | Self::UnderWay(..) | Self::Skipped(_) => Class::Refused,
+            Self::NoClone(..) => Class::NotFound,
             Self::Ledger(error) => error.class(),
         }
     }
@@ -43,6 +47,10 @@ impl Explain for AgainError {
             Self::Skipped(id) => Some(format!("git khlone show {id}")),
             Self::Done(id) => Some(format!("git khlone rollback {id}    # takes back what it did")),
             Self::UnderWay(id, _) => Some(format!("git khlone await {id}")),
+            Self::NoClone(_, _, Some(n)) => Some(format!("git khlone undo {n}")),
+            Self::NoClone(_, clone, None) => {
+                Some(format!("git khlone act --who {clone} \"what is to be done\""))
+            }
             Self::Ledger(error) => error.hint(),
         }
     }
@@ -53,6 +61,7 @@ impl Explain for AgainError {
 /// # Errors
 /// [`AgainError`]; nothing has changed then.
 pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<Stored, AgainError> {
+    has_clone(ledger, &ledger.task(id)?.task)?;
     ledger.update(id, "cli", |update: &mut Update<'_>| {
         let task = &*update.task;
         if !ledger.site().owns(&task.owner) {
@@ -80,4 +89,28 @@ pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<
             .into()
         })
     })
+}
+
+/// Refuses a task whose clone was removed: it would crash each time. Where the removal can be undone, that is the way
+/// back.
+///
+/// # Errors
+/// [`AgainError::NoClone`].
+pub fn has_clone(ledger: &Ledger<'_>, task: &Task) -> Result<(), AgainError> {
+    let zone = ledger.zone(&task.zone)?;
+    if zone.is_some_and(|zone| zone.crew.contains_key(&task.clone)) {
+        return Ok(());
+    }
+    let saved = ledger.undos()?.into_iter().map(|(undo, _)| undo);
+    let removal = saved
+        .filter(|undo| {
+            undo.zone.id == task.zone
+                && undo
+                    .clones
+                    .iter()
+                    .any(|kept| kept.left.is_none() && kept.crew.name == task.clone)
+        })
+        .map(|undo| undo.n)
+        .max();
+    Err(AgainError::NoClone(task.id.clone(), task.clone.clone(), removal))
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use super::deaths::{QUICK, effects, kill_at_mark, script, stage, until_held, until_mark, words};
+use super::deaths::{QUICK, effects, kill_at_mark, runner, script, stage, until_held, until_mark, words};
 use crate::stage::Stage;
+use rustix::process::{Signal, kill_process};
 
 fn has_session_file(stage: &Stage, name: &str) -> Option<String> {
     stage.clone().read(name)
@@ -233,6 +234,44 @@ fn an_update_can_be_undone() {
     assert_eq!(saved(), count);
 }
 
+/// Between the death of an attempt and its recovery nothing is moved under what it left.
+#[test]
+fn a_clone_with_work_of_a_dead_attempt_is_not_moved() {
+    let stage = stage(QUICK);
+    stage.act("echo 1 > one.txt");
+    stage.work.commit(&[("b.txt", "b\n")], "the zone goes on");
+    stage.run(&["update", "foreman.1"]).ok();
+    stage.work.commit(&[("user.txt", "u\n")], "the user goes on");
+    let id = stage.start(&script(
+        "echo mine > mine.txt; git add -A; git commit -qm mine; echo half > half.txt",
+        "true",
+    ));
+    until_mark(&stage, &id);
+    stage.run(&["daemon", "stop"]).ok();
+    kill_process(runner(&stage, &id), Signal::KILL).unwrap();
+    let (before, status) = (stage.clone().tip("HEAD"), stage.clone().status());
+    for args in [&["update", "foreman.1"][..], &["undo"]] {
+        let said = stage.run(args);
+        assert!(
+            said.code == 4 && said.err.contains(&format!("git khlone await {id}")),
+            "{args:?}: {}",
+            said.err
+        );
+    }
+    assert_eq!(
+        (stage.clone().tip("HEAD"), stage.clone().status()),
+        (before, status)
+    );
+    assert_eq!(stage.run(&["await", &id]).code, 0, "{:#}", stage.task(&id));
+    let effects = effects(&stage, &id, 1);
+    assert_eq!(words(&effects["external"]), Vec::<String>::new(), "{effects:#}");
+    assert!(!effects["files"].to_string().contains("user.txt"), "{effects:#}");
+    let log = stage.work.git(&["log", "--format=%s", "khlone/main/foreman.1"]);
+    assert!(log.lines().any(|subject| subject == "mine"), "{log}");
+    stage.run(&["update", "foreman.1"]).ok();
+    assert!(stage.clone().read("user.txt").is_some());
+}
+
 #[test]
 fn a_rollback_never_takes_what_came_later() {
     let stage = Stage::new();
@@ -289,4 +328,27 @@ fn whoever_waits_behind_a_task_on_hold_is_told() {
     stage.run(&["cancel", &held]).ok();
     let said = stage.run(&["await", id]);
     assert_eq!(said.code, 0, "{}", said.err);
+}
+
+/// Another attempt would only crash: it is refused, and the way back is named.
+#[test]
+fn a_task_of_a_removed_clone_is_not_tried_again() {
+    let stage = Stage::new();
+    let (_, task) = stage.act("exit 1");
+    let id = task["task"].as_str().unwrap();
+    stage
+        .run(&["zone", "remove", "main", "--clone", "foreman.1", "--force"])
+        .ok();
+    for args in [&["retry", id][..], &["resume", id], &["retry", "--fresh", id]] {
+        let said = stage.run(args);
+        assert!(
+            said.code == 3 && said.err.contains("foreman.1") && said.err.contains("next: git khlone undo 1"),
+            "{args:?}: {}",
+            said.err
+        );
+        assert_eq!(stage.task(id)["status"], "failed");
+    }
+    stage.run(&["undo", "1"]).ok();
+    stage.run(&["retry", id]).ok();
+    assert_eq!(stage.run(&["await", id]).code, 1);
 }
