@@ -127,6 +127,38 @@ fn undo_offers_the_revert_where_something_stands_on_the_landing() {
     }
 }
 
+/// What landed is in the branch, and its commit is not: nothing is undone, so nothing is said to be.
+#[test]
+fn undo_offers_the_revert_where_what_landed_was_made_anew() {
+    for rewrite in [
+        &["commit", "-q", "--amend", "-m", "other words"][..],
+        &["rebase", "-q", "--root", "--force-rebase"],
+        &["reset", "-q", "--soft", "HEAD~1"],
+    ] {
+        let (stage, task) = stage(false);
+        stage.run(&["land"]).ok();
+        let args = [&["-c", "user.name=B", "-c", "user.email=b@x"], rewrite].concat();
+        stage.work.git(&args);
+        stage.work.commit(&[("more.txt", "m\n")], "gone on");
+        let before = (stage.work.tip("main"), stage.work.status());
+        let refused = stage.run(&["undo"]);
+        assert_eq!(refused.code, 4, "{rewrite:?}: {}{}", refused.out, refused.err);
+        assert!(
+            refused.err.contains("any more") && refused.err.contains("revert --no-edit"),
+            "{}",
+            refused.err
+        );
+        assert_eq!((stage.work.tip("main"), stage.work.status()), before);
+        // The record is still there.
+        assert!(
+            stage
+                .run(&["undo", "--list"])
+                .ok()
+                .contains(&format!("land {task}"))
+        );
+    }
+}
+
 #[test]
 fn undo_offers_the_revert_where_a_remote_has_the_landing() {
     let (stage, _) = stage(false);

@@ -129,16 +129,16 @@ pub fn take_back(
         to,
         tasks: record.tasks.clone(),
     };
-    if !has_happened(repo, saved)? {
-        if repo.ref_target(&branch_ref(&branch))? == Some(to) {
-            for checkout in holders(repo, &branch)? {
-                restage(repo, &checkout, from, to)?;
-            }
+    let tip = repo.ref_target(&branch_ref(&branch))?;
+    if tip == Some(to) && !has_happened(repo, saved)? {
+        for checkout in holders(repo, &branch)? {
+            restage(repo, &checkout, from, to)?;
         }
         ledger.forget_undo(saved)?;
         return Ok(done);
     }
-    if repo.ref_target(&branch_ref(&branch))? != Some(from) {
+    // Also where what landed was made anew (`commit --amend`, a rebase) and its commit is not in the branch any more.
+    if tip != Some(from) {
         let (verb, instead) = (saved.verb.clone(), instead(repo, record)?);
         return Err(TakeBackError::GoneOn {
             branch,
