@@ -1,8 +1,11 @@
 //! Which of the changed files the automatic commit takes.
 
-use std::{collections::BTreeSet, fmt, path::Path};
+use std::{collections::BTreeSet, fmt, fs::OpenOptions, io::ErrorKind, path::Path};
 
-use crate::task::{Change, FileChange};
+use crate::{
+    process::file,
+    task::{Change, FileChange},
+};
 
 /// Why a changed file stays uncommitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum LeftOut {
     TooLarge(u64),
     /// It is a pipe, a socket, a device, or lies in a repository of its own.
     NotAFile,
+    /// Its permissions keep its content from us, and from git.
+    Unreadable,
     /// Git takes no path of that name.
     Name,
     /// There are more changed files than `commit.max_files`.
@@ -37,6 +42,7 @@ impl fmt::Display for LeftOut {
             Self::Sparse => f.write_str("outside of the sparse patterns"),
             Self::TooLarge(size) => write!(f, "{} MiB, larger than commit.max_file", size >> 20),
             Self::NotAFile => f.write_str("no regular file of this repository"),
+            Self::Unreadable => f.write_str("its permissions let nobody read it"),
             Self::Name => f.write_str("a name that git refuses"),
             Self::TooMany => f.write_str("more files than commit.max_files"),
         }
@@ -111,7 +117,12 @@ pub fn obstacle(work_dir: &Path, path: &[u8], max_file: u64) -> Option<LeftOut> 
     if !data.is_file() {
         return Some(LeftOut::NotAFile);
     }
-    (data.len() > max_file).then_some(LeftOut::TooLarge(data.len()))
+    if data.len() > max_file {
+        return Some(LeftOut::TooLarge(data.len()));
+    }
+    let opened = file::open(OpenOptions::new().read(true), &path);
+    let is_refused = opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    is_refused.then_some(LeftOut::Unreadable)
 }
 
 /// The bytes of a path as documents write it: `\xNN` for what is no UTF-8, `\\` for a backslash.

@@ -334,7 +334,11 @@ fn left(left: Vec<(String, LeftOut)>) -> impl Iterator<Item = Left> {
             LeftOut::Copied | LeftOut::Ignored | LeftOut::Before | LeftOut::GoneBefore | LeftOut::Sparse => {
                 Whose::Others
             }
-            LeftOut::TooLarge(_) | LeftOut::NotAFile | LeftOut::Name | LeftOut::TooMany => Whose::Brains,
+            LeftOut::TooLarge(_)
+            | LeftOut::NotAFile
+            | LeftOut::Unreadable
+            | LeftOut::Name
+            | LeftOut::TooMany => Whose::Brains,
         },
     })
 }

@@ -66,6 +66,43 @@ pub(super) fn hand_over(stage: &Stage, script: &str) {
     sh.output().unwrap();
 }
 
+/// One file that nobody may read keeps nothing else from being committed, of its task and of the next.
+#[test]
+fn what_cannot_be_read_is_left_by_name_and_the_rest_is_committed() {
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && !has("util-linux") {
+        return;
+    }
+    let stage = Stage::new();
+    if is_root {
+        hand_over(&stage, "chmod 755 .; chown -R 65534:65534 .");
+    }
+    let act = |script: &str| as_nobody(&stage, &["act", "--who", "@shell", "--await", "-m", script]);
+    let first = act("echo good > good; echo more >> a.txt; echo 1 > secret; chmod 000 secret");
+    let next = act("echo next > next");
+    drop(as_nobody(&stage, &["daemon", "stop"]));
+    // Not all of its work is committed, and it says so.
+    let told = "left uncommitted: secret (its permissions let nobody read it)";
+    assert!(first.code == 1 && first.err.contains(told), "{}", first.err);
+    assert!(
+        next.code == 0 && next.err.contains("not committed: secret"),
+        "{}",
+        next.err
+    );
+    let names = Cmd::new("git")
+        .args([
+            "-c",
+            "safe.directory=*",
+            "ls-tree",
+            "-r",
+            "--name-only",
+            "khlone/main/foreman.1",
+        ])
+        .dir(&stage.work.0);
+    let names = String::from_utf8(names.output().unwrap()).unwrap();
+    assert_eq!(names, ".gitignore\na.txt\ngood\nnext\n");
+}
+
 #[test]
 fn a_repository_that_cannot_be_written_can_be_read() {
     let is_root = rustix::process::geteuid().is_root();
