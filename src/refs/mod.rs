@@ -46,10 +46,12 @@ pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_r
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};
 pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
+pub(crate) use pack::new_stem;
 pub use pack_refs::pack_refs;
 pub use packed::{PackedRefs, forget_record, mend_by_records};
 pub use packs::{
-    KeptPack, Purged, adopt_packs, compact, compact_all, every_object, kept_size, purge, reached,
+    KeptPack, Purged, adopt_packs, compact, compact_all, every_object, kept_size, packed_objects, purge,
+    reached,
 };
 pub use quarantine::Quarantine;
 pub use repo::{Head, Repo, RepoError};

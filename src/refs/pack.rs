@@ -123,7 +123,7 @@ impl Pack {
         let mut index = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
         self.write_index(index.as_file_mut(), checksum.as_slice())?;
 
-        let name = format!("pack-{}", checksum.to_hex());
+        let name = new_stem()?;
         let stem = self.pack_dir.join(&name);
         if let Some(keeping) = &mut self.keeping {
             keeping.record.begin(&name)?;
@@ -311,6 +311,16 @@ fn persist(file: tempfile::NamedTempFile, to: &Path) -> io::Result<()> {
         .set_permissions(fs::Permissions::from_mode(0o444))?;
     file.persist(to).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// A name for a pack that no pack has had: git names packs by their content, so that one that was forgotten and is written
+/// again has the name of the old one, which a `git gc` may have listed for deletion and deletes whatever stands there by
+/// then. Nothing reads a meaning out of the name.
+pub(crate) fn new_stem() -> io::Result<String> {
+    let mut random = [0; 20];
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("pack-{hex}"))
 }
 
 /// Makes a folder and those above it; the names of new ones are durable, as what is put below them must be.

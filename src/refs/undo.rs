@@ -10,8 +10,6 @@
 //! The tips are written first and the state last, so that a state always has its tips; tips without a state are
 //! left over from a kill and harm nobody. The verb goes on only when all of it is durable.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use git2::{ObjectType, Oid};
 use serde::{Deserialize, Serialize};
 
@@ -166,12 +164,6 @@ impl Ledger<'_> {
         };
         let mut files = TreeEdit::default();
         files.json("undo.json", &undo)?;
-        // Never the bytes of a state that was forgotten a moment ago: its pack may be on its way out.
-        let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        files.file(
-            "unique",
-            format!("{} {}\n", std::process::id(), moment.as_nanos()),
-        );
         let tree = files.apply(self.repo, None, &mut pack)?;
         let tag = pack.put(Kind::Tag, &tag::undo_tag(undo.n, &undo.verb, tree, undo.at))?;
         pack.publish()?;

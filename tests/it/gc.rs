@@ -281,3 +281,40 @@ fn receipts_of_finished_tasks_go_but_for_a_clones_last() {
     assert!(left.contains("mine.txt"), "{task}");
     stage.run(&["fsck"]).ok();
 }
+
+/// An import that was killed left the very objects that the next one brings; `git gc --prune=now` has found them to be
+/// needed by nothing in between.
+#[test]
+fn what_git_is_about_to_delete_is_brought_home_again() {
+    let site = Site::new();
+    let script = "export GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z
+        echo one > one; git add one; git commit -qm same";
+    site.done("@shell", script);
+    let branch = "khlone/main/foreman.1";
+    let commit = site.work.git(&["rev-parse", branch]);
+    site.run(&["zone", "remove", "main", "--force"]);
+    let refs = ["refs/khlone/pins", "refs/khlone/undo", "refs/heads/khlone"];
+    let names = site
+        .work
+        .git(&[&["for-each-ref", "--format=%(refname)"], &refs[..]].concat());
+    for name in names.lines() {
+        site.work.git(&["update-ref", "-d", name]);
+    }
+    site.work.git(&["reflog", "expire", "--all", "--expire=now"]);
+    // git lists the packs that have no `.keep` at its start, and deletes those at its end.
+    let packs = site.common().join("objects/pack");
+    let listed = fs::read_dir(&packs).unwrap().map(|entry| entry.unwrap().path());
+    let listed: Vec<_> = listed
+        .filter(|path| !path.with_extension("keep").exists())
+        .collect();
+    assert!(!listed.is_empty());
+
+    site.done("@shell", script);
+    assert_eq!(site.work.git(&["rev-parse", branch]), commit);
+    for path in listed {
+        fs::remove_file(path).unwrap();
+    }
+    site.work.git(&["cat-file", "-e", &commit]);
+    site.work.git(&["fsck", "--strict"]);
+    site.run(&["status"]);
+}

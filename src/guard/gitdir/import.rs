@@ -4,50 +4,33 @@
 //! that git makes *inside the sandbox*, where planted configuration may do what it likes, and that the host's
 //! `index-pack --strict` reads as a stream: no git process of the host ever works on the clone's folder. Planted
 //! alternates are replaced first and borrowed objects are never packed, so that nothing comes home which the
-//! brain could not have written itself.
+//! brain could not have written itself. What the repository has counts only if a ref names it: the host packs the rest
+//! again, since git may be about to delete it.
 //!
 //! The pack stays kept until the caller has set refs on what it brought, see [`KeptPack::release`].
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read, Seek, Write},
-    os::fd::BorrowedFd,
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, os::fd::BorrowedFd, path::Path};
 
 use super::{
-    PrivateGit, alternates,
+    PrivateGit,
+    nest::Nest,
     privaterefs::{self, HeadState, RefMove, Sequencer},
 };
 use crate::{
     guard::{
         beneath::Beneath,
-        sandbox::{self, Confinement, SandboxError, Streams},
+        sandbox::{Confinement, SandboxError},
     },
-    process::{Cmd, Finished, ProcessError, is_shortage, was_killed},
+    process::{Cmd, ProcessError},
     refs::{KeptPack, Oid, Site, with_locks},
     task::{Class, Explain},
     worktree::{checkout::Checkout, gitlinks, index},
 };
 
-/// How long packing and indexing may take.
-const PATIENCE: Duration = Duration::from_mins(5);
-/// The pack without objects.
-const EMPTY_PACK: &str = "029d08823bd8a8eab510ad6ac75c823cfd3ed31e";
 /// What objects are held to.
 pub(super) const STRICT: &str = "--strict";
 /// The same, but for lines in `.gitattributes` that are too long: git passes over such a line.
 const LENIENT: &str = "--strict=gitattributesLineLength=ignore";
-/// Takes the ids that exist of those on stdin (`ID ^` for what is known already) and packs what is new. Where a step is
-/// killed it ends as that did: half a list would look like commits that are not there.
-const PACK: &str = "unless_killed() { code=$?; test $code -le 128 || exit $code; }
-    ids=$(git cat-file --batch-check='%(rest)%(objectname)') || unless_killed
-    ids=$(printf '%s\\n' \"$ids\" | sed '/ missing$/d') || unless_killed
-    printf '%s\\n' \"$ids\" |
-    git -c pack.threads=1 -c pack.writeBitmaps=false pack-objects --revs --local --stdout -q";
 
 /// What a brain left in its git, now in the repository (but for refs, which are the caller's to set).
 #[derive(Debug)]
@@ -150,20 +133,25 @@ pub fn import(
     super::unblock(&Beneath::open(&private.git_dir())?)?;
     private.mend_alternates(site.common_dir())?;
     let known = found.known(&baseline);
-    let send = |wanted: &str| match transfer((private, site), confinement, lock, (wanted, STRICT)) {
+    let send = |tips: &[Oid], wanted: &str| match transfer(
+        (private, site),
+        confinement,
+        lock,
+        (tips, wanted, STRICT),
+    ) {
         // A repository that has such a line has it in each new tree.
         Err(ImportError::Refused(why))
             if why.contains("gitattributesLineLength") && has_long_attributes(site.common_dir(), &known) =>
         {
-            transfer((private, site), confinement, lock, (wanted, LENIENT))
+            transfer((private, site), confinement, lock, (tips, wanted, LENIENT))
         }
         sent => sent,
     };
-    match send(&found.wanted(&tips, &baseline)) {
+    match send(&tips, &found.wanted(&tips, &baseline)) {
         Err(ImportError::Refused(why)) if found.head.oid().is_some_and(|head| tips != [head]) => {
             // What else the brain made must not cost it the work on its branch.
             let head = found.only_head(&why);
-            found.pack = send(&found.wanted(&head, &baseline))?;
+            found.pack = send(&head, &found.wanted(&head, &baseline))?;
         }
         pack => found.pack = pack?,
     }
@@ -319,148 +307,15 @@ fn transfer(
     (private, site): (&PrivateGit, &Site),
     confinement: &Confinement,
     lock: Option<BorrowedFd<'_>>,
-    asked: (&str, &str),
+    (tips, wanted, strict): (&[Oid], &str, &str),
 ) -> Result<Option<KeptPack>, ImportError> {
     let nest = Nest::make(site, site.common_dir())?;
-    let hash = nest.fill(&private.git_dir(), confinement, lock, asked)?;
-    let Some(hash) = hash else { return Ok(None) };
+    let hash = nest.fill(&private.git_dir(), confinement, lock, (wanted, strict))?;
+    let Some(hash) = nest.complete(tips, hash)? else {
+        return Ok(None);
+    };
     let installed = KeptPack::install(site, &nest.packs(), &format!("pack-{hash}"));
-    installed.map_err(ImportError::Disk)
-}
-
-/// An object folder of our own that borrows from a repository's. In that one, a `git gc` of the user's would take the
-/// unfinished pack for a leftover and remove it under `index-pack`.
-pub(super) struct Nest {
-    dir: tempfile::TempDir,
-    common: PathBuf,
-}
-
-impl Nest {
-    /// One that borrows from the repository at `common`.
-    pub(super) fn make(site: &Site, common: &Path) -> io::Result<Self> {
-        let tmp = site.pack_temp()?;
-        let dir = tempfile::Builder::new().prefix("import-").tempdir_in(tmp)?;
-        let borrowed = alternates::lines([common.join("objects").as_path()]);
-        std::fs::create_dir(dir.path().join("info"))?;
-        File::create(dir.path().join("info/alternates"))?.write_all(&borrowed)?;
-        let common = common.to_owned();
-        Ok(Self { dir, common })
-    }
-
-    /// The folder of its packs.
-    pub(super) fn packs(&self) -> PathBuf {
-        self.dir.path().join("pack")
-    }
-
-    /// git of the repository, which sees what is in here as well.
-    pub(super) fn git(&self) -> Cmd {
-        Cmd::git(&self.common).env("GIT_OBJECT_DIRECTORY", self.dir.path())
-    }
-
-    /// Takes the objects that `wanted` asks of the git folder `from`: packed inside, indexed and held to `strict` outside.
-    /// Gives the pack's hash, if there is anything in it.
-    pub(super) fn fill(
-        &self,
-        from: &Path,
-        confinement: &Confinement,
-        lock: Option<BorrowedFd<'_>>,
-        (wanted, strict): (&str, &str),
-    ) -> Result<Option<String>, ImportError> {
-        let mut inside = confinement.for_git(false);
-        inside.env.push(("GIT_DIR".into(), from.into()));
-        sandbox::set_up(|| self.pack(&inside, lock, (wanted, strict)))?
-    }
-
-    /// One try of [`Self::fill`]: what came of it, and whether the packing could begin.
-    fn pack(
-        &self,
-        inside: &Confinement,
-        lock: Option<BorrowedFd<'_>>,
-        (wanted, strict): (&str, &str),
-    ) -> Result<(Result<Option<String>, ImportError>, bool), ImportError> {
-        let mut input = tempfile::tempfile()?;
-        input.write_all(wanted.as_bytes())?;
-        input.rewind()?;
-        let mut said = tempfile::tempfile()?;
-        let argv = ["sh", "-c", PACK].map(Into::into);
-        let mut packing = inside.start(
-            &argv,
-            Streams {
-                stdin: Stdio::from(input),
-                stdout: Stdio::piped(),
-                stderr: Stdio::from(said.try_clone()?),
-                lock,
-            },
-        )?;
-        let stream = packing
-            .child
-            .stdout
-            .take()
-            .ok_or_else(|| io::Error::other("no pipe"))?;
-        let indexed = self
-            .git()
-            .args(["index-pack", strict, "--stdin"])
-            .stdin(stream)
-            .patience(PATIENCE)
-            .finish()?;
-        let ended = packing.wait(Duration::from_secs(30))?;
-        let has_begun = ended.is_none_or(|status| packing.has_started(status));
-        let packed = ended.is_some_and(|status| status.success());
-        if packed && indexed.status.success() {
-            let name = named_pack(&String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk);
-            return Ok((name, has_begun));
-        }
-        let refused = refusal((ended, packed), &indexed, tail(&mut said));
-        Ok((Err(refused), has_begun))
-    }
-}
-
-/// Why nothing came of it.
-fn refusal((ended, packed): (Option<ExitStatus>, bool), indexed: &Finished, inner: String) -> ImportError {
-    // Whoever was killed has refused nothing. Where the stream is refused, its writer gets SIGPIPE.
-    let is_piped = |status: &ExitStatus| status.code() == Some(128 + rustix::process::Signal::PIPE.as_raw());
-    let was_refused = packed || ended.as_ref().is_some_and(is_piped);
-    let status = ended.filter(|status| !is_piped(status));
-    let killed = status
-        .into_iter()
-        .chain([indexed.status])
-        .find(|status| was_killed(*status));
-    if let Some(status) = killed {
-        let (program, stderr) = ("git pack-objects".to_owned(), inner);
-        return ImportError::Git(ProcessError::Failed {
-            program,
-            status,
-            stderr,
-        });
-    }
-    let outer = String::from_utf8_lossy(&indexed.stderr).trim().to_owned();
-    if is_shortage(&outer) {
-        return ImportError::Disk(io::Error::other(outer));
-    }
-    ImportError::Refused(if was_refused || inner.is_empty() {
-        outer
-    } else {
-        inner
-    })
-}
-
-/// The hash of the pack that `index-pack` has named; none if nothing is in it.
-fn named_pack(printed: &str) -> io::Result<Option<String>> {
-    let hash = printed
-        .split_whitespace()
-        .last()
-        .filter(|hash| super::refnames::is_hex_oid(hash));
-    let hash = hash.ok_or_else(|| io::Error::other(format!("index-pack said `{printed}`")))?;
-    Ok((hash != EMPTY_PACK).then(|| hash.to_owned()))
-}
-
-/// The end of what a process of the sandbox said.
-fn tail(said: &mut File) -> String {
-    let length = said.metadata().map_or(0, |data| data.len());
-    let _from_start = said.seek(io::SeekFrom::Start(length.saturating_sub(2000)));
-    let mut bytes = Vec::new();
-    drop(said.take(2000).read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    installed.map(Some).map_err(ImportError::Disk)
 }
 
 /// Makes the host's index of a worktree of the repository at `common` agree with `commit`, keeping what is known of

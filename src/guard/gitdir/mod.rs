@@ -17,6 +17,7 @@ pub mod import;
 pub mod left_locks;
 pub mod lfs;
 mod mainrefs;
+mod nest;
 pub mod privaterefs;
 pub mod refnames;
 pub mod selection;

@@ -16,12 +16,13 @@ use bstr::ByteSlice;
 
 use super::{
     commit::CommitError,
-    import::{ImportError, Nest, STRICT},
+    import::{ImportError, STRICT},
+    nest::Nest,
 };
 use crate::{
     guard::{beneath::Beneath, sandbox::Confinement},
     process::{Cmd, ProcessError},
-    refs::{Oid, Site},
+    refs::{Oid, Site, new_stem},
 };
 
 /// How long git may take to look.
@@ -125,6 +126,9 @@ pub fn keep(
         let Some(hash) = hash.filter(|_| whole.status.success()) else {
             return Err(ImportError::Missing(commit));
         };
+        let hash = nest
+            .complete(&[commit], Some(hash))?
+            .ok_or(ImportError::Missing(commit))?;
         install(&nest.packs(), &module.join("objects/pack"), &hash).map_err(ImportError::Disk)?;
     }
     let kept = Cmd::git(module)
@@ -166,10 +170,13 @@ pub fn has(module: &Path, commit: &str) -> Result<bool, ProcessError> {
 /// Moves a pack; its index, by which git finds it, comes last.
 fn install(from: &Path, to: &Path, hash: &str) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
+    let stem = new_stem()?;
     for end in ["rev", "pack", "idx"] {
-        let name = format!("pack-{hash}.{end}");
-        let (from, to) = (from.join(&name), to.join(&name));
-        if to.exists() || !from.exists() {
+        let (from, to) = (
+            from.join(format!("pack-{hash}.{end}")),
+            to.join(format!("{stem}.{end}")),
+        );
+        if !from.exists() {
             continue;
         }
         fs::File::open(&from)?.sync_all()?;

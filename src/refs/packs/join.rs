@@ -26,7 +26,7 @@ use crate::{
     process::{Cmd, ProcessError, fault::point},
     refs::{
         LedgerError, Repo, Site, names,
-        pack::{keep, sync_dir},
+        pack::{keep, new_stem, sync_dir},
     },
 };
 
@@ -78,8 +78,13 @@ pub(super) fn join(
     contents: &Contents,
     dropped: &BTreeSet<Oid>,
 ) -> Result<(), LedgerError> {
-    let needed = contents.needed.iter().map(|(oid, name)| (*oid, name.as_slice()));
-    let kept = write(site, record, needed)?;
+    let kept = match as_it_should_be(record, old, contents)? {
+        Some(stem) => Some(stem),
+        None => {
+            let needed = contents.needed.iter().map(|(oid, name)| (*oid, name.as_slice()));
+            write(site, record, needed)?
+        }
+    };
     let rest = write(site, record, contents.rest.iter().map(|oid| (*oid, &b""[..])))?;
     point("join-installed", "");
     let fresh: Vec<&String> = kept.iter().chain(&rest).collect();
@@ -124,6 +129,17 @@ pub(super) fn join(
         record.settle(&stem, Mark::Loose)?;
     }
     Ok(())
+}
+
+/// The kept pack of just what the ledger needs, if there is one: it need not be written again.
+fn as_it_should_be(record: &Record, old: &[Ours], contents: &Contents) -> io::Result<Option<String>> {
+    for pack in old.iter().filter(|pack| pack.kept) {
+        let objects = objects(record.pack_dir(), &pack.stem)?;
+        if objects.eq(contents.needed.keys().copied()) {
+            return Ok(Some(pack.stem.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Leaves a pack to git for good.
@@ -171,28 +187,32 @@ fn write<'a>(
         .output()
         .map_err(failed)?;
     let stem = format!("pack-{}", String::from_utf8_lossy(&printed).trim());
-    install(record, temp.path(), &stem, &["pack", "rev", "idx"])?;
-    Ok(Some(stem))
+    install(record, temp.path(), &stem)
+        .map(Some)
+        .map_err(LedgerError::Io)
 }
 
-/// Moves the finished pack `stem` from `from` to where packs stand, its `.keep` first, and makes that durable.
+/// Moves the finished pack `made` from `from` to where packs stand, its `.keep` first, and makes that durable. Gives the
+/// name that it has there.
 ///
 /// # Errors
 /// If the disk refuses.
-pub(crate) fn install(record: &Record, from: &Path, stem: &str, parts: &[&str]) -> io::Result<()> {
-    let place = record.pack_dir().join(stem);
-    record.begin(stem)?;
+pub(super) fn install(record: &Record, from: &Path, made: &str) -> io::Result<String> {
+    let stem = new_stem()?;
+    let place = record.pack_dir().join(&stem);
+    record.begin(&stem)?;
     keep(record, &place.with_extension("keep"), from)?;
-    for part in parts {
-        let made = from.join(stem).with_extension(part);
+    for part in ["pack", "rev", "idx"] {
+        let made = from.join(made).with_extension(part);
         match File::open(&made) {
             // git writes a reverse index only from 2.41 on, or where it is told to.
-            Err(error) if *part == "rev" && error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if part == "rev" && error.kind() == io::ErrorKind::NotFound => continue,
             file => file?.sync_all()?,
         }
         fs::rename(made, place.with_extension(part))?;
     }
-    sync_dir(record.pack_dir())
+    sync_dir(record.pack_dir())?;
+    Ok(stem)
 }
 
 fn failed(error: ProcessError) -> LedgerError {
@@ -200,7 +220,7 @@ fn failed(error: ProcessError) -> LedgerError {
 }
 
 /// The ids in a pack's index, of either version.
-fn objects(pack_dir: &Path, stem: &str) -> io::Result<impl Iterator<Item = Oid>> {
+pub(super) fn objects(pack_dir: &Path, stem: &str) -> io::Result<impl Iterator<Item = Oid>> {
     let path = pack_dir.join(stem).with_extension("idx");
     let index =
         index::File::at(&path, gix::hash::Kind::Sha1).map_err(|error| io::Error::other(error.to_string()))?;

@@ -23,6 +23,8 @@ use std::{
 
 pub use purge::{Purged, every_object, purge, reached};
 
+use git2::Oid;
+
 use self::record::{Mark, Record};
 use super::{LedgerError, Repo, Site};
 use crate::process::FileLock;
@@ -95,6 +97,14 @@ pub fn kept_size(site: &Site) -> io::Result<(usize, u64)> {
     Ok((packs.len(), packs.iter().map(|pack| pack.bytes).sum()))
 }
 
+/// The ids in the index of the pack `stem` in the folder `packs`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn packed_objects(packs: &Path, stem: &str) -> io::Result<BTreeSet<Oid>> {
+    Ok(join::objects(packs, stem)?.collect())
+}
+
 /// A pack that was brought into the repository, kept until refs name what is in it.
 #[derive(Debug)]
 #[must_use = "a kept pack stays until it is released"]
@@ -113,25 +123,19 @@ impl KeptPack {
         Ok(Record::open(site)?.word().trim_end().to_owned())
     }
 
-    /// Puts the pack `stem` (`pack-<hash>`) from the folder `from` in place, kept and durable. None where the repository has
-    /// that very pack, kept for another reason: it is not to be released then.
+    /// Puts the pack `made` (`pack-<hash>`) from the folder `from` in place, kept and durable, under a name of its own.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn install(site: &Site, from: &Path, stem: &str) -> io::Result<Option<Self>> {
+    pub fn install(site: &Site, from: &Path, made: &str) -> io::Result<Self> {
         let record = Record::open(site)?;
         let writing = FileLock::wait_shared(&site.layout().packs_lock())?;
-        let keep = record.pack_dir().join(stem).with_extension("keep");
-        let is_others = std::fs::read(&keep).is_ok_and(|word| word != record.word().as_bytes());
-        if is_others || record.keeps(stem) {
-            return Ok(None);
-        }
-        join::install(&record, from, stem, &["pack", "rev", "idx"])?;
-        Ok(Some(Self {
+        let stem = join::install(&record, from, made)?;
+        Ok(Self {
             record,
-            stem: stem.to_owned(),
+            stem,
             _writing: writing,
-        }))
+        })
     }
 
     /// Gives the pack to git, once refs name what is in it. Small ones are joined with others of ours in time: many of

@@ -128,7 +128,7 @@ impl Record {
     }
 
     /// Whether the ledger's record has this pack as kept.
-    pub(crate) fn keeps(&self, stem: &str) -> bool {
+    fn keeps(&self, stem: &str) -> bool {
         self.path(stem, Mark::Kept).exists()
     }
 

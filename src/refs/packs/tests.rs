@@ -398,3 +398,64 @@ fn a_repository_that_was_moved_takes_its_packs_over() {
     assert!(all.iter().all(|oid| has(&repo, *oid)));
     is_whole(&repo);
 }
+
+/// What `git repack -a -d` does: it lists the packs without a `.keep`, and deletes those, whatever has come since.
+fn listed_by_git(repo: &Repo) -> impl FnOnce() + use<> {
+    let dir = repo.common_dir().join("objects/pack");
+    let listed: Vec<_> = packs(repo).into_iter().filter(|(_, kept)| !kept).collect();
+    assert!(!listed.is_empty());
+    move || {
+        for (stem, _) in listed {
+            for end in ["pack", "idx", "rev"] {
+                drop(fs::remove_file(dir.join(&stem).with_extension(end)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pack_that_git_is_about_to_delete_never_comes_back_under_its_name() {
+    let (dir, repo, site) = scratch();
+    let import = || {
+        let from = tempfile::tempdir_in(dir.path()).unwrap();
+        let mut pack = Pack::unkept(from.path().to_owned(), from.path().to_owned()).unwrap();
+        let blob = pack.put(Kind::Blob, b"the same\n").unwrap();
+        let made = pack.publish().unwrap().unwrap();
+        let kept = KeptPack::install(&site, from.path(), &made).unwrap();
+        (blob, kept)
+    };
+    import().1.release().unwrap();
+    let delete = listed_by_git(&repo);
+    let (blob, kept) = import();
+    update_ref(&repo, "refs/khlone/pins/x", None, blob).unwrap();
+    kept.release().unwrap();
+    delete();
+    assert!(has(&repo, blob), "imported");
+
+    // A ledger's, that was forgotten and is written again.
+    put(&repo, &site, "refs/khlone/undo/1", None, "the same again\n");
+    let of_git = |stem: &str| {
+        let keep = repo.common_dir().join("objects/pack").join(stem);
+        fs::remove_file(keep.with_extension("keep")).unwrap();
+    };
+    packs(&repo)
+        .iter()
+        .filter(|(_, kept)| *kept)
+        .for_each(|(stem, _)| of_git(stem));
+    let delete = listed_by_git(&repo);
+    let blob = put(&repo, &site, "refs/khlone/undo/2", None, "the same again\n");
+    delete();
+    assert!(has(&repo, blob), "written");
+}
+
+#[test]
+fn what_a_join_hands_to_git_is_not_what_git_is_about_to_delete() {
+    let (_dir, repo, site) = scratch();
+    let all = states(&repo, &site, 4);
+    compact_all(&repo, &site).unwrap();
+    let delete = listed_by_git(&repo);
+    compact_all(&repo, &site).unwrap();
+    delete();
+    assert!(all.iter().all(|oid| has(&repo, *oid)));
+    is_whole(&repo);
+}
