@@ -196,3 +196,94 @@ fn in_a_cell(text: &str) -> String {
         .join(" ")
         .replace('|', "\\|")
 }
+
+/// What the documents tell one to type is a command, with options that there are.
+#[test]
+fn commands_in_the_documents_are_commands() {
+    let mut wrong = Vec::new();
+    let folder = fs::read_dir(root().join("docs")).unwrap();
+    let pages = folder.map(|entry| entry.unwrap().path());
+    let own = ["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    for page in pages
+        .chain(own)
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+    {
+        let text = fs::read_to_string(&page).unwrap();
+        let whole = in_blocks(&text).chain(text.split('`').skip(1).step_by(2));
+        for line in whole.flat_map(|text| text.split(" && ")) {
+            let Some(words) = command(line) else {
+                continue;
+            };
+            if let Err(error) = cli::command().try_get_matches_from(&words)
+                && error.use_stderr()
+            {
+                let name = page.file_name().unwrap().to_string_lossy().into_owned();
+                let told = error.to_string();
+                wrong.push(format!(
+                    "{name}: {words:?}: {}",
+                    told.lines().next().unwrap_or_default()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The lines of blocks of code that are typed.
+fn in_blocks(text: &str) -> impl Iterator<Item = &str> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    blocks.flat_map(|block| {
+        let is_typed = |line: &&str| !block.starts_with("console") || line.starts_with("$ ");
+        block.lines().filter(is_typed)
+    })
+}
+
+/// The words of a whole command line of ours; not of a part of one, and not of one with a shell's words around it.
+fn command(line: &str) -> Option<Vec<String>> {
+    let line = line
+        .trim()
+        .trim_start_matches("$ ")
+        .replace("...", "")
+        .replace('…', "x");
+    let line = line.replace('\n', " ");
+    let rest = line.strip_prefix("git khlone")?;
+    let plain = rest.split_once(" > ").map_or(rest, |(command, _)| command);
+    let plain = plain.split(" | ").next().unwrap_or(plain);
+    let plain = plain.split(" 2>").next().unwrap_or(plain);
+    let is_part = rest.chars().next().is_some_and(|next| next != ' ');
+    let words = (!is_part).then(|| shlex::split(&plain.replace(['[', ']'], "")))??;
+    let words: Vec<_> = words
+        .into_iter()
+        .take_while(|word| !word.starts_with('#'))
+        .collect();
+    // `[VERB]`, `act|ask`: a form, no command.
+    let is_form = words.first().is_some_and(|verb| verb.contains(['|', 'V']));
+    (!is_form).then(|| std::iter::once("git-khlone".to_owned()).chain(words).collect())
+}
+
+/// The symptoms that one looks for are the words that the program says.
+#[test]
+fn quoted_symptoms_are_what_the_program_says() {
+    let sources = crate::layers::sources("src");
+    let sources: Vec<_> = sources
+        .iter()
+        .map(|source| source.text.replace("\\\n", " "))
+        .collect();
+    let page = include_str!("../../docs/troubleshooting.md");
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let quoted = rows.flat_map(|row| {
+        row.split(" | ")
+            .next()
+            .unwrap_or_default()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+    });
+    // A state of a task is quoted with its outcome.
+    let states = |text: &str| text.split(": ").map(str::to_owned).collect::<Vec<_>>();
+    let unsaid: Vec<_> = quoted
+        .flat_map(states)
+        .filter(|words| !sources.iter().any(|text| text.contains(words.as_str())))
+        .collect();
+    assert!(unsaid.is_empty(), "the program does not say {unsaid:#?}");
+}
