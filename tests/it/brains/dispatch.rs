@@ -267,7 +267,7 @@ fn a_question_by_a_tool_is_a_question_that_reply_answers() {
         assert_eq!(need["need"], "question", "{list:#}\n{story}");
         assert_eq!(need["says"], "Which database? (Postgres | SQLite)", "{list:#}");
         assert!(said.err.contains("git khlone reply"), "{said:?}");
-        let id = need["id"].as_str().unwrap();
+        let id = need["task"].as_str().unwrap();
         let reply = desk.khlone(&["reply", id, "--await", "SCENARIO=count Postgres"]);
         assert_eq!(reply.out.trim(), "I have seen 2 prompts.", "{reply:?}");
         assert_eq!(needs()["needs_you"], serde_json::json!([]));
