@@ -15,7 +15,7 @@ use crate::{
     render::view::{DispatchedView, StrangerLine},
     runner,
     task::{Explain, Mode, Status, TaskId},
-    zone::{self, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
+    zone::{self, Admitted, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
 };
 
 /// What comes after a task is queued.
@@ -32,7 +32,7 @@ pub(super) enum Then {
 /// A place where tasks may be dispatched: its settings are trusted, and brains can run there.
 pub(super) struct Ready {
     config: Config,
-    unconfined: Option<String>,
+    admitted: Admitted,
     uncommitted: Option<Uncommitted>,
 }
 
@@ -40,13 +40,13 @@ impl Ready {
     /// Looks at everything that would refuse a task, and with `looks` at changes that it would not see.
     pub(super) fn at(cx: &Cx, place: &Place, looks: bool) -> Result<Self, CmdError> {
         let loaded = cx.config(place)?;
-        let unconfined = admit(&cx.repo, place, (&loaded, &cx.paths), Caller::this())?;
+        let admitted = admit(&cx.repo, place, (&loaded, &cx.paths), Caller::this())?;
         let uncommitted = (looks && place.inside.is_none())
             .then(|| Uncommitted::look(&cx.repo))
             .flatten();
         Ok(Self {
             config: loaded.config,
-            unconfined,
+            admitted,
             uncommitted,
         })
     }
@@ -60,7 +60,8 @@ impl Ready {
         then: Then,
     ) -> Result<ExitCode, CmdError> {
         warn_of_secrets(cx, &order.prompt);
-        let dispatched = zone::order(&cx.ledger(), place, (&self.config, &cx.paths), order)?;
+        let protection = self.admitted.protection.clone();
+        let dispatched = zone::order(&cx.ledger(), place, (&self.config, &cx.paths), protection, order)?;
         self.tell(cx, &dispatched, then)?;
         if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
             cx.out.note(&format!(
@@ -112,7 +113,7 @@ impl Ready {
                 "note: your checkout has uncommitted changes, which the clone does not see (--with-changes)",
             );
         }
-        if let Some(reason) = self.unconfined {
+        if let Some(reason) = self.admitted.unconfined {
             cx.out.note(&format!(
                 "note: runs without a sandbox (T0): {reason}; git khlone doctor"
             ));

@@ -35,7 +35,7 @@ impl Claim {
     /// # Errors
     /// [`RunnerError::Busy`] if someone else runs it, its clone, or its last attempt still; [`RunnerError::Owner`]
     /// if the task is another site's.
-    pub(super) fn take(ledger: &Ledger<'_>, id: &TaskId, tier: Tier) -> Result<Self, RunnerError> {
+    pub(super) fn take(ledger: &Ledger<'_>, id: &TaskId, tier: Option<Tier>) -> Result<Self, RunnerError> {
         let (stored, clone_lock) = Self::alone(ledger, id)?;
         let busy = || RunnerError::Busy(id.clone());
         let task = &stored.task;
@@ -67,7 +67,7 @@ impl Claim {
                 n,
                 pid: Some(std::process::id()),
                 started: Some(crate::refs::now()),
-                tier: Some(tier.as_str().to_owned()),
+                tier: tier.map(|tier| tier.as_str().to_owned()),
                 how,
                 asked,
                 ..Attempt::default()

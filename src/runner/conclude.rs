@@ -31,7 +31,7 @@ pub(super) fn complete(ledger: &Ledger<'_>, id: &TaskId) -> Result<Option<Outcom
     let why = format!("its end cannot be completed: {error}");
     tracing::warn!(task = %id, why);
     match Cause::of(&error, &claim) {
-        Cause::Machine | Cause::Unclear => postpone(ledger, &claim, &why)?,
+        Cause::Machine | Cause::Sandbox | Cause::Unclear => postpone(ledger, &claim, &why)?,
         Cause::Person => hold(ledger, &claim, &why)?,
     }
     Ok(None)

@@ -7,7 +7,7 @@ use crate::{
     delivery::advance::AdvanceError,
     guard::{
         gitdir::{GitdirError, commit::CommitError, import::ImportError},
-        sandbox::SandboxError,
+        sandbox::{SandboxError, tier::NoSandbox},
         secrets::redact::BadPattern,
     },
     process::{ProcessError, RunDirError},
@@ -88,6 +88,12 @@ pub enum RunnerError {
     /// No sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// None that was required or told works.
+    #[error(transparent)]
+    NoSandbox(#[from] NoSandbox),
+    /// The same, where a dead brain's commits wait in its git.
+    #[error("its commits can only be taken home in a sandbox, and none works here now: {0}")]
+    SandboxGone(String),
     /// The clone's own git folder cannot be prepared.
     #[error(transparent)]
     Gitdir(#[from] GitdirError),
@@ -143,6 +149,7 @@ impl Explain for RunnerError {
             Self::Advance(error) => error.class(),
             Self::Brain(error) => error.class(),
             Self::Sandbox(error) => error.class(),
+            Self::NoSandbox(error) => error.class(),
             Self::RunDir(error) => error.class(),
             Self::Setup(error) => error.class(),
             Self::Redact(error) => error.class(),
@@ -152,6 +159,7 @@ impl Explain for RunnerError {
             Self::BrainKilled(_)
             | Self::Config(_)
             | Self::Snapshot(_)
+            | Self::SandboxGone(_)
             | Self::Process(_)
             | Self::Git(_)
             | Self::Io(_) => Class::Failed,
@@ -174,6 +182,8 @@ impl Explain for RunnerError {
             Self::Advance(error) => error.hint(),
             Self::Brain(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
+            Self::NoSandbox(error) => error.hint(),
+            Self::SandboxGone(_) => Some("git khlone doctor".to_owned()),
             Self::RunDir(error) => error.hint(),
             Self::Setup(error) => error.hint(),
             Self::Redact(error) => error.hint(),

@@ -53,7 +53,7 @@ use crate::{
     guard::{
         sandbox::{
             self, survivors,
-            tier::{Probe, Tier},
+            tier::{NoSandbox, Probe, Tier},
         },
         secrets::redact::Redactor,
     },
@@ -83,11 +83,23 @@ struct Run<'a> {
     home: PathBuf,
     config: Config,
     bwrap: Option<PathBuf>,
+    /// Why there is no sandbox, or what weakens it.
+    probe: Probe,
 }
 
 impl Run<'_> {
     fn tier(&self) -> Tier {
         if self.bwrap.is_some() { Tier::T2 } else { Tier::T0 }
+    }
+
+    /// Whether the sandbox that was there when we began is gone, as in the midst of a package's upgrade.
+    fn has_lost_sandbox(&self) -> bool {
+        self.bwrap.as_ref().is_some_and(|bwrap| !bwrap.is_file())
+    }
+
+    /// Whether an error says nothing of the task: the same can succeed later.
+    fn is_passing(&self, error: &RunnerError) -> bool {
+        is_shortage(&error.to_string()) || self.has_lost_sandbox()
     }
 }
 
@@ -105,15 +117,18 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         .file(&stored, "config.json")?
         .unwrap_or_else(|| b"{}".to_vec());
     let config: Config = serde_json::from_slice(&config).map_err(RunnerError::Config)?;
-    let probe = Probe::run(&around.paths.khlone_home.join("cache"));
-    let chosen = probe.choose(config.sandbox, &config.network);
-    let bwrap = chosen.as_ref().ok().copied().flatten().map(Path::to_owned);
+    let told = stored.task.protection.as_ref();
+    let probe = Probe::again(told, &around.paths.khlone_home.join("cache"));
+    let chosen = probe.keep(told, (config.sandbox, &config.network));
+    let chosen = chosen.map(|bwrap| bwrap.map(Path::to_owned));
+    let bwrap = chosen.as_ref().ok().cloned().flatten();
     let run = Run {
         ledger,
         paths: &around.paths,
         home: around.home.clone(),
         config,
         bwrap,
+        probe,
     };
     if stored.task.status == Status::Interrupted {
         match recover::recover(&run, id)? {
@@ -122,10 +137,19 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
             Verdict::Waits => return Ok(None),
         }
     }
-    let mut claim = Claim::take(ledger, id, run.tier())?;
-    if let Err(refused) = chosen {
-        give_up(&run, &mut claim, Outcome::Setup, &refused)?;
-        return Ok(Some(Outcome::Setup));
+    let tier = chosen.is_ok().then(|| run.tier());
+    let mut claim = Claim::take(ledger, id, tier)?;
+    match chosen {
+        Ok(_) => {}
+        // It begins again once there is one, and never with less.
+        Err(now @ NoSandbox::Now(_)) => {
+            die(&run, &claim, &now.into())?;
+            return Ok(None);
+        }
+        Err(refused) => {
+            give_up(&run, &mut claim, Outcome::Setup, &refused)?;
+            return Ok(Some(Outcome::Setup));
+        }
     }
     match attempt(&run, &mut claim) {
         Ok(outcome) => {
@@ -142,7 +166,7 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
         // What a brain left that has run is looked after like that of any other death. What the machine was short of
         // is no end of a task: it begins again.
-        Err(error) if has_begun(&run, &claim) || is_shortage(&error.to_string()) => {
+        Err(error) if has_begun(&run, &claim) || run.is_passing(&error) => {
             match die(&run, &claim, &error) {
                 Ok(()) => Ok(None),
                 // It stays as it is, with its locks free: the daemon finds it so.
@@ -277,7 +301,8 @@ fn die(run: &Run<'_>, claim: &Claim, why: &RunnerError) -> Result<(), RunnerErro
         if let Some(last) = update.task.attempts.last_mut() {
             match why {
                 RunnerError::BrainKilled(exit) => last.exit = Some(exit.clone()),
-                why if is_shortage(&why.to_string()) => {}
+                why @ RunnerError::NoSandbox(_) => last.broke = Some(why.to_string()),
+                why if run.is_passing(why) => {}
                 why => last.broke = Some(why.to_string()),
             }
         }

@@ -1,7 +1,7 @@
 //! Recovery that did not come to its end: it is tried again, or a person has to look.
 //!
-//! A kill or a shortage (disk, memory, processes, files) says nothing about the task, so it is tried again without
-//! end, with pauses up to ten minutes. What is unclear is tried [`TRIES`] times. Only what a person has to undo
+//! A kill, a shortage (disk, memory, processes, files) or a sandbox that does not work now says nothing about the task,
+//! so it is tried again without end, with pauses up to ten minutes. What is unclear is tried [`TRIES`] times. Only what a person has to undo
 //! waits for one at once. The pause stands in the ledger already, see [`Claim::take_over`]: where the disk refuses
 //! the reason, too, only the reason is missing.
 
@@ -20,6 +20,8 @@ const TRIES: u32 = 4;
 pub(super) enum Cause {
     /// Nothing but patience: a process was killed, or the machine was short of something.
     Machine,
+    /// The same, but what a person says first counts: it may never come back.
+    Sandbox,
     /// It may go away by itself.
     Unclear,
     /// A person has to change something.
@@ -37,6 +39,7 @@ impl Cause {
             | RunnerError::WithChanges(_)
             | RunnerError::Config(_)
             | RunnerError::Redact(_) => Self::Person,
+            RunnerError::SandboxGone(_) => Self::Sandbox,
             error if is_shortage(&error.to_string()) => Self::Machine,
             _ if tried >= TRIES => Self::Person,
             _ => Self::Unclear,

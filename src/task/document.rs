@@ -272,6 +272,9 @@ pub struct Task {
     /// Start a new session even where the last could go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_session: bool,
+    /// The protection that it was dispatched with; a runner gives it no less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
     /// Who schedules and recovers it.
     pub owner: Owner,
     /// Grows with each claim; a runner with an older one changes nothing any more.
@@ -311,6 +314,16 @@ pub struct Task {
     /// Fields of later minor versions.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+/// How a brain is kept in its worktree, as decided at dispatch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Protection {
+    /// The sandbox tier, as in an attempt.
+    pub tier: String,
+    /// The bubblewrap that worked then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bwrap: Option<String>,
 }
 
 /// One line of `history.jsonl`.

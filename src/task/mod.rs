@@ -21,8 +21,8 @@ mod words;
 pub use address::{AddressError, Who, ZoneAddress};
 pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
 pub use document::{
-    Attempt, Death, FORMAT, FormatError, How, Import, Mode, Obstacle, Owner, Task, Transition, Usage,
-    parse_versioned,
+    Attempt, Death, FORMAT, FormatError, How, Import, Mode, Obstacle, Owner, Protection, Task, Transition,
+    Usage, parse_versioned,
 };
 pub use effects::{BranchMove, Change, Effects, FileChange, LeftFile, RefChange};
 pub use explain::{Class, Explain};

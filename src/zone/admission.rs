@@ -7,10 +7,10 @@ use crate::{
     config::{Config, Delegation, Loaded, Paths, Sandbox},
     guard::{
         gitdir::{GitdirError, fits},
-        sandbox::tier::{NoSandbox, Probe},
+        sandbox::tier::{NoSandbox, Probe, Tier},
     },
     refs::Repo,
-    task::{Class, Explain},
+    task::{Class, Explain, Protection},
     worktree::carry::quoted,
 };
 
@@ -70,7 +70,16 @@ impl Explain for AdmissionError {
     }
 }
 
-/// Tasks may be queued; gives why they will run without a sandbox, if they will.
+/// Leave to queue tasks, with the protection that they will have: decided here, once.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Goes into the task.
+    pub protection: Protection,
+    /// Why it runs without a sandbox, if it does.
+    pub unconfined: Option<String>,
+}
+
+/// Tasks may be queued; gives how they will be kept.
 ///
 /// # Errors
 /// [`AdmissionError`].
@@ -79,17 +88,17 @@ pub fn admit(
     place: &Place,
     (loaded, paths): (&Loaded, &Paths),
     by: Caller,
-) -> Result<Option<String>, AdmissionError> {
+) -> Result<Admitted, AdmissionError> {
     refuse_home(repo, paths)?;
     require_trust(repo, place, (loaded, paths))?;
     if by.in_task && loaded.config.delegation != Delegation::Allow {
         return Err(AdmissionError::Delegation);
     }
-    let unconfined = unconfined(&loaded.config, paths)?;
-    if unconfined.is_none() {
+    let admitted = protect(&loaded.config, paths)?;
+    if admitted.unconfined.is_none() {
         fits(repo)?;
     }
-    Ok(unconfined)
+    Ok(admitted)
 }
 
 /// Who orders a task.
@@ -142,14 +151,21 @@ pub fn refuse_home(repo: &Repo, paths: &Paths) -> Result<(), AdmissionError> {
     }
 }
 
-fn unconfined(config: &Config, paths: &Paths) -> Result<Option<String>, NoSandbox> {
+fn protect(config: &Config, paths: &Paths) -> Result<Admitted, NoSandbox> {
     let probe = Probe::run(&paths.khlone_home.join("cache"));
-    if probe.choose(config.sandbox, &config.network)?.is_some() {
-        return Ok(None);
-    }
-    Ok(Some(if config.sandbox == Sandbox::Off {
-        "sandbox is off in your configuration".to_owned()
-    } else {
-        probe.reasons.first().cloned().unwrap_or_default()
-    }))
+    let bwrap = probe.choose(config.sandbox, &config.network)?;
+    let unconfined = match (bwrap, config.sandbox) {
+        (Some(_), _) => None,
+        (None, Sandbox::Off) => Some("sandbox is off in your configuration".to_owned()),
+        (None, _) => Some(probe.reason()),
+    };
+    let tier = if bwrap.is_some() { Tier::T2 } else { Tier::T0 };
+    let protection = Protection {
+        tier: tier.as_str().to_owned(),
+        bwrap: bwrap.and_then(|path| path.to_str()).map(str::to_owned),
+    };
+    Ok(Admitted {
+        protection,
+        unconfined,
+    })
 }

@@ -13,7 +13,7 @@ use crate::{
         Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, TaskHead, Zone, branch_ref,
         clone_branch, has_room, now,
     },
-    task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Status, Task, TaskId},
+    task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Protection, Status, Task, TaskId},
 };
 
 /// How long others may take to count and add.
@@ -48,6 +48,8 @@ pub struct Dispatch<'a> {
     pub new_session: bool,
     /// The id; the caller makes it, so that repeating a request returns the first result.
     pub id: TaskId,
+    /// How its brain will be kept.
+    pub protection: Protection,
     /// The configuration that the task runs under, as the invoking checkout has it.
     pub settings: &'a Config,
     /// The same for its `config.json`.
@@ -297,6 +299,7 @@ fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task 
         with_changes: request.with_changes.map(|tree| tree.to_string()),
         folder: request.folder.clone(),
         new_session: request.new_session,
+        protection: Some(request.protection.clone()),
         owner: ledger.site().owner().clone(),
         generation: 0,
         import: None,

@@ -11,9 +11,8 @@ use super::{
 use crate::{
     brain::{self, Brain, Preflight},
     config::{self, Config, Paths},
-    guard::sandbox::tier::Probe,
     refs::{Ledger, LedgerError, Oid, RepoError},
-    task::{BrainName, Class, Explain, Mode, NameError, RoleName, Task, TaskId, TaskPrefix, Who},
+    task::{BrainName, Class, Explain, Mode, NameError, Protection, RoleName, Task, TaskId, TaskPrefix, Who},
 };
 
 /// The role of the hero when nobody configured one.
@@ -153,6 +152,7 @@ pub fn order(
     ledger: &Ledger<'_>,
     place: &Place,
     (config, paths): (&Config, &Paths),
+    protection: Protection,
     order: Order<'_>,
 ) -> Result<Dispatched, OrderError> {
     let foreman: RoleName = FOREMAN.parse()?;
@@ -196,6 +196,7 @@ pub fn order(
         folder: order.folder,
         new_session: order.new_session,
         id: order.id,
+        protection,
         settings: config,
         // How the user is told of things is no affair of the ledger's.
         config: serde_json::to_value(Config {
@@ -208,8 +209,7 @@ pub fn order(
         branch_prefix: config.branch.prefix.as_str(),
     };
     let home = std::env::home_dir().unwrap_or_default();
-    let probe = Probe::run(&cache);
-    let bwrap = probe.choose(config.sandbox, &config.network).ok().flatten();
+    let bwrap = request.protection.bwrap.clone().map(PathBuf::from);
     let readable: Vec<_> = config.readable.iter().map(|path| in_home(path)).collect();
     let ready = |name: &BrainName| {
         let brain = brain::find(name)?;

@@ -181,7 +181,7 @@ fn the_users_word_on_the_sandbox_counts_and_is_told() {
 }
 
 /// A `PATH` with all of the usual one but bubblewrap.
-fn path_without_bwrap(stage: &Stage) -> std::path::PathBuf {
+pub(crate) fn path_without_bwrap(stage: &Stage) -> std::path::PathBuf {
     let folder = stage.path().join("bin");
     fs::create_dir_all(&folder).unwrap();
     for from in std::env::split_paths(&std::env::var_os("PATH").unwrap()) {

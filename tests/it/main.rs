@@ -41,6 +41,7 @@ mod sites;
 mod stage;
 mod status;
 mod terminal;
+mod tier;
 mod tools;
 mod trust;
 mod upgrade;

@@ -84,7 +84,8 @@ pub(crate) fn enqueue(
     }
     .map_err(|error| of_place(&error))?;
     let loaded = settings(ledger.repo(), &place, paths).map_err(|error| of_settings(&error))?;
-    admit(ledger.repo(), &place, (&loaded, paths), by).map_err(|error| of_admission(&error))?;
+    let admitted =
+        admit(ledger.repo(), &place, (&loaded, paths), by).map_err(|error| of_admission(&error))?;
     let wrong = |what: &dyn std::fmt::Display| RpcError::new(Code::Params, what.to_string());
     let who: Option<Who> = params
         .who
@@ -111,7 +112,13 @@ pub(crate) fn enqueue(
         (Some(asked), Some(clone)) => Order::reply(asked, clone, order.id, order.prompt),
         _ => order,
     };
-    match zone::order(ledger, &place, (&loaded.config, paths), order) {
+    match zone::order(
+        ledger,
+        &place,
+        (&loaded.config, paths),
+        admitted.protection,
+        order,
+    ) {
         Ok(dispatched) => {
             let task = &dispatched.stored.task;
             runner::disrupted_by(ledger, task, "daemon")?;

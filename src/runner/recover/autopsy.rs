@@ -248,10 +248,7 @@ fn come_home(run: &Run<'_>, claim: &Claim, checkout: &Checkout, tier: &str) -> R
         return Ok(Left::default());
     }
     if private.is_some() && run.bwrap.is_none() {
-        return Err(std::io::Error::other(
-            "its commits can only be taken home in a sandbox, and none works here now",
-        )
-        .into());
+        return Err(RunnerError::SandboxGone(run.probe.reason()));
     }
     let ground = Ground {
         git_dir: private

@@ -65,10 +65,16 @@ pub(super) fn recover(run: &Run<'_>, id: &TaskId) -> Result<Verdict, RunnerError
     let why = format!("recovery failed: {error}");
     tracing::warn!(task = %id, why);
     let anew = claim.task().next == Some(How::Retry);
-    match Cause::of(&error, &claim) {
+    let cancel = claim.task().cancel;
+    let cause = match Cause::of(&error, &claim) {
+        Cause::Unclear | Cause::Person if run.has_lost_sandbox() => Cause::Sandbox,
+        cause => cause,
+    };
+    match cause {
         Cause::Unclear if !anew => {}
+        Cause::Sandbox if !anew && !cancel => {}
         Cause::Machine => {}
-        Cause::Unclear | Cause::Person => {
+        Cause::Unclear | Cause::Sandbox | Cause::Person => {
             let looked = Looked {
                 external: false,
                 broken: Some(why),
@@ -230,7 +236,12 @@ fn apply(update: &mut Update<'_>, decision: Decision, outcome: Outcome) -> Resul
         Decision::Later(pause) => {
             let seconds = i64::try_from(pause.as_secs()).unwrap_or(i64::MAX);
             let until = now().saturating_add(seconds);
-            let why = format!("its attempt died; it goes on in {seconds} s");
+            let last = update.task.last_attempt();
+            let broke = last.and_then(|last| last.broke.as_deref());
+            let why = match broke {
+                Some(broke) => format!("{broke}; it goes on in {seconds} s"),
+                None => format!("its attempt died; it goes on in {seconds} s"),
+            };
             (Move::Rest { until, why }, String::new(), Verdict::Waits)
         }
         Decision::Hold(why) => (Move::Hold { why }, String::new(), Verdict::Waits),

@@ -1,0 +1,109 @@
+//! The tier that a dispatch told is the tier that runs, whatever becomes of bubblewrap in between.
+
+use std::fs;
+
+use crate::{
+    confinement::path_without_bwrap,
+    stage::{Stage, said},
+    tools,
+};
+
+/// A `PATH` in which bubblewrap is a file of its own, and that file.
+fn path_with_own_bwrap(stage: &Stage) -> (std::ffi::OsString, std::path::PathBuf) {
+    let folder = stage.path().join("own");
+    fs::create_dir(&folder).unwrap();
+    let real = git_khlone::process::Cmd::new("sh")
+        .args(["-c", "command -v bwrap"])
+        .output()
+        .unwrap();
+    let own = folder.join("bwrap");
+    fs::copy(String::from_utf8_lossy(&real).trim(), &own).unwrap();
+    let path = std::env::join_paths([folder, path_without_bwrap(stage)]).unwrap();
+    (path, own)
+}
+
+#[test]
+fn a_task_runs_in_the_sandbox_that_its_dispatch_told_wherever_the_daemon_was_started() {
+    if !tools::has("bubblewrap") {
+        return;
+    }
+    let stage = Stage::new();
+    let (path, own) = path_with_own_bwrap(&stage);
+    let without = path_without_bwrap(&stage);
+    said(
+        stage
+            .cmd(&stage.work.0, &["daemon", "start"])
+            .env("PATH", &without),
+    )
+    .ok();
+    let args = [
+        "act",
+        "--who",
+        "@shell",
+        "-m",
+        "echo owned > $HOME/owned; echo 1 > one",
+    ];
+    let acted = said(stage.cmd(&stage.work.0, &args).env("PATH", &path));
+    let id = acted.ok().trim().to_owned();
+    assert_eq!(stage.run(&["await", &id]).code, 0);
+    let task = stage.task(&id);
+    assert_eq!(task["protection"]["bwrap"], own.to_str().unwrap(), "{task:#}");
+    assert_eq!(task["attempts"][0]["tier"], "T2", "{task:#}");
+    assert!(!stage.path().join("home/owned").exists());
+}
+
+#[test]
+fn a_sandbox_that_is_gone_for_a_moment_is_waited_for_and_never_done_without() {
+    if !tools::has("bubblewrap") {
+        return;
+    }
+    let stage = Stage::new();
+    let (path, own) = path_with_own_bwrap(&stage);
+    let away = own.with_extension("new");
+    let act = |prompt: &str| {
+        let args = ["act", "--who", "@shell", "-m", prompt];
+        let acted = said(stage.cmd(&stage.work.0, &args).env("PATH", &path));
+        acted.ok().trim().to_owned()
+    };
+    // Before an attempt begins.
+    let first = act("echo owned > $HOME/owned; exit 1");
+    assert_ne!(stage.run(&["await", &first]).code, 0);
+    fs::rename(&own, &away).unwrap();
+    stage.run(&["retry", &first]).ok();
+    stage.until("the cause", || {
+        let task = stage.task(&first).to_string();
+        task.contains("the sandbox does not work now").then_some(())
+    });
+    fs::rename(&away, &own).unwrap();
+    assert_ne!(stage.run(&["await", &first]).code, 0);
+    let task = stage.task(&first);
+    let attempts = task["attempts"].as_array().unwrap();
+    assert!(attempts.iter().all(|it| it["tier"] != "T0"), "{task:#}");
+    assert_eq!(attempts.last().unwrap()["tier"], "T2", "{task:#}");
+    assert!(!stage.path().join("home/owned").exists());
+    // While it runs: what it left is taken home in a sandbox, too.
+    let second =
+        act("echo 2 > two; until [ -e go ]; do sleep 0.05; done; git add two; git commit -qm two; true");
+    stage.until("its file", || {
+        let place = stage.run(&["path", &second]).out;
+        std::path::Path::new(place.trim())
+            .join("two")
+            .exists()
+            .then_some(place)
+    });
+    fs::rename(&own, &away).unwrap();
+    stage.clone().write("go", "");
+    stage.until("a try of the recovery", || {
+        let task = stage.task(&second).to_string();
+        task.contains("none works here now").then_some(())
+    });
+    assert_eq!(stage.task(&second)["hold"], serde_json::Value::Null);
+    fs::rename(&away, &own).unwrap();
+    assert_eq!(
+        stage.run(&["await", &second]).code,
+        0,
+        "{:#}",
+        stage.task(&second)
+    );
+    assert_eq!(stage.clone().read("two").as_deref(), Some("2\n"));
+}
