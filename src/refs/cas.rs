@@ -17,6 +17,7 @@ use git2::{ErrorCode, Oid};
 
 use super::{
     Repo,
+    by_git::{Standing, move_by_git},
     locks::{About, Lock, PATIENCE, Stuck, sweep_locks, with_locks},
     pack::sync_dir,
 };
@@ -123,7 +124,7 @@ pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result
         "{}.lock",
         path.file_name().unwrap_or_default().to_string_lossy()
     ));
-    let mut held = Lock::take(&lock).map_err(|error| match error.kind() {
+    let mut held = Lock::take(&lock, repo.sharing()).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => RefError::Locked { lock: lock.clone() },
         _ => io(error),
     })?;
@@ -217,6 +218,16 @@ fn delete_once(repo: &Repo, name: &str, old: Oid) -> Result<(), ProcessError> {
 /// # Errors
 /// [`RefError::Moved`] if it stands elsewhere, [`RefError::Blocked`] if another branch's name is in the way.
 pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &str) -> Result<(), RefError> {
+    if repo.sharing().is_set() {
+        // libgit2 knows the umask only.
+        let standing = Standing {
+            git_dir: repo.common_dir(),
+            work_dir: None,
+            hooks: Some(Path::new("/dev/null")),
+            patience: PATIENCE * 10,
+        };
+        return move_by_git(repo, &standing, (name, old, new), log);
+    }
     let deadline = Instant::now() + PATIENCE * 4 / 3;
     let io = |source| RefError::Io {
         name: name.to_owned(),

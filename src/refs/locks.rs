@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::pack::make_dirs;
+use super::{Sharing, pack::make_dirs};
 use crate::process::ProcessError;
 
 /// How long to wait for another writer of the same ref.
@@ -32,15 +32,15 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    pub(super) fn take(path: &Path) -> io::Result<Self> {
+    pub(super) fn take(path: &Path, sharing: Sharing) -> io::Result<Self> {
         // Long enough to see a lock of the dead grow old.
         let deadline = Instant::now() + PATIENCE * 4 / 3;
         loop {
             match Self::try_take(path) {
-                Ok(held) => return Ok(held),
+                Ok(held) => return sharing.adjust(path).map(|()| held),
                 // git removes folders of refs that it packed; make them again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    match path.parent().map_or(Ok(()), make_dirs) {
+                    match path.parent().map_or(Ok(()), |folder| make_dirs(folder, sharing)) {
                         // And it may remove one of them again meanwhile.
                         Err(error)
                             if error.kind() == io::ErrorKind::NotFound && Instant::now() < deadline => {}

@@ -25,6 +25,7 @@ mod packed;
 mod packs;
 mod quarantine;
 mod repo;
+mod shared;
 mod site;
 mod tag;
 mod tree;
@@ -55,6 +56,8 @@ pub use packs::{
 };
 pub use quarantine::Quarantine;
 pub use repo::{Head, Repo, RepoError};
+pub use shared::Sharing;
+
 pub use site::{Site, SiteError, Whose};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;

@@ -17,7 +17,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use git2::Oid;
 
 use super::{
-    Kind, ObjectSink, Site,
+    Kind, ObjectSink, Sharing, Site,
     delta::{Bases, distance},
     packs::record::{Mark, Record},
 };
@@ -117,7 +117,9 @@ impl Pack {
             return Ok(None);
         }
         point("pack", "");
-        make_dirs(&self.pack_dir)?;
+        let sharing = self.keeping.as_ref().map(|keeping| keeping.record.sharing());
+        let sharing = sharing.unwrap_or_default();
+        make_dirs(&self.pack_dir, sharing)?;
         let mut data = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
         let checksum = self.write_data(data.as_file_mut())?;
         let mut index = tempfile::NamedTempFile::new_in(&self.temp_dir)?;
@@ -131,8 +133,8 @@ impl Pack {
             keep(&keeping.record, &stem.with_extension("keep"), &self.temp_dir)?;
         }
         point("pack-kept", &name);
-        persist(data, &stem.with_extension("pack"))?;
-        persist(index, &stem.with_extension("idx"))?;
+        persist(data, &stem.with_extension("pack"), sharing)?;
+        persist(index, &stem.with_extension("idx"), sharing)?;
         point("pack-installed", &name);
         sync_dir(&self.pack_dir)?;
         point("pack-synced", &name);
@@ -301,14 +303,16 @@ pub(super) fn keep(record: &Record, path: &Path, temp_dir: &Path) -> io::Result<
         .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(temp_dir)?;
     file.write_all(record.word().as_bytes())?;
+    record.sharing().adjust(file.path())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
-fn persist(file: tempfile::NamedTempFile, to: &Path) -> io::Result<()> {
+fn persist(file: tempfile::NamedTempFile, to: &Path, sharing: Sharing) -> io::Result<()> {
     file.as_file()
         .set_permissions(fs::Permissions::from_mode(0o444))?;
+    sharing.adjust(file.path())?;
     file.persist(to).map_err(|error| error.error)?;
     Ok(())
 }
@@ -324,13 +328,13 @@ pub(crate) fn new_stem() -> io::Result<String> {
 }
 
 /// Makes a folder and those above it; the names of new ones are durable, as what is put below them must be.
-pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
+pub(super) fn make_dirs(dir: &Path, sharing: Sharing) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
     let parent = dir.parent().unwrap_or(Path::new("/"));
-    make_dirs(parent)?;
-    match fs::create_dir(dir) {
+    make_dirs(parent, sharing)?;
+    match sharing.make_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         // Who made it in the same instant may die before it syncs.
         _ => sync_dir(parent),

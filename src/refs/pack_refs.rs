@@ -110,7 +110,7 @@ mod tests {
     use git2::Oid;
 
     use super::*;
-    use crate::refs::{Kind, ObjectSink, Pack, Site, delete_ref, tests::scratch, update_ref};
+    use crate::refs::{Kind, ObjectSink, Pack, Sharing, Site, delete_ref, tests::scratch, update_ref};
 
     fn blobs(site: &Site) -> [Oid; 2] {
         let mut pack = Pack::begin(site).unwrap();
@@ -166,7 +166,7 @@ mod tests {
         update_ref(&repo, name, None, a).unwrap();
         assert!(write_packed(common).unwrap());
         let path = common.join(name);
-        let held = Lock::take(&common.join(format!("{name}.lock"))).unwrap();
+        let held = Lock::take(&common.join(format!("{name}.lock")), Sharing::Umask).unwrap();
         assert!(!prune(common, name, &path).unwrap());
         drop(held);
         update_ref(&repo, name, Some(a), b).unwrap();

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{locks::Lock, pack::sync_dir};
+use super::{Sharing, locks::Lock, pack::sync_dir};
 
 /// The file as it was.
 #[derive(Debug)]
@@ -80,7 +80,8 @@ impl PackedRefs {
     }
 
     fn write(&self, text: &[u8]) -> io::Result<()> {
-        let mut lock = Lock::take(&self.path.with_extension("lock"))?;
+        let sharing = self.path.parent().map(Sharing::of).unwrap_or_default();
+        let mut lock = Lock::take(&self.path.with_extension("lock"), sharing)?;
         io::Write::write_all(&mut lock.file, text)?;
         lock.file.sync_all()?;
         lock.rename_to(&self.path)?;

@@ -11,6 +11,7 @@ use bstr::ByteSlice;
 use git2::{ErrorClass, ErrorCode, Odb, Repository, RepositoryOpenFlags};
 
 use super::{
+    Sharing,
     listing::{self, Written},
     main_tree::MainTree,
     trusted,
@@ -25,6 +26,7 @@ pub struct Repo {
     /// The top of the linked worktree in which it was found.
     linked: Option<PathBuf>,
     main: MainTree,
+    sharing: Sharing,
     /// When the folder of packs had changed last and was read.
     packs: Cell<(Option<SystemTime>, Instant)>,
 }
@@ -166,11 +168,13 @@ impl Repo {
         let linked = linked(&git, &common);
         let main = MainTree::find(&common, start.filter(|_| linked.is_none()));
         let packs = Cell::new((changed(&common), Instant::now()));
+        let sharing = Sharing::in_config(&git.config()?);
         Ok(Self {
             git,
             common,
             linked,
             main,
+            sharing,
             packs,
         })
     }
@@ -212,6 +216,11 @@ impl Repo {
     /// The libgit2 handle.
     pub fn git(&self) -> &Repository {
         &self.git
+    }
+
+    /// Who may use what is made in the git folder.
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     /// The git folder that all worktrees share.

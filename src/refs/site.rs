@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Repo, mend_by_records, repo::quoted};
+use super::{Layout, Repo, Sharing, mend_by_records, repo::quoted};
 use crate::{
     process::{
         FileLock,
@@ -39,6 +39,7 @@ pub struct Site {
     formers: Vec<String>,
     /// Where it stood when it got them.
     stood: Vec<PathBuf>,
+    sharing: Sharing,
 }
 
 /// `site.json`.
@@ -162,7 +163,7 @@ impl Site {
         if let Err(error) = mend_by_records(&common, &layout.kept_packed_refs()) {
             tracing::warn!(%error, "packed-refs cannot be put right");
         }
-        let file = identify(&common, &layout, main)?;
+        let file = identify((&common, repo.sharing()), &layout, main)?;
         let formers = file.formers();
         let owner = Owner {
             site_uuid: file.site_uuid,
@@ -174,6 +175,7 @@ impl Site {
             owner,
             formers,
             stood: file.stood.into_iter().map(PathBuf::from).collect(),
+            sharing: repo.sharing(),
         })
     }
 
@@ -195,6 +197,7 @@ impl Site {
             },
             formers: file.as_ref().map(SiteFile::formers).unwrap_or_default(),
             stood: Vec::new(),
+            sharing: repo.sharing(),
         }
     }
 
@@ -219,7 +222,7 @@ impl Site {
     /// If it cannot be made.
     pub fn pack_temp(&self) -> io::Result<PathBuf> {
         let packs = self.common.join("objects/pack");
-        fs::create_dir_all(&packs)?;
+        self.sharing.make_dirs(&packs)?;
         let disk = |path: &Path| fs::metadata(path).map(|meta| meta.dev());
         let temp = if disk(self.dir())? == disk(&packs)? {
             self.layout.temp()
@@ -229,6 +232,11 @@ impl Site {
         };
         fs::create_dir_all(&temp)?;
         Ok(temp)
+    }
+
+    /// Who may use what is made in the git folder, outside of the site's own.
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     /// Who we are to the ledger.
@@ -341,7 +349,11 @@ fn file_at(common: &Path) -> Option<SiteFile> {
     read.find_map(|bytes| parse_versioned("site.json", &bytes).ok())
 }
 
-fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFile, SiteError> {
+fn identify(
+    (common, sharing): (&Path, Sharing),
+    layout: &Layout,
+    main: Option<&str>,
+) -> Result<SiteFile, SiteError> {
     let (path, beside) = (layout.site_file(), common.join(BESIDE));
     let io = |source| SiteError::Io {
         path: path.clone(),
@@ -391,6 +403,7 @@ fn identify(common: &Path, layout: &Layout, main: Option<&str>) -> Result<SiteFi
     for place in [&path, &beside] {
         replace_durably(place, &text).map_err(io)?;
     }
+    sharing.adjust(&beside).map_err(io)?;
     Ok(file)
 }
 

@@ -19,7 +19,7 @@ use bstr::ByteSlice;
 use super::place::normal;
 use crate::{
     process::Cmd,
-    refs::{Layout, Repo},
+    refs::{Layout, Repo, Sharing},
 };
 
 /// The first words of every lock reason of ours; another reason is the user's and stays.
@@ -187,7 +187,7 @@ impl Checkout {
         {
             return Ok(());
         }
-        write_whole(&self.git_dir.join("locked"), format!("{LOCK_WORDS} {why}\n"))
+        self.write("locked", format!("{LOCK_WORDS} {why}\n"))
     }
 
     /// Locks it for as long as the answer lives. After a kill the lock stays, and the next run takes it over.
@@ -226,8 +226,8 @@ impl Checkout {
             path: place.to_owned(),
         };
         checkout.appear(common)?;
-        write_whole(&checkout.git_dir.join("commondir"), "../..\n")?;
-        write_whole(&checkout.git_dir.join("HEAD"), format!("ref: {head}\n"))?;
+        checkout.write("commondir", "../..\n")?;
+        checkout.write("HEAD", format!("ref: {head}\n"))?;
         checkout.record_place()?;
         fs::create_dir_all(place)?;
         checkout.write_dot_git()?;
@@ -244,8 +244,12 @@ impl Checkout {
             git_dir: temp.path().join("new"),
             path: self.path.clone(),
         };
-        fs::create_dir(&locked.git_dir)?;
-        locked.mark_half_made()?;
+        self.sharing().make_dir(&locked.git_dir)?;
+        write_whole(
+            &locked.git_dir.join("locked"),
+            format!("{MAKING}\n"),
+            self.sharing(),
+        )?;
         let mut again = 0..100;
         loop {
             match fs::rename(&locked.git_dir, &self.git_dir) {
@@ -255,23 +259,33 @@ impl Checkout {
                 }
                 // git removes the folder of all worktrees, too, when it is empty.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && again.next().is_some() => {
-                    fs::create_dir_all(common.join("worktrees"))?;
+                    Sharing::of(common).make_dirs(&common.join("worktrees"))?;
                 }
                 other => return other,
             }
         }
     }
 
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> io::Result<()> {
+        write_whole(&self.git_dir.join(name), text, self.sharing())
+    }
+
+    /// Who may use what is made in its git folder.
+    pub(super) fn sharing(&self) -> Sharing {
+        let above = self.git_dir.parent().filter(|above| above.ends_with("worktrees"));
+        Sharing::of(above.and_then(Path::parent).unwrap_or(&self.git_dir))
+    }
+
     /// Marks it as being made (again).
     pub(super) fn mark_half_made(&self) -> io::Result<()> {
-        write_whole(&self.git_dir.join("locked"), format!("{MAKING}\n"))
+        self.write("locked", format!("{MAKING}\n"))
     }
 
     /// Records in the git folder where the work tree stands.
     pub(super) fn record_place(&self) -> io::Result<()> {
         let mut text = self.path.join(".git").into_os_string().as_bytes().to_vec();
         text.push(b'\n');
-        write_whole(&self.git_dir.join("gitdir"), text)
+        self.write("gitdir", text)
     }
 
     /// Writes the `.git` file of a linked work tree.
@@ -279,17 +293,18 @@ impl Checkout {
         let mut text = b"gitdir: ".to_vec();
         text.extend_from_slice(self.git_dir.as_os_str().as_bytes());
         text.push(b'\n');
-        write_whole(&self.path.join(".git"), text)
+        write_whole(&self.path.join(".git"), text, Sharing::Umask)
     }
 }
 
 /// Writes a small file whole or not at all: half a link would make git forget the worktree.
-pub(super) fn write_whole(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, text: impl AsRef<[u8]>, sharing: Sharing) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(dir)?;
     file.write_all(text.as_ref())?;
+    sharing.adjust(file.path())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
@@ -333,7 +348,8 @@ fn is_scrap(git_dir: &Path) -> bool {
 /// Makes the git folder of a new linked worktree, named after its place as git does it.
 fn new_git_dir(common: &Path, place: &Path) -> io::Result<PathBuf> {
     let all = common.join("worktrees");
-    fs::create_dir_all(&all)?;
+    let sharing = Sharing::of(common);
+    sharing.make_dirs(&all)?;
     let name = id_of(place);
     let mut number = 0;
     loop {
@@ -342,7 +358,7 @@ fn new_git_dir(common: &Path, place: &Path) -> io::Result<PathBuf> {
         } else {
             format!("{name}{number}")
         };
-        match fs::create_dir(all.join(&id)) {
+        match sharing.make_dir(&all.join(&id)) {
             Ok(()) => return Ok(all.join(id)),
             // Cut short before it said whose it was to be: nobody else's.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_scrap(&all.join(&id)) => {
@@ -352,7 +368,7 @@ fn new_git_dir(common: &Path, place: &Path) -> io::Result<PathBuf> {
             // `git worktree prune` removes the folder of all worktrees when it is empty.
             Err(error) if error.kind() == io::ErrorKind::NotFound && number < 100 => {
                 number += 1;
-                fs::create_dir_all(&all)?;
+                sharing.make_dirs(&all)?;
             }
             Err(error) => return Err(error),
         }

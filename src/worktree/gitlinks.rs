@@ -37,7 +37,8 @@ pub fn pass_over(checkout: &Checkout) -> Result<(), ProcessError> {
         return Ok(());
     }
     let marker = checkout.git_dir.join(MARKER);
-    std::fs::write(&marker, "").map_err(|source| ProcessError::Spawn {
+    let written = std::fs::write(&marker, "").and_then(|()| checkout.sharing().adjust(&marker));
+    written.map_err(|source| ProcessError::Spawn {
         program: marker.display().to_string(),
         source,
     })?;

@@ -77,7 +77,8 @@ pub fn copy_into(to: &Checkout, main: &Checkout, folders: &[String]) -> Result<C
         record.push(0);
     }
     let file = to.git_dir.join(RECORD);
-    fs::write(&file, record).map_err(|source| IncludeError::Io { what: file, source })?;
+    let written = fs::write(&file, record).and_then(|()| to.sharing().adjust(&file));
+    written.map_err(|source| IncludeError::Io { what: file, source })?;
     Ok(done)
 }
 

@@ -182,9 +182,9 @@ pub fn put_back(
             continue;
         }
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            checkout.sharing().make_dirs(folder)?;
         }
-        write_whole(&path, bytes)?;
+        write_whole(&path, bytes, checkout.sharing())?;
     }
     Ok(())
 }

@@ -7,7 +7,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{daemon::site::Site, scratch::Work, stage::Stage};
+use git_khlone::process::Cmd;
+
+use crate::{
+    daemon::site::{BOUND, Site},
+    scratch::Work,
+    stage::Stage,
+};
 
 fn gc(site: &Site, args: &[&str]) -> Value {
     serde_json::from_str(&site.run(&[&["--json", "gc"], args].concat())).unwrap()
@@ -317,4 +323,79 @@ fn what_git_is_about_to_delete_is_brought_home_again() {
     site.work.git(&["cat-file", "-e", &commit]);
     site.work.git(&["fsck", "--strict"]);
     site.run(&["status"]);
+}
+
+/// A `git gc` of another user takes a ref in a folder that it cannot enter for none. The program's mask is 077 here.
+#[test]
+fn a_shared_repository_gets_the_modes_that_git_gives() {
+    use std::os::unix::fs::PermissionsExt;
+    for (value, bits) in [("group", 0o060), ("all", 0o064)] {
+        let site = Site::new();
+        site.work.git(&["config", "core.sharedRepository", value]);
+        let program = env!("CARGO_BIN_EXE_git-khlone");
+        let run = |args: &str| {
+            let (home, run) = (site.path().join("home"), site.path().join("run"));
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let env = [
+                ("PATH", path),
+                ("HOME", home.into()),
+                ("XDG_RUNTIME_DIR", run.into()),
+            ];
+            let cmd = Cmd::new("sh").only_env(env.map(|(name, value)| (name.into(), value)));
+            let script = format!("umask 077; exec {program} {args}");
+            let done = cmd
+                .dir(&site.work.0)
+                .args(["-c", &script])
+                .patience(BOUND)
+                .finish()
+                .unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        };
+        run("act --await --who @shell 'echo 1 > one; git add one; git commit -qm work; echo 2 > two'");
+        run("gc");
+        let mut wrong = Vec::new();
+        let mut todo: Vec<_> = [
+            "refs",
+            "logs",
+            "worktrees",
+            "objects/pack",
+            "khlone-site.json",
+            "packed-refs",
+        ]
+        .map(|name| site.common().join(name))
+        .into();
+        while let Some(path) = todo.pop() {
+            let Ok(data) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            let mode = data.permissions().mode();
+            // Objects are written by nobody.
+            let asked = if path.parent().unwrap().ends_with("pack") {
+                bits & 0o444
+            } else {
+                bits
+            };
+            if data.is_dir() {
+                todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+            // What git made with the mask of this test before the setting was there.
+            let old = [
+                "refs/heads",
+                "refs/tags",
+                "refs",
+                "logs",
+                "objects/pack",
+                "refs/heads/main",
+                "logs/HEAD",
+                "logs/refs",
+                "logs/refs/heads",
+                "logs/refs/heads/main",
+            ];
+            let is_old = old.iter().any(|name| path == site.common().join(name));
+            if mode & asked != asked && !is_old {
+                wrong.push(format!("{mode:o} {}", path.display()));
+            }
+        }
+        assert!(wrong.is_empty(), "{value}: {wrong:#?}");
+    }
 }

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{Site, pack::make_dirs};
+use super::super::{Sharing, Site, pack::make_dirs};
 use crate::process::{FileLock, file::replace};
 
 /// What `.keep` files held before they named their site: packs of the ledger, what it no longer needed, packs about to be
@@ -69,6 +69,7 @@ pub(crate) struct Record {
     pack_dir: PathBuf,
     lock: PathBuf,
     word: String,
+    sharing: Sharing,
 }
 
 impl Record {
@@ -82,6 +83,7 @@ impl Record {
             pack_dir: site.common_dir().join("objects/pack"),
             lock: site.layout().packs_lock(),
             word: word_of(&site.owner().site_uuid),
+            sharing: site.sharing(),
         };
         if !record.dir.is_dir() {
             record.take_over(site)?;
@@ -92,6 +94,11 @@ impl Record {
     /// What the `.keep` files of this site hold.
     pub(crate) fn word(&self) -> &str {
         &self.word
+    }
+
+    /// Who may use what is put there.
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     /// The repository's folder of packs.
@@ -190,6 +197,7 @@ impl Record {
             let word = fs::read(&keep)?;
             if words.iter().any(|theirs| theirs.as_bytes() == word) {
                 replace(&keep, self.word.as_bytes())?;
+                self.sharing.adjust(&keep)?;
                 self.make(&stem, Mark::Kept)?;
             }
         }
@@ -249,7 +257,7 @@ impl Record {
     /// they are.
     fn take_over(&self, site: &Site) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
-        make_dirs(&site.layout().temp())?;
+        make_dirs(&site.layout().temp(), Sharing::Umask)?;
         let temp = tempfile::Builder::new()
             .prefix("packs-")
             .tempdir_in(site.layout().temp())?;
