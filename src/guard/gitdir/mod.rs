@@ -27,6 +27,7 @@ pub mod uncommitted;
 
 use std::{
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -179,7 +180,7 @@ impl PrivateGit {
         if gitlinks::is_marked(host.admin) {
             gitlinks::look_at(host.admin, &self.git_dir().join("index"))?;
         }
-        ours.write("dot-git", self.dot_git().as_bytes())?;
+        ours.write("dot-git", &self.dot_git())?;
         Ok(())
     }
 
@@ -193,16 +194,17 @@ impl PrivateGit {
         }
         let ours = Beneath::open(&self.folder)?;
         let dot_git = self.dot_git();
-        if ours.read("dot-git", PACKED_CAP)?.as_deref() == Some(dot_git.as_bytes()) {
+        if ours.read("dot-git", PACKED_CAP)?.as_deref() == Some(dot_git.as_slice()) {
             return Ok(());
         }
         self.mend_alternates(common)?;
-        ours.write("dot-git", dot_git.as_bytes())
+        ours.write("dot-git", &dot_git)
     }
 
     /// What stands in the worktree's `.git` file, seen from inside.
-    fn dot_git(&self) -> String {
-        format!("gitdir: {}\n", self.git_dir().display())
+    fn dot_git(&self) -> Vec<u8> {
+        // git reads the path to the byte, whatever its encoding.
+        [b"gitdir: ", self.git_dir().as_os_str().as_bytes(), b"\n"].concat()
     }
 
     /// Writes settings, excludes and attributes anew, whatever a brain made of them: what is committed for it is what

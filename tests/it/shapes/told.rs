@@ -303,6 +303,11 @@ fn paths_are_bytes_and_what_cannot_be_is_refused() {
     };
     act_ok("cp old* \"$(printf 'new\\377')\"; rm old*; mkdir \"$(printf 'd\\376')\"; cd d*; echo x > x");
     act_ok("echo more > more");
+    act_ok("echo n > n && git add n && git commit -qm 'by the brain' && git status");
+    assert_eq!(
+        work.git(&["log", "-1", "--format=%s", "khlone/main/foreman.1"]),
+        "by the brain"
+    );
     let clone = || Work(stage.run_in(&work.0, &["path"]).ok().into());
     let place = clone().0;
     assert!(
