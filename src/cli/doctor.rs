@@ -16,8 +16,9 @@ use crate::{
     process::memory,
     render::view::{DoctorView, Finding, StrangerLine},
     render::{bytes, counted},
+    task::Explain,
     upkeep::adopt::{AdoptError, Surveyor, stood},
-    zone::{owners::waiting_elsewhere, user_settings},
+    zone::{owners::waiting_elsewhere, require_khlone_home, user_settings},
 };
 
 /// Check this machine and repository
@@ -68,6 +69,15 @@ fn settings(cx: &Cx) -> Result<(Config, Option<Finding>), CmdError> {
     }
 }
 
+/// What would refuse every task here, whatever it is.
+fn homeless(cx: &Cx) -> Option<Finding> {
+    let error = require_khlone_home(&cx.paths).err()?;
+    Some(Finding {
+        what: error.to_string(),
+        next: error.hint().unwrap_or_default(),
+    })
+}
+
 /// More tasks at once than the machine's memory is good for.
 fn crowded(cx: &Cx, config: &Config) -> Option<Finding> {
     let running = config.limits.running.get();
@@ -92,6 +102,7 @@ fn fitting(memory: u64) -> u32 {
 }
 
 fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
+    let homeless = homeless(cx);
     let mut findings = Vec::new();
     let git = cx.repo.git();
     let remotes = git.remotes().map_err(CliError::from)?;
@@ -117,7 +128,11 @@ fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
             next: line.next,
         });
     }
-    findings.extend(misplaced(cx, config)?);
+    // Where the worktrees of other copies are is remembered there.
+    if homeless.is_none() {
+        findings.extend(misplaced(cx, config)?);
+    }
+    findings.extend(homeless);
     findings.extend(crowded(cx, config));
     if git_config.get_string("user.email").is_err() {
         findings.push(Finding {

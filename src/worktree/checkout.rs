@@ -66,13 +66,16 @@ impl Checkout {
     }
 
     /// Every linked worktree, present or not. What stands at a recorded place and is another repository's is none: in
-    /// a copy of the repository, the places are those of the original.
+    /// a copy of the repository, the places are those of the original. Nor is a link of another user's, who could lead
+    /// us anywhere by it.
     ///
     /// # Errors
     /// If the folder of linked worktrees cannot be read.
     pub fn linked(common: &Path) -> io::Result<Vec<Self>> {
         let mut found = Self::recorded(common)?;
-        found.retain(|checkout| !is_others(&checkout.path, &checkout.git_dir));
+        found.retain(|checkout| {
+            !is_others(&checkout.path, &checkout.git_dir) && !is_anothers_link(&checkout.path, common)
+        });
         Ok(found)
     }
 
@@ -332,6 +335,19 @@ pub(super) fn is_others(place: &Path, git_dir: &Path) -> bool {
         return false;
     };
     id(git_dir).is_ok_and(|ours| ours != there)
+}
+
+/// Whether `place` is a link that was made by another user than this one, root, or the owner of the repository.
+fn is_anothers_link(place: &Path, common: &Path) -> bool {
+    let Ok(link) = fs::symlink_metadata(place) else {
+        return false;
+    };
+    let own = rustix::process::geteuid().as_raw();
+    let is_trusted = || {
+        let owner = fs::metadata(common).map(|meta| meta.uid());
+        [own, 0].contains(&link.uid()) || owner.is_ok_and(|owner| owner == link.uid())
+    };
+    link.is_symlink() && !is_trusted()
 }
 
 /// Whether the `.git` file at `place` names a worktree of the repository at `common`.

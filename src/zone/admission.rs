@@ -1,6 +1,13 @@
 //! What is known to refuse a task before its brain is paid: asked the same for the command line and for RPC.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Access, access};
 
 use super::{Place, SettingsError, require_trust};
 use crate::{
@@ -11,7 +18,10 @@ use crate::{
     },
     refs::Repo,
     task::{Class, Explain, Protection},
-    worktree::carry::quoted,
+    worktree::{
+        carry::quoted,
+        place::{PlaceError, Rules, refuse_exposed},
+    },
 };
 
 /// Set for every process of a task.
@@ -37,6 +47,17 @@ pub enum AdmissionError {
     /// The order comes from a task.
     #[error("a task may not dispatch tasks ({IN_TASK} is set)")]
     Delegation,
+    /// What git-khlone keeps for the user has no place.
+    #[error("{path} cannot be written: {source}", path = .path.display())]
+    KhloneHome {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Other users could lead the worktree elsewhere.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The settings need a sandbox.
     #[error(transparent)]
     Sandbox(#[from] NoSandbox),
@@ -48,7 +69,8 @@ pub enum AdmissionError {
 impl Explain for AdmissionError {
     fn class(&self) -> Class {
         match self {
-            Self::Home { .. } | Self::Delegation => Class::Refused,
+            Self::Home { .. } | Self::KhloneHome { .. } | Self::Delegation => Class::Refused,
+            Self::Place(error) => error.class(),
             Self::Settings(error) => error.class(),
             Self::Sandbox(error) => error.class(),
             Self::Gitdir(error) => error.class(),
@@ -62,6 +84,10 @@ impl Explain for AdmissionError {
                 quoted(common),
                 quoted(&home.join("dotfiles"))
             )),
+            Self::KhloneHome { .. } => {
+                Some("export KHLONE_HOME=$(mktemp -d)    # or a folder of yours that lasts".to_owned())
+            }
+            Self::Place(error) => error.hint(),
             Self::Settings(error) => error.hint(),
             Self::Delegation => Some("set delegation: allow in your own config.yml".to_owned()),
             Self::Sandbox(error) => error.hint(),
@@ -90,10 +116,16 @@ pub fn admit(
     by: Caller,
 ) -> Result<Admitted, AdmissionError> {
     refuse_home(repo, paths)?;
+    require_khlone_home(paths)?;
     require_trust(repo, place, (loaded, paths))?;
     if by.in_task && loaded.config.delegation != Delegation::Allow {
         return Err(AdmissionError::Delegation);
     }
+    let rules = Rules {
+        root: loaded.config.worktree.root.as_deref(),
+        data_home: &paths.data_home,
+    };
+    refuse_exposed(repo, &rules)?;
     let admitted = protect(&loaded.config, paths)?;
     if admitted.unconfined.is_none() {
         fits(repo)?;
@@ -127,6 +159,21 @@ impl Caller {
             in_task: vars.split(|byte| *byte == 0).any(is_set),
         }
     }
+}
+
+/// The folders that every task needs for the user's own state can be written, made if need be: in a container a user
+/// may have a home that is root's, or none.
+///
+/// # Errors
+/// [`AdmissionError::KhloneHome`], for the first that cannot.
+pub fn require_khlone_home(paths: &Paths) -> Result<(), AdmissionError> {
+    let home = &paths.khlone_home;
+    for path in [home.clone(), home.join("cache"), home.join("limits")] {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        let written = made.and_then(|()| Ok(access(&path, Access::WRITE_OK | Access::EXEC_OK)?));
+        written.map_err(|source| AdmissionError::KhloneHome { path, source })?;
+    }
+    Ok(())
 }
 
 /// Refuses a repository whose work tree holds the user's home. Before a zone is made there, too.

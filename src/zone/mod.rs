@@ -15,7 +15,7 @@ pub mod sites;
 mod trial;
 mod waiting;
 
-pub use admission::{AdmissionError, Admitted, Caller, admit, refuse_home};
+pub use admission::{AdmissionError, Admitted, Caller, admit, refuse_home, require_khlone_home};
 pub use crew::{CrewError, Hero, Pick, pick};
 pub use dispatch::{Dispatch, DispatchError, Dispatched, Limits, dispatch};
 pub use order::{DISRUPTS, Order, OrderError, Rank, clone_of, order, program};

@@ -334,3 +334,124 @@ fn a_folder_of_an_earlier_repository_is_not_a_clones() {
     stage.run(&["gc"]).ok();
     assert_eq!(old.bytes(), before);
 }
+
+/// Lets a folder belong to another user, where this one may do that.
+fn give_away(path: &std::path::Path) -> bool {
+    std::os::unix::fs::lchown(path, Some(4999), Some(4999)).is_ok()
+}
+
+fn open_to_all(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_folder_that_others_rule_holds_no_worktree() {
+    let stage = Stage::new();
+    let holder = stage.path().join("repo.khlone");
+    let refused = |named: &str, cause: &str| {
+        let refused = stage.run(&["act", "--who", "@shell", "echo x > x"]);
+        assert_eq!(refused.code, 4, "{named}: {}", refused.err);
+        let says = |what: &str| refused.err.contains(what);
+        assert!(
+            says(named) && says(cause) && says("worktree.root"),
+            "{}",
+            refused.err
+        );
+        assert!(!stage.run(&["list", "tasks"]).ok().contains("t-"), "{named}");
+    };
+    fs::create_dir(&holder).unwrap();
+    open_to_all(&holder, 0o777);
+    refused("repo.khlone", "can be written by other users");
+    if give_away(&holder) {
+        open_to_all(&holder, 0o1777);
+        refused("repo.khlone", "belongs to user 4999");
+    }
+    fs::remove_dir(&holder).unwrap();
+    // A link that another made, into the user's own; a folder of another's on the way.
+    let own = stage.path().join("own");
+    fs::create_dir(&own).unwrap();
+    std::os::unix::fs::symlink(&own, &holder).unwrap();
+    if give_away(&holder) {
+        refused("repo.khlone", "belongs to user 4999");
+    }
+    fs::remove_file(&holder).unwrap();
+    let way = stage.path().join("way");
+    fs::create_dir_all(way.join("zones")).unwrap();
+    open_to_all(&way, 0o777);
+    stage.work.write("khlone.yml", "worktree: {root: ../way/zones}\n");
+    stage.run(&["trust", "--yes"]).ok();
+    refused("way", "can be written by other users");
+    // With the bit that keeps others from renaming, and where none was before.
+    open_to_all(&way, 0o1777);
+    assert_eq!(stage.act("echo y > y").0.code, 0);
+    assert!(
+        stage.clone().0.starts_with(way.canonicalize().unwrap()),
+        "{}",
+        stage.clone().0.display()
+    );
+}
+
+#[test]
+fn a_link_in_the_place_of_a_worktree_is_not_followed() {
+    let stage = Stage::new();
+    assert_eq!(stage.act("echo one > one").0.code, 0);
+    let place = stage.clone().0;
+    let (precious, was) = (stage.path().join("precious"), stage.path().join("was"));
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("p"), "p\n").unwrap();
+    fs::rename(&place, &was).unwrap();
+    std::os::unix::fs::symlink(&precious, &place).unwrap();
+    let names = || {
+        let entries = fs::read_dir(&precious).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name())
+            .collect::<Vec<_>>()
+    };
+    let (said, task) = stage.act("echo two > two");
+    assert_ne!(said.code, 0, "{}", said.err);
+    assert!(task.to_string().contains("is a link to"), "{task}");
+    assert_eq!(names(), ["p"], "the brain did not run there");
+    if give_away(&place) {
+        for verb in [&["rollback"] as &[&str], &["zone", "remove", "--force", "main"]] {
+            drop(stage.run(verb));
+            assert_eq!(names(), ["p"], "{verb:?}");
+        }
+    }
+    // The user moved the worktree, and left a link.
+    let stage = Stage::new();
+    assert_eq!(stage.act("echo one > one").0.code, 0);
+    let (place, moved) = (stage.clone().0, stage.path().join("moved"));
+    fs::rename(&place, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &place).unwrap();
+    assert_eq!(stage.act("echo three > three").0.code, 0);
+    assert!(moved.join("three").exists());
+}
+
+#[test]
+fn a_home_that_cannot_be_written_is_told_before_a_task_is_queued() {
+    let stage = Stage::new();
+    let file = stage.path().join("file");
+    fs::write(&file, "").unwrap();
+    let at =
+        |args: &[&str], home: &std::path::Path| said(stage.cmd(&stage.work.0, args).env("KHLONE_HOME", home));
+    for home in [file.clone(), file.join("below"), "/proc/none".into()] {
+        let refused = at(&["act", "--who", "@shell", "--await", "echo x > x"], &home);
+        assert_eq!(refused.code, 4, "{}", refused.err);
+        let says = |what: &str| refused.err.contains(what);
+        assert!(
+            says(home.to_str().unwrap()) && says("export KHLONE_HOME="),
+            "{}",
+            refused.err
+        );
+        let told = at(&["doctor"], &home);
+        assert!(
+            told.out.contains("cannot be written") && told.out.contains("export KHLONE_HOME="),
+            "{}{}",
+            told.out,
+            told.err
+        );
+    }
+    assert!(!stage.run(&["list", "tasks"]).ok().contains("t-"));
+    assert_eq!(stage.act("echo x > x").0.code, 0);
+}

@@ -67,8 +67,12 @@ const SETTINGS_CAP: u64 = 256 << 10;
 /// Makes the caches in `folder` and gives the files in it that must be mounted read-only.
 ///
 /// # Errors
-/// When the disk does not let us.
+/// When the disk does not let us; the error names the folder.
 pub fn prepare(folder: &Path, home: &Path) -> io::Result<Vec<PathBuf>> {
+    made(folder, home).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+}
+
+fn made(folder: &Path, home: &Path) -> io::Result<Vec<PathBuf>> {
     let caches = Beneath::create(folder)?;
     for (_, place) in VARIABLES {
         if !SETTINGS.iter().any(|settings| settings.place == place) {
@@ -94,6 +98,14 @@ pub fn prepare(folder: &Path, home: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let home = tempfile::NamedTempFile::new().unwrap();
+        let folder = home.path().join("cache");
+        let error = prepare(&folder, home.path()).unwrap_err();
+        assert!(error.to_string().starts_with(folder.to_str().unwrap()), "{error}");
+    }
 
     #[test]
     fn settings_come_without_secrets() {

@@ -19,11 +19,13 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-use super::checkout::Checkout;
+use super::{carry::quoted, checkout::Checkout};
 use crate::{
     refs::Repo,
     task::{Class, CloneName, Explain, ZoneId},
 };
+
+mod vet;
 
 /// The longest repository name that goes into a folder name; the rest of the component is ours.
 const MAX_NAME: usize = 120;
@@ -73,6 +75,28 @@ pub enum PlaceError {
         /// The folder.
         holder: PathBuf,
     },
+    /// Its owner decides what stands there.
+    #[error("{path} belongs to user {uid}, who could put anything in the place of a worktree there", path = .path.display())]
+    Anothers {
+        /// The folder, or what stands in the worktree's place.
+        path: PathBuf,
+        /// Whose.
+        uid: u32,
+    },
+    /// Others may rename what stands there.
+    #[error("{path} can be written by other users, who could put anything in the place of a worktree there", path = .path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It leads where git has no worktree.
+    #[error("{place} is a link to {target}, where git knows no worktree of this repository", place = .place.display(), target = .target.display())]
+    Link {
+        /// Where the worktree should stand.
+        place: PathBuf,
+        /// Where the link leads.
+        target: PathBuf,
+    },
     /// Others have taken every name.
     #[error("{place} and its numbered neighbours exist and are not git-khlone's", place = .place.display())]
     Taken {
@@ -91,6 +115,14 @@ impl Explain for PlaceError {
             Self::Inside { .. } | Self::Unwritable { .. } | Self::NotText { .. } => {
                 "set worktree.root in khlone.yml to a writable folder outside the repository".to_owned()
             }
+            Self::Anothers { .. } => {
+                "set worktree.root in khlone.yml to a folder that only you can write".to_owned()
+            }
+            Self::Open { path } => format!(
+                "chmod go-w {}    # or set worktree.root in khlone.yml to a folder that only you can write",
+                quoted(path)
+            ),
+            Self::Link { place, .. } => format!("mv {0} {0}.aside", quoted(place)),
             Self::Taken { place } => format!("mv {0} {0}.aside", place.display()),
         })
     }
@@ -197,6 +229,7 @@ pub fn choose(
             holder: holders.into_iter().next().unwrap_or_default(),
         });
     };
+    vet::holder(repo.common_dir(), &ground.top, holder)?;
     let holder = resolved(holder);
     let place = holder.join(ground.folder(zone, clone));
     if place.to_str().is_none() {
@@ -217,6 +250,32 @@ pub fn choose(
         }),
         None => Err(PlaceError::Taken { place }),
     }
+}
+
+/// Refuses the folder in which the next worktree would be made, if another user can lead it elsewhere.
+///
+/// # Errors
+/// [`PlaceError::Anothers`], [`PlaceError::Open`].
+pub fn refuse_exposed(repo: &Repo, rules: &Rules<'_>) -> Result<(), PlaceError> {
+    let ground = Ground::of(repo.common_dir(), repo.main_work_dir().as_deref());
+    let holders = ground.holders(rules);
+    let mut usable = holders.iter().filter(|holder| holder.to_str().is_some());
+    match usable.find(|holder| is_writable(holder)) {
+        Some(holder) => vet::holder(repo.common_dir(), &ground.top, holder),
+        None => Ok(()),
+    }
+}
+
+/// Refuses the recorded place of a worktree if another user can lead it elsewhere, or has.
+///
+/// # Errors
+/// [`PlaceError::Anothers`], [`PlaceError::Open`], [`PlaceError::Link`].
+pub fn refuse_led_astray(repo: &Repo, place: &Path) -> Result<(), PlaceError> {
+    let ground = Ground::of(repo.common_dir(), repo.main_work_dir().as_deref());
+    if let Some(holder) = place.parent() {
+        vet::holder(repo.common_dir(), &ground.top, holder)?;
+    }
+    vet::place(repo, place)
 }
 
 /// The folders that may hold this repository's worktrees, best first, as paths are recorded.
