@@ -46,6 +46,9 @@ pub struct Effects {
     /// What changed meanwhile and cannot be the brain's doing.
     #[serde(default)]
     pub external: Vec<String>,
+    /// Those of `external` that do not concern the clone: other refs, the HEADs of other worktrees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// Fields of later minor versions.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
@@ -74,9 +77,30 @@ impl Effects {
             &mut self.in_doubt,
             &mut self.running,
             &mut self.external,
+            &mut self.beside,
         ] {
             list.iter_mut().for_each(&mut reword);
         }
+    }
+
+    /// Takes in what changed while no brain ran.
+    pub fn note_external(&mut self, meanwhile: Self) {
+        for (list, words) in [
+            (&mut self.external, meanwhile.external),
+            (&mut self.beside, meanwhile.beside),
+        ] {
+            for word in words {
+                if !list.contains(&word) {
+                    list.push(word);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody else changed what the clone works with. A user who goes on working elsewhere does not.
+    pub fn concern_the_clone(&self) -> bool {
+        let concerns = |word: &String| !self.beside.contains(word);
+        !self.foreign.is_empty() || self.external.iter().any(concerns)
     }
 }
 

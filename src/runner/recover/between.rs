@@ -58,16 +58,15 @@ impl Before {
         checkout: &Checkout,
         (seen, now): (Option<String>, &Receipt),
     ) -> (String, Effects) {
-        let mut words: Vec<String> = seen.into_iter().collect();
+        self.effects.note_external(Effects {
+            external: seen.into_iter().collect(),
+            ..Effects::default()
+        });
         let dir = run.ledger.site().layout().attempt(&claim.task().id, self.n);
         if let Some(then) = last_seen(&dir) {
             let ours = self.effects.branch.as_ref();
-            words.extend(doubt::external(run, checkout, (&then, now), ours));
-        }
-        for word in words {
-            if !self.effects.external.contains(&word) {
-                self.effects.external.push(word);
-            }
+            let meanwhile = doubt::external(run, checkout, (&then, now), ours);
+            self.effects.note_external(meanwhile);
         }
         (format!("attempts/{}/effects.json", self.n), self.effects)
     }

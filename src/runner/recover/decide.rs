@@ -37,7 +37,8 @@ pub(super) struct Facts {
     /// And that it shall begin anew, whatever is left.
     pub(super) anew: bool,
     pub(super) policy: Resume,
-    /// Somebody else changed something since the last checkpoint.
+    /// Somebody else changed what the clone works with since the last checkpoint: its files, branch or HEAD, the
+    /// configuration or hooks of the repository.
     pub(super) external: bool,
     /// What cannot be mended without a person.
     pub(super) broken: Option<String>,

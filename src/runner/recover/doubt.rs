@@ -75,14 +75,14 @@ pub(in crate::runner) fn late_files(
         .collect()
 }
 
-/// What somebody else changed between two receipts while no brain of ours ran. `ours` is where recovery itself has
+/// What somebody else changed between two receipts while no brain of ours ran, as `external`. `ours` is where recovery itself has
 /// moved the branch meanwhile.
 pub(super) fn external(
     run: &Run<'_>,
     checkout: &Checkout,
     (then, today): (&Receipt, &Receipt),
     ours: Option<&BranchMove>,
-) -> Vec<String> {
+) -> Effects {
     let branch = checkout.head_ref().unwrap_or_default();
     let found = compare(run, (then, today), (&branch, checkout), unknown(true));
     let mut words: Vec<String> = found
@@ -96,7 +96,11 @@ pub(super) fn external(
         format!("{branch}: {} → {}", side(moved.before), side(moved.after))
     }));
     words.extend(found.external);
-    words
+    Effects {
+        external: words,
+        beside: found.beside,
+        ..Effects::default()
+    }
 }
 
 /// A file that the brain may have been writing, with what speaks for it.

@@ -88,7 +88,7 @@ pub(super) fn recover(run: &Run<'_>, id: &TaskId) -> Result<Verdict, RunnerError
 
 /// What the look at the last attempt gave.
 struct Looked {
-    /// Somebody else changed something since the last checkpoint.
+    /// Somebody else changed what the clone works with since the last checkpoint.
     external: bool,
     /// What cannot be mended without a person.
     broken: Option<String>,
@@ -108,7 +108,7 @@ fn facts(run: &Run<'_>, task: &Task, looked: &Looked) -> Facts {
     }
 }
 
-/// Whether somebody else changed something since the last checkpoint.
+/// Whether somebody else changed what the clone works with since the last checkpoint.
 fn look(run: &Run<'_>, claim: &mut Claim) -> Result<bool, RunnerError> {
     let known = claim
         .task()
@@ -126,32 +126,35 @@ fn look(run: &Run<'_>, claim: &mut Claim) -> Result<bool, RunnerError> {
     if let Some(import) = claim.task().import.clone()
         && !bring(run.ledger, claim.task(), &import)?
     {
-        note_external(
-            run,
-            claim,
-            vec![format!(
-                "{} moved on the host; the clone's {} is pinned",
-                import.name, import.new
-            )],
-        )?;
+        let words = format!(
+            "{} moved on the host; the clone's {} is pinned",
+            import.name, import.new
+        );
+        note_external(run, claim, external(words))?;
     }
     if known {
         let since = since(run, claim)?;
-        if !since.is_empty() {
+        if !since.external.is_empty() {
             note_external(run, claim, since)?;
         }
     }
-    let effects = effects_of(run, claim)?;
-    Ok(!effects.external.is_empty() || !effects.foreign.is_empty())
+    Ok(effects_of(run, claim)?.concern_the_clone())
+}
+
+fn external(words: String) -> Effects {
+    Effects {
+        external: vec![words],
+        ..Effects::default()
+    }
 }
 
 /// What changed since recovery last looked: no brain of ours ran, so it is somebody else's doing.
-fn since(run: &Run<'_>, claim: &Claim) -> Result<Vec<String>, RunnerError> {
+fn since(run: &Run<'_>, claim: &Claim) -> Result<Effects, RunnerError> {
     let Some(checkout) = checkout_of(run, claim.task())? else {
-        return Ok(vec!["the clone's worktree is gone".to_owned()]);
+        return Ok(external("the clone's worktree is gone".to_owned()));
     };
     let Some(then) = last_seen(&claim.dir) else {
-        return Ok(Vec::new());
+        return Ok(Effects::default());
     };
     let head = super::ground::host_head(run.ledger.repo(), &checkout)?;
     let mut unkept = MemorySink::default();
@@ -180,13 +183,9 @@ fn effects_of(run: &Run<'_>, claim: &Claim) -> Result<Effects, RunnerError> {
         .unwrap_or_default())
 }
 
-fn note_external(run: &Run<'_>, claim: &mut Claim, words: Vec<String>) -> Result<(), RunnerError> {
+fn note_external(run: &Run<'_>, claim: &mut Claim, meanwhile: Effects) -> Result<(), RunnerError> {
     let mut effects = effects_of(run, claim)?;
-    for word in words {
-        if !effects.external.contains(&word) {
-            effects.external.push(word);
-        }
-    }
+    effects.note_external(meanwhile);
     let redactor = Redactor::new(&[], &run.config.redact.allow)?;
     effects.reword(|name| *name = redactor.redact(name).0.into_owned());
     let claimed = &*claim;

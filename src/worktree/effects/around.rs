@@ -28,7 +28,7 @@ pub(super) fn compare(before: &Receipt, after: &Receipt, context: &Context<'_>, 
         } else if !(context.explained)(Outside::Ref(&change.name)) {
             let words = format!("{}: {}", change.name, words(&change));
             if context.confined {
-                effects.external.push(words);
+                beside(effects, words);
                 continue;
             }
             if !is_harmless(&change) {
@@ -46,7 +46,12 @@ pub(super) fn compare(before: &Receipt, after: &Receipt, context: &Context<'_>, 
         } else {
             format!("worktree {}", change.name)
         };
-        outside(context, effects, format!("HEAD of {place}: {}", words(&change)));
+        let words = format!("HEAD of {place}: {}", words(&change));
+        if context.confined {
+            beside(effects, words);
+        } else {
+            effects.foreign.push(words);
+        }
     }
     for change in differing(&before.config, &after.config) {
         if (context.explained)(Outside::Config(&change.name)) {
@@ -62,6 +67,12 @@ pub(super) fn compare(before: &Receipt, after: &Receipt, context: &Context<'_>, 
         }
         outside(context, effects, format!("{}: {verb}", change.name));
     }
+}
+
+/// The user, or another clone, at work beside this one.
+fn beside(effects: &mut Effects, words: String) {
+    effects.external.push(words.clone());
+    effects.beside.push(words);
 }
 
 fn outside(context: &Context<'_>, effects: &mut Effects, words: String) {

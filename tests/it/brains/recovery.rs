@@ -116,6 +116,8 @@ fn told_anew(name: &'static str) {
         std::fs::remove_file(file).unwrap();
     }
     desk.repo.commit(&[("theirs.txt", "theirs\n")], "theirs");
+    // A commit of the user's holds nothing up, and the configuration does.
+    desk.repo.git(&["config", "core.abbrev", "12"]);
     desk.khlone(&["daemon", "start"]);
     until("the hold", &desk, || task(&desk, &id)["hold"].as_str().map(drop));
     let before = desk.server.requests().len();

@@ -136,6 +136,34 @@ fn what_a_dead_brain_said_on_stderr_is_kept_without_its_secrets_and_shown() {
 }
 
 #[test]
+fn a_user_who_goes_on_working_while_an_attempt_is_dead_holds_nothing_up() {
+    let stage = stage(QUICK);
+    let id = stage.start(&script("echo mine > mine.txt", "test -e mine.txt"));
+    until_mark(&stage, &id);
+    stage.run(&["daemon", "stop"]);
+    kill_at_mark(&stage, &id);
+    stage.work.commit(&[("b.txt", "theirs\n")], "theirs");
+    let tip = stage.work.git(&["rev-parse", "HEAD"]);
+    stage.work.git(&["tag", "v1"]);
+    stage.work.git(&["update-ref", "refs/remotes/origin/main", &tip]);
+    stage.work.git(&["switch", "-qc", "feature"]);
+    stage.run(&["daemon", "start"]).ok();
+    let told = stage.run(&["await", &id]);
+    assert_eq!(told.code, 0, "{}: {:#}", told.err, stage.task(&id));
+    // It is told all the same.
+    let external = words(&effects(&stage, &id, 1)["external"]).join("\n");
+    for wanted in [
+        "refs/heads/main: ",
+        "refs/heads/feature: ",
+        "refs/tags/v1: ",
+        "refs/remotes/origin/main: ",
+        "HEAD of the main work tree: ",
+    ] {
+        assert!(external.contains(wanted), "{wanted}: {external}");
+    }
+}
+
+#[test]
 fn what_somebody_else_changed_meanwhile_is_named_and_waits_for_a_person() {
     let stage = stage(QUICK);
     let id = stage.start(&script("echo mine > mine.txt", "exit 0"));
