@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Loaded, Paths},
     daemon,
     process::machine_id,
-    refs::{Ledger, Repo, RepoError, Site, TaskHead, Whose},
+    refs::{Ledger, Repo, RepoError, Site, TaskHead, Whose, sweep_announced},
     render::{Out, Pager, View},
     task::{Task, ZoneAddress},
     worktree::place::Rules,
@@ -40,7 +40,10 @@ impl Cx {
         let repo = repo_at(dir)?;
         let site = match Site::open(&repo, &machine_id()) {
             Err(error) if error.is_read_only() => Site::reading(&repo, &machine_id()),
-            site => site?,
+            site => {
+                clear_left_locks(&repo);
+                site?
+            }
         };
         let paths = Paths::from_env(|name| std::env::var_os(name))?;
         Ok(Self {
@@ -54,6 +57,7 @@ impl Cx {
 
     fn of(repo: Repo, out: Out) -> Result<Self, CmdError> {
         let site = Site::open(&repo, &machine_id())?;
+        clear_left_locks(&repo);
         let paths = Paths::from_env(|name| std::env::var_os(name))?;
         Ok(Self {
             repo,
@@ -148,6 +152,13 @@ impl Cx {
     /// The configuration that counts at `place`.
     pub(super) fn config(&self, place: &Place) -> Result<Loaded, CmdError> {
         Ok(settings(&self.repo, place, &self.paths)?)
+    }
+}
+
+/// Clears what a git of ours that died with its command has left in the user's checkout: it keeps their own git out.
+fn clear_left_locks(repo: &Repo) {
+    if let Err(error) = sweep_announced(repo.common_dir()) {
+        tracing::warn!(%error, "locks that the dead left stay");
     }
 }
 

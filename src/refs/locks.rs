@@ -95,6 +95,11 @@ impl Drop for Lock {
 /// lock stays. git holds one only while it writes 41 bytes. Of several that clear at once, one removes the file that
 /// it looked at; the others find that it is not the one at the path.
 pub(super) fn clear_stale(lock: &Path) -> io::Result<bool> {
+    clear(lock, PATIENCE)
+}
+
+/// The same for a lock that has been there for longer than `patience`.
+fn clear(lock: &Path, patience: Duration) -> io::Result<bool> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let file = match fs::File::open(lock) {
         Err(error) if gone(&error) => return Ok(true),
@@ -102,7 +107,7 @@ pub(super) fn clear_stale(lock: &Path) -> io::Result<bool> {
     };
     let meta = file.metadata()?;
     let age = meta.modified()?.elapsed().unwrap_or_default();
-    if age <= PATIENCE || fs4::FileExt::try_lock(&file).is_err() || is_open(&meta) {
+    if age < patience || fs4::FileExt::try_lock(&file).is_err() || is_open(&meta) {
         return Ok(false);
     }
     match fs::metadata(lock) {
@@ -157,8 +162,8 @@ impl From<io::Error> for Stuck {
 
 /// Runs a git of ours that takes `locks`, again where one stands in its way that is ours and nobody's any more.
 ///
-/// `was_killed` tells whether that git had no chance to remove its locks: then they stay announced, and are cleared
-/// once they are old.
+/// `was_killed` tells whether that git had no chance to remove its locks: then they are cleared at once, or stay
+/// announced where something has them open.
 ///
 /// # Errors
 /// What git says last, or that the locks cannot be looked at.
@@ -176,12 +181,13 @@ pub fn with_locks<T, E: From<io::Error>>(
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        let in_the_way = locks.iter().any(|lock| lock.exists());
         if was_killed(&error) {
-            for about in announced {
-                about.leave()?;
+            for (about, lock) in announced.into_iter().zip(locks) {
+                about.settle(lock)?;
             }
         }
-        if !locks.iter().any(|lock| lock.exists()) || Instant::now() >= deadline {
+        if !in_the_way || Instant::now() >= deadline {
             return Err(error);
         }
         sweep_locks(common)?;
@@ -205,8 +211,15 @@ impl About {
         Ok(Self { note })
     }
 
-    /// As if this process had died: what it announced may be cleared once it is old.
-    fn leave(self) -> io::Result<()> {
+    /// After the git that was to take the lock has been killed: the lock goes, unless somebody has it open. Then the
+    /// note stays, as if this process had died, and the lock may be cleared once it is old.
+    fn settle(self, lock: &Path) -> io::Result<()> {
+        if !is_announced(lock, self.note.as_file())? {
+            return Ok(());
+        }
+        if clear(lock, Duration::ZERO)? {
+            return Ok(());
+        }
         self.note.keep().map(drop).map_err(|error| error.error)
     }
 }
@@ -222,6 +235,15 @@ pub fn sweep_locks(common: &Path) -> io::Result<()> {
     for lock in ours {
         clear_stale(&lock)?;
     }
+    sweep_announced(common).map(drop)
+}
+
+/// Clears the announced locks of the dead that are old enough; gives whether some are still too young to be sure.
+///
+/// # Errors
+/// If a folder cannot be read, or a lock not removed.
+pub fn sweep_announced(common: &Path) -> io::Result<bool> {
+    let mut is_settled = true;
     let mut notes = Vec::new();
     files(&common.join(ABOUT), &mut notes)?;
     for note in notes {
@@ -232,10 +254,27 @@ pub fn sweep_locks(common: &Path) -> io::Result<()> {
         }
         let lock = PathBuf::from(std::ffi::OsString::from_vec(fs::read(&note)?));
         if lock.starts_with(common) && is_announced(&lock, &file)? && !clear_stale(&lock)? {
-            // Too young to be sure; the next sweep.
+            // The next sweep.
+            is_settled = false;
             continue;
         }
-        fs::remove_file(&note)?;
+        match fs::remove_file(&note) {
+            // Another sweep was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(!is_settled)
+}
+
+/// The same, waiting for those that are too young.
+///
+/// # Errors
+/// As [`sweep_announced`].
+pub fn settle_announced(common: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE * 4 / 3;
+    while sweep_announced(common)? && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub use damaged::Damaged;
 pub use git2::Oid;
 pub use layout::Layout;
 pub use ledger::{ADOPT, Ledger, LedgerError, NewTask, Stored, Update, now};
-pub use locks::{Stuck, sweep_locks, with_locks};
+pub use locks::{Stuck, settle_announced, sweep_announced, sweep_locks, with_locks};
 pub use main_tree::MainTree;
 pub use names::{NOTES, PINS, TASKS, UNDO, ZONES, branch_ref, clone_branch, pin_ref, task_ref, zone_ref};
 pub use notes::{annotate, drop_notes, forget_notes, note_of, notes};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    refs::{Crew, Ledger, LedgerError, StoredZone, branch_ref, sweep_locks},
+    refs::{Crew, Ledger, LedgerError, StoredZone, branch_ref, settle_announced, sweep_locks},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::{
         checkout::Checkout,
@@ -158,6 +158,7 @@ pub fn locks(ledger: &Ledger<'_>) -> io::Result<Vec<Lock>> {
     let common = ledger.repo().common_dir();
     let before = all_locks(common)?;
     sweep_locks(common)?;
+    settle_announced(common)?;
     let locks = before.into_iter().map(|path| {
         let cleared = !path.exists();
         Lock { path, cleared }

@@ -3,12 +3,15 @@
 //! In a sparse checkout the index says of each file outside of the patterns that it need not be there. git forgets that
 //! mark wherever a tree replaces an entry, and would show the file as deleted from then on. So it is kept.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{collections::HashSet, fs, path::Path, time::Duration};
 
 use bstr::{BString, ByteSlice, ByteVec};
 
 use super::checkout::Checkout;
 use crate::process::ProcessError;
+
+/// How long all files may take to be looked at.
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// Makes the index agree with a commit or tree, keeping what is known of unchanged files.
 ///
@@ -25,12 +28,20 @@ pub fn reset(checkout: &Checkout, tree: &str) -> Result<(), ProcessError> {
 /// If git fails.
 pub fn reset_and_look(checkout: &Checkout, tree: &str) -> Result<(), ProcessError> {
     replace(checkout, &[tree])?;
-    // It exits with 1 where something is modified.
-    checkout
-        .git()
-        .args(["update-index", "-q", "--refresh"])
-        .finish()
-        .map(drop)
+    refresh(checkout)
+}
+
+/// Compares the files of the index with those on the disk; where they are as they were, their stat is brought up to date.
+///
+/// # Errors
+/// If git cannot be run, or was killed.
+pub fn refresh(checkout: &Checkout) -> Result<(), ProcessError> {
+    let git = checkout.git().patience(PATIENCE);
+    match git.args(["update-index", "-q", "--refresh"]).output() {
+        // It fails where something is modified. One that was killed has left its lock.
+        Err(error @ ProcessError::Failed { .. }) if !error.was_killed() => Ok(()),
+        done => done.map(drop),
+    }
 }
 
 fn replace(checkout: &Checkout, how: &[&str]) -> Result<(), ProcessError> {
@@ -68,10 +79,7 @@ fn replace(checkout: &Checkout, how: &[&str]) -> Result<(), ProcessError> {
 pub fn rebuild(checkout: &Checkout) -> Result<(), ProcessError> {
     checkout.git().args(["read-tree", "HEAD"]).output()?;
     if is_sparse(checkout) {
-        checkout
-            .git()
-            .args(["update-index", "-q", "--refresh"])
-            .finish()?;
+        refresh(checkout)?;
         checkout.git().args(["sparse-checkout", "reapply"]).output()?;
     }
     Ok(())

@@ -20,7 +20,7 @@ pub use error::CarryError;
 pub(crate) use error::{listed, quoted};
 use obstacle::{added_files, in_the_way, tree_of};
 
-use super::{checkout::Checkout, gitlinks};
+use super::{checkout::Checkout, gitlinks, index};
 use crate::{
     process::{Cmd, ProcessError},
     refs::{Repo, Stuck, with_locks},
@@ -163,10 +163,7 @@ impl Carry {
             return Ok(());
         }
         // git compares by stat first; entries that are only older than they look would stop it.
-        patiently(&self.checkout, || {
-            let refresh = self.checkout.git().patience(PATIENCE);
-            refresh.args(["update-index", "-q", "--refresh"]).finish()
-        })?;
+        patiently(&self.checkout, || index::refresh(&self.checkout))?;
         let two_way =
             |dry: &[&str]| patiently(&self.checkout, || self.two_way(dry, self.from, self.to).output());
         let refused = |source| CarryError::Refused {

@@ -38,18 +38,62 @@ fn a_lock_that_outlives_both_git_and_us_is_known_for_ours() {
     assert!(said.code < 0 && lock.exists(), "{} {}", said.code, said.err);
     let others = stage.work.0.join(".git/HEAD.lock");
     fs::write(&others, "").unwrap();
-    let said = stage.until("the lock is cleared", || {
-        let said = stage.run(&["zone", "repair"]);
-        (!lock.exists()).then_some(said)
-    });
+    let said = stage.run(&["zone", "repair"]);
     assert!(
-        others.exists() && said.out.contains("HEAD.lock"),
+        !lock.exists() && others.exists() && said.out.contains("HEAD.lock"),
         "{}{}",
         said.out,
         said.err
     );
     fs::remove_file(others).unwrap();
     stage.work.git(&["status"]);
+}
+
+#[test]
+fn a_verb_that_only_looks_clears_it_too() {
+    let stage = stage("kill -9 $(cut -d' ' -f4 /proc/$PPID/stat) $PPID");
+    let lock = stage.work.0.join(".git/index.lock");
+    assert!(stage.run(&["land"]).code < 0 && lock.exists());
+    stage.until("the lock is cleared", || {
+        stage.run(&["status"]).ok();
+        (!lock.exists()).then_some(())
+    });
+    stage.run(&["land"]).ok();
+    assert_eq!(
+        (stage.work.status(), stage.work.read("z.bin").as_deref()),
+        (String::new(), Some("z\n"))
+    );
+}
+
+/// Lands with a git that is killed, each time, as it is about to write the index; gives what that says.
+fn land_under_a_killer(stage: &Stage) -> crate::stage::Said {
+    let bin = stage.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let lock = stage.work.0.join(".git/index.lock");
+    let git = format!(
+        "#!/bin/sh\nPATH=${{PATH#*:}}\ncase \" $* \" in *' read-tree '*|*' update-index '*) set -C; : > '{0}' && kill -9 $$; exit 128; esac\n\
+         exec git \"$@\"\n",
+        lock.display()
+    );
+    fs::write(bin.join("git"), git).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut path = bin.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    said(stage.cmd(&stage.work.0, &["land"]).env("PATH", path))
+}
+
+#[test]
+fn a_git_that_is_killed_every_time_leaves_no_lock_either() {
+    let stage = Stage::new();
+    stage.act("echo n > n; echo x >> a.txt");
+    let before = stage.work.status();
+    let said = land_under_a_killer(&stage);
+    assert!(said.code > 0, "{}", said.out);
+    assert!(!stage.work.0.join(".git/index.lock").exists(), "{}", said.err);
+    assert_eq!(stage.work.status(), before);
+    stage.run(&["land"]).ok();
+    assert_eq!(stage.work.read("n").as_deref(), Some("n\n"));
 }
 
 /// Removes a zone with a git that is killed once, as it deletes the clone's branch: in the moment in which it holds its
