@@ -8,6 +8,7 @@ pub mod disk;
 pub mod effects;
 pub mod erase;
 pub mod gitlinks;
+pub mod holder;
 pub mod include;
 pub mod index;
 pub mod keep;

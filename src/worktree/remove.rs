@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{checkout::Checkout, erase::erase};
+use super::{checkout::Checkout, erase::erase, holder::remove_empty};
 
 /// How folders on their way out are named.
 const DOOMED: &str = ".khlone-removed-";
@@ -51,9 +51,7 @@ pub fn sweep(holder: &Path) {
         }
     }
     // An empty holder of ours goes too; one that the user named stays.
-    if holder.extension().is_some_and(|extension| extension == "khlone") {
-        drop(fs::remove_dir(holder));
-    }
+    remove_empty(holder);
 }
 
 fn aside(path: &Path) -> io::Result<Doomed> {

@@ -455,3 +455,30 @@ fn a_home_that_cannot_be_written_is_told_before_a_task_is_queued() {
     assert!(!stage.run(&["list", "tasks"]).ok().contains("t-"));
     assert_eq!(stage.act("echo x > x").0.code, 0);
 }
+
+#[test]
+fn a_repository_around_this_one_sees_nothing_of_the_worktrees() {
+    let stage = Stage::new();
+    let outer = around(&stage);
+    stage.act("echo b > b");
+    let holder = stage.path().join("repo.khlone");
+    assert_eq!(fs::read_to_string(holder.join(".gitignore")).unwrap(), "*\n");
+    assert_eq!(outer.status(), "");
+    outer.git(&["add", "-A"]);
+    assert_eq!(outer.git(&["diff", "--cached", "--name-only"]), "");
+    // In the worktree the file has no say: what the clone made is seen.
+    assert_eq!(stage.clone().read("b").as_deref(), Some("b\n"));
+    stage.run(&["land"]).ok();
+    stage.run(&["gc"]).ok();
+    assert_eq!(outer.status(), "");
+    stage.run(&["zone", "remove", "main"]).ok();
+    assert!(!holder.exists());
+}
+
+/// A repository whose work tree all of the stage stands in, as with dotfiles in the home.
+fn around(stage: &Stage) -> crate::scratch::Work {
+    let outer = crate::scratch::Work(stage.path());
+    outer.git(&["init", "-q"]);
+    fs::write(outer.0.join(".gitignore"), "/repo/\n/home/\n/run/\n/.gitignore\n").unwrap();
+    outer
+}

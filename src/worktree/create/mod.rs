@@ -23,6 +23,7 @@ use super::{
     carry,
     checkout::Checkout,
     copy::Copied,
+    holder::hide,
     include, index, setup,
     submodule::{self, Submodules},
 };
@@ -79,6 +80,7 @@ impl Made {
 /// # Errors
 /// [`CreateError`]; a worktree that was being made is made again by the next call.
 pub fn ensure(repo: &Repo, want: &Want<'_>) -> Result<Ready, CreateError> {
+    hide(want.place).map_err(|source| io_at(want.place, source))?;
     let name = branch_ref(want.branch);
     let had_branch = repo.ref_target(&name)?.is_some();
     if !had_branch {

@@ -19,7 +19,7 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-use super::{carry::quoted, checkout::Checkout};
+use super::{carry::quoted, checkout::Checkout, holder::hides};
 use crate::{
     refs::Repo,
     task::{Class, CloneName, Explain, ZoneId},
@@ -315,7 +315,9 @@ pub fn is_own_ground(repo: &Repo, root: &Path, named: Option<&Path>) -> bool {
 /// Whether nothing stands in `folder` but linked worktrees, whose `.git` is a file.
 fn holds_only_worktrees(folder: &Path) -> bool {
     match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.path().join(".git").is_file())),
+        Ok(mut entries) => entries.all(|entry| {
+            entry.is_ok_and(|entry| entry.path().join(".git").is_file() || hides(&entry.path()))
+        }),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
