@@ -29,6 +29,7 @@ use crate::{
     worktree::{
         checkout::Checkout,
         effects::{Context, Outside, effects},
+        moved::is_as_linked,
         receipt::Receipt,
     },
 };
@@ -267,6 +268,8 @@ pub(super) fn compare(
             None => name.starts_with(&prefix),
         },
         Outside::Head(id) => id.contains('.'),
+        // A worktree whose repository was moved is linked with it again.
+        Outside::Config(".git") => is_as_linked(checkout),
         Outside::Config(path) => path.starts_with("worktrees/"),
     };
     let worktree = checkout.git_dir.file_name().unwrap_or_default().to_string_lossy();

@@ -48,6 +48,11 @@ fn is_it(checkout: &Checkout, place: &Path) -> bool {
     is_folder && names_it() && !is_others(place, &checkout.git_dir)
 }
 
+/// Whether the `.git` file of a worktree is what [`relink`] makes it.
+pub fn is_as_linked(checkout: &Checkout) -> bool {
+    dot_git_target(&checkout.path).as_ref() == Some(&checkout.git_dir)
+}
+
 /// Whether the links of a worktree that stands at `place` are as they shall be, or there are none to be looked at.
 pub fn is_linked(checkout: &Checkout, place: &Path) -> bool {
     checkout.path == place && (leads_to(place, &checkout.git_dir) || dot_git_target(place).is_none())

@@ -80,6 +80,11 @@ impl Place {
         &self.common
     }
 
+    /// Whether the repository was moved away from here, or removed.
+    pub(crate) fn is_gone(&self) -> bool {
+        fs::metadata(&self.common).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn lock_path(&self) -> PathBuf {
         self.layout.daemon_lock()
     }

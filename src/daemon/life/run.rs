@@ -185,7 +185,7 @@ async fn live(
         shared: Rc::clone(&shared),
         runners,
         ended,
-        refs: RefWatch::new(["tasks", "zones"].map(|kind| place.common().join("refs/khlone").join(kind))),
+        refs: RefWatch::new(place.common()),
         machine,
         idle: options.idle,
         notices,
@@ -204,6 +204,13 @@ async fn live(
         tokio::select! {
             () = engine.run() => {}
             () = server::serve(&listener, &shared) => {}
+        }
+        if place.is_gone() {
+            // The log went with it, and so did record and lock: where it stands now, the next command starts a daemon.
+            settle(&shared).await;
+            engine.notices.close();
+            let _gone_already = fs::remove_file(&socket);
+            return Ok(());
         }
         if engine.is_ousted() {
             tracing::warn!("the lock or the socket was taken away; the next daemon has the site");

@@ -89,7 +89,7 @@ impl Engine {
         let mut stopping = self.shared.stopping.subscribe();
         loop {
             let began = Instant::now();
-            if self.is_ousted() {
+            if self.place.is_gone() || self.is_ousted() {
                 return self.shared.stop();
             }
             self.beat(began);

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Signal, kill_process};
 
 use super::deaths::{QUICK, effects, kill_at_mark, runner, script, stage, until_held, until_mark, words};
-use crate::stage::Stage;
+use crate::{scratch::Work, stage::Stage};
 
 fn take_away(stage: &Stage) {
     fs::remove_dir_all(stage.work.0.join(".git/khlone")).unwrap();
@@ -69,4 +69,45 @@ fn a_runner_whose_folder_is_taken_away_is_not_joined_by_another() {
     );
     assert_eq!(clone.read("end.txt").as_deref(), Some("end\n"));
     let _gone = kill_process(old, Signal::KILL);
+}
+
+#[test]
+fn a_repository_that_is_moved_under_a_task_is_taken_over_where_it_stands() {
+    let mut stage = Stage::new();
+    stage.act("true");
+    let id = stage.start("echo a > a; until [ -e go ]; do sleep 0.05; done; echo b > b");
+    let tree = stage.clone();
+    stage.until("the task's first file", || tree.read("a"));
+    let record = fs::read_to_string(stage.work.0.join(".git/khlone/daemon.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let daemon = std::path::PathBuf::from(format!("/proc/{}", record["process"]["pid"]));
+    let socket = std::path::PathBuf::from(record["socket"].as_str().unwrap());
+    assert!(daemon.exists() && socket.exists());
+    let to = stage.path().join("to");
+    fs::create_dir(&to).unwrap();
+    let name = tree.0.file_name().unwrap().to_owned();
+    for name in ["repo", "repo.khlone"] {
+        fs::rename(stage.path().join(name), to.join(name)).unwrap();
+    }
+    stage.until("the daemon's end", || (!daemon.exists()).then_some(()));
+    assert!(!socket.exists());
+    stage.work = Work(to.join("repo"));
+    let moved = Work(to.join("repo.khlone").join(name));
+    moved.write("go", "");
+    let next = ["act", "--who", "@shell++", "--await", "-m", "true"];
+    stage.run(&next).ok();
+    let task = stage.until("what becomes of it", || {
+        let task = stage.task(&id);
+        ["done", "interrupted", "failed"]
+            .iter()
+            .any(|is| task["status"] == *is)
+            .then_some(task)
+    });
+    let told = stage.run(&["show", &id]).out;
+    assert!(
+        !told.contains("somebody else") && !told.contains("external"),
+        "{told}"
+    );
+    assert_eq!(task["status"], "done", "{told}");
+    assert_eq!(moved.read("b").as_deref(), Some("b\n"));
 }

@@ -160,7 +160,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         shared,
         runners,
         ended,
-        refs: RefWatch::new([dir.join("refs"), dir.join("zones")]),
+        refs: RefWatch::new(dir),
         machine: Some(machine),
         idle: None,
         notices: Notices::start(&place, dir.join("config.yml")),
