@@ -13,12 +13,12 @@ use git_khlone::{cli, config, daemon, process::Cmd, task::Class};
 
 use crate::{schema, scratch::Scratch};
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Holds a generated file to its content, or writes it.
-fn hold(path: &Path, content: &[u8]) {
+pub(crate) fn hold(path: &Path, content: &[u8]) {
     if std::env::var_os("KHLONE_BLESS").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -190,7 +190,7 @@ a verb's answer; they are in `schema/output`, that of an error as `error.json`, 
 ";
 
 /// A text as one cell of a table.
-fn in_a_cell(text: &str) -> String {
+pub(crate) fn in_a_cell(text: &str) -> String {
     text.split_whitespace()
         .collect::<Vec<_>>()
         .join(" ")

@@ -9,6 +9,7 @@
 mod bounds;
 mod brains;
 mod completions;
+mod config_page;
 mod confinement;
 mod daemon;
 mod docs;
