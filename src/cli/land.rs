@@ -12,12 +12,15 @@ use super::{
 use crate::{
     config::{Attribution, Party},
     delivery::{
+        advance::standing,
         landing::{HookUse, Landing, Policy, Style, Voice, land},
         merge::committer,
+        merged::Judge,
     },
-    refs::{Crew, Oid},
+    guard::secrets::{cleaner::Cleaner, redact::Redactor},
+    refs::{Crew, Oid, Stored, branch_ref},
     render::{Pulse, view::LandedView},
-    task::{Outcome, Status, ZoneAddress, ZoneId},
+    task::{Outcome, Status, ZoneAddress, ZoneId, of_clone},
     worktree::{
         carry::{changes, listed},
         checkout::Checkout,
@@ -101,10 +104,36 @@ fn tell_of_attribution(cx: &Cx, attribution: Attribution) {
     }
 }
 
-/// A clone, its zone's branch, how far to land, and what that is called.
-type What = (Crew, String, Option<Oid>, String);
-
 /// What is to be landed.
+struct What {
+    member: Crew,
+    /// The zone's branch.
+    zone: String,
+    up_to: Option<Oid>,
+    /// What that is called.
+    name: String,
+    /// What it is about, if one task.
+    about: Option<String>,
+}
+
+/// A task's title and the rest of its prompt, as a commit's message may have it: what would be lost in a commit for ever,
+/// or fill it, stays in the task.
+fn about(cx: &Cx, stored: &Stored) -> Result<String, CmdError> {
+    const MOST: usize = 4000;
+    let prompt = cx.ledger().file(stored, "prompt.md")?.unwrap_or_default();
+    let mut cleaner = Cleaner::new(&Redactor::default());
+    let mut prompt = cleaner.push(&prompt);
+    prompt.push_str(&cleaner.finish().0);
+    let prompt = prompt.trim();
+    let title = stored.task.title.as_str();
+    // One that was cut stands below whole.
+    let rest = prompt.strip_prefix(title).map_or(prompt, str::trim_start);
+    let end = rest.floor_char_boundary(MOST.min(rest.len()));
+    let cut = if end < rest.len() { "…" } else { "" };
+    Ok(format!("{title}\n\n{}{cut}", &rest[..end]))
+}
+
+/// What the command line names.
 fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
     Ok(match target(cx, args.target.as_deref(), args.zone.as_ref())? {
         Target::Task(stored) => {
@@ -137,23 +166,62 @@ fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
                 )
                 .into());
             }
-            (
-                crew_of(cx, &stored)?,
-                task.branch.clone(),
+            What {
+                member: crew_of(cx, &stored)?,
+                zone: task.branch.clone(),
                 up_to,
-                format!("{} ({}): {}", task.id, task.clone, task.title),
-            )
+                name: format!("{} ({}): {}", task.id, task.clone, task.title),
+                about: Some(about(cx, &stored)?),
+            }
         }
-        Target::Clone(place, member) => {
-            let what = member.name.to_string();
-            (*member, place.branch, None, what)
-        }
+        Target::Clone(place, member) => What {
+            name: member.name.to_string(),
+            member: *member,
+            zone: place.branch,
+            up_to: None,
+            about: None,
+        },
     })
+}
+
+/// Nothing was named and nothing landed: says which other clones of the zone have work, and how that lands.
+fn tell_of_others(cx: &Cx, place: &Place, newest: &Crew) -> Result<(), CmdError> {
+    let ledger = cx.ledger();
+    let zone_tip = cx
+        .repo
+        .ref_target(&branch_ref(&place.branch))
+        .map_err(CliError::from)?;
+    let (Some(stored), Some(zone_tip)) = (ledger.zone(&place.zone)?, zone_tip) else {
+        return Ok(());
+    };
+    let mut judge = Judge::new(&ledger);
+    for (name, member) in stored.crew.iter().filter(|(name, _)| **name != newest.name) {
+        let tip = cx
+            .repo
+            .ref_target(&branch_ref(&member.branch))
+            .map_err(CliError::from)?;
+        let Some(tip) = tip else { continue };
+        if judge.has((&place.zone, name), tip, zone_tip)? {
+            continue;
+        }
+        let ahead = standing(&cx.repo, tip, zone_tip).map_err(CliError::from)?.ahead;
+        let commits = if ahead == 1 { "commit" } else { "commits" };
+        cx.out.note(&format!(
+            "{name} has {ahead} {commits} that {} lacks",
+            place.branch
+        ));
+        cx.out.note(&format!(
+            "  {}",
+            of_clone("land", &name.to_string(), &place.branch)
+        ));
+    }
+    Ok(())
 }
 
 /// Lands it.
 pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
-    let (member, zone, up_to, what) = what(cx, args)?;
+    let what = what(cx, args)?;
+    let (member, zone) = (what.member, what.zone);
     let style = match args {
         LandArgs { squash: true, .. } => Style::Squash,
         LandArgs { rebase: true, .. } => Style::Rebase,
@@ -176,9 +244,10 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
     let landing = Landing {
         zone: &zone,
         branch: &member.branch,
-        up_to,
+        up_to: what.up_to,
         style,
-        what: &what,
+        what: &what.name,
+        about: what.about.as_deref(),
     };
     tell_of_attribution(cx, config.attribution);
     let pulse = Pulse::new(cx.out, "landing");
@@ -207,6 +276,9 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
             "{n} {commits} made anew{why}{}",
             where_to.unwrap_or_default()
         ));
+    }
+    if args.target.is_none() && landed.old == landed.new {
+        tell_of_others(cx, &place, &member)?;
     }
     if let Some(n) = landed.undo {
         cx.out.note(&format!("git khlone undo {n} takes it back"));

@@ -9,7 +9,10 @@ use super::{
     error::{CliError, CmdError, printed},
     target::{Target, crew_of, target},
 };
-use crate::{render::view::PathView, task::ZoneAddress};
+use crate::{
+    render::view::PathView,
+    task::{ZoneAddress, act_of},
+};
 
 /// Print the path of a clone's worktree
 #[derive(Args, Debug)]
@@ -24,14 +27,14 @@ pub(super) struct PathArgs {
 
 /// Prints the path.
 pub(super) fn run(cx: &Cx, args: &PathArgs) -> Result<ExitCode, CmdError> {
-    let member = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
-        Target::Task(stored) => crew_of(cx, &stored)?,
-        Target::Clone(_, member) => *member,
+    let (member, branch) = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
+        Target::Task(stored) => (crew_of(cx, &stored)?, stored.task.branch),
+        Target::Clone(place, member) => (*member, place.branch),
     };
     let path = member.path.ok_or_else(|| {
         CliError::nothing(
             format!("{} has no worktree yet; its first task makes it", member.name),
-            format!("git khlone act --who {} \"what is to be done\"", member.name),
+            act_of(&member.name.to_string(), &branch),
         )
     })?;
     printed(cx.out.answer(&PathView { path }))?;

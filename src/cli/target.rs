@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     refs::{Crew, Stored, TaskHead},
-    task::{CloneName, TaskPrefix, ZoneAddress},
+    task::{CloneName, TaskPrefix, ZoneAddress, act_of},
     zone::{Place, clone_named},
 };
 
@@ -64,7 +64,7 @@ fn newest_of(cx: &Cx, name: &CloneName, zone: Option<&ZoneAddress>) -> Result<St
         Some(head) => Ok(ledger.task(&head.id)?),
         None => Err(CliError::nothing(
             format!("{name} has had no task yet"),
-            format!("git khlone act --who {name} \"what is to be done\""),
+            act_of(&name.to_string(), &place.branch),
         )
         .into()),
     }

@@ -5,6 +5,8 @@
 //! are flattened and commits whose change the zone has are left out, as `git rebase` does. The clone as it was is
 //! saved first, see [`crate::refs::Undo`].
 
+use std::path::{Path, PathBuf};
+
 use git2::Oid;
 
 use super::{
@@ -16,7 +18,7 @@ use crate::{
     refs::{Crew, Ledger, LedgerError, Pack, Repo, TreeEdit, Zone, branch_ref, move_branch},
     task::{Class, Explain},
     worktree::{
-        carry::{Carry, CarryError, listed},
+        carry::{Carry, CarryError, listed, quoted},
         checkout::Checkout,
     },
     zone::saving::{SaveError, save_clone, worktree_of},
@@ -43,6 +45,8 @@ pub enum UpdateError {
     Conflict {
         /// The branch.
         branch: String,
+        /// Its worktree, if it is there.
+        path: Option<PathBuf>,
         /// The zone's tip.
         onto: Oid,
         /// The commit that does not fit.
@@ -75,10 +79,15 @@ impl Explain for UpdateError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Conflict { branch, onto, .. } => Some(format!(
-                "solve it by hand: git -C \"$(git khlone path {})\" rebase {onto:.10}",
-                clone_of(branch)
+            Self::Conflict {
+                path: Some(path),
+                onto,
+                ..
+            } => Some(format!(
+                "git -C {} rebase {onto:.10}    # stops where it is to be solved",
+                quoted(path)
             )),
+            Self::Conflict { branch, onto, .. } => Some(format!("git rebase {onto:.10} {branch}")),
             Self::Move(error) => error.hint(),
             Self::Save(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
@@ -165,7 +174,8 @@ pub fn update(
             dropped: Vec::new(),
         });
     }
-    let updated = replayed(repo, branch, (from, base), zone_tip)?;
+    let path = present.as_ref().map(|checkout| checkout.path.as_path());
+    let updated = replayed(repo, (branch, path), (from, base), zone_tip)?;
     let carry = present.map(|checkout| Carry::check(repo, checkout, from, updated.to));
     let carry = carry.transpose()?;
     save(&updated)?;
@@ -177,7 +187,7 @@ pub fn update(
 
 fn replayed(
     repo: &Repo,
-    branch: &str,
+    (branch, path): (&str, Option<&Path>),
     (from, base): (Oid, Option<Oid>),
     zone_tip: Oid,
 ) -> Result<Updated, UpdateError> {
@@ -194,6 +204,7 @@ fn replayed(
             let subject = String::from_utf8_lossy(subject.summary_bytes().unwrap_or_default());
             Err(UpdateError::Conflict {
                 branch: branch.to_owned(),
+                path: path.map(Path::to_owned),
                 onto: zone_tip,
                 commit,
                 subject: subject.into_owned(),
@@ -201,9 +212,4 @@ fn replayed(
             })
         }
     }
-}
-
-/// `foreman.1` of `khlone/main/foreman.1`.
-fn clone_of(branch: &str) -> &str {
-    branch.rsplit_once('/').map_or(branch, |(_, clone)| clone)
 }

@@ -5,7 +5,7 @@ use crate::{
     delivery::advance::{Advance, advance},
     process::file::replace_durably,
     refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
-    task::Task,
+    task::{Task, of_clone},
     upkeep::adopt::{Surveyor, settle_clone, stood},
     worktree::{
         checkout::{Checkout, Locked},
@@ -131,8 +131,11 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
             // Work that is not landed yet is nothing to remark on; a zone that has moved on is.
             if standing.behind > 0 {
                 remarks.push(format!(
-                    "{} has commits that are not in {} yet, and lacks {} of its: git khlone update {}",
-                    member.name, task.branch, standing.behind, member.name
+                    "{} has commits that are not in {} yet, and lacks {} of its: {}",
+                    member.name,
+                    task.branch,
+                    standing.behind,
+                    of_clone("update", &member.name.to_string(), &task.branch)
                 ));
             }
         }

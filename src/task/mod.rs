@@ -2,6 +2,7 @@
 
 mod address;
 mod checkpoint;
+mod command;
 mod document;
 mod effects;
 mod explain;
@@ -20,6 +21,7 @@ mod words;
 
 pub use address::{AddressError, Who, ZoneAddress};
 pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
+pub use command::{act_of, of_clone};
 pub use document::{
     Attempt, Death, FORMAT, FormatError, How, Import, Mode, Obstacle, Owner, Protection, Task, Transition,
     Usage, parse_versioned,

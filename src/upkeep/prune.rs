@@ -54,9 +54,12 @@ pub fn prune(ledger: &Ledger<'_>, dry_run: bool) -> Result<Pruned, RemovalError>
             continue;
         }
         if !at_stake.is_empty() {
-            pruned
-                .kept
-                .push((id, RemovalError::AtStake(at_stake).to_string()));
+            let why = RemovalError::AtStake {
+                stakes: at_stake,
+                zone: zone.zone.branch,
+                only: None,
+            };
+            pruned.kept.push((id, why.to_string()));
             continue;
         }
         match remove(ledger, &id, false) {
@@ -65,7 +68,7 @@ pub fn prune(ledger: &Ledger<'_>, dry_run: bool) -> Result<Pruned, RemovalError>
                 pruned.saved.push(removed);
             }
             Err(
-                why @ (RemovalError::AtStake(_)
+                why @ (RemovalError::AtStake { .. }
                 | RemovalError::Active(..)
                 | RemovalError::CheckedOut { .. }
                 | RemovalError::Hold(_)),

@@ -6,7 +6,7 @@
 
 use crate::{
     refs::{ADOPT, Ledger, LedgerError, Stored, Update},
-    task::{Class, CloneName, Explain, How, Move, Status, Task, TaskId},
+    task::{Class, CloneName, Explain, How, Move, Status, Task, TaskId, act_of},
 };
 
 /// A task that is not tried again.
@@ -24,9 +24,9 @@ pub enum AgainError {
     /// It waited for a task that was not done.
     #[error("{0} was skipped: a task that it waits for was not done")]
     Skipped(TaskId),
-    /// Its clone was removed.
+    /// Its clone was removed; the last is the way back, or on.
     #[error("{0} was done by {1}, which was removed")]
-    NoClone(TaskId, CloneName, Option<u64>),
+    NoClone(TaskId, CloneName, String),
     /// The ledger refuses.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -47,10 +47,7 @@ impl Explain for AgainError {
             Self::Skipped(id) => Some(format!("git khlone show {id}")),
             Self::Done(id) => Some(format!("git khlone rollback {id}    # takes back what it did")),
             Self::UnderWay(id, _) => Some(format!("git khlone await {id}")),
-            Self::NoClone(_, _, Some(n)) => Some(format!("git khlone undo {n}")),
-            Self::NoClone(_, clone, None) => {
-                Some(format!("git khlone act --who {clone} \"what is to be done\""))
-            }
+            Self::NoClone(_, _, next) => Some(next.clone()),
             Self::Ledger(error) => error.hint(),
         }
     }
@@ -112,5 +109,9 @@ pub fn has_clone(ledger: &Ledger<'_>, task: &Task) -> Result<(), AgainError> {
         })
         .map(|undo| undo.n)
         .max();
-    Err(AgainError::NoClone(task.id.clone(), task.clone.clone(), removal))
+    let next = match removal {
+        Some(n) => format!("git khlone undo {n}"),
+        None => act_of(&task.clone.to_string(), &task.branch),
+    };
+    Err(AgainError::NoClone(task.id.clone(), task.clone.clone(), next))
 }

@@ -455,6 +455,7 @@ fn four_landings_at_once_all_land() {
                         up_to: None,
                         style,
                         what: "x",
+                        about: None,
                     },
                     (&policy, &Voice::none()),
                 )

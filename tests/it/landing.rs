@@ -70,6 +70,7 @@ impl Site1 {
                 up_to,
                 style,
                 what,
+                about: Some("add login\n\nby mail"),
             },
             (&Policy::free(), &Voice::none()),
         )
@@ -183,8 +184,9 @@ fn no_ff_and_squash() {
     assert!(
         s.main
             .git(&["log", "-1", "--format=%b"])
-            .contains("* two\n* three")
+            .contains("by mail\n\n* two\n* three")
     );
+    assert_eq!(s.main.git(&["log", "-1", "--format=%s"]), "add login");
     assert_eq!(s.land(Style::Auto).unwrap().kind, Kind::Already);
     assert!(
         matches!(s.advance(), Advance::Moved { .. }),

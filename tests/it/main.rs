@@ -19,6 +19,7 @@ mod fsck;
 mod gc;
 mod guard;
 mod hostile_config;
+mod land_words;
 mod landed;
 mod landing;
 mod layers;

@@ -148,7 +148,7 @@ fn a_removal_names_what_is_at_stake_and_undo_brings_all_of_it_back() {
     let before = (clone.bytes(), clone.status(), clone.tip("HEAD"));
 
     let error = remove(&z.ledger(), &main_zone(), false).unwrap_err();
-    assert!(matches!(error, RemovalError::AtStake(_)) && error.class() == Class::Refused);
+    assert!(matches!(error, RemovalError::AtStake { .. }) && error.class() == Class::Refused);
     let words = error.to_string();
     assert!(
         words.contains("foreman.1 has 1 commit that has not landed"),

@@ -14,7 +14,7 @@ use crate::{
     },
     process::ProcessError,
     refs::LedgerError,
-    task::{Class, Explain, TaskId},
+    task::{Class, Explain, TaskId, of_clone},
     worktree::carry::{CarryError, listed, quoted},
 };
 
@@ -31,6 +31,8 @@ pub enum LandError {
         commit: Oid,
         /// The clone's branch.
         branch: String,
+        /// The zone's branch.
+        zone: String,
     },
     /// The two changed the same lines.
     #[error("{branch} conflicts with {zone} in {names}; nothing was changed", names = listed(&.conflict.names()))]
@@ -98,6 +100,8 @@ pub enum LandError {
     Unsigned {
         /// The clone's branch.
         branch: String,
+        /// The zone's branch.
+        zone: String,
         /// How many.
         commits: usize,
     },
@@ -149,7 +153,7 @@ impl Explain for LandError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoBranch(_) => Some("git khlone list zones".to_owned()),
-            Self::Rewritten { branch, .. } => Some(format!("git khlone land {}", clone_of(branch))),
+            Self::Rewritten { branch, zone, .. } => Some(of_clone("land", clone_of(branch), zone)),
             Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
             Self::Unplaced { zone, common } => Some(format!(
@@ -165,8 +169,10 @@ impl Explain for LandError {
             }
             Self::HookTime { .. } => Some("limits: {hook: 30m} in your config.yml".to_owned()),
             Self::Sign { .. } => Some("git config --show-origin --get-regexp 'gpg|sign'".to_owned()),
-            Self::Apart { branch, .. } => Some(format!("git khlone land {} --rebase", clone_of(branch))),
-            Self::Unsigned { branch, .. } => Some(format!("git khlone land {} --squash", clone_of(branch))),
+            Self::Apart { branch, zone } => Some(of_clone("land", clone_of(branch), zone) + " --rebase"),
+            Self::Unsigned { branch, zone, .. } => {
+                Some(of_clone("land", clone_of(branch), zone) + " --squash")
+            }
             Self::Move(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Hook { .. } | Self::NoMessage | Self::Commit { .. } | Self::Io(_) => None,
@@ -183,12 +189,11 @@ pub(super) fn again(landing: &Landing<'_>) -> String {
         Style::Squash => " --squash",
         Style::Rebase => " --rebase",
     };
-    // A task's id is enough.
-    let zone = match target.parse::<TaskId>() {
-        Ok(_) => String::new(),
-        Err(_) => format!(" --zone {}", quoted(landing.zone.as_ref())),
-    };
-    format!("git khlone land {target}{zone}{style}")
+    match target.parse::<TaskId>() {
+        // A task's id is enough.
+        Ok(id) => format!("git khlone land {id}{style}"),
+        Err(_) => of_clone("land", target, landing.zone) + style,
+    }
 }
 
 impl LandError {

@@ -1,9 +1,8 @@
 //! The commit that a zone's branch goes to, and what it brings.
 
-use bstr::ByteSlice;
 use git2::{DiffFindOptions, Oid, Sort};
 
-use super::{Kind, LandError, Landing, Stat, Style};
+use super::{Kind, LandError, Landing, Stat, Style, message::message};
 use crate::{
     delivery::merge::{Merged, Replayed, merge, replay, series},
     refs::Repo,
@@ -34,6 +33,7 @@ pub(super) fn on_branch(
     Err(LandError::Rewritten {
         commit,
         branch: landing.branch.to_owned(),
+        zone: landing.zone.to_owned(),
     })
 }
 
@@ -176,52 +176,4 @@ pub(super) fn stat(repo: &Repo, old: Oid, new: Oid) -> Result<Stat, LandError> {
         insertions: stats.insertions(),
         deletions: stats.deletions(),
     })
-}
-
-/// The message of a merge or squash: what landed, and the subjects of its commits, oldest first.
-fn message(repo: &Repo, landing: &Landing<'_>, kind: Kind, commits: &[Oid]) -> Result<String, LandError> {
-    let git = repo.git();
-    if let (Kind::Squash, [only]) = (kind, commits) {
-        let only = git.find_commit(*only)?;
-        return Ok(only.message_bytes().to_str_lossy().into_owned());
-    }
-    let mut text = match kind {
-        Kind::Squash => landing.what.to_owned(),
-        _ => format!(
-            "Merge branch '{}' into {}\n\n{}",
-            landing.branch, landing.zone, landing.what
-        ),
-    };
-    text.push_str("\n\n");
-    for oid in commits.iter().rev() {
-        let commit = git.find_commit(*oid)?;
-        let subject = commit.summary_bytes().unwrap_or_default().to_str_lossy();
-        text.push_str(&["* ", &subject, "\n"].concat());
-    }
-    if kind == Kind::Squash {
-        let trailers = trailers(repo, commits)?;
-        if !trailers.is_empty() {
-            text.push_str(&format!("\n{}\n", trailers.join("\n")));
-        }
-    }
-    Ok(text)
-}
-
-/// Whose work the commits are, in the words of their messages, each line once, oldest first.
-fn trailers(repo: &Repo, commits: &[Oid]) -> Result<Vec<String>, LandError> {
-    let mut found = Vec::new();
-    for oid in commits.iter().rev() {
-        let commit = repo.git().find_commit(*oid)?;
-        let message = commit.message_bytes().to_str_lossy().into_owned();
-        let own = message.lines().filter(|line| {
-            let marks = ["Khlone-Task: ", "Khlone-Clone: ", "Co-authored-by: "];
-            marks.iter().any(|mark| line.starts_with(mark))
-        });
-        for line in own {
-            if !found.iter().any(|known| known == line) {
-                found.push(line.to_owned());
-            }
-        }
-    }
-    Ok(found)
 }

@@ -20,6 +20,7 @@ mod holders;
 mod hooks;
 mod join;
 mod make;
+mod message;
 mod policy;
 mod propose;
 mod recorded;
@@ -60,6 +61,8 @@ pub struct Landing<'a> {
     pub style: Style,
     /// What is landed, for the message of a merge: `t-7k3q9w2m1x (foreman.1): add login`.
     pub what: &'a str,
+    /// What a squash of several commits is about: a subject, then the rest of the prompt. Else as its last commit says.
+    pub about: Option<&'a str>,
 }
 
 /// How commits come into the zone's branch.

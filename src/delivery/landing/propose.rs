@@ -83,6 +83,7 @@ pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>, policy: &Policy) -> R
         Some(LandSign::Refuse) if !unsigned.is_empty() => {
             return Err(LandError::Unsigned {
                 branch: landing.branch.to_owned(),
+                zone: landing.zone.to_owned(),
                 commits: unsigned.len(),
             });
         }

@@ -10,7 +10,7 @@ use crate::{
     delivery::advance::AdvanceError,
     process::ProcessError,
     refs::LedgerError,
-    task::{Class, CloneName, Explain, Status, TaskId},
+    task::{Class, CloneName, Explain, Status, TaskId, of_clone},
     worktree::carry::quoted,
     zone::{hold::HoldError, saving::SaveError},
 };
@@ -19,8 +19,15 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum RemovalError {
     /// Something would go that is nowhere else.
-    #[error("{}; it would be saved, and go", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    AtStake(Vec<Stake>),
+    #[error("{}; it would be saved, and go", .stakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    AtStake {
+        /// What, clone by clone.
+        stakes: Vec<Stake>,
+        /// The zone's branch.
+        zone: String,
+        /// The one clone that was to go, if not all.
+        only: Option<CloneName>,
+    },
     /// No such clone.
     #[error("zone {1} has no clone {0}")]
     NoClone(CloneName, String),
@@ -68,7 +75,7 @@ pub enum RemovalError {
 impl Explain for RemovalError {
     fn class(&self) -> Class {
         match self {
-            Self::AtStake(_) | Self::Active(..) | Self::CheckedOut { .. } => Class::Refused,
+            Self::AtStake { .. } | Self::Active(..) | Self::CheckedOut { .. } => Class::Refused,
             Self::NoClone(..) => Class::NotFound,
             Self::Hold(error) => error.class(),
             Self::Standing(error) => error.class(),
@@ -81,17 +88,21 @@ impl Explain for RemovalError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::AtStake(stakes) => {
-                let clone = stakes
-                    .iter()
-                    .find(|stake| stake.unlanded > 0)
-                    .map(|stake| &stake.clone);
-                Some(clone.map_or_else(
-                    || "--force saves it and removes it; git khlone undo brings it back".to_owned(),
-                    |clone| {
-                        format!("git khlone land {clone}, or --force, which saves it for git khlone undo")
-                    },
-                ))
+            Self::AtStake { stakes, zone, only } => {
+                let only = only.as_ref().map(|clone| format!(" --clone {clone}"));
+                let force = format!(
+                    "git khlone zone remove {}{} --force    # saves it; git khlone undo brings it back",
+                    quoted(Path::new(zone)),
+                    only.unwrap_or_default()
+                );
+                let unlanded = stakes.iter().find(|stake| stake.unlanded > 0);
+                Some(match unlanded {
+                    Some(stake) => {
+                        let land = of_clone("land", &stake.clone.to_string(), zone);
+                        format!("{land}, or {force}")
+                    }
+                    None => force,
+                })
             }
             Self::NoClone(..) => Some("git khlone list crew".to_owned()),
             Self::Active(id, _) => Some(format!("git khlone cancel {id}")),

@@ -82,7 +82,11 @@ pub fn remove_part(
         .filter(Stake::is_something)
         .collect();
     if !force && !at_stake.is_empty() {
-        return Err(RemovalError::AtStake(at_stake));
+        return Err(RemovalError::AtStake {
+            stakes: at_stake,
+            zone: stored.zone.branch,
+            only: only.cloned(),
+        });
     }
     is_checked_out_nowhere_else(ledger, &stored)?;
     let undo = save(ledger, &stored)?;
