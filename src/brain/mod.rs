@@ -115,7 +115,7 @@ impl Explain for BrainError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { name } => match nearest(name) {
-                Some(near) => format!("did you mean @{near}?"),
+                Some(near) => format!("git khlone list brains    # did you mean @{near}?"),
                 None => "git khlone list brains".to_owned(),
             },
             Self::Missing { install, .. } => (*install).to_owned(),
@@ -125,7 +125,10 @@ impl Explain for BrainError {
                 let folder = add
                     .as_deref()
                     .map_or("FOLDER".into(), |folder| folder.to_string_lossy());
-                format!("add `readable: [{folder}]` to {}", config.display())
+                format!(
+                    "git khlone config --path    # readable: [{folder}] in {}",
+                    config.display()
+                )
             }
             Self::None => claude::Claude.account().install.to_owned(),
         })

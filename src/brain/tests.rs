@@ -373,7 +373,10 @@ fn the_schema_file_is_current() {
 #[test]
 fn unknown_brains_name_the_nearest() {
     let error = find(&"cluade".parse().unwrap()).err().unwrap();
-    assert_eq!(error.hint().unwrap(), "did you mean @claude?");
+    assert_eq!(
+        error.hint().unwrap(),
+        "git khlone list brains    # did you mean @claude?"
+    );
     assert!(error.to_string().contains("codex"));
 }
 

@@ -177,7 +177,7 @@ fn own_changes(cx: &Cx) -> Result<(Oid, Pack), CmdError> {
 fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {
     if args.create {
         let Some(address) = &args.zone else {
-            let hint = "git khlone act --zone BRANCH --create";
+            let hint = "git khlone act --create --zone feature \"what is to be done\"";
             return Err(CliError::usage("--create needs --zone", hint).into());
         };
         let there = cx.repo.ref_target(&branch_ref(&address.branch));

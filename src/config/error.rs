@@ -88,9 +88,9 @@ impl Explain for ConfigError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::UserOnly { key, .. } => {
-                Some(format!("set {key} in your own file: git khlone config --path"))
-            }
+            Self::UserOnly { key, .. } => Some(format!(
+                "git khlone config --path    # {key} belongs into that file, your own"
+            )),
             Self::UnknownKey { .. } | Self::Value { .. } => Some("git khlone config --schema".to_owned()),
             Self::TooLarge { .. } => None,
         }

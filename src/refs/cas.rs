@@ -98,14 +98,17 @@ impl Explain for RefError {
         match self {
             // A clone's name holds at least a prefix and a zone; any other branch was named by the person.
             Self::Blocked { name, blocker } => Some(match name.matches('/').count() {
-                0..=3 => format!("git branch -m {blocker} OTHER, or give another name"),
+                0..=3 => format!("git branch -m {blocker} {blocker}-old    # or give another name"),
                 _ => format!(
-                    "set branch.prefix in khlone.yml to another word, or: git branch -m {blocker} OTHER"
+                    "git branch -m {blocker} {blocker}-old    # or another word as branch.prefix in khlone.yml"
                 ),
             }),
-            Self::Locked { lock } => Some(format!("if no git runs there: rm {}", lock.display())),
-            Self::Moved { .. } => Some("try again".to_owned()),
-            Self::Rejected { .. } | Self::Git { .. } | Self::Process { .. } | Self::Io { .. } => None,
+            Self::Locked { lock } => Some(format!("rm {}    # if no git runs there", lock.display())),
+            Self::Moved { .. }
+            | Self::Rejected { .. }
+            | Self::Git { .. }
+            | Self::Process { .. }
+            | Self::Io { .. } => None,
         }
     }
 }

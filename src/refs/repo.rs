@@ -93,7 +93,7 @@ impl Explain for RepoError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::None(_) => Some("cd into a repository, or git init".to_owned()),
+            Self::None(_) => Some("git init    # or cd into a repository".to_owned()),
             Self::Unsupported("reftable") => Some("git refs migrate --ref-format=files".to_owned()),
             Self::Elsewhere { .. } => {
                 Some("env -u GIT_DIR git khlone    # works in the one around this folder".to_owned())
@@ -376,7 +376,8 @@ fn changed(common: &Path) -> Option<SystemTime> {
 fn explain(path: &Path, error: git2::Error) -> RepoError {
     let message = error.message().to_ascii_lowercase();
     if error.code() == ErrorCode::NotFound {
-        RepoError::None(path.to_owned())
+        // `.` says little in a script's output.
+        RepoError::None(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
     } else if message.contains("refstorage") {
         RepoError::Unsupported("reftable")
     } else if message.contains("objectformat") || message.contains("object format") {

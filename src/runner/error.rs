@@ -171,7 +171,10 @@ impl Explain for RunnerError {
             Self::Busy(id) => Some(format!("git khlone show {id}")),
             Self::Owner(_) => Some(ADOPT.to_owned()),
             Self::Detached(path) => Some(format!("git -C {} switch -", path.display())),
-            Self::WithChanges(clone) => Some(format!("--who {}++ enrols another clone", clone.role)),
+            Self::WithChanges(clone) => Some(format!(
+                "git khlone act --with-changes --who {}++ \"what is to be done\"",
+                clone.role
+            )),
             Self::Restore(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Repo(error) => error.hint(),

@@ -379,7 +379,9 @@ impl Explain for FormatError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Newer { .. } => Some("install the newer git-khlone that wrote it".to_owned()),
+            Self::Newer { .. } => {
+                Some("git khlone --version    # install the newer one that wrote it".to_owned())
+            }
             Self::Broken { .. } | Self::Unversioned(_) => None,
         }
     }

@@ -98,7 +98,7 @@ impl Explain for SetupError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Command { .. } => {
-                Some("put worktree.setup in khlone.yml right, then: git khlone retry TASK".to_owned())
+                Some("git khlone retry    # once worktree.setup in khlone.yml is right".to_owned())
             }
             Self::Process(error) => error.hint(),
             Self::Io { .. } => None,

@@ -89,7 +89,9 @@ impl Explain for AdmissionError {
             }
             Self::Place(error) => error.hint(),
             Self::Settings(error) => error.hint(),
-            Self::Delegation => Some("set delegation: allow in your own config.yml".to_owned()),
+            Self::Delegation => {
+                Some("git khlone config --path    # delegation: allow in that file, your own".to_owned())
+            }
             Self::Sandbox(error) => error.hint(),
             Self::Gitdir(error) => error.hint(),
         }

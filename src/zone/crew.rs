@@ -105,18 +105,18 @@ impl Explain for CrewError {
         Some(match self {
             // A brain stands behind its sign.
             Self::Role { role, .. } if is_brain(role) => format!("git khlone act --who @{role} \"what is to be done\""),
-            Self::Role { .. } => "add the role to khlone.yml, or leave it out".to_owned(),
+            Self::Role { .. } => "git khlone config    # has the roles; a new one goes into khlone.yml".to_owned(),
             Self::Brain { .. } => "git khlone list brains".to_owned(),
-            Self::Zone(word) => format!("did you mean --zone {word}"),
-            Self::Mismatch { clone, asked, .. } => format!("--who {}@{asked}++ enrols another", clone.role),
-            Self::NoNumber(clone) => format!("--who {}++ enrols the next one", clone.role),
+            Self::Zone(word) => format!("git khlone act --zone {word} \"what is to be done\""),
+            Self::Mismatch { clone, asked, .. } => format!("git khlone act --who {}@{asked}++ \"what is to be done\"", clone.role),
+            Self::NoNumber(clone) => format!("git khlone act --who {}++ \"what is to be done\"", clone.role),
             Self::Full { .. } => {
-                "git khlone zone remove BRANCH --clone CLONE makes room; or raise limits.clones in your own config.yml"
+                "git khlone list crew    # git khlone zone remove BRANCH --clone CLONE makes room; or raise limits.clones"
                     .to_owned()
             },
             Self::NoBrain => {
-                "npm install -g @anthropic-ai/claude-code (or another brain: git khlone list brains), or run a \
-                              shell script as the task: --who @shell"
+                "npm install -g @anthropic-ai/claude-code    # or another brain: git khlone list brains; or a shell script as \
+                 the task: --who @shell"
                     .to_owned()
             }
         })

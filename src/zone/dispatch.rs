@@ -119,7 +119,7 @@ impl Explain for DispatchError {
             Self::Crew(error) => error.hint(),
             Self::Brain(error) => error.hint(),
             Self::QueueFull { clone, .. } => Some(format!(
-                "--who {}++ enrols another clone, or raise limits.queue in khlone.yml",
+                "git khlone act --who {}++ \"what is to be done\"    # or raise limits.queue in khlone.yml",
                 clone.role
             )),
             Self::Empty => Some("git khlone act \"what is to be done\"".to_owned()),

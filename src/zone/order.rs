@@ -137,7 +137,9 @@ impl Explain for OrderError {
         match self {
             Self::Dispatch(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
-            Self::Cycle(_) => Some("leave --after out, or name another task".to_owned()),
+            Self::Cycle(_) => {
+                Some("git khlone list tasks    # --after takes one that does not wait for this".to_owned())
+            }
             Self::Repo(error) => error.hint(),
             Self::Name(_) | Self::Settings(_) => None,
         }

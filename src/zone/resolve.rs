@@ -85,10 +85,12 @@ impl Explain for ResolveError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Detached => Some("git switch -c NAME, or name a branch with --zone BRANCH".to_owned()),
-            Self::Bare => Some("--zone BRANCH".to_owned()),
+            Self::Detached => {
+                Some("git switch -c work    # or the same with --zone and one of your branches".to_owned())
+            }
+            Self::Bare => Some("git branch --list    # the same with --zone and one of them".to_owned()),
             Self::NotText(_) => {
-                Some("git branch -m NAME, or name another branch with --zone BRANCH".to_owned())
+                Some("git branch -m work    # or the same with --zone and another branch".to_owned())
             }
             Self::Unborn(_) => Some("git commit --allow-empty -m 'First commit'".to_owned()),
             Self::NoBranch { branch, .. } => Some(format!("git khlone zone new {branch}")),

@@ -287,3 +287,44 @@ fn quoted_symptoms_are_what_the_program_says() {
         .collect();
     assert!(unsaid.is_empty(), "the program does not say {unsaid:#?}");
 }
+
+/// A next step is a command; what else there is to say stands behind `#`, where pasting it does no harm.
+#[test]
+fn next_steps_begin_with_a_command() {
+    // What a program says of itself, or the whole of which is made elsewhere.
+    const ELSEWHERE: [&str; 6] = [
+        "{again} ",
+        "{land}, ",
+        " --clone ",
+        "{} --version",
+        "add --hooks skip",
+        "bisect",
+    ];
+    const COMMANDS: [&str; 14] = [
+        "git", "npm", "rm", "kill", "export", "chmod", "cd", "ls", "df", "ps", "mv", "env", "command", "sudo",
+    ];
+    let first = regex::Regex::new(r#"(?:Some\(|format!\(|=> |^)\s*"((?:[^"\\]|\\.)*)"#).unwrap();
+    let mut prose = Vec::new();
+    for source in crate::layers::sources("src") {
+        let bodies = source.text.split("fn hint(&self) -> Option<String> {").skip(1);
+        for body in bodies.map(|body| body.split("\n    }\n").next().unwrap()) {
+            let mut goes_on = false;
+            for line in body.lines() {
+                let line = line.trim();
+                let literal = first.captures(line).map(|found| found[1].to_owned());
+                let begins = literal.filter(|_| !goes_on);
+                goes_on = line.ends_with('\\');
+                let Some(text) = begins.filter(|text| !text.is_empty()) else {
+                    continue;
+                };
+                let word = text.split(' ').next().unwrap_or_default();
+                let is_known =
+                    COMMANDS.contains(&word) || ELSEWHERE.iter().any(|known| text.starts_with(known));
+                if !is_known {
+                    prose.push(format!("{}: {text}", source.path.display()));
+                }
+            }
+        }
+    }
+    assert!(prose.is_empty(), "{prose:#?}");
+}

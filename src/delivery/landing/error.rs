@@ -157,17 +157,19 @@ impl Explain for LandError {
             Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
             Self::Unplaced { zone, common } => Some(format!(
-                "run `git khlone` once in the main work tree; where that is known by --work-tree alone, merge with it: \
+                "git khlone status    # in the main work tree, once; where that is known by --work-tree alone, merge with it: \
                  git --git-dir={dir} --work-tree=DIR merge khlone/{zone}/CLONE; if there is none, rm {dir}/index",
                 dir = quoted(common)
             )),
             Self::ChangesHooks { again, .. } => Some(format!(
-                "{again} --hooks run    lands them all the same; the hooks of before run"
+                "{again} --hooks run    # lands them all the same; the hooks of before run"
             )),
             Self::Hook { name, .. } if name.starts_with("pre-") || *name == "commit-msg" => {
                 Some("add --hooks skip to land without it, as with git's --no-verify".to_owned())
             }
-            Self::HookTime { .. } => Some("limits: {hook: 30m} in your config.yml".to_owned()),
+            Self::HookTime { .. } => {
+                Some("git khlone config --path    # limits: {hook: 30m} in that file".to_owned())
+            }
             Self::Sign { .. } => Some("git config --show-origin --get-regexp 'gpg|sign'".to_owned()),
             Self::Apart { branch, zone } => Some(of_clone("land", clone_of(branch), zone) + " --rebase"),
             Self::Unsigned { branch, zone, .. } => {

@@ -99,7 +99,7 @@ impl Explain for ImportError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable(_) | Self::Refused(_) | Self::Missing(_) => {
-                Some("the files are in the clone's worktree, see `git khlone path`".to_owned())
+                Some("git khlone path    # the files are there, in the clone's worktree".to_owned())
             }
             Self::Sandbox(_) | Self::Git(_) | Self::Disk(_) => None,
         }

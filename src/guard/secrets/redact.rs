@@ -37,7 +37,7 @@ impl Explain for BadPattern {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("https://docs.rs/regex/latest/regex/#syntax".to_owned())
+        Some("git khlone config    # redact.allow: https://docs.rs/regex/latest/regex/#syntax".to_owned())
     }
 }
 

@@ -150,7 +150,7 @@ impl View for GcView {
         }
         for lock in &self.locks {
             text.push_str(&format!(
-                "left alone: {}\n  next: if no git runs there, rm it\n",
+                "left alone: {0}\n  next: rm {0}    # if no git runs there\n",
                 one_line(lock)
             ));
         }

@@ -113,10 +113,12 @@ impl Explain for PlaceError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Inside { .. } | Self::Unwritable { .. } | Self::NotText { .. } => {
-                "set worktree.root in khlone.yml to a writable folder outside the repository".to_owned()
+                "git khlone config    # worktree.root in khlone.yml: a writable folder outside the repository"
+                    .to_owned()
             }
             Self::Anothers { .. } => {
-                "set worktree.root in khlone.yml to a folder that only you can write".to_owned()
+                "git khlone config    # worktree.root in khlone.yml: a folder that only you can write"
+                    .to_owned()
             }
             Self::Open { path } => format!(
                 "chmod go-w {}    # or set worktree.root in khlone.yml to a folder that only you can write",
