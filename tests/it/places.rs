@@ -412,6 +412,14 @@ fn a_link_in_the_place_of_a_worktree_is_not_followed() {
     assert_ne!(said.code, 0, "{}", said.err);
     assert!(task.to_string().contains("is a link to"), "{task}");
     assert_eq!(names(), ["p"], "the brain did not run there");
+    let mended = stage.run(&["zone", "repair"]);
+    assert!(
+        mended.out.contains("is a link to"),
+        "{}{}",
+        mended.out,
+        mended.err
+    );
+    assert_eq!(names(), ["p"], "zone repair");
     if give_away(&place) {
         for verb in [&["rollback"] as &[&str], &["zone", "remove", "--force", "main"]] {
             drop(stage.run(verb));

@@ -9,6 +9,7 @@ use crate::{
     worktree::{
         carry::{CarryError, quoted},
         include::IncludeError,
+        place::PlaceError,
     },
 };
 
@@ -39,6 +40,9 @@ pub enum CreateError {
         /// What HEAD says.
         found: String,
     },
+    /// Somebody else rules the place, or a link stands there.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The branch cannot be made.
     #[error(transparent)]
     Ref(#[from] RefError),
@@ -68,6 +72,7 @@ impl Explain for CreateError {
     fn class(&self) -> Class {
         match self {
             Self::Foreign { .. } | Self::BranchInUse { .. } | Self::WrongBranch { .. } => Class::Refused,
+            Self::Place(error) => error.class(),
             Self::Ref(error) => error.class(),
             Self::Process(error) => error.class(),
             Self::Files(error) => error.class(),
@@ -83,6 +88,7 @@ impl Explain for CreateError {
             Self::WrongBranch { place, branch, .. } => {
                 Some(format!("git -C {} switch {branch}", quoted(place)))
             }
+            Self::Place(error) => error.hint(),
             Self::Ref(error) => error.hint(),
             Self::Process(error) => error.hint(),
             Self::Files(error) => error.hint(),

@@ -24,7 +24,9 @@ use super::{
     checkout::Checkout,
     copy::Copied,
     holder::hide,
-    include, index, setup,
+    include, index,
+    place::refuse_led_astray,
+    setup,
     submodule::{self, Submodules},
 };
 use crate::refs::{Repo, branch_ref, move_branch};
@@ -80,6 +82,7 @@ impl Made {
 /// # Errors
 /// [`CreateError`]; a worktree that was being made is made again by the next call.
 pub fn ensure(repo: &Repo, want: &Want<'_>) -> Result<Ready, CreateError> {
+    refuse_led_astray(repo, want.place)?;
     hide(want.place).map_err(|source| io_at(want.place, source))?;
     let name = branch_ref(want.branch);
     let had_branch = repo.ref_target(&name)?.is_some();
