@@ -40,6 +40,7 @@ struct Dropped {
     undos: Vec<u64>,
     /// Folders of finished attempts.
     folders: Vec<String>,
+    /// Pins of commits of submodules that nothing needs any more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     submodules: Vec<String>,
 }

@@ -276,7 +276,7 @@ fn hooks_in_the_work_tree_are_those_of_before() {
             refused.err
         );
         assert!(
-            refused.err.contains("changes hooks") && refused.err.contains(" --no-ff --hooks run    lands"),
+            refused.err.contains("changes hooks") && refused.err.contains(" --no-ff --hooks run    # lands"),
             "{}",
             refused.err
         );

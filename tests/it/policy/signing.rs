@@ -40,7 +40,7 @@ fn what_lands_is_signed_where_the_user_signs() {
         (false, &["land"][..], "rewrite", "G two|G add one"),
         (false, &["land", "--no-ff"], "rewrite", "G Merge|G two|G add one"),
         (true, &["land"], "rewrite", "G Merge|G two|G add one"),
-        (true, &["land", "--squash"], "refuse", "G t-"),
+        (true, &["land", "--squash"], "refuse", "G echo one"),
         (true, &["land", "--rebase"], "rewrite", "G two|G add one"),
         (false, &["land"], "merge", "G Merge|N two|N add one"),
         (true, &["land"], "merge", "G Merge|N two|N add one"),
