@@ -16,10 +16,13 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, WaitOptions, getppid, getsid, kill_process, pidfd_open, waitpid},
+    process::{Pid, PidfdFlags, Signal, WaitOptions, getppid, kill_process, pidfd_open, waitpid},
 };
 
-use super::{spawn, tree::descendants};
+use super::{
+    spawn,
+    tree::{descendants, session},
+};
 
 /// The word by which this program knows that it is one.
 pub const WORD: &str = "leash";
@@ -109,13 +112,14 @@ fn code(status: ExitStatus) -> u8 {
 
 /// Ends what descends from this process in its session.
 fn end_all() {
-    let (own, session) = (rustix::process::getpid(), getsid(None).ok());
+    let own = rustix::process::getpid();
+    let own_session = session(own);
     let began = Instant::now();
     let mut told = Vec::new();
     loop {
         while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
         let mut left = descendants(own);
-        left.retain(|pid| getsid(Some(*pid)).ok() == session);
+        left.retain(|pid| session(*pid) == own_session);
         if left.is_empty() || began.elapsed() > 2 * GRACE {
             return;
         }

@@ -34,12 +34,24 @@ pub fn descendants(of: Pid) -> Vec<Pid> {
     found
 }
 
+/// The session that a process is in; 0 where its leader is outside of what this process can see, as for what was started
+/// in a container from without. (`getsid` of rustix cannot say 0.)
+pub fn session(of: Pid) -> Option<i32> {
+    stat(of)?.get(3)?.parse().ok()
+}
+
 /// False for one that has ended and is not yet waited for.
 fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    // The state stands behind the name, which is in brackets and may hold any character.
-    let name_ends = stat.iter().rposition(|byte| *byte == b')');
-    name_ends.is_some_and(|at| !matches!(stat.get(at + 2), None | Some(b'Z' | b'X')))
+    stat(pid).is_some_and(|fields| !matches!(fields.first().map(String::as_str), None | Some("Z" | "X")))
+}
+
+/// What stands in `/proc/PID/stat` (proc(5)) behind the name: the state, the parent, the group, the session, and so on.
+fn stat(pid: Pid) -> Option<Vec<String>> {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name is in brackets and may hold any character.
+    let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = String::from_utf8_lossy(stat.get(name_ends + 1..)?);
+    Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
 /// A field of `/proc/PID/status`.

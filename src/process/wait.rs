@@ -16,10 +16,10 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, getsid, kill_process, kill_process_group, pidfd_open},
+    process::{Pid, PidfdFlags, Signal, getpid, kill_process, kill_process_group, pidfd_open},
 };
 
-use super::tree::descendants;
+use super::tree::{descendants, session};
 
 /// How often it is looked whether a wait was called off.
 const LOOK: Duration = Duration::from_millis(50);
@@ -131,9 +131,9 @@ fn has_more(stream: &impl AsFd, ended: &AtomicBool) -> bool {
 
 /// Ends what a child has started in our session.
 pub(super) fn kill_below(child: &Child) {
-    let session = getsid(None).ok();
+    let own = session(getpid());
     for pid in own_pid(child).map(descendants).unwrap_or_default() {
-        if getsid(Some(pid)).ok() == session {
+        if session(pid) == own {
             let _gone = kill_process(pid, Signal::KILL);
         }
     }

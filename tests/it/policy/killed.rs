@@ -8,11 +8,14 @@ use std::{
     time::Instant,
 };
 
-use git_khlone::process::was_killed;
+use git_khlone::process::{Cmd, was_killed};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::{signing::signing, write_hook};
-use crate::stage::Stage;
+use crate::{
+    stage::{BOUND, Stage},
+    tools,
+};
 
 /// Says who it is and what it has started, and hangs, whatever TERM says.
 const HANGS: &str = "#!/bin/sh\n[ ! -e 'DIR/armed' ] || [ \"$1\" = committed ] || { rm 'DIR/armed'; trap '' TERM\nsleep 1000 &\necho $$ $! > 'DIR/new'; mv 'DIR/new' 'DIR/pids'; sleep 1000; sleep 1000; }\ncat >/dev/null\n";
@@ -125,6 +128,36 @@ fn a_signer_ends_with_its_landing() {
     assert_eq!(stage.work.tip("main"), before);
     stage.run(&["land"]).ok();
     assert_eq!(stage.work.git(&["log", "-1", "--format=%G?"]), "G");
+}
+
+/// What is started in a container from without is in no session that can be seen there.
+#[test]
+fn in_a_container_too_a_hook_ends_with_its_landing() {
+    let inside = "exec unshare --pid --fork --mount-proc sh -c \"$0\"";
+    let stage = Stage::new();
+    stage.act("echo one > one");
+    let dir = stage.path();
+    let text = HANGS.replace("DIR", dir.to_str().unwrap());
+    write_hook(&stage.work.0.join(".git/hooks"), "reference-transaction", &text);
+    let script = format!(
+        "'{land}' land >'{dir}/land.log' 2>&1 & land=$!
+         until read hook child <'{dir}/pids'; do sleep .01; done 2>/dev/null
+         kill -KILL $land; wait $land 2>/dev/null
+         for n in $(seq 6000); do kill -0 $hook || kill -0 $child || {{ echo ended; break; }}; sleep .01; done 2>/dev/null",
+        land = env!("CARGO_BIN_EXE_git-khlone"),
+        dir = dir.display(),
+    );
+    let enter = |script: &str| {
+        let cmd = Cmd::new("sh").args(["-c", inside, script]);
+        stage.surrounded(cmd).patience(BOUND).finish().unwrap()
+    };
+    if !enter("true").status.success() {
+        tools::skip("no pid namespace can be made here");
+        return;
+    }
+    fs::write(dir.join("armed"), "").unwrap();
+    let done = enter(&script);
+    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "ended");
 }
 
 /// As with git: a job in the background keeps nobody waiting, and stays.
