@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     cx::Cx,
     error::{CmdError, printed},
-    target,
+    target, wait,
 };
 use crate::{daemon, render::view::MovedView, runner, task::Status};
 
@@ -30,8 +30,10 @@ pub(super) fn run(cx: &Cx, args: &CancelArgs) -> Result<ExitCode, CmdError> {
     }
     cx.out.done(&format!("{id} is being stopped"));
     // Should its runner not listen yet, or be dead, a daemon sees to it.
-    if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
+    if let Err(error) = cx.daemon().and_then(|place| daemon::wake(&place)) {
         cx.out.note(&format!("warning: no daemon sees to it: {error}"));
+    } else if cx.leaves_nothing() {
+        wait::until_over(cx, &id)?;
     }
     Ok(ExitCode::SUCCESS)
 }

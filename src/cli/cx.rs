@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{CliError, CmdError, printed};
+use super::{
+    attended::DaemonUse,
+    error::{CliError, CmdError, printed},
+};
 use crate::{
     config::{Config, Loaded, Paths},
-    daemon,
+    daemon::{self, DaemonError},
     process::machine_id,
     refs::{Ledger, Repo, RepoError, Site, TaskHead, Whose, sweep_announced},
     render::{Out, Pager, View},
@@ -20,6 +23,7 @@ pub(crate) struct Cx {
     pub(super) site: Site,
     pub(super) paths: Paths,
     pub(super) out: Out,
+    daemon: DaemonUse,
     /// The folder of the work tree in which the command runs, relative to its top.
     pub(super) folder: Option<String>,
 }
@@ -47,6 +51,7 @@ impl Cx {
         };
         let paths = Paths::from_env(|name| std::env::var_os(name))?;
         Ok(Self {
+            daemon: DaemonUse::of(site.common_dir(), out)?,
             repo,
             site,
             paths,
@@ -60,6 +65,7 @@ impl Cx {
         clear_left_locks(&repo);
         let paths = Paths::from_env(|name| std::env::var_os(name))?;
         Ok(Self {
+            daemon: DaemonUse::of(site.common_dir(), out)?,
             repo,
             site,
             paths,
@@ -100,6 +106,16 @@ impl Cx {
     pub(super) fn paged(&self, verb: &str, view: &impl View) -> Result<(), CliError> {
         let dir = self.repo.work_dir().unwrap_or_else(|| self.repo.common_dir());
         printed(self.out.paged(view, Pager { dir, verb }))
+    }
+
+    /// Where the daemon of this site is found, and started.
+    pub(super) fn daemon(&self) -> Result<daemon::Place, DaemonError> {
+        self.daemon.place()
+    }
+
+    /// Whether no process may stay when the command is over.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        self.daemon.leaves_nothing()
     }
 
     /// The tasks and zones here.

@@ -8,6 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 
 use super::{
+    attended::{DaemonUse, VARIABLE},
     cx::repo_at,
     error::{CliError, CmdError, printed},
 };
@@ -57,6 +58,9 @@ struct RunArgs {
     /// Take the site's lock over from stdin and tell stdout when ready
     #[arg(long, hide = true, requires = "site")]
     handed: bool,
+    /// Leave with the last command that uses it, and end first what it has started
+    #[arg(long, hide = true, requires = "handed")]
+    attended: bool,
     /// Leave after so many seconds without work
     #[arg(long, env = "KHLONE_IDLE", value_name = "SECONDS")]
     idle: Option<f64>,
@@ -65,7 +69,17 @@ struct RunArgs {
 /// Does what is asked of the daemon of the repository around `dir`.
 pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, CmdError> {
     match &args.verb {
-        DaemonVerb::Start => start(&place(dir)?, out)?,
+        DaemonVerb::Start => {
+            let place = place(dir)?;
+            if DaemonUse::of(place.common(), out)?.leaves_nothing() {
+                return Err(CliError::refused(
+                    format!("no daemon may stay here ({VARIABLE}=never)"),
+                    format!("env -u {VARIABLE} git khlone daemon start"),
+                )
+                .into());
+            }
+            start(&place, out)?;
+        }
         DaemonVerb::Stop => {
             let stopped = daemon::stop(&place(dir)?)?;
             printed(out.answer(&StoppedView { stopped }))?;
@@ -87,7 +101,10 @@ pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, C
             printed(out.answer(&LogLines { lines }))?;
         }
         DaemonVerb::Run(args) => be(dir, args)?,
-        DaemonVerb::Rpc => daemon::bridge(&place(dir)?)?,
+        DaemonVerb::Rpc => {
+            let daemon = DaemonUse::of(place(dir)?.common(), out)?;
+            daemon::bridge(&daemon.place()?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -113,6 +130,7 @@ fn be(dir: &Path, args: &RunArgs) -> Result<(), CmdError> {
     let idle = idle.map_err(|error| CliError::usage(format!("--idle: {error}"), "--idle 1800"))?;
     let options = RunOptions {
         handed: args.handed,
+        attended: args.attended,
         idle,
         foreground: !args.handed,
     };

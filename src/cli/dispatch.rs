@@ -29,6 +29,16 @@ pub(super) enum Then {
     Watch,
 }
 
+impl Then {
+    /// What runs only as long as the command does is watched.
+    fn within(self, cx: &Cx) -> Self {
+        match self {
+            Self::Leave if cx.leaves_nothing() => Self::Watch,
+            then => then,
+        }
+    }
+}
+
 /// A place where tasks may be dispatched: its settings are trusted, and brains can run there.
 pub(super) struct Ready {
     config: Config,
@@ -59,11 +69,12 @@ impl Ready {
         order: Order<'_>,
         then: Then,
     ) -> Result<ExitCode, CmdError> {
+        let then = then.within(cx);
         warn_of_secrets(cx, &order.prompt);
         let protection = self.admitted.protection.clone();
         let dispatched = zone::order(&cx.ledger(), place, (&self.config, &cx.paths), protection, order)?;
         self.tell(cx, &dispatched, then)?;
-        if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
+        if let Err(error) = cx.daemon().and_then(|place| daemon::wake(&place)) {
             cx.out.note(&format!(
                 "warning: the task is queued, but no daemon runs it yet: {error}"
             ));

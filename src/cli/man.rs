@@ -165,11 +165,27 @@ fn files(roff: &mut Roff) {
         roff.text([roman(what)]);
     }
     roff.control("SH", ["ENVIRONMENT"]);
-    roff.control("TP", []);
-    roff.text([bold("KHLONE_HOME")]);
-    roff.text([roman(
-        "Where trust, rate limits and tool caches are kept, instead of ~/.khlone.",
-    )]);
+    let variables = [
+        (
+            "KHLONE_HOME",
+            "Where trust, rate limits and tool caches are kept, instead of ~/.khlone.",
+        ),
+        (
+            "KHLONE_DAEMON",
+            "never: each command runs its task itself, follows it to its end and leaves no process, as CI and \
+             containers want it; a task whose command is ended early is stopped with it and can be resumed. auto, as \
+             without it: a daemon runs tasks in the background.",
+        ),
+        (
+            "KHLONE_LOG",
+            "What the daemon and its runners log, as a filter of tracing (info; debug).",
+        ),
+    ];
+    for (name, what) in variables {
+        roff.control("TP", []);
+        roff.text([bold(name)]);
+        roff.text([roman(what)]);
+    }
 }
 
 fn see_also(roff: &mut Roff, name: &str) {

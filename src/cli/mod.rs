@@ -1,6 +1,7 @@
 //! The command line: one file a verb, each an args struct and one short function: parse, one call, render.
 
 mod act;
+mod attended;
 mod audit;
 mod cancel;
 mod complete;

@@ -4,13 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{
-    cx::Cx,
-    error::{CmdError, printed},
-    retry, target,
-};
+use super::{cx::Cx, error::CmdError, retry, target};
 use crate::{
-    render::view::MovedView,
     task::{How, Status},
     zone::again::again,
 };
@@ -35,10 +30,8 @@ pub(super) fn run(cx: &Cx, args: &ResumeArgs) -> Result<ExitCode, CmdError> {
         retry::lift(cx, &task)?;
     }
     let stored = again(&cx.ledger(), id, How::Resume, "resumed")?;
-    printed(cx.out.answer(&MovedView::from(&stored.task)))?;
     if !parked {
         cx.out.done(&format!("{id} goes on"));
     }
-    retry::wake(cx);
-    Ok(ExitCode::SUCCESS)
+    retry::go_on(cx, &stored.task)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     cx::Cx,
     error::{CmdError, printed},
-    rollback, target,
+    rollback, target, wait,
 };
 use crate::{
     daemon,
@@ -48,12 +48,10 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
         lift(cx, &stored.task)?;
     }
     let again = again(&cx.ledger(), id, How::Retry, "tried anew")?;
-    printed(cx.out.answer(&MovedView::from(&again.task)))?;
     if !parked {
         cx.out.done(&format!("retrying {id}"));
     }
-    wake(cx);
-    Ok(ExitCode::SUCCESS)
+    go_on(cx, &again.task)
 }
 
 /// Says for a task that waited for a limit that the limit is over.
@@ -67,10 +65,16 @@ pub(super) fn lift(cx: &Cx, task: &Task) -> Result<(), CmdError> {
     Ok(())
 }
 
-/// Has a daemon look at the queue.
-pub(super) fn wake(cx: &Cx) {
-    let woken = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place));
-    if let Err(error) = woken {
+/// Has a daemon run a task that was queued again, whose state is the answer; where no daemon may stay, the task's end is.
+pub(super) fn go_on(cx: &Cx, task: &Task) -> Result<ExitCode, CmdError> {
+    if !cx.leaves_nothing() {
+        printed(cx.out.answer(&MovedView::from(task)))?;
+    }
+    if let Err(error) = cx.daemon().and_then(|place| daemon::wake(&place)) {
         cx.out.note(&format!("warning: it waits for a daemon: {error}"));
     }
+    if cx.leaves_nothing() {
+        return wait::for_one(cx, &task.id);
+    }
+    Ok(ExitCode::SUCCESS)
 }

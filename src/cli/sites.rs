@@ -98,7 +98,11 @@ fn take_over(cx: &Cx, site: Option<&str>, force: bool) -> Result<ExitCode, CmdEr
     if !has_work {
         return Ok(ExitCode::SUCCESS);
     }
-    if let Err(error) = daemon::Place::new(cx.site.common_dir()).and_then(|place| daemon::wake(&place)) {
+    if cx.leaves_nothing() {
+        cx.out.note("  next: git khlone list, then git khlone await TASK");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Err(error) = cx.daemon().and_then(|place| daemon::wake(&place)) {
         cx.out.note(&format!(
             "warning: the tasks are this site's, but no daemon runs them yet: {error}"
         ));

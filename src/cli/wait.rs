@@ -15,11 +15,11 @@ use super::{
     target,
 };
 use crate::{
-    daemon::{self, Line},
+    daemon::Line,
     query::sides,
     refs::{Beside, Stored},
     render::{
-        Out, Pulse, one_line,
+        Pulse, one_line,
         view::{EndedList, TaskDetail, TaskDocument, diff_stat},
     },
     task::{Class, Mode, Outcome, Status, Task, TaskId},
@@ -105,6 +105,15 @@ pub(super) fn for_one(cx: &Cx, id: &TaskId) -> Result<ExitCode, CmdError> {
     }
 }
 
+/// Waits for the end of a task of which nothing is to be told.
+pub(super) fn until_over(cx: &Cx, id: &TaskId) -> Result<(), CmdError> {
+    let wait = Wait {
+        any: false,
+        deadline: None,
+    };
+    wait.run(cx, std::slice::from_ref(id)).map(drop)
+}
+
 /// The task on hold that keeps a waiting one from its turn.
 fn held_up_by(cx: &Cx, stored: &Stored) -> Result<Option<Stored>, CmdError> {
     if !stored.task.status.is_waiting() {
@@ -150,11 +159,11 @@ impl Wait {
     /// Waits until enough tasks are over, and gives those that are. A daemon that is gone is started again: without
     /// one nothing would end.
     fn run(&self, cx: &Cx, ids: &[TaskId]) -> Result<Vec<Stored>, CmdError> {
-        let mut line = Line::new(daemon::Place::new(cx.site.common_dir())?, true);
+        let mut line = Line::new(cx.daemon()?, true);
         let (mut ended, mut open) = (Vec::new(), ids.to_vec());
         // Who sees that it waits may interrupt it.
         let pulse = Pulse::still(cx.out, awaited(ids));
-        leaves(cx.out, ids, &pulse);
+        leaves(cx, ids, &pulse);
         pulse.begin();
         loop {
             let (mut rest, mut stuck) = (Vec::new(), None);
@@ -193,13 +202,21 @@ impl Wait {
 }
 
 /// Ctrl-c ends the wait, not what is waited for: says so, and how to come back.
-fn leaves(out: Out, ids: &[TaskId], pulse: &Pulse) {
+fn leaves(cx: &Cx, ids: &[TaskId], pulse: &Pulse) {
+    let (out, is_stopped) = (cx.out, cx.leaves_nothing());
     let names: Vec<_> = ids.iter().map(TaskId::as_str).collect();
     let names = names.join(" ");
     let goes = if ids.len() == 1 { "continues" } else { "continue" };
     let pulse = pulse.clone();
     on_interrupt(INTERRUPTED, move || {
         pulse.clear();
+        if is_stopped {
+            out.note("left; what this command runs is stopped with it");
+            for name in names.split(' ') {
+                out.note(&format!("  git khlone resume {name}"));
+            }
+            return;
+        }
         out.note(&format!(
             "left; {} {goes} in the background",
             names.replace(' ', ", ")

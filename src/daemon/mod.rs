@@ -18,6 +18,7 @@ mod shared;
 pub use client::{
     Client, PATIENCE,
     ask::{bridge, status, stop},
+    attend::Attendance,
     lift::lift,
     line::Line,
     start::{START, Woken, wake},

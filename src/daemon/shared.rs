@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
     path::PathBuf,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// Whether the daemon is on its way out.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) connections: Cell<usize>,
+    /// How many use a daemon that leaves with the last of them.
+    pub(crate) attendants: Option<Cell<usize>>,
     /// When something was last asked of it.
     pub(crate) active: Cell<tokio::time::Instant>,
     /// Requests answered so far.
@@ -154,5 +157,33 @@ impl Shared {
 
     pub(crate) fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Whether somebody uses a daemon that leaves with its last user.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.attendants.as_ref().is_some_and(|count| count.get() > 0)
+    }
+}
+
+/// A user of a daemon that leaves with the last of them.
+pub(crate) struct Attendant(Rc<Shared>);
+
+impl Attendant {
+    /// One more; `None` where the daemon stays anyway.
+    pub(crate) fn of(shared: &Rc<Shared>) -> Option<Self> {
+        let count = shared.attendants.as_ref()?;
+        count.set(count.get() + 1);
+        Some(Self(Rc::clone(shared)))
+    }
+}
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        let Some(count) = &self.0.attendants else { return };
+        count.set(count.get().saturating_sub(1));
+        if count.get() == 0 {
+            tracing::info!("nobody uses it any more, leaving");
+            self.0.stop();
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The daemon as its callers meet it: the real binary, real sockets, real kills.
 
+mod attended;
 mod changes;
 mod clock;
 mod faults;

@@ -12,7 +12,7 @@ use super::super::{
     interrupt::{INTERRUPTED, on_interrupt},
 };
 use crate::{
-    daemon::{self, Bookmark, Feed, Line, News, Since},
+    daemon::{Bookmark, Feed, Line, News, Since},
     refs::Stored,
     render::{Form, Out, Pulse, Reporter, Stream, waits},
     task::{CloneName, TaskId},
@@ -46,14 +46,15 @@ impl<'a> Watch<'a> {
         let place = Arc::new(Mutex::new(None));
         let pulse = Pulse::still(cx.out, "");
         let (out, seen, moving) = (cx.out, Arc::clone(&place), pulse.clone());
-        on_interrupt(INTERRUPTED, move || leave(out, &seen, &moving));
+        let is_stopped = cx.leaves_nothing();
+        on_interrupt(INTERRUPTED, move || leave(out, &seen, &moving, is_stopped));
         pulse.begin();
         Ok(Self {
             cx,
             form,
             stream,
             pulse,
-            line: Line::new(daemon::Place::new(cx.site.common_dir())?, starts),
+            line: Line::new(cx.daemon()?, starts),
             place,
         })
     }
@@ -146,7 +147,7 @@ impl<'a> Watch<'a> {
 }
 
 /// Says where to go on from. Nobody waits long for a reader that does not read.
-fn leave(out: Out, place: &Mutex<Option<Place>>, pulse: &Pulse) {
+fn leave(out: Out, place: &Mutex<Option<Place>>, pulse: &Pulse, is_stopped: bool) {
     let deadline = Instant::now() + Duration::from_millis(300);
     let place = loop {
         match place.try_lock() {
@@ -160,6 +161,11 @@ fn leave(out: Out, place: &Mutex<Option<Place>>, pulse: &Pulse) {
     };
     pulse.clear();
     let Some(place) = &*place else { return };
+    if is_stopped {
+        out.note(&format!("· left; {} is stopped with this command", place.clone));
+        out.note(&format!("  next: git khlone resume {}", place.task));
+        return;
+    }
     out.note(&format!("· left; {} keeps running", place.clone));
     out.note(&format!(
         "  next: git khlone watch {} --since {}",

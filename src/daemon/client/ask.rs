@@ -30,7 +30,7 @@ pub fn status(place: &Place) -> Result<DaemonStatus, DaemonError> {
 pub fn stop(place: &Place) -> Result<bool, DaemonError> {
     let mut client = match Client::connect(place) {
         Err(DaemonError::NotRunning) => match replace::unreachable(place) {
-            Some(pid) => return wait_for_end(place, pid),
+            Some(pid) => return wait_for_end(place, pid, LEAVE),
             None => return Ok(false),
         },
         other => other?,
@@ -38,12 +38,12 @@ pub fn stop(place: &Place) -> Result<bool, DaemonError> {
     let _accepted: bool = client.call("shutdown", &json!({}), PATIENCE)?;
     let pid = client.pid();
     drop(client);
-    wait_for_end(place, pid)
+    wait_for_end(place, pid, LEAVE)
 }
 
 /// Waits until the daemon `pid`, which was told to leave, has.
-fn wait_for_end(place: &Place, pid: u32) -> Result<bool, DaemonError> {
-    let (deadline, path) = (Instant::now() + LEAVE, place.lock_path());
+pub(super) fn wait_for_end(place: &Place, pid: u32, patience: Duration) -> Result<bool, DaemonError> {
+    let (deadline, path) = (Instant::now() + patience, place.lock_path());
     // It lets go of the lock last.
     while DaemonLock::try_take(&path)
         .map_err(|source| DaemonError::io(&path, source))?
@@ -52,7 +52,7 @@ fn wait_for_end(place: &Place, pid: u32) -> Result<bool, DaemonError> {
         if Instant::now() > deadline {
             return Err(DaemonError::Silent {
                 pid,
-                patience: LEAVE,
+                patience,
                 beat: place.last_beat(),
             });
         }

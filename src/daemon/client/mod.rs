@@ -3,6 +3,7 @@
 //! No async runtime: a command that only wakes the daemon pays for one connect and one write.
 
 pub(in crate::daemon) mod ask;
+pub(in crate::daemon) mod attend;
 pub(in crate::daemon) mod lift;
 pub(in crate::daemon) mod line;
 mod replace;

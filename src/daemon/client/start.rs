@@ -55,7 +55,16 @@ pub enum Woken {
 pub fn wake(place: &Place) -> Result<Woken, DaemonError> {
     let program =
         std::env::current_exe().map_err(|source| DaemonError::io("/proc/self/exe".as_ref(), source))?;
-    wake_with(place, &program)
+    for _ in 0..LAUNCHES {
+        let woken = wake_with(place, &program)?;
+        match place.attendance().map(|attendance| attendance.keep(place)) {
+            None | Some(Ok(())) => return Ok(woken),
+            // It was just leaving.
+            Some(Err(error)) if is_passing(&error) => {}
+            Some(Err(error)) => return Err(error),
+        }
+    }
+    Err(not_up(place))
 }
 
 fn wake_with(place: &Place, program: &Path) -> Result<Woken, DaemonError> {
@@ -129,6 +138,7 @@ fn launch(
     let mut command = Cmd::new(program)
         .args(["daemon", "run", "--handed", "--site"])
         .arg(place.common())
+        .args(place.attendance().map(|_| "--attended"))
         .dir("/")
         .into_inner();
     // It begins a session of its own, which the leader of a group cannot: it starts in our group.

@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    daemon::DaemonError,
+    daemon::{Attendance, DaemonError},
     process::{MAX_SOCKET_PATH, ProcessId, file, run_dir},
     refs::Layout,
     task::{FORMAT, parse_versioned},
@@ -26,6 +26,8 @@ use crate::{
 pub struct Place {
     common: PathBuf,
     layout: Layout,
+    /// What keeps a daemon that is started here, where it must not stay.
+    attendance: Option<Attendance>,
 }
 
 /// A sign of life.
@@ -72,7 +74,21 @@ impl Place {
         Ok(Self {
             common: common.to_owned(),
             layout,
+            attendance: None,
         })
+    }
+
+    /// The same place; a daemon that is started here leaves with the last process that keeps it.
+    #[must_use]
+    pub fn attended(self, attendance: Attendance) -> Self {
+        Self {
+            attendance: Some(attendance),
+            ..self
+        }
+    }
+
+    pub(crate) fn attendance(&self) -> Option<&Attendance> {
+        self.attendance.as_ref()
     }
 
     /// The common git folder.

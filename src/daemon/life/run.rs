@@ -30,7 +30,7 @@ use crate::{
     config::{Config, Paths},
     daemon::{
         DaemonError, Place, RpcError,
-        client::start::READY,
+        client::start::{READY, START},
         events::changes::History,
         schedule::{
             engine::Engine,
@@ -57,6 +57,8 @@ pub struct RunOptions {
     pub handed: bool,
     /// How long it stays without work, where that is not the default.
     pub idle: Option<Duration>,
+    /// Whether it leaves with the last command that uses it, and ends before what it has started.
+    pub attended: bool,
     /// Whether its log goes to stderr instead of its file: for people who watch it.
     pub foreground: bool,
 }
@@ -165,6 +167,7 @@ async fn live(
         wake: Notify::new(),
         stopping: watch::Sender::new(false),
         connections: Cell::new(0),
+        attendants: options.attended.then(Cell::default),
         active: Cell::new(tokio::time::Instant::now()),
         requests: Cell::new(0),
         attempts: place.attempts(),
@@ -174,6 +177,9 @@ async fn live(
         troubles: RefCell::default(),
     });
     stop_on_signals(&shared)?;
+    if options.attended {
+        stop_unless_attended(&shared);
+    }
     let program =
         std::env::current_exe().map_err(|source| DaemonError::io("/proc/self/exe".as_ref(), source))?;
     let (runners, ended) = Runners::new(Launcher {
@@ -227,6 +233,9 @@ async fn live(
         listener = bind(&socket)?;
     }
     drop(listener);
+    if options.attended {
+        engine.end_attempts().await;
+    }
     settle(&shared).await;
     engine.notices.close();
     // Without a record nobody takes the daemon for one that died.
@@ -283,6 +292,18 @@ fn say_ready() {
     if let Ok(null) = fs::OpenOptions::new().write(true).open("/dev/null") {
         let _kept_open = rustix::stdio::dup2_stdout(null);
     }
+}
+
+/// Its starter may have died before it said that it uses it.
+fn stop_unless_attended(shared: &Rc<Shared>) {
+    let shared = Rc::clone(shared);
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(START).await;
+        if !shared.is_attended() {
+            tracing::info!("nobody uses it, leaving");
+            shared.stop();
+        }
+    });
 }
 
 fn stop_on_signals(shared: &Rc<Shared>) -> Result<(), DaemonError> {

@@ -3,12 +3,7 @@
 //! Reasons are a wake, an ended runner, a changed ref, a time that was waited for, and a coarse tick for whatever
 //! was missed. Nothing is remembered that the next daemon could not find out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 
@@ -16,13 +11,12 @@ use super::{
     machine::{Bounds, Machine},
     notices::Notices,
     plan::{Decision, Known, Plan, Situation, find, plan},
-    providers::{Rates, Room},
+    providers::Rates,
     ref_watch::RefWatch,
-    runners::{Exit, Runners, Start, aside},
+    runners::{Exit, Runners, Start},
     store::{Step, Store},
 };
 use crate::{
-    brain::Provider,
     daemon::{
         Code, Place, RpcError,
         events::changes::differing,
@@ -31,7 +25,7 @@ use crate::{
         shared::{Part, Shared, Table},
     },
     refs::Oid,
-    task::{Move, Outcome, Status, TaskId, ZoneId, sane_until},
+    task::{Move, TaskId, ZoneId},
 };
 
 /// A look at the ledger is never further away than this.
@@ -82,6 +76,9 @@ struct Outlook {
     /// Whether any task of ours is not over.
     pending: bool,
 }
+
+mod leaving;
+mod limits;
 
 impl Engine {
     /// Runs until the daemon is told to stop or has been idle for long enough.
@@ -144,13 +141,6 @@ impl Engine {
         self.beaten = Some((now, problem));
     }
 
-    /// Whether the file of our lock was taken away, so that another daemon may have the site, or our socket, so that
-    /// nobody reaches this one.
-    pub(crate) fn is_ousted(&self) -> bool {
-        let lock = self.lock.as_ref();
-        lock.is_some_and(|lock| !lock.stands(&self.place.lock_path()) || !self.shared.record.socket.exists())
-    }
-
     /// Drops some of what need not be kept any longer.
     async fn retain(&mut self) {
         let (keep, now, from) = (self.shared.limits.get().keep, (self.clock)(), self.retaining);
@@ -167,19 +157,6 @@ impl Engine {
         if next.is_none() {
             self.retained = Some(Instant::now());
         }
-    }
-
-    /// The look after the socket is gone: whoever reached the daemon has written the ledger before. Gives whether
-    /// there is work after all.
-    pub(crate) async fn last_look(&mut self) -> bool {
-        self.round().await.pending
-    }
-
-    /// When the daemon leaves for lack of work; `None` while there is some.
-    fn idle_exit(&self, outlook: &Outlook) -> Option<Instant> {
-        let busy = outlook.pending || !self.runners.is_idle() || self.shared.connections.get() > 0;
-        let idle = self.idle.unwrap_or(self.shared.limits.get().idle);
-        (!busy).then(|| self.shared.active.get() + idle)
     }
 
     /// Judges ended runners by what became of their tasks: `tasks` were looked at after.
@@ -360,72 +337,6 @@ impl Engine {
         }
     }
 
-    /// What may be asked of the providers of our tasks. What our tasks say of them, other sites learn here.
-    async fn rooms(&self, tasks: &[Arc<Known>]) -> BTreeMap<Provider, Room> {
-        let ours = || tasks.iter().filter(|known| known.ours && !known.status.is_over());
-        let wanted: BTreeSet<_> = ours().filter_map(|known| known.provider.clone()).collect();
-        let Some(machine) = self.machine.clone().filter(|_| !wanted.is_empty()) else {
-            return BTreeMap::new();
-        };
-        let bounds = self.bounds(0);
-        let now = bounds.now;
-        let limits: Vec<(Provider, i64)> = ours()
-            .filter_map(|known| {
-                let until = sane_until(limit_end(known)?, now)?;
-                Some((known.provider.clone()?, until))
-            })
-            .collect();
-        let told = aside(move || {
-            let mut rooms = machine.rooms(&wanted, &bounds)?;
-            for (provider, until) in limits {
-                if let Some(room) = rooms.get_mut(&provider)
-                    && room.parked_until < Some(until)
-                    && until > room.lifted
-                {
-                    room.parked_until = Some(until);
-                    if let Err(error) = machine.park(&provider, until, now) {
-                        tracing::warn!(%provider, %error, "other sites are not told of the limit");
-                    }
-                }
-            }
-            Ok(rooms)
-        });
-        told.await.unwrap_or_default()
-    }
-
-    async fn park(&self, task: &TaskId, until: i64, tasks: &[Arc<Known>]) -> bool {
-        let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
-        let name = provider.map_or("its provider", Provider::name);
-        let (until, why) = (Some(until), format!("{name} is at its limit"));
-        let step = Step::of(
-            Move::Park {
-                until,
-                why: why.clone(),
-            },
-            why,
-        );
-        self.apply(task, step).await
-    }
-
-    async fn back_off(&self, task: &TaskId, tasks: &[Arc<Known>]) -> bool {
-        let now = (self.clock)();
-        let provider = find(tasks, task).and_then(|known| known.provider.as_ref());
-        let told = match provider.cloned().zip(self.machine.clone()) {
-            Some((provider, machine)) => aside(move || machine.back_off(&provider, now)).await.ok(),
-            None => None,
-        };
-        // Alone with it.
-        let until = told.unwrap_or(now + 60);
-        let id = task.clone();
-        tracing::info!(%task, until, "backs off");
-        let done = self
-            .shared
-            .keeper
-            .with(move |store| store.park_until(&id, until))
-            .await;
-        done.and_then(|done| done).is_ok()
-    }
-
     fn next_look(&self, plan: &Plan) -> Instant {
         let now_wall = (self.clock)();
         let parked = plan.next.map(|until| {
@@ -465,15 +376,6 @@ impl Engine {
         self.shared
             .history
             .send_if_modified(|history| history.note(tasks, zones));
-    }
-}
-
-/// Until when a task's provider is to be left alone, by what it ran into itself or waits for.
-fn limit_end(known: &Known) -> Option<i64> {
-    match (known.status, known.outcome) {
-        (Status::Parked, Some(Outcome::Limited)) => known.parked_until,
-        (Status::Running, _) => known.limited_until,
-        _ => None,
     }
 }
 

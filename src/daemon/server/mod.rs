@@ -12,7 +12,7 @@ use std::{io, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, getrlimit};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,
     net::{
@@ -30,7 +30,7 @@ use super::{
         self, Call, Frame, Refusal,
         frames::{End, Frames, Patience},
     },
-    shared::{Part, Shared},
+    shared::{Attendant, Part, Shared},
 };
 use crate::zone::Caller;
 use methods::{Handled, Reply};
@@ -115,6 +115,7 @@ fn welcome(stream: UnixStream, shared: &Rc<Shared>, place: OwnedSemaphorePermit)
         out: write,
         caller: Caller::of(peer.and_then(|peer| peer.pid())),
         greeted: false,
+        attends: None,
         waiting: JoinSet::new(),
         long: Arc::new(Semaphore::new(1)),
     };
@@ -134,6 +135,8 @@ struct Connection {
     out: OwnedWriteHalf,
     caller: Caller,
     greeted: bool,
+    /// Set while it keeps a daemon that leaves with its last user.
+    attends: Option<Attendant>,
     /// Requests that wait for something.
     waiting: JoinSet<Option<Outgoing>>,
     /// Who makes a long answer holds it until that is sent.
@@ -254,7 +257,17 @@ impl Connection {
                 "say `hello` with the daemon's token first",
             ));
         }
-        Ok(methods::handle(&self.shared, call, self.caller))
+        match call.method.as_str() {
+            "attend" => {
+                self.attends = Attendant::of(&self.shared);
+                Ok(Handled::Now(Ok(json!(self.attends.is_some()))))
+            }
+            "leave" => {
+                self.attends = None;
+                Ok(Handled::Now(Ok(json!(self.shared.is_stopping()))))
+            }
+            _ => Ok(methods::handle(&self.shared, call, self.caller)),
+        }
     }
 
     async fn settle(&mut self, done: Option<Result<Option<Outgoing>, tokio::task::JoinError>>) -> GoesOn {
@@ -273,7 +286,7 @@ impl Connection {
 
     async fn end(&mut self, end: &End) -> GoesOn {
         match end {
-            End::Silent => !self.waiting.is_empty(),
+            End::Silent => !self.waiting.is_empty() || self.attends.is_some(),
             End::TooLong => {
                 let message = format!("a frame is at most {} bytes", protocol::MAX_FRAME);
                 let error = RpcError::new(Code::Parse, message);
@@ -282,6 +295,7 @@ impl Connection {
             }
             // Who has only closed its writing side still gets what it has asked for.
             End::Closed => {
+                self.attends = None;
                 let rest = async {
                     while let Some(done) = self.waiting.join_next().await {
                         if !self.settle(Some(done)).await {

@@ -26,7 +26,7 @@ use crate::{
         },
         server::enqueue::EnqueueParams,
     },
-    task::{Event, ZoneId},
+    task::{Event, Outcome, Status, ZoneId},
     upkeep::retention::Keep,
     zone::Caller,
 };
@@ -141,6 +141,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         history: watch::Sender::new(History::new("test".to_owned())),
         wake: Notify::new(),
         stopping: watch::Sender::new(false),
+        attendants: None,
         connections: Cell::new(0),
         active: Cell::new(Instant::now()),
         requests: Cell::new(0),
