@@ -21,7 +21,7 @@ use crate::{
         carry::{Carry, CarryError, listed, quoted},
         checkout::Checkout,
     },
-    zone::saving::{SaveError, save_clone, worktree_of},
+    zone::saving::{Going, SaveError, save_clone, worktree_of},
 };
 
 /// What an update did.
@@ -129,7 +129,7 @@ pub fn update_clone(
     let save = |updated: &Updated| {
         let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
         let mut files = TreeEdit::default();
-        let mut kept = save_clone(ledger, crew, &mut pack, &mut files)?;
+        let mut kept = save_clone(ledger, (crew, Going::Some), &mut pack, &mut files)?;
         kept.left = Some(updated.to.to_string());
         let undo = ledger.save_undo(&mut pack, ("update", None), zone, vec![kept], &mut files)?;
         saved = Some(undo.n);

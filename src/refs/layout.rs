@@ -58,6 +58,16 @@ impl Layout {
         self.private_gits().join(Self::clone_key(zone, clone))
     }
 
+    /// What saved states have besides objects, a folder a state.
+    pub fn apart(&self) -> PathBuf {
+        self.dir.join("apart")
+    }
+
+    /// What saved state `n` has of a clone.
+    pub fn apart_of(&self, n: u64, clone: &CloneName) -> PathBuf {
+        self.apart().join(n.to_string()).join(clone.to_string())
+    }
+
     /// What brains keep between tasks, a folder a clone.
     pub fn brains(&self) -> PathBuf {
         self.dir.join("brains")

@@ -61,7 +61,7 @@ pub use shared::Sharing;
 pub use site::{Site, SiteError, Whose};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;
-pub use undo::{KEPT, KeptClone, KeptFile, KeptLanding, LANDED, Undo};
+pub use undo::{KEPT, KeptApart, KeptClone, KeptFile, KeptLanding, LANDED, Origin, Undo};
 pub use zones::{Base, Crew, StoredZone, Zone};
 
 #[cfg(test)]

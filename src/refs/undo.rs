@@ -91,9 +91,33 @@ pub struct KeptClone {
     /// What its index had in conflict, in `<clone>/git`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<KeptFile>,
+    /// What was moved aside as it is, to a folder of the site (`refs::Layout::apart`) under its number in this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<KeptApart>,
     /// Ignored files and folders that were not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,
+}
+
+/// Something that no object can hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptApart {
+    /// Where it was.
+    pub origin: Origin,
+    /// Its path there, as documents have it.
+    pub path: String,
+}
+
+/// What something was moved out of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The worktree.
+    Worktree,
+    /// The worktree's own git folder.
+    Git,
+    /// It is the clone's private git folder.
+    Private,
 }
 
 /// An ignored file.

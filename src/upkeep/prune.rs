@@ -71,6 +71,7 @@ pub fn prune(ledger: &Ledger<'_>, dry_run: bool) -> Result<Pruned, RemovalError>
                 why @ (RemovalError::AtStake { .. }
                 | RemovalError::Active(..)
                 | RemovalError::CheckedOut { .. }
+                | RemovalError::Worktree { .. }
                 | RemovalError::Hold(_)),
             ) => {
                 pruned.kept.push((id, why.to_string()));

@@ -25,7 +25,7 @@ use crate::{
     zone::{
         Place, ResolveError, clone_named,
         hold::{HoldError, hold},
-        saving::{SaveError, save_clone, worktree_of},
+        saving::{Going, SaveError, save_clone, worktree_of},
     },
 };
 
@@ -165,7 +165,7 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
     let tip = own_tip(ledger, task, &crew)?;
     let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
     let mut files = TreeEdit::default();
-    let mut kept = save_clone(ledger, &crew, &mut pack, &mut files)?;
+    let mut kept = save_clone(ledger, (&crew, Going::Some), &mut pack, &mut files)?;
     kept.left = Some(start.to_string());
     let verb = format!("{verb} {}", task.id);
     let undo = ledger.save_undo(&mut pack, (&verb, None), &zone.zone, vec![kept], &mut files)?;

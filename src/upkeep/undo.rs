@@ -20,6 +20,7 @@ use crate::{
     refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
     task::{Class, CloneName, Explain, ZoneId},
     worktree::{
+        apart,
         carry::{CarryError, patiently},
         create::{CreateError, Want, ensure},
         index,
@@ -29,8 +30,9 @@ use crate::{
         standing,
     },
     zone::{
+        apart::places,
         hold::{HoldError, Waiting, hold_settled},
-        saving::{SaveError, save_clone, worktree_of},
+        saving::{Going, SaveError, save_clone, worktree_of},
     },
 };
 
@@ -162,7 +164,7 @@ pub fn undo(ledger: &Ledger<'_>, n: Option<u64>, patience: Duration) -> Result<U
         let name = &kept.crew.name;
         let restored = match kept.left {
             Some(_) => replace(ledger, &saved, kept)?,
-            None => bring_back(ledger, kept)?,
+            None => bring_back(ledger, &saved, kept)?,
         };
         undone.kept.extend(
             restored
@@ -216,7 +218,7 @@ fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restor
     let repo = ledger.repo();
     let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
     let mut files = TreeEdit::default();
-    let mut now = save_clone(ledger, &kept.crew, &mut pack, &mut files)?;
+    let mut now = save_clone(ledger, (&kept.crew, Going::Some), &mut pack, &mut files)?;
     now.left.clone_from(&kept.tip);
     let verb = format!("undo of {}", saved.verb);
     let what = (verb.as_str(), Some(saved.n));
@@ -230,11 +232,11 @@ fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restor
             patiently(&checkout, || index::reset(&checkout, &tip.to_string()))?;
         }
     }
-    bring_back(ledger, kept)
+    bring_back(ledger, saved, kept)
 }
 
 /// Branch, worktree and files of one clone.
-fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoError> {
+fn bring_back(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restored, UndoError> {
     let repo = ledger.repo();
     let oid = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Oid>().ok());
     let Some(tip) = oid(&kept.tip) else {
@@ -263,9 +265,12 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
         let is_whole = checkout.path.join(".git").exists() && !checkout.is_half_made();
         is_whole && standing::is_put_back(checkout, &kept.git, blob)
     });
-    let checkout = match there {
-        Some(checkout) => checkout,
-        None => ensure(repo, &want)?.checkout,
+    let (checkout, is_fresh) = match there {
+        Some(checkout) => (checkout, false),
+        None => {
+            let ready = ensure(repo, &want)?;
+            (ready.checkout, ready.made.is_fresh())
+        }
     };
     let failed = |source| UndoError::Io {
         path: checkout.path.clone(),
@@ -275,10 +280,14 @@ fn bring_back(ledger: &Ledger<'_>, kept: &KeptClone) -> Result<Restored, UndoErr
         standing::end_operations(&checkout).map_err(failed)?;
     }
     standing::put_back(&checkout, &kept.git, blob).map_err(failed)?;
+    // Before the files: the snapshot has some of it by name.
+    let places = places(ledger, (&saved.zone.id, &kept.crew), &checkout, saved.n);
+    let in_the_way = apart::put_back(&places, &kept.apart, is_fresh).map_err(failed)?;
     let Some(work) = oid(&kept.work) else {
         return Ok(Restored::default());
     };
-    let restored = lay_out(ledger, &checkout, tip, work)?;
+    let mut restored = lay_out(ledger, &checkout, tip, work)?;
+    restored.kept.extend(in_the_way);
     let staged = kept.index.clone().unwrap_or_else(|| tip.to_string());
     patiently(&checkout, || index::reset_and_look(&checkout, &staged))?;
     if let Some(conflicts) = &kept.conflicts {

@@ -34,6 +34,8 @@ const MAX_ENTRIES: usize = 500;
 pub struct Kept {
     /// Its files.
     pub work: Oid,
+    /// What was seen of them.
+    pub manifest: Manifest,
     /// What was staged, if that differs from both HEAD and nothing.
     pub index: Option<Oid>,
     /// Ignored files.
@@ -81,6 +83,7 @@ pub fn keep(
     Ok(Kept {
         ignored_tree,
         work: taken.tree,
+        manifest: taken.manifest,
         index: staged(repo, checkout, pinned),
         ignored,
         lost,

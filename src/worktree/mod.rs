@@ -1,5 +1,6 @@
 //! Worktrees: where clones work, how they are made and removed, and what a run did to the files in them.
 
+pub mod apart;
 pub mod carry;
 pub mod checkout;
 pub mod copy;
@@ -14,6 +15,7 @@ pub mod index;
 pub mod keep;
 pub mod moved;
 pub mod neighbours;
+pub mod nested;
 pub mod place;
 pub mod port;
 pub mod receipt;

@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod again;
+pub mod apart;
 mod crew;
 mod dispatch;
 pub mod hold;

@@ -1,15 +1,17 @@
 //! Saving a clone as it stands, before a verb takes something of it away: branch, files, what is staged, small
-//! ignored files. What is too large or too many is named instead.
+//! ignored files. What is too large or too many of those is named instead. Where the whole worktree is to go, what no
+//! object can hold is found, too, and moved aside ([`super::apart`]).
 
 use std::io;
 
 use git2::Oid;
 
+use super::apart::apart;
 use crate::{
     process::ProcessError,
-    refs::{Crew, KeptClone, Ledger, Pack, TreeEdit, branch_ref},
-    task::{Class, Explain},
-    worktree::{checkout::Checkout, keep::keep, snapshot::SnapshotError, standing, submodule},
+    refs::{Crew, KeptApart, KeptClone, Ledger, Origin, Pack, TreeEdit, branch_ref},
+    task::{Class, Explain, ZoneId},
+    worktree::{checkout::Checkout, keep::keep, snapshot::SnapshotError, standing},
 };
 
 /// A clone that cannot be saved; the verb must not go on then.
@@ -18,7 +20,7 @@ pub enum SaveError {
     /// Its files cannot be read or stored.
     #[error(transparent)]
     Files(#[from] SnapshotError),
-    /// Its submodules cannot be looked at.
+    /// The repositories in it cannot be looked at.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// Its branch cannot be read.
@@ -47,10 +49,19 @@ impl Explain for SaveError {
     }
 }
 
+/// How much of a clone is about to go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Going<'a> {
+    /// Its worktree, with all that is in it.
+    All(&'a ZoneId),
+    /// Files and commits; what is not saved stays.
+    Some,
+}
+
 /// Saves a clone: its objects go to `pack`, its files to `files`, in a folder of its name.
 pub(crate) fn save_clone(
     ledger: &Ledger<'_>,
-    crew: &Crew,
+    (crew, going): (&Crew, Going<'_>),
     pack: &mut Pack,
     files: &mut TreeEdit,
 ) -> Result<KeptClone, SaveError> {
@@ -66,6 +77,7 @@ pub(crate) fn save_clone(
         git: Vec::new(),
         commits: Vec::new(),
         conflicts: None,
+        apart: Vec::new(),
         lost: Vec::new(),
     };
     let checkout = worktree_of(ledger, crew);
@@ -93,14 +105,19 @@ pub(crate) fn save_clone(
         saved.index = kept.index.map(|tree| tree.to_string());
         saved.ignored = kept.ignored;
         saved.lost = kept.lost;
-        let moved = submodule::moved(&checkout)?;
-        saved.lost.extend(
-            moved
-                .iter()
-                .map(|path| format!("{} (commits of the submodule)", path.display())),
-        );
+        if let Going::All(zone) = going {
+            saved.apart = apart(ledger, (zone, crew), &checkout, &kept.manifest)?;
+            saved.lost.retain(|path| !is_apart(path, &saved.apart));
+        }
     }
     Ok(saved)
+}
+
+/// Whether a path, as documents have it, is in what is moved aside.
+fn is_apart(path: &str, apart: &[KeptApart]) -> bool {
+    let all = apart.iter().filter(|kept| kept.origin == Origin::Worktree);
+    let mut rests = all.filter_map(|kept| path.strip_prefix(kept.path.as_str()));
+    rests.any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The worktree that git knows at a clone's place.

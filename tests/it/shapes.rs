@@ -7,6 +7,7 @@ mod committed;
 mod converted;
 mod elsewhere;
 mod matrix;
+mod nested;
 mod settings;
 mod sparse;
 mod submodules;

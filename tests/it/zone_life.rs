@@ -356,5 +356,7 @@ fn commits_in_a_submodule_are_at_stake() {
         "{error}"
     );
     let removed = remove(&z.ledger(), &main_zone(), true).unwrap();
-    assert_eq!(removed.lost, ["foreman.1: lib (commits of the submodule)"]);
+    assert_eq!(removed.lost, [""; 0]);
+    undo(&z.ledger(), None, HOOK).unwrap();
+    assert_eq!(lib.git(&["log", "-1", "--format=%s", "work"]), "inside");
 }

@@ -4,10 +4,11 @@
 //! (none), excludes. It stands in `<site>/gitdirs/<zone>.<clone>/git`, is kept between tasks, and is brought up to
 //! date before each: branch and index go from the host's worktree to it, never the other way.
 //!
-//! A brain can write all of it. So nothing in it is believed: before a task everything but objects, reflogs and LFS
-//! files is thrown away, unless it stands there to the byte as it shall, and written anew, without following a link. What was last written stands beside it in
-//! `baseline`, out of the brain's reach, so that an import can tell what is new. Branches that a brain made for
-//! itself live on until the host has a branch of that name.
+//! A brain can write all of it. So nothing in it is believed: before a task everything but objects, reflogs, LFS files
+//! and the git folders of submodules and worktrees is thrown away, unless it stands there to the byte as it shall, and
+//! written anew, without following a link. What was last written stands beside it in `baseline`, out of the brain's
+//! reach, so that an import can tell what is new. Branches that a brain made for itself live on until the host has a
+//! branch of that name.
 
 pub mod alternates;
 pub mod commit;
@@ -47,8 +48,9 @@ use gitfiles::Files;
 use mainrefs::MainRefs;
 use privaterefs::PACKED_CAP;
 
-/// What of an earlier task stays: nothing in it decides what a command of ours does.
-const KEPT: [&str; 4] = ["objects", "logs", "lfs", "rr-cache"];
+/// What of an earlier task stays: nothing in it decides what a command of ours does. Submodules and worktrees that a
+/// brain has made for itself have commits there that are nowhere else.
+const KEPT: [&str; 6] = ["objects", "logs", "lfs", "rr-cache", "modules", "worktrees"];
 
 /// The objects that are borrowed.
 const ALTERNATES: &str = "objects/info/alternates";

@@ -85,7 +85,8 @@ fn holds_work(ledger: &Ledger<'_>, undo: &Undo) -> Result<bool, GcError> {
         };
         let tree = git.find_commit(tip)?.tree_id().to_string();
         let differs = |saved: &Option<String>| saved.as_ref().is_some_and(|saved| *saved != tree);
-        if differs(&kept.work) || differs(&kept.index) || !kept.ignored.is_empty() {
+        let is_more = !kept.ignored.is_empty() || !kept.apart.is_empty();
+        if differs(&kept.work) || differs(&kept.index) || is_more {
             return Ok(true);
         }
         tips.insert(tip);

@@ -7,6 +7,7 @@
 
 use std::{fs, path::PathBuf};
 
+use bstr::ByteSlice;
 use git2::Oid;
 
 use super::GcError;
@@ -14,6 +15,7 @@ use crate::{
     process::FileLock,
     refs::{Ledger, StoredZone, branch_ref},
     task::TaskId,
+    upkeep::removal::own_repositories,
     worktree::{
         carry::{changes, listed, quoted},
         checkout::{Checkout, LOCK_WORDS},
@@ -113,7 +115,16 @@ fn what_holds(ledger: &Ledger<'_>, checkout: &Checkout) -> Result<Option<Held>, 
             format!("commits of its own in the submodule {}", moved.display()),
             format!("git -C {} log", quoted(&checkout.path.join(moved))),
         ),
-        None => Ok(None),
+        None => match own_repositories(checkout)?.first() {
+            Some(repo) => {
+                let repo = repo.to_path_lossy();
+                held(
+                    format!("commits of its own in {}", repo.display()),
+                    format!("git -C {} log", quoted(&checkout.path.join(&repo))),
+                )
+            }
+            None => Ok(None),
+        },
     }
 }
 

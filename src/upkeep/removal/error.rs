@@ -44,6 +44,14 @@ pub enum RemovalError {
         /// The zone's branch.
         zone: String,
     },
+    /// Another worktree of somebody's stands in that of a clone.
+    #[error("{path} is another worktree, and would go with the clone's", path = .path.display())]
+    Worktree {
+        /// Where.
+        path: PathBuf,
+        /// The zone's branch.
+        zone: String,
+    },
     /// A clone is at work.
     #[error(transparent)]
     Hold(#[from] HoldError),
@@ -75,7 +83,9 @@ pub enum RemovalError {
 impl Explain for RemovalError {
     fn class(&self) -> Class {
         match self {
-            Self::AtStake { .. } | Self::Active(..) | Self::CheckedOut { .. } => Class::Refused,
+            Self::AtStake { .. } | Self::Active(..) | Self::CheckedOut { .. } | Self::Worktree { .. } => {
+                Class::Refused
+            }
             Self::NoClone(..) => Class::NotFound,
             Self::Hold(error) => error.class(),
             Self::Standing(error) => error.class(),
@@ -111,6 +121,13 @@ impl Explain for RemovalError {
                 quoted(path),
                 quoted(Path::new(zone))
             )),
+            Self::Worktree { path, zone } => {
+                let path = quoted(path);
+                Some(format!(
+                    "git -C {path} worktree move {path} NEW-PLACE, then git khlone zone remove {}",
+                    quoted(Path::new(zone))
+                ))
+            }
             Self::Hold(error) => error.hint(),
             Self::Standing(error) => error.hint(),
             Self::Save(error) => error.hint(),

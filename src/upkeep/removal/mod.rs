@@ -9,18 +9,20 @@
 mod error;
 mod stake;
 
+use bstr::ByteSlice;
 use git2::Oid;
 
 pub use error::RemovalError;
-pub use stake::{Stake, stakes};
+pub use stake::{Stake, own_repositories, stakes};
 
 use crate::{
-    refs::{Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
+    refs::{Ledger, LedgerError, Origin, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
     task::{CloneName, Move, Status, TaskId, ZoneId},
-    worktree::{checkout::Checkout, erase::erase, remove},
+    worktree::{apart, checkout::Checkout, erase::erase, remove},
     zone::{
+        apart::{own, places},
         hold::hold,
-        saving::{save_clone, worktree_of},
+        saving::{Going, save_clone, worktree_of},
     },
 };
 
@@ -89,6 +91,7 @@ pub fn remove_part(
         });
     }
     is_checked_out_nowhere_else(ledger, &stored)?;
+    holds_no_worktree(ledger, &stored)?;
     let undo = save(ledger, &stored)?;
     // What an interrupted task has not brought home yet is in its clone's own git folder, which stays then.
     let is_interrupted = waiting.iter().any(|head| head.status == Status::Interrupted);
@@ -152,13 +155,35 @@ fn is_checked_out_nowhere_else(ledger: &Ledger<'_>, stored: &StoredZone) -> Resu
     Ok(())
 }
 
+/// Nor does it take a folder away in which another worktree of somebody's stands: that one would be forgotten.
+fn holds_no_worktree(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<(), RemovalError> {
+    for crew in stored.crew.values() {
+        let Some(checkout) = worktree_of(ledger, crew).filter(|checkout| checkout.path.is_dir()) else {
+            continue;
+        };
+        let private = ledger.site().layout().private_git(&stored.zone.id, &crew.name);
+        let private = private.canonicalize().unwrap_or(private);
+        let linked = own(&checkout)?.into_iter().find(|repo| {
+            repo.is_linked(&checkout.path) && !repo.git_dir(&checkout.path).starts_with(&private)
+        });
+        if let Some(linked) = linked {
+            return Err(RemovalError::Worktree {
+                path: checkout.path.join(linked.path.to_path_lossy()),
+                zone: stored.zone.branch.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Saves every clone as it stands.
 fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> {
     let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
     let mut files = TreeEdit::default();
     let mut clones = Vec::new();
     for crew in stored.crew.values() {
-        clones.push(save_clone(ledger, crew, &mut pack, &mut files)?);
+        let what = (crew, Going::All(&stored.zone.id));
+        clones.push(save_clone(ledger, what, &mut pack, &mut files)?);
     }
     Ok(ledger.save_undo(&mut pack, ("zone remove", None), &stored.zone, clones, &mut files)?)
 }
@@ -174,6 +199,13 @@ fn take_away(
     for kept in &undo.clones {
         let crew = &kept.crew;
         if let Some(checkout) = worktree_of(ledger, crew) {
+            let mut aside = kept.apart.clone();
+            aside.retain(|it| !keep_private || it.origin != Origin::Private);
+            let places = places(ledger, (&stored.zone.id, crew), &checkout, undo.n);
+            apart::take(&places, &aside).map_err(|source| RemovalError::Io {
+                path: checkout.path.clone(),
+                source,
+            })?;
             doomed.push(remove::discard(&checkout).map_err(|source| RemovalError::Io {
                 path: checkout.path.clone(),
                 source,

@@ -1,6 +1,6 @@
 //! What would be lost with a clone.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use bstr::BString;
 use git2::Oid;
@@ -8,14 +8,17 @@ use git2::Oid;
 use super::RemovalError;
 use crate::{
     delivery::merged::Judge,
+    process::ProcessError,
     refs::{Crew, Ledger, Repo, StoredZone, branch_ref},
     task::{CloneName, ZoneId},
     worktree::{
         carry::{changes, listed},
         checkout::{Checkout, LOCK_WORDS},
+        gitlinks,
+        nested::{Git, Nested, has_own_commits},
         submodule,
     },
-    zone::saving::worktree_of,
+    zone::{apart::own, saving::worktree_of},
 };
 
 /// What is at stake in a clone.
@@ -27,8 +30,10 @@ pub struct Stake {
     pub uncommitted: Vec<BString>,
     /// Commits that are on no other branch, here or at a remote.
     pub unlanded: usize,
-    /// Submodules that stand at another commit: it is in no other repository, and not saved either.
+    /// Submodules that stand at another commit: it is in no other repository.
     pub submodules: Vec<PathBuf>,
+    /// Ignored repositories with commits that are in no other one.
+    pub repositories: Vec<BString>,
     /// A merge, rebase or the like that stands half done.
     pub unfinished: Option<&'static str>,
     /// Why the user has locked the worktree.
@@ -41,6 +46,7 @@ impl Stake {
         !self.uncommitted.is_empty()
             || self.unlanded > 0
             || !self.submodules.is_empty()
+            || !self.repositories.is_empty()
             || self.unfinished.is_some()
             || self.locked.is_some()
     }
@@ -59,6 +65,9 @@ impl fmt::Display for Stake {
         }
         let moved = self.submodules.iter();
         parts.extend(moved.map(|path| format!("commits of its own in the submodule {}", path.display())));
+        if !self.repositories.is_empty() {
+            parts.push(format!("commits of its own in {}", listed(&self.repositories)));
+        }
         parts.extend(self.unfinished.map(|what| format!("a {what} in progress")));
         parts.extend(
             self.locked
@@ -91,6 +100,7 @@ fn stake(
         uncommitted: Vec::new(),
         unlanded: 0,
         submodules: Vec::new(),
+        repositories: Vec::new(),
         unfinished: None,
         locked: None,
     };
@@ -111,8 +121,34 @@ fn stake(
     if checkout.path.is_dir() && !checkout.is_half_made() {
         stake.uncommitted = changes(&checkout, true)?;
         stake.submodules = submodule::moved(&checkout)?;
+        stake.repositories = own_repositories(&checkout)?;
+        let is_named = |path: &BString| {
+            let mut untracked = stake.uncommitted.iter().filter_map(|it| it.strip_suffix(b"/"));
+            let mut moved = stake.submodules.iter().map(|it| it.as_os_str().as_bytes());
+            untracked.any(|it| it == path) || moved.any(|it| it == path)
+        };
+        stake.repositories.retain(|path| !is_named(path));
     }
     Ok(stake)
+}
+
+/// The repositories in a worktree that have commits of their own.
+///
+/// # Errors
+/// If the worktree cannot be read.
+pub fn own_repositories(checkout: &Checkout) -> Result<Vec<BString>, ProcessError> {
+    let found = own(checkout)?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let links = gitlinks::listed(checkout)?;
+    let has_commits = |repo: &Nested| {
+        let known = links.iter().find(|(path, _)| *path == repo.path);
+        !matches!(repo.git, Git::Elsewhere(_))
+            && has_own_commits(&repo.git_dir(&checkout.path), known.map(|(_, commit)| *commit))
+    };
+    let with_commits = found.into_iter().filter(has_commits);
+    Ok(with_commits.map(|repo| repo.path).collect())
 }
 
 /// The commits of `tips` that would be on no branch without them, unless the zone has their work.

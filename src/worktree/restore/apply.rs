@@ -72,6 +72,9 @@ impl Hands<'_> {
             rustix::fs::fchmod(&file, mode(have.stat.mode, want.executable))?;
             return Ok(true);
         }
+        if have.is_some_and(is_nowhere_else) {
+            return Err(Why::NotStored);
+        }
         let blob = self.repo.find_blob(want.oid).map_err(|_| Why::NotStored)?;
         let fd = self.make_folders(folder)?;
         let there = match beneath::stat(fd.as_fd(), name) {
@@ -100,11 +103,7 @@ impl Hands<'_> {
     pub(super) fn remove(&self, path: &[u8]) -> Result<(), Why> {
         let (folder, name) = split(path);
         let fd = self.root.folder(folder)?;
-        if self
-            .now
-            .entry(path)
-            .is_some_and(|it| matches!(it.kind, EntryKind::Unreadable | EntryKind::Repository))
-        {
+        if self.now.entry(path).is_some_and(is_nowhere_else) {
             return Err(Why::NotStored);
         }
         self.check(&fd, name, path)?;
@@ -174,6 +173,7 @@ impl Hands<'_> {
             match classify(fd.as_fd(), &inner, &stat) {
                 EntryKind::Repository => return Err(Why::Repository),
                 EntryKind::Folder => self.clear(&fd, &inner, &inside)?,
+                _ if self.now.entry(&inside).is_some_and(is_nowhere_else) => return Err(Why::NotStored),
                 _ => {
                     self.check(&fd, &inner, &inside)?;
                     rustix::fs::unlinkat(&fd, inner.as_slice(), AtFlags::empty())?;
@@ -223,6 +223,14 @@ fn mode(old: u32, executable: bool) -> Mode {
     } else {
         plain
     })
+}
+
+/// Whether a snapshot has no more of it than that it is there: what takes its place would be all that is left.
+fn is_nowhere_else(have: &Entry) -> bool {
+    matches!(
+        have.kind,
+        EntryKind::Large | EntryKind::Unreadable | EntryKind::Repository
+    )
 }
 
 fn is_same(have: &Entry, want: &Want) -> bool {
