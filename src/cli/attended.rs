@@ -12,6 +12,22 @@ use crate::{
 /// The variable that says whether a daemon may stay.
 pub(super) const VARIABLE: &str = "KHLONE_DAEMON";
 
+/// Whether no process may stay when the command is over.
+pub(super) fn leaves_nothing() -> Result<bool, CliError> {
+    let said = std::env::var_os(VARIABLE).unwrap_or_default();
+    match said.to_str() {
+        Some("" | "auto") => Ok(false),
+        Some("never") => Ok(true),
+        _ => {
+            let said = said.to_string_lossy();
+            Err(CliError::usage(
+                format!("invalid {VARIABLE} `{said}`: expected `auto` or `never`"),
+                format!("export {VARIABLE}=never    # or: unset {VARIABLE}"),
+            ))
+        }
+    }
+}
+
 /// How a command uses the daemon of a site.
 pub(super) struct DaemonUse {
     common: PathBuf,
@@ -23,18 +39,7 @@ pub(super) struct DaemonUse {
 impl DaemonUse {
     /// As the environment says it, for the site of this common git folder.
     pub(super) fn of(common: &Path, out: Out) -> Result<Self, CliError> {
-        let said = std::env::var_os(VARIABLE).unwrap_or_default();
-        let attendance = match said.to_str() {
-            Some("" | "auto") => None,
-            Some("never") => Some(Attendance::default()),
-            _ => {
-                let said = said.to_string_lossy();
-                return Err(CliError::usage(
-                    format!("invalid {VARIABLE} `{said}`: expected `auto` or `never`"),
-                    format!("export {VARIABLE}=never    # or: unset {VARIABLE}"),
-                ));
-            }
-        };
+        let attendance = leaves_nothing()?.then(Attendance::default);
         Ok(Self {
             common: common.to_owned(),
             attendance,

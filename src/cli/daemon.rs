@@ -8,7 +8,8 @@ use std::{
 use clap::{Args, Subcommand};
 
 use super::{
-    attended::{DaemonUse, VARIABLE},
+    attended::{DaemonUse, VARIABLE, leaves_nothing},
+    boot,
     cx::repo_at,
     error::{CliError, CmdError, printed},
 };
@@ -32,7 +33,11 @@ pub(super) struct DaemonArgs {
 #[derive(Subcommand, Debug)]
 enum DaemonVerb {
     /// Start the daemon, if there is none
-    Start,
+    Start {
+        /// In every repository of this machine that has open tasks
+        #[arg(long)]
+        all: bool,
+    },
     /// Stop the daemon; attempts under way go on by themselves
     Stop,
     /// Show what the daemon does
@@ -43,6 +48,14 @@ enum DaemonVerb {
         #[arg(short = 'n', long, default_value_t = 50, value_name = "LINES")]
         lines: usize,
     },
+    /// Go on with open tasks when you log in, by a unit of your systemd
+    ///
+    /// After the machine was started anew nothing runs by itself: a task goes on with the next command in its
+    /// repository that needs a daemon. The unit runs `git khlone daemon start --all` when your session begins, and with
+    /// `loginctl enable-linger` when the machine does.
+    Install,
+    /// Remove that unit
+    Uninstall,
     /// Be the daemon, in the foreground
     Run(RunArgs),
     /// Talk JSON-RPC to the daemon over stdin and stdout, as over ssh
@@ -69,17 +82,17 @@ struct RunArgs {
 /// Does what is asked of the daemon of the repository around `dir`.
 pub(super) fn run(dir: &Path, out: Out, args: &DaemonArgs) -> Result<ExitCode, CmdError> {
     match &args.verb {
-        DaemonVerb::Start => {
-            let place = place(dir)?;
-            if DaemonUse::of(place.common(), out)?.leaves_nothing() {
-                return Err(CliError::refused(
-                    format!("no daemon may stay here ({VARIABLE}=never)"),
-                    format!("env -u {VARIABLE} git khlone daemon start"),
-                )
-                .into());
-            }
-            start(&place, out)?;
+        DaemonVerb::Start { .. } if leaves_nothing()? => {
+            return Err(CliError::refused(
+                format!("no daemon may stay here ({VARIABLE}=never)"),
+                format!("env -u {VARIABLE} git khlone daemon start"),
+            )
+            .into());
         }
+        DaemonVerb::Start { all: true } => boot::start_all(out)?,
+        DaemonVerb::Start { all: false } => start(&place(dir)?, out)?,
+        DaemonVerb::Install => boot::install(out)?,
+        DaemonVerb::Uninstall => boot::uninstall(out)?,
         DaemonVerb::Stop => {
             let stopped = daemon::stop(&place(dir)?)?;
             printed(out.answer(&StoppedView { stopped }))?;

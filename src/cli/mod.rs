@@ -3,6 +3,7 @@
 mod act;
 mod attended;
 mod audit;
+mod boot;
 mod cancel;
 mod complete;
 mod completions;

@@ -9,8 +9,9 @@ use crate::render::{
     view::{
         AdoptedView, AuditView, BrainList, CrewList, DiffView, DismissedView, DispatchedView, DoctorView,
         EndedList, EnvView, ErrorView, FsckView, GcView, HoldingList, LandedView, LogLines, LogView,
-        MovedView, NeedsList, PathView, RedactedView, RolledBackView, SiteList, StartedView, StatusView,
-        StoppedView, TaskDetail, TaskList, TrustList, TrustedView, UpdatedView, ZoneList,
+        MovedView, NeedsList, PathView, RedactedView, RolledBackView, SiteList, StartedList, StartedView,
+        StatusView, StoppedView, TaskDetail, TaskList, TrustList, TrustedView, UnitView, UpdatedView,
+        ZoneList,
     },
     zones::{OpenedView, PrunedView, RemovedView, RepairView, UndoList, UndoneView},
 };
@@ -35,7 +36,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         one_of("config", |g| forms!(g: ConfigView, PathView)),
         one_of(
             "daemon",
-            |g| forms!(g: StartedView, StoppedView, DaemonView, LogLines),
+            |g| forms!(g: StartedView, StartedList, UnitView, StoppedView, DaemonView, LogLines),
         ),
         one_of("diff", |g| forms!(g: DiffView)),
         one_of("dismiss", |g| forms!(g: DismissedView)),
@@ -52,8 +53,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         one_of("path", |g| forms!(g: PathView)),
         one_of("redact", |g| forms!(g: RedactedView)),
         one_of("reply", dispatching),
-        one_of("resume", |g| forms!(g: MovedView)),
-        one_of("retry", |g| forms!(g: MovedView)),
+        one_of("resume", |g| forms!(g: MovedView, TaskDetail)),
+        one_of("retry", |g| forms!(g: MovedView, TaskDetail)),
         one_of("rollback", |g| forms!(g: RolledBackView)),
         one_of("show", |g| forms!(g: TaskDetail, EnvView)),
         one_of("sites", |g| forms!(g: HoldingList, AdoptedView)),

@@ -1,6 +1,7 @@
 //! The daemon as its callers meet it: the real binary, real sockets, real kills.
 
 mod attended;
+mod boot;
 mod changes;
 mod clock;
 mod faults;

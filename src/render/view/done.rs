@@ -64,6 +64,43 @@ pub struct StartedView {
     pub already_running: bool,
 }
 
+/// `daemon start --all`: the repositories that have open tasks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StartedList {
+    /// Each with its daemon.
+    pub sites: Vec<StartedSite>,
+}
+
+/// A repository whose daemon runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StartedSite {
+    /// The path of its main work tree, or of the bare repository.
+    pub path: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// Whether it ran before.
+    pub already_running: bool,
+}
+
+/// `daemon install`, `daemon uninstall`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UnitView {
+    /// The path of the unit.
+    pub path: String,
+    /// Whether it is there now.
+    pub installed: bool,
+}
+
+impl UnitView {
+    /// The unit at `path`.
+    pub fn of(path: &std::path::Path, installed: bool) -> Self {
+        Self {
+            path: path.display().to_string(),
+            installed,
+        }
+    }
+}
+
 /// `daemon stop`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StoppedView {
@@ -108,4 +145,12 @@ macro_rules! silent {
     };
 }
 
-silent!(MovedView, UpdatedView, TrustedView, StartedView, StoppedView);
+silent!(
+    MovedView,
+    UpdatedView,
+    TrustedView,
+    StartedView,
+    StartedList,
+    UnitView,
+    StoppedView
+);

@@ -27,7 +27,10 @@ pub use crew::{CrewLine, CrewList, SiteLine, SiteList, ZoneLine, ZoneList};
 pub use diff::{ChangedFile, DiffView};
 pub use diffstat::diff_stat;
 pub use doctor::{BrainList, DoctorView, Finding};
-pub use done::{LogLines, MovedView, PathView, StartedView, StoppedView, TrustedView, UpdatedView};
+pub use done::{
+    LogLines, MovedView, PathView, StartedList, StartedSite, StartedView, StoppedView, TrustedView, UnitView,
+    UpdatedView,
+};
 pub use env::EnvView;
 pub use fsck::FsckView;
 pub use gc::GcView;
