@@ -143,6 +143,7 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
 
 /// The files of the user's checkout as they stand, durable as long as the pack's lock is held.
 fn own_changes(cx: &Cx) -> Result<(Oid, Pack), CmdError> {
+    cx.refuse_other_checkout()?;
     let Some(work_dir) = cx.repo.work_dir() else {
         return Err(CliError::usage(
             "a bare repository has no changes to start from",

@@ -152,6 +152,11 @@ impl Cx {
         held_up.or(Some(waits))
     }
 
+    /// Refuses to read or move the checkout here where git would take another work tree or index.
+    pub(super) fn refuse_other_checkout(&self) -> Result<(), RepoError> {
+        self.repo.refuse_other_checkout(|name| std::env::var_os(name))
+    }
+
     /// Where worktrees may stand, by `config`.
     pub(super) fn rules<'a>(&'a self, config: &'a Config) -> Rules<'a> {
         Rules {
@@ -180,7 +185,7 @@ fn clear_left_locks(repo: &Repo) {
 
 /// The repository that a command in `dir` means.
 pub(super) fn repo_at(dir: &Path) -> Result<Repo, RepoError> {
-    Repo::meant(dir, std::env::var_os("GIT_DIR").as_deref())
+    Repo::meant(dir, |name| std::env::var_os(name))
 }
 
 fn folder(repo: &Repo, dir: &Path) -> Option<String> {

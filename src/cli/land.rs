@@ -220,6 +220,7 @@ fn tell_of_others(cx: &Cx, place: &Place, newest: &Crew) -> Result<(), CmdError>
 
 /// Lands it.
 pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
+    cx.refuse_other_checkout()?;
     let what = what(cx, args)?;
     let (member, zone) = (what.member, what.zone);
     let style = match args {

@@ -37,6 +37,7 @@ pub(super) fn run(cx: &Cx, args: &UndoArgs) -> Result<ExitCode, CmdError> {
         printed(cx.out.answer(&UndoList::of(saved)))?;
         return Ok(ExitCode::SUCCESS);
     }
+    cx.refuse_other_checkout()?;
     // Settings that cannot be read are no reason to keep what is to be undone.
     let config =
         site_settings(&cx.repo, &cx.paths).map_or_else(|_| Config::default(), |loaded| loaded.config);

@@ -15,6 +15,7 @@ mod ledger;
 mod listing;
 mod locks;
 mod main_tree;
+mod meant;
 mod names;
 mod notes;
 mod objects;

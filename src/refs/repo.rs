@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    ffi::OsStr,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -14,12 +13,13 @@ use super::{
     Sharing,
     listing::{self, Written},
     main_tree::MainTree,
+    meant::way_out,
     trusted,
 };
 use crate::task::{Class, Explain};
 
 /// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it; only whether
-/// another user's is trusted may be said there.
+/// another user's is trusted may be said there. What a command's environment says of it, [`Repo::meant`] obeys or refuses.
 pub struct Repo {
     git: Repository,
     common: PathBuf,
@@ -66,6 +66,19 @@ pub enum RepoError {
         /// What is around.
         found: PathBuf,
     },
+    /// git would not look that far up.
+    #[error("{0} is not in a git repository below GIT_CEILING_DIRECTORIES")]
+    Ceiling(PathBuf),
+    /// A variable names another part of it than the one that is used, for whoever comes later, too.
+    #[error("{variable} names {}, and git-khlone uses {}", .named.display(), .used.display())]
+    Other {
+        /// The variable.
+        variable: &'static str,
+        /// What it names.
+        named: PathBuf,
+        /// What is used.
+        used: PathBuf,
+    },
     /// Another user's.
     #[error("{0} belongs to another user, and git does not trust it (safe.directory)")]
     Owner(PathBuf),
@@ -85,8 +98,10 @@ pub enum RepoError {
 impl Explain for RepoError {
     fn class(&self) -> Class {
         match self {
-            Self::None(_) => Class::Usage,
-            Self::Unsupported(_) | Self::Owner(_) | Self::Elsewhere { .. } => Class::Refused,
+            Self::None(_) | Self::Ceiling(_) => Class::Usage,
+            Self::Unsupported(_) | Self::Owner(_) | Self::Elsewhere { .. } | Self::Other { .. } => {
+                Class::Refused
+            }
             Self::Git(_) | Self::Io { .. } => Class::Failed,
         }
     }
@@ -98,6 +113,12 @@ impl Explain for RepoError {
             Self::Elsewhere { .. } => {
                 Some("env -u GIT_DIR git khlone    # works in the one around this folder".to_owned())
             }
+            Self::Ceiling(_) => Some("env -u GIT_CEILING_DIRECTORIES git khlone".to_owned()),
+            Self::Other {
+                variable,
+                named,
+                used,
+            } => Some(way_out(variable, named, used)),
             Self::Owner(path) => Some(format!(
                 "git config --global --add safe.directory {}",
                 quoted(path)
@@ -121,26 +142,16 @@ impl Repo {
     /// # Errors
     /// [`RepoError`] if there is none, or none that we can read.
     pub fn discover(start: &Path) -> Result<Self, RepoError> {
-        Self::open_with(start, RepositoryOpenFlags::empty(), Some(start))
+        Self::discover_below(start, RepositoryOpenFlags::empty(), &[])
     }
 
-    /// The repository that a command means: the one around `start`, or, where there is none, the one that `git_dir` names,
-    /// which is what `GIT_DIR` holds. A hook's names the one around, or nothing that is there.
-    ///
-    /// # Errors
-    /// As [`Repo::discover`], and [`RepoError::Elsewhere`] where the two are different ones.
-    pub fn meant(start: &Path, git_dir: Option<&OsStr>) -> Result<Self, RepoError> {
-        let found = Self::discover(start);
-        let named = git_dir.filter(|named| !named.is_empty()).map(Path::new);
-        let named = named.and_then(|named| named.canonicalize().ok());
-        match (found, named.map(|named| Self::open(&named))) {
-            (Ok(found), Some(Ok(named))) if found.common != named.common => Err(RepoError::Elsewhere {
-                named: named.common,
-                found: found.common,
-            }),
-            (Err(RepoError::None(_)), Some(Ok(named))) => Ok(named),
-            (found, _) => found,
-        }
+    /// The same, looking into none of `ceilings` nor above one.
+    pub(super) fn discover_below(
+        start: &Path,
+        flags: RepositoryOpenFlags,
+        ceilings: &[PathBuf],
+    ) -> Result<Self, RepoError> {
+        Self::open_with(start, flags, (Some(start), ceilings))
     }
 
     /// Opens the repository whose git folder is `git_dir`, without any search.
@@ -151,12 +162,16 @@ impl Repo {
         Self::open_with(
             git_dir,
             RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT,
-            None,
+            (None, &[]),
         )
     }
 
-    fn open_with(path: &Path, flags: RepositoryOpenFlags, start: Option<&Path>) -> Result<Self, RepoError> {
-        let git = open(path, flags).map_err(|error| explain(path, error))?;
+    fn open_with(
+        path: &Path,
+        flags: RepositoryOpenFlags,
+        (start, ceilings): (Option<&Path>, &[PathBuf]),
+    ) -> Result<Self, RepoError> {
+        let git = open(path, flags, ceilings).map_err(|error| explain(path, error))?;
         // Whatever needs the user's index asks git: what it may have (sparse, split) is more than the library reads,
         // which looks into it for attributes, too.
         git.set_index(&mut git2::Index::new()?)?;
@@ -203,7 +218,7 @@ impl Repo {
         // All that is open in this process is shared, and there may be no files left: the old one goes first.
         self.packs.set((None, self.packs.get().1));
         self.git.set_odb(&Odb::new()?)?;
-        let fresh = match open(self.git.path(), flags) {
+        let fresh = match open(self.git.path(), flags, &[]) {
             // git trusts the worktree, and not its git folder.
             Err(error) if is_anothers(&error) => Repository::open_bare(self.git.path())?,
             opened => opened?,
@@ -323,9 +338,8 @@ impl Repo {
     }
 }
 
-fn open(path: &Path, flags: RepositoryOpenFlags) -> Result<Repository, git2::Error> {
-    let none: [&Path; 0] = [];
-    match Repository::open_ext(path, flags, none) {
+fn open(path: &Path, flags: RepositoryOpenFlags, ceilings: &[PathBuf]) -> Result<Repository, git2::Error> {
+    match Repository::open_ext(path, flags, ceilings) {
         Err(error) if is_anothers(&error) => match trusted::git_dir(path) {
             Some(git_dir) => Repository::open_bare(git_dir),
             None => Err(error),

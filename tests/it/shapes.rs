@@ -12,6 +12,7 @@ mod settings;
 mod sparse;
 mod submodules;
 mod told;
+mod told_env;
 mod undone;
 
 use std::fs;
