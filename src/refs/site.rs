@@ -94,6 +94,14 @@ pub enum SiteError {
         /// Whose.
         uid: u32,
     },
+    /// It stands elsewhere, by a link.
+    #[error("{path} is a symbolic link to {to}; a copy of the repository would share what git-khlone keeps there", path = .path.display(), to = .to.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        to: PathBuf,
+    },
     /// `site.json` is newer or broken.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -108,7 +116,7 @@ impl SiteError {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
             ),
             Self::Foreign { .. } => true,
-            Self::Format(_) => false,
+            Self::Format(_) | Self::Link { .. } => false,
         }
     }
 }
@@ -117,7 +125,7 @@ impl Explain for SiteError {
     fn class(&self) -> Class {
         match self {
             Self::Io { .. } => Class::Failed,
-            Self::Foreign { .. } => Class::Refused,
+            Self::Foreign { .. } | Self::Link { .. } => Class::Refused,
             Self::Format(error) => error.class(),
         }
     }
@@ -125,6 +133,15 @@ impl Explain for SiteError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Foreign { path, .. } => Some(format!("sudo chown -R \"$USER\" {}", path.display())),
+            Self::Link { path, to } => {
+                let link = quoted(path);
+                Some(if to.exists() {
+                    let to = quoted(to);
+                    format!("rm {link} && mv {to} {link}    # another disk can be mounted there")
+                } else {
+                    format!("rm {link}")
+                })
+            }
             Self::Io { path, .. } => {
                 let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
                 Some(format!("ls -ld {}", quoted(there)))
@@ -151,6 +168,7 @@ impl Site {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
             _ => {}
         }
+        refuse_links(dir)?;
         let uid = fs::symlink_metadata(dir).map_err(io)?.uid();
         if uid != rustix::process::geteuid().as_raw() {
             return Err(SiteError::Foreign {
@@ -331,6 +349,28 @@ impl Site {
         write_seq(turn.file(), next)?;
         Ok(next)
     }
+}
+
+/// Neither the site's folder nor a part of it may stand elsewhere: locks there would be shared with whatever has the same
+/// link, a copy of the repository first.
+fn refuse_links(dir: &Path) -> Result<(), SiteError> {
+    let io = |source| SiteError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    let mut link = fs::symlink_metadata(dir)
+        .map_err(io)?
+        .is_symlink()
+        .then(|| dir.to_owned());
+    if link.is_none() {
+        let mut entries = fs::read_dir(dir).map_err(io)?.flatten();
+        let found = entries.find(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+        link = found.map(|entry| entry.path());
+    }
+    let Some(path) = link else { return Ok(()) };
+    let to = fs::read_link(&path).map_err(io)?;
+    let to = path.parent().unwrap_or(dir).join(to);
+    Err(SiteError::Link { path, to })
 }
 
 fn write_seq(file: &mut File, seq: u64) -> io::Result<()> {

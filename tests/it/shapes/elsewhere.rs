@@ -198,3 +198,54 @@ fn a_mirror_has_worktrees_of_its_own() {
     assert!(before == (original.bytes(), stage.work.git(&["for-each-ref"])));
     stage.run_in(&mirror.0, &["daemon", "stop"]).ok();
 }
+
+#[test]
+fn a_site_folder_that_is_a_link_is_refused_before_a_task_is_queued() {
+    let stage = Stage::new();
+    stage.act("echo n > n");
+    drop(stage.run(&["daemon", "stop"]));
+    let (own, disk) = (stage.work.0.join(".git/khlone"), stage.path().join("other disk"));
+    let relative = fs::canonicalize(&own).unwrap();
+    let tasks = || stage.work.git(&["for-each-ref", "refs/khlone"]);
+    let before = tasks();
+    for (path, target) in [
+        (own.clone(), disk.clone()),
+        (own.clone(), "../../other disk".into()),
+        (own.join("attempts"), disk.clone()),
+        (own.join("locks"), disk),
+    ] {
+        fs::rename(&path, stage.path().join("other disk")).unwrap();
+        symlink(&target, &path).unwrap();
+        for args in [
+            &["act", "--who", "@shell", "echo m > m"][..],
+            &["land"],
+            &["status"],
+        ] {
+            let refused = stage.run(args);
+            assert_eq!(refused.code, 4, "{args:?}: {}", refused.err);
+            assert!(refused.err.contains("is a symbolic link to"), "{}", refused.err);
+        }
+        // What it says helps.
+        let refused = stage.run(&["status"]).err;
+        let next = refused
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("next: "))
+            .unwrap();
+        let mended = stage.surrounded(git_khlone::process::Cmd::new("sh").args(["-ec", next]));
+        mended.output().unwrap();
+        assert_eq!(fs::canonicalize(&own).unwrap(), relative);
+        stage.run(&["status"]).ok();
+        assert_eq!(tasks(), before);
+    }
+    // One that leads nowhere.
+    symlink("/nonexistent/x", own.join("spare")).unwrap();
+    let refused = stage.run(&["act", "--who", "@shell", "true"]);
+    assert!(
+        refused.code == 4 && refused.err.contains("next: rm "),
+        "{}",
+        refused.err
+    );
+    fs::remove_file(own.join("spare")).unwrap();
+    stage.act("echo m > m");
+    stage.run(&["land"]).ok();
+}
