@@ -1,6 +1,6 @@
 //! What can keep a runner from its work.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use crate::{
     brain::BrainError,
@@ -44,9 +44,6 @@ pub enum RunnerError {
     /// The brain was killed, and not by us.
     #[error("the brain was killed ({0}), perhaps out of memory")]
     BrainKilled(String),
-    /// Someone detached HEAD in the clone's worktree.
-    #[error("HEAD is detached in {0}")]
-    Detached(PathBuf),
     /// The clone has work of its own, on which the user's files cannot be laid.
     #[error(
         "{0} has work of its own that is not landed; --with-changes needs a clone that stands at its zone's tip"
@@ -135,7 +132,7 @@ impl RunnerError {
 impl Explain for RunnerError {
     fn class(&self) -> Class {
         match self {
-            Self::Busy(_) | Self::Owner(_) | Self::Detached(_) | Self::WithChanges(_) => Class::Refused,
+            Self::Busy(_) | Self::Owner(_) | Self::WithChanges(_) => Class::Refused,
             Self::Restore(error) => error.class(),
             Self::NoZoneBranch(_) | Self::NoCloneBranch(_) | Self::NoPin(_) | Self::NoClone(_) => {
                 Class::NotFound
@@ -170,7 +167,6 @@ impl Explain for RunnerError {
         match self {
             Self::Busy(id) => Some(format!("git khlone show {id}")),
             Self::Owner(_) => Some(ADOPT.to_owned()),
-            Self::Detached(path) => Some(format!("git -C {} switch -", path.display())),
             Self::WithChanges(clone) => Some(format!(
                 "git khlone act --with-changes --who {}++ \"what is to be done\"",
                 clone.role

@@ -59,7 +59,7 @@ use crate::{
     },
     process::{is_shortage, run_dir},
     refs::{Ledger, LedgerError, Update},
-    task::{Move, Outcome, Status, TaskId},
+    task::{Explain, Move, Outcome, Status, TaskId},
     worktree::{erase::erase, receipt::Receipt},
 };
 
@@ -147,7 +147,7 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
             return Ok(None);
         }
         Err(refused) => {
-            give_up(&run, &mut claim, Outcome::Setup, &refused)?;
+            give_up(&run, &mut claim, Outcome::Setup, (&refused, refused.hint()))?;
             return Ok(Some(Outcome::Setup));
         }
     }
@@ -174,7 +174,7 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
             }
         }
         Err(error) => {
-            give_up(&run, &mut claim, Outcome::Crashed, &error)?;
+            give_up(&run, &mut claim, Outcome::Crashed, (&error, error.hint()))?;
             Ok(Some(Outcome::Crashed))
         }
     }
@@ -197,7 +197,7 @@ fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
     let redactor = Redactor::new(&plan.secrets(run, &prepared.checkout), &run.config.redact.allow)?;
     let mut spool = Spool::open(&claim.dir, run.config.limits.transcript.as_u64(), redactor)?;
     if let Some(failed) = setup::run(run, &prepared, &plan, &mut spool)? {
-        give_up(run, claim, Outcome::Setup, &failed)?;
+        give_up(run, claim, Outcome::Setup, (&failed, None))?;
         return Ok(Outcome::Setup);
     }
     let (mut ended, mut seen) = sandbox::set_up(|| {
@@ -318,7 +318,7 @@ fn give_up(
     run: &Run<'_>,
     claim: &mut Claim,
     outcome: Outcome,
-    why: &dyn std::fmt::Display,
+    (why, next): (&dyn std::fmt::Display, Option<String>),
 ) -> Result<(), RunnerError> {
     let id = claim.task().id.clone();
     let claimed = &*claim;
@@ -331,7 +331,7 @@ fn give_up(
             .transition(
                 Move::Fail {
                     outcome,
-                    reasons: vec![why.to_string()],
+                    reasons: [why.to_string()].into_iter().chain(next.clone()).collect(),
                 },
                 why.to_string(),
             )

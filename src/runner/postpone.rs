@@ -10,6 +10,7 @@ use crate::{
     process::is_shortage,
     refs::{Ledger, Update, now},
     task::{Move, Status},
+    worktree::create::CreateError,
 };
 
 /// How often recovery is tried where the cause is unclear, which takes about half a minute.
@@ -35,7 +36,7 @@ impl Cause {
         match error {
             RunnerError::NoZoneBranch(_)
             | RunnerError::NoClone(_)
-            | RunnerError::Detached(_)
+            | RunnerError::Create(CreateError::HalfDone { .. })
             | RunnerError::WithChanges(_)
             | RunnerError::Config(_)
             | RunnerError::Redact(_) => Self::Person,

@@ -233,9 +233,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         port,
     } = made;
     let repo = run.ledger.repo();
-    let branch = checkout
-        .head_ref()
-        .ok_or_else(|| RunnerError::Detached(checkout.path.clone()))?;
+    let branch = create::head_of(&checkout)?;
     let head = repo
         .ref_target(&branch)?
         .ok_or_else(|| RunnerError::NoCloneBranch(branch.clone()))?;

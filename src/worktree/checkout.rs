@@ -147,6 +147,7 @@ impl Checkout {
     pub fn unfinished(&self) -> Option<&'static str> {
         let signs = [
             ("rebase-merge", "rebase"),
+            ("rebase-apply/applying", "am"),
             ("rebase-apply", "rebase"),
             ("MERGE_HEAD", "merge"),
             ("CHERRY_PICK_HEAD", "cherry-pick"),

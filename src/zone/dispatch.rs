@@ -14,6 +14,7 @@ use crate::{
         clone_branch, has_room, now,
     },
     task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Protection, Status, Task, TaskId},
+    worktree::create::{CreateError, refuse_unfit},
 };
 
 /// How long others may take to count and add.
@@ -87,6 +88,9 @@ pub enum DispatchError {
     /// The clone cannot start.
     #[error(transparent)]
     Brain(#[from] BrainError),
+    /// Its worktree is not where it can begin.
+    #[error(transparent)]
+    Worktree(#[from] CreateError),
     /// Too many wait.
     #[error("{clone} has {most} tasks waiting, the limit (limits.queue)")]
     QueueFull {
@@ -108,6 +112,7 @@ impl Explain for DispatchError {
         match self {
             Self::Crew(error) => error.class(),
             Self::Brain(error) => error.class(),
+            Self::Worktree(error) => error.class(),
             Self::QueueFull { .. } => Class::Refused,
             Self::Empty => Class::Usage,
             Self::Ledger(error) => error.class(),
@@ -118,6 +123,7 @@ impl Explain for DispatchError {
         match self {
             Self::Crew(error) => error.hint(),
             Self::Brain(error) => error.hint(),
+            Self::Worktree(error) => error.hint(),
             Self::QueueFull { clone, .. } => Some(format!(
                 "git khlone act --who {}++ \"what is to be done\"    # or raise limits.queue in khlone.yml",
                 clone.role
@@ -158,6 +164,11 @@ pub fn dispatch(
     let (open, others): (Vec<_>, Vec<_>) = open(ledger, request.place, &member.name)?
         .into_iter()
         .partition(|head| head.site_uuid == ledger.site().owner().site_uuid);
+    if let Some(path) = member.path.as_ref().filter(|_| open.is_empty()) {
+        // With a task under way it may stand otherwise when this one begins.
+        let sees_all = request.protection.bwrap.is_none();
+        refuse_unfit(ledger.repo(), Path::new(path), &member.branch, sees_all)?;
+    }
     let follows = open.iter().map(|head| head.seq).min().unwrap_or(u64::MAX);
     let waiting = open.iter().filter(|head| head.status != Status::Interrupted);
     if waiting.count() >= limits.queue {

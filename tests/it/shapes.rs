@@ -14,6 +14,7 @@ mod submodules;
 mod told;
 mod told_env;
 mod undone;
+mod unfit;
 
 use std::fs;
 

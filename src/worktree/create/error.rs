@@ -40,6 +40,14 @@ pub enum CreateError {
         /// What HEAD says.
         found: String,
     },
+    /// An operation of git's stands half done there.
+    #[error("a {operation} is in progress in {place}", place = .place.display())]
+    HalfDone {
+        /// Where.
+        place: PathBuf,
+        /// git's word for it.
+        operation: &'static str,
+    },
     /// Somebody else rules the place, or a link stands there.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -71,7 +79,10 @@ pub enum CreateError {
 impl Explain for CreateError {
     fn class(&self) -> Class {
         match self {
-            Self::Foreign { .. } | Self::BranchInUse { .. } | Self::WrongBranch { .. } => Class::Refused,
+            Self::Foreign { .. }
+            | Self::BranchInUse { .. }
+            | Self::WrongBranch { .. }
+            | Self::HalfDone { .. } => Class::Refused,
             Self::Place(error) => error.class(),
             Self::Ref(error) => error.class(),
             Self::Process(error) => error.class(),
@@ -88,6 +99,10 @@ impl Explain for CreateError {
             Self::WrongBranch { place, branch, .. } => {
                 Some(format!("git -C {} switch {branch}", quoted(place)))
             }
+            Self::HalfDone { place, operation } => Some(match *operation {
+                "bisect" => format!("git -C {} bisect reset", quoted(place)),
+                other => format!("git -C {} {other} --abort    # or --continue", quoted(place)),
+            }),
             Self::Place(error) => error.hint(),
             Self::Ref(error) => error.hint(),
             Self::Process(error) => error.hint(),

@@ -1,10 +1,12 @@
 //! What is there already of a wanted worktree, with its links put right.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use git2::Oid;
 
 use super::{CreateError, Made, Want, io_at};
 use crate::{
-    refs::Repo,
+    refs::{Repo, branch_ref},
     worktree::{
         carry,
         checkout::{Checkout, LOCK_WORDS, dot_git_target, id_of},
@@ -22,13 +24,75 @@ pub(super) enum Found {
     Nothing(Made),
 }
 
-pub(super) fn find(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Found, CreateError> {
-    let io = |source| io_at(want.place, source);
-    let all = Checkout::all(repo).map_err(io)?;
+/// Whether a task could not begin in the worktree at `place` as it stands, before one is queued for it. Nothing is made or
+/// changed, and what can be mended is no matter. With `sees_all`, the brain works with the worktree's own git folder and
+/// can end a merge that stands half done there; one of its own would not have it.
+///
+/// # Errors
+/// [`CreateError::BranchInUse`], [`CreateError::WrongBranch`], [`CreateError::HalfDone`].
+pub fn refuse_unfit(repo: &Repo, place: &Path, branch: &str, sees_all: bool) -> Result<(), CreateError> {
+    let want = Want {
+        place,
+        branch,
+        start: Oid::ZERO_SHA1,
+        folders: &[],
+    };
+    let name = branch_ref(branch);
+    let (recorded, elsewhere) = seen(repo, &want, &name)?;
+    match (recorded, elsewhere) {
+        (_, Some(other)) if other.path.exists() && !other.git_dir.ends_with(id_of(place)) => {
+            Err(in_use(&want, &other))
+        }
+        (Some(checkout), _) if !checkout.is_half_made() => {
+            refuse_other_branch(&checkout, &want, &name)?;
+            head_of(&checkout)?;
+            let left = checkout.unfinished().filter(|_| !sees_all);
+            left.map_or(Ok(()), |operation| Err(half_done(&checkout, operation)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The full name of the branch that HEAD is on in a clone's worktree.
+///
+/// # Errors
+/// [`CreateError::HalfDone`] where an operation of git's has taken it off.
+pub fn head_of(checkout: &Checkout) -> Result<String, CreateError> {
+    let off = || half_done(checkout, checkout.unfinished().unwrap_or("rebase"));
+    checkout.head_ref().ok_or_else(off)
+}
+
+fn half_done(checkout: &Checkout, operation: &'static str) -> CreateError {
+    CreateError::HalfDone {
+        place: checkout.path.clone(),
+        operation,
+    }
+}
+
+/// The worktree that is recorded for the place, and another one that has the branch.
+fn seen(
+    repo: &Repo,
+    want: &Want<'_>,
+    name: &str,
+) -> Result<(Option<Checkout>, Option<Checkout>), CreateError> {
+    let all = Checkout::all(repo).map_err(|source| io_at(want.place, source))?;
     let recorded = all.iter().find(|checkout| checkout.path == want.place).cloned();
     let elsewhere = all
         .into_iter()
         .find(|checkout| checkout.path != want.place && checkout.held_ref().as_deref() == Some(name));
+    Ok((recorded, elsewhere))
+}
+
+fn in_use(want: &Want<'_>, other: &Checkout) -> CreateError {
+    CreateError::BranchInUse {
+        branch: want.branch.to_owned(),
+        path: other.path.clone(),
+    }
+}
+
+pub(super) fn find(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Found, CreateError> {
+    let io = |source| io_at(want.place, source);
+    let (recorded, elsewhere) = seen(repo, want, name)?;
     let is_there = is_filled(want.place);
     match (recorded, elsewhere) {
         (_, Some(other)) if other.path.exists() => moved_back(want, other),
@@ -63,10 +127,7 @@ pub(super) fn find(repo: &Repo, want: &Want<'_>, name: &str) -> Result<Found, Cr
 /// A worktree of ours that the user moved comes back; any other one that has the branch is the user's.
 fn moved_back(want: &Want<'_>, other: Checkout) -> Result<Found, CreateError> {
     let io = |source| io_at(want.place, source);
-    let in_use = CreateError::BranchInUse {
-        branch: want.branch.to_owned(),
-        path: other.path.clone(),
-    };
+    let in_use = in_use(want, &other);
     if !other.git_dir.ends_with(id_of(want.place))
         || is_filled(want.place)
         || other
@@ -135,8 +196,13 @@ fn on_branch(
     then: impl FnOnce(Checkout, &'static str) -> Found,
     why: &'static str,
 ) -> Result<Found, CreateError> {
+    refuse_other_branch(&checkout, want, name)?;
+    Ok(then(checkout, why))
+}
+
+fn refuse_other_branch(checkout: &Checkout, want: &Want<'_>, name: &str) -> Result<(), CreateError> {
     match checkout.held_ref() {
-        Some(found) if found == name => Ok(then(checkout, why)),
+        Some(found) if found == name => Ok(()),
         found => Err(CreateError::WrongBranch {
             place: want.place.to_owned(),
             branch: want.branch.to_owned(),
@@ -149,7 +215,7 @@ fn on_branch(
 }
 
 /// Whether something stands at `place` that is not an empty folder.
-fn is_filled(place: &std::path::Path) -> bool {
+fn is_filled(place: &Path) -> bool {
     match fs::read_dir(place) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => place.symlink_metadata().is_ok(),

@@ -18,6 +18,7 @@ use git2::Oid;
 
 pub use error::CreateError;
 use find::{Found, find};
+pub use find::{head_of, refuse_unfit};
 
 use super::{
     carry,
