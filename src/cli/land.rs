@@ -241,7 +241,6 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         inside: cx.place(None).ok().and_then(|here| here.inside),
     };
     let config = cx.config(&place)?.config;
-    let policy = Policy::of(&cx.repo, &zone, &config, hooks)?;
     let landing = Landing {
         zone: &zone,
         branch: &member.branch,
@@ -250,6 +249,7 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         what: &what.name,
         about: what.about.as_deref(),
     };
+    let policy = Policy::of(&cx.repo, &landing, &config, hooks)?;
     tell_of_attribution(cx, config.attribution);
     let pulse = Pulse::new(cx.out, "landing");
     let ledger = cx.ledger();

@@ -4,6 +4,7 @@ mod attribution;
 mod by_hand;
 mod hooks;
 mod killed;
+mod options;
 mod recorded;
 mod signing;
 

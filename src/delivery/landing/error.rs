@@ -113,6 +113,32 @@ pub enum LandError {
         /// The zone's branch.
         zone: String,
     },
+    /// `git merge` would do what no landing does.
+    #[error("{setting} has `{option}`, which a landing in {zone} does not do")]
+    MergeOption {
+        /// The setting.
+        setting: String,
+        /// What it has.
+        option: String,
+        /// The clone's branch.
+        branch: String,
+        /// The zone's branch.
+        zone: String,
+    },
+    /// What comes in must be signed.
+    #[error(
+        "{commit:.10} of {branch} has no good signature, and `git merge` in {zone} wants one (merge.verifySignatures)"
+    )]
+    Unverified {
+        /// The commit.
+        commit: Oid,
+        /// The clone's branch.
+        branch: String,
+        /// The zone's branch.
+        zone: String,
+        /// What would sign it.
+        next: &'static str,
+    },
     /// git does not make the commit.
     #[error("git does not make the commit: {said}")]
     Commit {
@@ -142,6 +168,8 @@ impl Explain for LandError {
             | Self::NoMessage
             | Self::Sign { .. }
             | Self::Unsigned { .. }
+            | Self::MergeOption { .. }
+            | Self::Unverified { .. }
             | Self::Apart { .. } => Class::Refused,
             Self::HookTime { .. } => Class::Timeout,
             Self::Move(error) => error.class(),
@@ -154,7 +182,10 @@ impl Explain for LandError {
         match self {
             Self::NoBranch(_) => Some("git khlone list zones".to_owned()),
             Self::Rewritten { branch, zone, .. } => Some(of_clone("land", clone_of(branch), zone)),
-            Self::Conflict { branch, zone, .. } => Some(format!("git switch {zone} && git merge {branch}")),
+            Self::Conflict { branch, zone, .. } | Self::MergeOption { branch, zone, .. } => {
+                Some(format!("git switch {zone} && git merge {branch}"))
+            }
+            Self::Unverified { next, .. } => Some((*next).to_owned()),
             Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
             Self::Unplaced { zone, common } => Some(format!(
                 "git khlone status    # in the main work tree, once; where that is known by --work-tree alone, merge with it: \

@@ -4,7 +4,7 @@ use git2::{DiffFindOptions, Oid, Sort};
 
 use super::{Kind, LandError, Landing, Stat, Style, message::message};
 use crate::{
-    delivery::merge::{Merged, Replayed, merge, replay, series},
+    delivery::merge::{Merged, Replayed, merge_by, replay, series},
     refs::Repo,
 };
 
@@ -94,12 +94,12 @@ impl Joined {
 }
 
 /// Joins `source` with `old`, the zone's tip, as the landing wants it. What `base` has, if it is given, has landed
-/// already, whatever became of it since.
+/// already, whatever became of it since. `told` is what the strategy of a merge is told.
 pub(super) fn joined(
     repo: &Repo,
     landing: &Landing<'_>,
-    old: Oid,
-    (source, base): (Oid, Option<Oid>),
+    (old, source, base): (Oid, Oid, Option<Oid>),
+    told: &[String],
 ) -> Result<Joined, LandError> {
     let git = repo.git();
     if source == old || git.graph_descendant_of(old, source)? {
@@ -115,7 +115,7 @@ pub(super) fn joined(
     let merged = if is_ahead {
         Merged::Clean(git.find_commit(source)?.tree_id())
     } else {
-        merge(repo, base, (old, source))?
+        merge_by(repo, told, base, (old, source))?
     };
     let tree = match merged {
         Merged::Clean(tree) if tree == git.find_commit(old)?.tree_id() => {

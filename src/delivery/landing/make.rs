@@ -33,6 +33,8 @@ pub(super) struct Maker<'a> {
     pub(super) voice: &'a Voice<'a>,
     /// Whether they are signed.
     pub(super) signs: bool,
+    /// By which key, if not the user's.
+    pub(super) key: Option<&'a str>,
 }
 
 /// What a commit is made of besides its message.
@@ -94,7 +96,10 @@ impl Maker<'_> {
         if self.signs {
             (self.voice.signs)();
             git = git
-                .arg("--gpg-sign")
+                .arg(
+                    self.key
+                        .map_or("--gpg-sign".to_owned(), |key| format!("--gpg-sign={key}")),
+                )
                 .in_foreground()
                 .on_leash()
                 .patience(PATIENCE);

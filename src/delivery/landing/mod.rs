@@ -21,6 +21,7 @@ mod hooks;
 mod join;
 mod make;
 mod message;
+mod options;
 mod policy;
 mod propose;
 mod recorded;
@@ -32,7 +33,7 @@ use std::path::PathBuf;
 use git2::Oid;
 
 pub use error::LandError;
-pub use policy::{FastForward, HookUse, Policy, Voice};
+pub use policy::{FastForward, HookUse, MergePolicy, Policy, Voice};
 pub use propose::{Proposal, propose};
 pub use take_back::{TakeBackError, TakenBack, take_back, way_back};
 

@@ -2,13 +2,15 @@
 
 use std::{fmt, time::Duration};
 
-use bstr::ByteSlice;
-
-use super::LandError;
+use super::{
+    LandError, Landing, Style,
+    options::{MergeOptions, Sign, Unfit, is_ours},
+};
 use crate::{
     config::{Config, LandSign},
     delivery::merge::{MergeError, committer},
-    process::{Cmd, PATIENCE},
+    guard::gitdir::gitconfig::Settings,
+    process::PATIENCE,
     refs::Repo,
     worktree::checkout::Checkout,
 };
@@ -25,7 +27,7 @@ pub enum HookUse {
     Skip,
 }
 
-/// Whether a merge is a fast-forward where it can be: `merge.ff`, and what `branch.<zone>.mergeOptions` says over it.
+/// Whether a merge is a fast-forward where it can be: `merge.ff`, and `branch.<zone>.mergeOptions` over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FastForward {
     /// Yes.
@@ -37,6 +39,25 @@ pub enum FastForward {
     Only,
 }
 
+/// What `git merge` does by its settings, and no other command of git's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MergePolicy {
+    /// What comes in must be signed.
+    pub verifies: bool,
+    /// By anybody's key (`gpg.minTrustLevel`).
+    pub trusts_anybody: bool,
+    /// A merge commit is signed, where nothing else is, too.
+    pub signs: bool,
+    /// By this key.
+    pub key: Option<String>,
+    /// Who signs off a merge commit.
+    pub signs_off: Option<String>,
+    /// How its message is cleaned, if not by `commit.cleanup`.
+    pub cleanup: Option<String>,
+    /// What the strategy is told (`-X`).
+    pub strategy: Vec<String>,
+}
+
 /// What a landing is held to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -46,6 +67,10 @@ pub struct Policy {
     pub signs_off: Option<String>,
     /// Whether a landing without a style of its own is a fast-forward.
     pub fast_forward: FastForward,
+    /// Whether such a one is a squash.
+    pub squashes: bool,
+    /// What `git merge` does besides.
+    pub merge: MergePolicy,
     /// How hooks are used.
     pub hooks: HookUse,
     /// How long each hook may take.
@@ -53,32 +78,79 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What `config` and the settings of git say, as they are in the checkout of `zone`, else in the main one.
+    /// What `config` and the settings of git say of `landing`, as they are in the checkout of its zone, else in the main
+    /// one.
     ///
     /// # Errors
-    /// If git fails, or knows no user to sign off.
-    pub fn of(repo: &Repo, zone: &str, config: &Config, hooks: HookUse) -> Result<Self, LandError> {
-        let holder = super::holders::holders(repo, zone)?.into_iter().next();
+    /// If git fails, knows no user to sign off, or would merge as no landing does.
+    pub fn of(
+        repo: &Repo,
+        landing: &Landing<'_>,
+        config: &Config,
+        hooks: HookUse,
+    ) -> Result<Self, LandError> {
+        let holder = super::holders::holders(repo, landing.zone)?.into_iter().next();
         let home = holder.or_else(|| Checkout::main(repo));
         let git_dir = home.as_ref().map_or(repo.common_dir(), |home| &home.git_dir);
-        let setting = |args: &[&str]| {
-            let git = Cmd::git(git_dir).dir(git_dir).arg("config").args(args).finish()?;
-            Ok::<_, LandError>(git.stdout.trim().to_str_lossy().into_owned())
-        };
-        let signs = setting(&["--type=bool", "--get", "commit.gpgSign"])? == "true";
-        let ff = setting(&["--get", "merge.ff"])?;
-        let options = setting(&["--get", &format!("branch.{zone}.mergeOptions")])?;
-        let mut signs_off = None;
-        if config.attribution.sign_off {
-            signs_off = Some(committer(repo).ok_or(MergeError::Nobody)?);
-        }
-        Ok(Self {
-            signs: signs.then_some(config.land.sign),
-            signs_off,
-            fast_forward: fast_forward(&ff, &options),
+        let settings = Settings::read(git_dir)?;
+        let me = || committer(repo).ok_or(MergeError::Nobody);
+        let mut policy = Self {
+            signs: settings.is_true("commit.gpgsign").then_some(config.land.sign),
             hooks,
             patience: config.limits.hook.duration(),
-        })
+            ..Self::free()
+        };
+        if config.attribution.sign_off {
+            policy.signs_off = Some(me()?);
+        }
+        // `git rebase` has none of the options of `git merge`.
+        if landing.style != Style::Rebase {
+            let options = policy.obey(&settings, landing)?;
+            policy.merge.signs_off = options.signs_off.then(me).transpose()?;
+        }
+        Ok(policy)
+    }
+
+    /// Takes over what `git merge` would do in the zone.
+    fn obey(&mut self, settings: &Settings, landing: &Landing<'_>) -> Result<MergeOptions, LandError> {
+        let unfit = |setting: &str, option: String| LandError::MergeOption {
+            setting: setting.to_owned(),
+            option,
+            branch: landing.branch.to_owned(),
+            zone: landing.zone.to_owned(),
+        };
+        let name = format!("branch.{}.mergeOptions", landing.zone);
+        let text = settings.get(&format!("branch.{}.mergeoptions", landing.zone));
+        let options = MergeOptions::parse(text.unwrap_or_default());
+        let options = options.map_err(|Unfit(option)| unfit(&name, option))?;
+        let strategies = settings.get("pull.twohead").unwrap_or_default();
+        if let Some(strategy) = strategies.split_whitespace().find(|name| !is_ours(name)) {
+            return Err(unfit("pull.twohead", strategy.to_owned()));
+        }
+        let by_setting = fast_forward(settings.get("merge.ff").unwrap_or_default());
+        self.fast_forward = options.fast_forward.unwrap_or(by_setting);
+        self.squashes = options.squash;
+        let is_squash = landing.style == Style::Squash || (landing.style == Style::Auto && options.squash);
+        if options.skips_hooks && !is_squash && self.hooks == HookUse::Guard {
+            self.hooks = HookUse::Skip;
+        }
+        let verifies = settings.is_true("merge.verifysignatures");
+        self.merge.verifies = options.verifies.unwrap_or(verifies);
+        self.merge.trusts_anybody = settings.get("gpg.mintrustlevel").is_some();
+        match &options.sign {
+            Some(Sign::No) => self.signs = None,
+            Some(Sign::By(key)) => {
+                self.merge.signs = true;
+                self.merge.key.clone_from(key);
+            }
+            None => {}
+        }
+        self.merge.cleanup.clone_from(&options.cleanup);
+        if settings.is_true("merge.renormalize") {
+            self.merge.strategy.push("renormalize".to_owned());
+        }
+        self.merge.strategy.extend(options.strategy.iter().cloned());
+        Ok(options)
     }
 
     /// A policy by which nothing is asked for.
@@ -87,26 +159,20 @@ impl Policy {
             signs: None,
             signs_off: None,
             fast_forward: FastForward::Auto,
+            squashes: false,
+            merge: MergePolicy::default(),
             hooks: HookUse::Guard,
             patience: PATIENCE,
         }
     }
 }
 
-fn fast_forward(setting: &str, options: &str) -> FastForward {
-    let by_setting = match setting {
+fn fast_forward(setting: &str) -> FastForward {
+    match setting {
         "only" => FastForward::Only,
         "false" | "no" | "off" | "0" => FastForward::Never,
         _ => FastForward::Auto,
-    };
-    options
-        .split_whitespace()
-        .fold(by_setting, |found, word| match word {
-            "--ff" => FastForward::Auto,
-            "--no-ff" => FastForward::Never,
-            "--ff-only" => FastForward::Only,
-            _ => found,
-        })
+    }
 }
 
 /// Where the progress of a landing goes.
@@ -130,18 +196,5 @@ impl Voice<'_> {
             said: &|_| {},
             signs: &|| {},
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_word_about_fast_forwards_counts() {
-        assert_eq!(fast_forward("", ""), FastForward::Auto);
-        assert_eq!(fast_forward("only", "--log"), FastForward::Only);
-        assert_eq!(fast_forward("only", "--no-ff"), FastForward::Never);
-        assert_eq!(fast_forward("false", "--no-ff --ff"), FastForward::Auto);
     }
 }

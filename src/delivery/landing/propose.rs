@@ -10,7 +10,7 @@ use super::{
     covered::clone_of,
     holders::holders,
     join::{Joined, Make, between, joined, on_branch, stat},
-    seal::unsigned,
+    seal::{is_verified, unsigned},
 };
 use crate::{
     config::LandSign,
@@ -63,10 +63,14 @@ pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>, policy: &Policy) -> R
         None => None,
     };
     let mut style = landing.style;
+    if style == Style::Auto && policy.squashes {
+        style = Style::Squash;
+    }
     if style == Style::Auto && policy.fast_forward == FastForward::Never {
         style = Style::NoFf;
     }
-    let join = |style| joined(repo, &Landing { style, ..*landing }, old, (tip, base));
+    let told = &policy.merge.strategy;
+    let join = |style| joined(repo, &Landing { style, ..*landing }, (old, tip, base), told);
     let mut joined = join(style)?;
     if style == Style::Auto && policy.fast_forward == FastForward::Only && joined.kind == Kind::Merge {
         return Err(LandError::Apart {
@@ -102,6 +106,20 @@ pub fn propose(ledger: &Ledger<'_>, landing: &Landing<'_>, policy: &Policy) -> R
                 .as_ref()
                 .is_some_and(|who| !is_signed_off(message, who))
     })?;
+    if policy.merge.verifies && matches!(joined.kind, Kind::FastForward | Kind::Merge | Kind::Squash) {
+        let signs_it = policy.signs.is_some() && remade.contains(&tip);
+        if !signs_it && !is_verified(repo, tip, policy.merge.trusts_anybody)? {
+            return Err(LandError::Unverified {
+                commit: tip,
+                branch: landing.branch.to_owned(),
+                zone: landing.zone.to_owned(),
+                next: match policy.signs {
+                    None => "git config commit.gpgSign true    # a landing signs what it brings, as you",
+                    Some(_) => "git khlone config --path    # land: {sign: rewrite}, and no squash",
+                },
+            });
+        }
+    }
     let mut proposal = Proposal {
         old,
         tip,

@@ -63,6 +63,7 @@ pub(super) fn seal(
         bench,
         voice,
         signs: policy.signs.is_some(),
+        key: None,
     };
     let rewritten = rewrite(repo, proposal, &maker, policy)?;
     let now = |oid: &Oid| {
@@ -80,17 +81,29 @@ pub(super) fn seal(
                 parents: &parents,
                 from: None,
             };
-            maker.commit(&parts, &message)?
+            signer_of(&maker, proposal, policy).commit(&parts, &message)?
         }
     };
     let is_made = !rewritten.is_empty() || matches!(proposal.joined.make, Make::Commit { .. });
-    let signer = (is_made && policy.signs.is_some()).then(|| recorded::signer(bench));
+    let signs = signer_of(&maker, proposal, policy).signs;
+    let signer = (is_made && signs).then(|| recorded::signer(bench));
     Ok(Sealed {
         new,
         hooks: recorded::hooks(&bench.hooks, proposal.kind(), policy.hooks),
         signer: signer.transpose()?,
         rewritten: chained(&proposal.joined.series, rewritten),
     })
+}
+
+/// Who makes the last commit: a merge may be signed where nothing else is.
+fn signer_of<'a>(maker: &Maker<'a>, proposal: &Proposal, policy: &'a Policy) -> Maker<'a> {
+    let is_told = proposal.kind() == Kind::Merge && policy.merge.signs;
+    Maker {
+        bench: maker.bench,
+        voice: maker.voice,
+        signs: maker.signs || is_told,
+        key: policy.merge.key.as_deref().filter(|_| is_told),
+    }
 }
 
 /// A landing does not change what the user's git runs, unless the user says so.
@@ -138,7 +151,14 @@ fn ask(
     let Make::Commit { message, .. } = &proposal.joined.make else {
         return Ok((tree, BString::default()));
     };
-    let message = signed_off(bench, message.as_bytes().into(), policy)?;
+    let is_merge = proposal.kind() == Kind::Merge;
+    let own = policy.merge.signs_off.as_ref().filter(|_| is_merge);
+    let message = signed_off(
+        bench,
+        message.as_bytes().into(),
+        policy.signs_off.as_ref().or(own),
+    )?;
+    let cleanup = policy.merge.cleanup.as_deref().filter(|_| is_merge);
     let path = bench.file(file);
     fs::write(&path, &message)?;
     match proposal.kind() {
@@ -146,7 +166,7 @@ fn ask(
         _ => fs::write(bench.file("SQUASH_MSG"), &message)?,
     }
     if !names.iter().any(|name| bench.hooks.has(name)) {
-        return Ok((tree, cleaned(bench, message)?));
+        return Ok((tree, cleaned(bench, cleanup, message)?));
     }
     bench.lay_out(tree)?;
     let word = path.to_string_lossy().into_owned();
@@ -164,12 +184,12 @@ fn ask(
             staged = bench.staged()?;
         }
     }
-    Ok((staged, cleaned(bench, fs::read(&path)?.into())?))
+    Ok((staged, cleaned(bench, cleanup, fs::read(&path)?.into())?))
 }
 
 /// The message with the user's line, where the user signs off.
-fn signed_off(bench: &Bench, message: BString, policy: &Policy) -> Result<BString, LandError> {
-    let Some(who) = &policy.signs_off else {
+fn signed_off(bench: &Bench, message: BString, who: Option<&String>) -> Result<BString, LandError> {
+    let Some(who) = who else {
         return Ok(message);
     };
     let git = bench
@@ -180,9 +200,9 @@ fn signed_off(bench: &Bench, message: BString, policy: &Policy) -> Result<BStrin
 }
 
 /// The message as git would take it without an editor.
-fn cleaned(bench: &Bench, message: BString) -> Result<BString, LandError> {
+fn cleaned(bench: &Bench, told: Option<&str>, message: BString) -> Result<BString, LandError> {
     let setting = bench.git().args(["config", "--get", "commit.cleanup"]).finish()?;
-    let strip = match setting.stdout.trim() {
+    let strip = match told.map_or(setting.stdout.trim(), str::as_bytes) {
         b"verbatim" => return Ok(message),
         b"strip" => Some("--strip-comments"),
         _ => None,
@@ -215,7 +235,7 @@ fn rewrite(
             parents: &parents,
             from: Some(&original),
         };
-        let message = signed_off(maker.bench, original.message.clone(), policy)?;
+        let message = signed_off(maker.bench, original.message.clone(), policy.signs_off.as_ref())?;
         let new = maker.commit(&parts, &message)?;
         anew.insert(*oid, new);
         done.push((*oid, new));
@@ -269,6 +289,19 @@ pub(super) fn unsigned(repo: &Repo, commits: &[Oid]) -> Result<HashSet<Oid>, Lan
         .copied()
         .filter(|oid| !good.contains(oid))
         .collect())
+}
+
+/// Whether `git merge --verify-signatures` would take a commit: signed by a key that git trusts, or by anybody's.
+///
+/// # Errors
+/// If git fails.
+pub(super) fn is_verified(repo: &Repo, commit: Oid, trusts_anybody: bool) -> Result<bool, LandError> {
+    if unsigned(repo, &[commit])?.is_empty() {
+        return Ok(true);
+    }
+    let git = Cmd::git(repo.common_dir()).dir(repo.common_dir());
+    let verify = || git.args(["verify-commit", &commit.to_string()]).finish();
+    Ok(trusts_anybody && verify()?.status.success())
 }
 
 /// Tells the hooks that come after, in the checkout that has the branch, else over the files that landed.

@@ -33,6 +33,9 @@ use crate::{
 /// How often an object is written before the disk is to blame.
 const TRIES: usize = 5;
 
+/// The exit code of a git that does not understand its command line.
+const USAGE: i32 = 129;
+
 /// A merge that could not be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
@@ -51,6 +54,14 @@ pub enum MergeError {
     /// There is no folder to work in.
     #[error("no folder to merge in: {0}")]
     Io(#[from] io::Error),
+    /// The strategy cannot be told that.
+    #[error("git cannot merge by `{told}`: {said}")]
+    Strategy {
+        /// What.
+        told: String,
+        /// What git says.
+        said: String,
+    },
     /// git said something that we cannot read.
     #[error("git {0} answered with something else than an object's name")]
     Unreadable(&'static str),
@@ -60,7 +71,7 @@ impl Explain for MergeError {
     fn class(&self) -> Class {
         match self {
             Self::Process(error) => error.class(),
-            Self::Unrelated(..) | Self::Nobody => Class::Refused,
+            Self::Unrelated(..) | Self::Nobody | Self::Strategy { .. } => Class::Refused,
             Self::Git(_) | Self::Io(_) | Self::Unreadable(_) => Class::Failed,
         }
     }
@@ -71,6 +82,9 @@ impl Explain for MergeError {
                 Some("git config --global user.name NAME; git config --global user.email ADDRESS".to_owned())
             }
             Self::Process(error) => error.hint(),
+            Self::Strategy { .. } => {
+                Some("git version    # that takes 2.44; else merge the clone's branch by hand".to_owned())
+            }
             Self::Unrelated(..) | Self::Git(_) | Self::Io(_) | Self::Unreadable(_) => None,
         }
     }
@@ -80,8 +94,35 @@ impl Explain for MergeError {
 ///
 /// # Errors
 /// [`MergeError`] if they have no common history, or git fails.
-pub fn merge(repo: &Repo, base: Option<Oid>, (ours, theirs): (Oid, Oid)) -> Result<Merged, MergeError> {
-    let done = written(|| merge_tree(synced(repo.common_dir()), base, (ours, theirs)))?;
+pub fn merge(repo: &Repo, base: Option<Oid>, sides: (Oid, Oid)) -> Result<Merged, MergeError> {
+    merge_by(repo, &[], base, sides)
+}
+
+/// The same with what git's strategy is told, as `git merge -X` does.
+///
+/// # Errors
+/// As [`merge()`], and [`MergeError::Strategy`] if this git cannot be told anything.
+pub fn merge_by(
+    repo: &Repo,
+    told: &[String],
+    base: Option<Oid>,
+    (ours, theirs): (Oid, Oid),
+) -> Result<Merged, MergeError> {
+    let words = || told.iter().map(|word| format!("-X{word}"));
+    let git = || merge_tree(synced(repo.common_dir()), words(), base, (ours, theirs));
+    let done = written(git)?;
+    if done.status.code() == Some(USAGE) && !told.is_empty() {
+        return Err(MergeError::Strategy {
+            told: words().collect::<Vec<_>>().join(" "),
+            said: done
+                .stderr
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_str_lossy()
+                .into_owned(),
+        });
+    }
     outcome::read(&done, (ours, theirs))
 }
 
@@ -102,7 +143,7 @@ pub fn look(repo: &Repo, (ours, theirs): (Oid, Oid)) -> Result<Merged, MergeErro
             nested(&common.join("objects")),
         )
         .args(["-c", "core.fsync=none"]);
-    let done = merge_tree(git, None, (ours, theirs)).finish()?;
+    let done = merge_tree(git, [], None, (ours, theirs)).finish()?;
     outcome::read(&done, (ours, theirs))
 }
 
@@ -116,9 +157,15 @@ pub fn pick(repo: &Repo, pick: Oid, onto: Oid) -> Result<Merged, MergeError> {
     merge(repo, Some(parent), (onto, pick))
 }
 
-fn merge_tree(git: Cmd, base: Option<Oid>, (ours, theirs): (Oid, Oid)) -> Cmd {
+fn merge_tree(
+    git: Cmd,
+    told: impl IntoIterator<Item = String>,
+    base: Option<Oid>,
+    (ours, theirs): (Oid, Oid),
+) -> Cmd {
     let git = git.args(["-c", &format!("attr.tree={ours}^{{tree}}")]);
     let git = git.args(["merge-tree", "--write-tree", "-z", "--name-only"]);
+    let git = git.args(told);
     let git = git.args(base.map(|base| format!("--merge-base={base}")));
     git.args([ours.to_string(), theirs.to_string()])
 }
