@@ -150,6 +150,14 @@ pub enum LedgerError {
     /// git cannot read.
     #[error("the ledger cannot be read: {0}")]
     Git(#[from] git2::Error),
+    /// Another git removes packs faster than they can be read.
+    #[error("another git packs this repository{}: {said}", .running.map_or_else(String::new, |pid| format!(" (git gc, process {pid})")))]
+    Swept {
+        /// The process of a `git gc`.
+        running: Option<u32>,
+        /// What was found gone.
+        said: String,
+    },
     /// The disk refuses.
     #[error("the ledger cannot be written: {0}")]
     Io(#[from] io::Error),
@@ -171,7 +179,9 @@ impl Explain for LedgerError {
             Self::Format { source, .. } => source.class(),
             Self::Ref(error) => error.class(),
             Self::Zone(error) => error.class(),
-            Self::Git(_) | Self::Io(_) | Self::Damaged(_) | Self::Lost(_) => Class::Failed,
+            Self::Git(_) | Self::Io(_) | Self::Damaged(_) | Self::Lost(_) | Self::Swept { .. } => {
+                Class::Failed
+            }
         }
     }
 
@@ -188,6 +198,10 @@ impl Explain for LedgerError {
             Self::Format { source, .. } => source.hint(),
             Self::Ref(error) => error.hint(),
             Self::Zone(error) => error.hint(),
+            Self::Swept { running, .. } => Some(match running {
+                Some(pid) => format!("ps -p {pid}    # once that has ended, the same command again"),
+                None => "ps -C git    # once that has ended, the same command again".to_owned(),
+            }),
             Self::Git(_) => Some("git fsck".to_owned()),
             Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some("ls -ld \"$(git rev-parse --git-common-dir)\"/{.,khlone,objects,refs}".to_owned())

@@ -19,7 +19,7 @@ use crate::{
     process::{ProcessError, file::replace_durably},
     refs::{self, Kind, Layout, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
     task::{Class, Explain, TaskId},
-    zone::hold::{HoldError, hold},
+    zone::hold::{HoldError, Waiting, hold_settled},
 };
 
 pub use remains::Remains;
@@ -98,7 +98,8 @@ impl Explain for RedactionError {
 /// [`RedactionError`]; what was done until then stays done.
 pub fn redact(ledger: &Ledger<'_>, id: &TaskId, redactor: &Redactor) -> Result<Redacted, RedactionError> {
     let named = ledger.task(id)?.task;
-    let _held = hold(ledger.site(), &named.zone, &named.clone)?;
+    // The clone's own git folder, which goes, may have the only copy of what a dead attempt committed.
+    let _held = hold_settled(ledger, (&named.zone, &named.clone), Waiting::May)?;
     let stored = ledger.task(id)?;
     let mut tainted = Tainted::new();
     refs::every_object(ledger.repo(), |oid, kind, bytes| {
@@ -107,11 +108,12 @@ pub fn redact(ledger: &Ledger<'_>, id: &TaskId, redactor: &Redactor) -> Result<R
         }
     })?;
     let mut done = Redacted::default();
-    rewrite(ledger, &stored, redactor, &tainted, &mut done)?;
+    let repo = ledger.repo();
+    refs::amid_gc(repo, || rewrite(ledger, &stored, redactor, &tainted, &mut done))?;
     let site = ledger.site();
     spool(&site.layout().attempts_of(id), redactor, &mut done)?;
     if !tainted.is_empty() {
-        done.pins = unpin(ledger, id, &tainted)?;
+        refs::amid_gc(repo, || unpin(ledger, id, &tainted, &mut done.pins))?;
         // The clone's own copy of what it committed; the next task gets another.
         let gitdirs = site.layout().private_gits();
         if gitdirs.is_dir() {
@@ -122,15 +124,16 @@ pub fn redact(ledger: &Ledger<'_>, id: &TaskId, redactor: &Redactor) -> Result<R
     let purged = if doomed.is_empty() {
         refs::Purged::default()
     } else {
-        let kept = refs::reached(
-            ledger.repo(),
-            &doomed,
-            &["--all", "--reflog", "--indexed-objects"],
-        )?;
-        refs::purge(ledger.repo(), site, &doomed, &kept)?
+        let all = ["--all", "--reflog", "--indexed-objects"];
+        let kept = refs::amid_gc(repo, || {
+            Ok::<_, RedactionError>(refs::reached(repo, &doomed, &all)?)
+        })?;
+        refs::purge(repo, site, &doomed, &kept)?
     };
     done.objects = purged.gone;
-    done.remains = remains::look(ledger, &stored.task, redactor, &purged.left)?;
+    done.remains = refs::amid_gc(repo, || {
+        remains::look(ledger, &stored.task, redactor, &purged.left)
+    })?;
     Ok(done)
 }
 
@@ -188,10 +191,14 @@ fn spool(folder: &Path, redactor: &Redactor, done: &mut Redacted) -> io::Result<
 }
 
 /// Lets go of the task's pins whose own commits hold the secret; those of anybody's branches stay.
-fn unpin(ledger: &Ledger<'_>, id: &TaskId, tainted: &Tainted) -> Result<Vec<String>, RedactionError> {
+fn unpin(
+    ledger: &Ledger<'_>,
+    id: &TaskId,
+    tainted: &Tainted,
+    gone: &mut Vec<String>,
+) -> Result<(), RedactionError> {
     let repo = ledger.repo();
     let wanted: BTreeSet<Oid> = tainted.keys().copied().collect();
-    let mut gone = Vec::new();
     let glob = format!("refs/khlone/pins/{id}/*");
     let names: Vec<String> = repo
         .git()
@@ -211,5 +218,5 @@ fn unpin(ledger: &Ledger<'_>, id: &TaskId, tainted: &Tainted) -> Result<Vec<Stri
             gone.push(name);
         }
     }
-    Ok(gone)
+    Ok(())
 }

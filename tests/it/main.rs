@@ -17,6 +17,7 @@ mod documents;
 mod elsewhere;
 mod fsck;
 mod gc;
+mod gc_beside;
 mod guard;
 mod hostile_config;
 mod land_words;

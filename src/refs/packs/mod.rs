@@ -9,6 +9,7 @@
 //! No writer waits while packs are joined: one that is between its pack and its ref is known by its record, and its pack
 //! is not taken.
 
+mod amid;
 mod choose;
 mod join;
 mod midx;
@@ -21,6 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use amid::amid_gc;
 pub use purge::{Purged, every_object, purge, reached};
 
 use git2::Oid;
@@ -62,9 +64,11 @@ pub fn compact(repo: &Repo, site: &Site, most: usize) -> Result<bool, LedgerErro
 /// As [`compact`].
 pub fn compact_all(repo: &Repo, site: &Site) -> Result<(), LedgerError> {
     let _turn = FileLock::wait(&joining(site))?;
-    let (record, packs) = ours(site)?;
-    let contents = Contents::of(repo, &record, &packs)?;
-    join::join(site, &record, &packs, &contents, &BTreeSet::new())
+    amid_gc(repo, || {
+        let (record, packs) = ours(site)?;
+        let contents = Contents::of(repo, &record, &packs)?;
+        join::join(site, &record, &packs, &contents, &BTreeSet::new())
+    })
 }
 
 /// The lock of whoever joins packs.

@@ -5,9 +5,10 @@
 
 use std::{collections::BTreeSet, io};
 
-use git2::{ObjectType, Oid};
+use git2::{ObjectType, Odb, Oid};
 
 use super::{
+    amid::amid_gc,
     join::{Contents, join},
     joining, ours,
 };
@@ -33,23 +34,37 @@ pub struct Purged {
 /// # Errors
 /// If git cannot list them. One that cannot be read is passed over: `git fsck` is there for that.
 pub fn every_object(repo: &Repo, mut each: impl FnMut(Oid, Kind, &[u8])) -> Result<(), LedgerError> {
-    let odb = repo.git().odb()?;
-    let mut ids = Vec::new();
-    odb.foreach(|oid| {
-        ids.push(*oid);
-        true
+    let mut odb = repo.git().odb()?;
+    let ids = amid_gc(repo, || {
+        let mut ids = Vec::new();
+        repo.git().odb()?.foreach(|oid| {
+            ids.push(*oid);
+            true
+        })?;
+        Ok::<_, LedgerError>(ids)
     })?;
     for oid in ids {
-        let Ok(object) = odb.read(oid) else { continue };
-        let kind = match object.kind() {
-            ObjectType::Tree => Kind::Tree,
-            ObjectType::Commit => Kind::Commit,
-            ObjectType::Tag => Kind::Tag,
-            ObjectType::Blob | ObjectType::Any => Kind::Blob,
-        };
-        each(oid, kind, object.data());
+        if !is_read(&odb, oid, &mut each) {
+            // Its pack may be another one by now.
+            repo.let_go_of_packs()?;
+            odb = repo.git().odb()?;
+            is_read(&odb, oid, &mut each);
+        }
     }
     Ok(())
+}
+
+/// Reads one object, if that can be.
+fn is_read(odb: &Odb<'_>, oid: Oid, each: &mut impl FnMut(Oid, Kind, &[u8])) -> bool {
+    let Ok(object) = odb.read(oid) else { return false };
+    let kind = match object.kind() {
+        ObjectType::Tree => Kind::Tree,
+        ObjectType::Commit => Kind::Commit,
+        ObjectType::Tag => Kind::Tag,
+        ObjectType::Blob | ObjectType::Any => Kind::Blob,
+    };
+    each(oid, kind, object.data());
+    true
 }
 
 /// Those of `wanted` that are reached from `from`, in the words of `git rev-list`.
@@ -81,12 +96,19 @@ pub fn purge(
     let _joining = FileLock::wait(&joining(site))?;
     // Every writer is done then: what it has packed is looked at, too.
     drop(FileLock::wait(&site.layout().packs_lock())?);
-    let (record, packs) = ours(site)?;
-    let mut contents = Contents::of(repo, &record, &packs)?;
-    let dropped = contents.leave_out(&doomed.difference(kept).copied().collect());
-    if !dropped.is_empty() {
-        join(site, &record, &packs, &contents, &dropped)?;
-    }
+    let leaves: BTreeSet<Oid> = doomed.difference(kept).copied().collect();
+    let mut dropped = BTreeSet::new();
+    amid_gc(repo, || {
+        let (record, packs) = ours(site)?;
+        let mut contents = Contents::of(repo, &record, &packs)?;
+        // A try before has taken some out already.
+        let now = contents.leave_out(&leaves);
+        dropped.extend(now.iter().copied());
+        if !now.is_empty() {
+            join(site, &record, &packs, &contents, &now)?;
+        }
+        Ok::<_, LedgerError>(())
+    })?;
     let git = Repo::open(repo.common_dir()).map_err(|error| io::Error::other(error.to_string()))?;
     let odb = git.git().odb()?;
     odb.refresh()?;

@@ -11,6 +11,7 @@ mod receipts;
 mod worktrees;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::PathBuf,
     time::{Duration, SystemTime},
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     process::ProcessError,
-    refs::{Ledger, LedgerError, Oid, compact_all, kept_size, pack_refs},
+    refs::{Ledger, LedgerError, Oid, amid_gc, compact_all, kept_size, pack_refs},
     task::{Class, Explain, ZoneId},
     worktree::place::Rules,
 };
@@ -57,6 +58,22 @@ pub struct Collected {
     pub after: (usize, u64),
     /// What the worktrees of each zone take on the disk.
     pub zones: Vec<(ZoneId, u64)>,
+}
+
+impl Collected {
+    /// What was looked at again stands there once.
+    fn no_doubles(&mut self) {
+        once(&mut self.undos);
+        once(&mut self.held_undos);
+        once(&mut self.folders);
+        once(&mut self.held_folders);
+        once(&mut self.submodules);
+    }
+}
+
+fn once<T: Ord + Clone>(all: &mut Vec<T>) {
+    let mut seen = BTreeSet::new();
+    all.retain(|one| seen.insert(one.clone()));
 }
 
 /// A collection that broke off.
@@ -89,7 +106,10 @@ impl Explain for GcError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("git khlone fsck".to_owned())
+        match self {
+            Self::Ledger(error @ LedgerError::Swept { .. }) => error.hint(),
+            _ => Some("git khlone fsck".to_owned()),
+        }
     }
 }
 
@@ -114,24 +134,34 @@ pub fn gc(
     } else {
         let mut from = Some(0);
         while let Some(at) = from {
-            let some = retain(ledger, keep, (now, at))?;
+            let some = amid_gc(ledger.repo(), || {
+                Ok::<_, GcError>(retain(ledger, keep, (now, at))?)
+            })?;
             collected.tasks.dropped.extend(some.dropped);
             collected.tasks.held.extend(some.held);
             collected.tasks.strays.extend(some.strays);
             from = some.next;
         }
     }
-    leftovers::undos(ledger, now - keep.age, dry_run, &mut collected)?;
-    leftovers::folders(ledger, old, dry_run, &mut collected)?;
-    kept::kept(ledger, old, dry_run, &mut collected)?;
-    collected.worktrees = worktrees::strays(ledger, rules, dry_run)?;
+    // What a try has taken away already is not seen by the next one: it stays told.
+    let mut patiently = |step: &dyn Fn(&mut Collected) -> Result<(), GcError>| {
+        amid_gc(ledger.repo(), || step(&mut collected))
+    };
+    patiently(&|found| leftovers::undos(ledger, now - keep.age, dry_run, found))?;
+    patiently(&|found| leftovers::folders(ledger, old, dry_run, found))?;
+    patiently(&|found| kept::kept(ledger, old, dry_run, found))?;
+    patiently(&|found| {
+        found.worktrees = worktrees::strays(ledger, rules, dry_run)?;
+        Ok(())
+    })?;
     if !dry_run {
-        leftovers::tips(ledger)?;
+        patiently(&|_| leftovers::tips(ledger))?;
         drop_receipts(ledger)?;
         collected.locks = locks(ledger)?;
         compact_all(ledger.repo(), ledger.site())?;
         pack_refs(ledger.repo(), 0)?;
     }
+    collected.no_doubles();
     collected.after = kept_size(ledger.site())?;
     for zone in ledger.zones()? {
         let size = zone.crew.values().filter_map(disk_use).sum();
