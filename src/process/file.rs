@@ -11,6 +11,8 @@ use std::{
     path::Path,
 };
 
+use rustix::{fs::OFlags, io::Errno};
+
 /// The content of the regular file at `path`.
 ///
 /// # Errors
@@ -34,15 +36,27 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`read`].
 pub fn read_start(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
-    if links == Links::Refuse && fs::symlink_metadata(path)?.is_symlink() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a symbolic link"));
-    }
     let mut bytes = Vec::new();
-    open(OpenOptions::new().read(true), path)?
+    opened(OpenOptions::new().read(true), path, links)?
         .take(most)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+/// The content of the regular file at `path`, which is no symbolic link itself.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_no_link(path: &Path) -> io::Result<Vec<u8>> {
+    read_start(path, Links::Refuse, u64::MAX)
+}
+
+/// What the system says of a link where none may be.
+pub fn is_link(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput && error.to_string() == LINK
+}
+
+const LINK: &str = "is a symbolic link";
 
 /// What becomes of a symbolic link in place of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +73,22 @@ pub enum Links {
 /// # Errors
 /// As [`read`].
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let file = options
-        .custom_flags(i32::try_from(flags).unwrap_or(0))
-        .open(path)?;
+    opened(options, path, Links::Follow)
+}
+
+/// A look before the opening would say nothing: whoever makes links can make one in between.
+fn opened(options: &mut OpenOptions, path: &Path, links: Links) -> io::Result<File> {
+    let refuses = links == Links::Refuse;
+    let mut flags = OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, refuses);
+    options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    let file = match options.open(path) {
+        // Also where a link on the way leads in a circle.
+        Err(error) if refuses && error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, LINK));
+        }
+        file => file?,
+    };
     if file.metadata()?.is_file() {
         return Ok(file);
     }
@@ -161,7 +187,48 @@ fn folder_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        os::unix::fs::symlink,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
     use super::*;
+
+    #[test]
+    fn a_link_that_comes_in_between_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("secret"), "secret").unwrap();
+        let done = AtomicBool::new(false);
+        let (mut own, mut links) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::write(at("new"), "own").unwrap();
+                    fs::rename(at("new"), at("file")).unwrap();
+                    symlink("secret", at("new")).unwrap();
+                    fs::rename(at("new"), at("file")).unwrap();
+                }
+            });
+            let mut tries = 0;
+            while own < 500 || links < 500 || tries < 5000 {
+                tries += 1;
+                match read_no_link(&at("file")) {
+                    Ok(bytes) => {
+                        assert_ne!(bytes, b"secret");
+                        own += 1;
+                    }
+                    Err(error) if is_link(&error) => links += 1,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}"),
+                }
+                if tries > 2_000_000 {
+                    break;
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(own > 0 && links > 0);
+    }
 
     #[test]
     fn the_other_name_keeps_the_old_content() {

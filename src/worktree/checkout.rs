@@ -18,7 +18,7 @@ use bstr::ByteSlice;
 
 use super::place::normal;
 use crate::{
-    process::Cmd,
+    process::{Cmd, file::read_no_link},
     refs::{Layout, Repo, Sharing},
 };
 
@@ -315,11 +315,7 @@ pub(super) fn write_whole(path: &Path, text: impl AsRef<[u8]>, sharing: Sharing)
 
 /// The git folder that the `.git` file at `place` names, if it is such a file. It need not exist.
 pub(super) fn dot_git_target(place: &Path) -> Option<PathBuf> {
-    let dot_git = place.join(".git");
-    if !fs::symlink_metadata(&dot_git).ok()?.is_file() {
-        return None;
-    }
-    let text = fs::read(&dot_git).ok()?;
+    let text = read_no_link(&place.join(".git")).ok()?;
     let target = text.strip_prefix(b"gitdir:")?.trim();
     Some(normal(&place.join(OsStr::from_bytes(target))))
 }

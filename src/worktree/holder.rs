@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::process::file::{Links, read_start};
+
 /// What hides everything.
 const ALL: &str = "*\n";
 
@@ -49,8 +51,8 @@ pub fn remove_empty(holder: &Path) {
 /// Whether what stands at `path` is the file that hides its folder.
 pub fn hides(path: &Path) -> bool {
     let is_named = path.file_name() == Some(OsStr::new(".gitignore"));
-    let is_file = || fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 2);
-    is_named && is_file() && fs::read(path).is_ok_and(|text| text == ALL.as_bytes())
+    let most = ALL.len() as u64 + 1;
+    is_named && read_start(path, Links::Refuse, most).is_ok_and(|text| text == ALL.as_bytes())
 }
 
 /// Whether the folder has the name that we give it.

@@ -7,7 +7,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkout::Checkout;
 use crate::{
-    process::ProcessError,
+    process::{ProcessError, file::read_no_link},
     task::{Class, Explain, FORMAT, parse_versioned},
 };
 
@@ -198,14 +199,17 @@ fn watched(checkout: &Checkout, when: &[String]) -> Result<BTreeMap<String, Stri
     let mut files = BTreeMap::new();
     for name in list.split_str(b"\0").filter(|name| !name.is_empty()) {
         let path = checkout.path.join(name.to_path_lossy());
-        // Deleted ones are listed too; links and the like are nobody's lock file.
-        if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
-            continue;
-        }
-        let oid = Oid::hash_file(ObjectType::Blob, &path).map_err(|error| SetupError::Io {
+        let io = |source| SetupError::Io {
             path: path.clone(),
-            source: io::Error::other(error),
-        })?;
+            source,
+        };
+        let bytes = match read_no_link(&path) {
+            Ok(bytes) => bytes,
+            // Deleted ones are listed too; links and the like are nobody's lock file.
+            Err(error) if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&error.kind()) => continue,
+            Err(error) => return Err(io(error)),
+        };
+        let oid = Oid::hash_object(ObjectType::Blob, &bytes).map_err(|error| io(io::Error::other(error)))?;
         files.insert(name.to_str_lossy().into_owned(), oid.to_string());
     }
     Ok(files)

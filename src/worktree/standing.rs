@@ -21,7 +21,7 @@ use super::{
     erase::erase,
 };
 use crate::{
-    process::ProcessError,
+    process::{ProcessError, file::read_no_link},
     refs::{KeptFile, Kind, ObjectSink, Repo, TreeEntry, encode_tree},
 };
 
@@ -68,7 +68,7 @@ pub fn keep(
     let mut named = BTreeSet::new();
     let mut blobs = Vec::new();
     for path in listed(&checkout.git_dir)? {
-        let bytes = match fs::read(checkout.git_dir.join(&path)) {
+        let bytes = match read_no_link(&checkout.git_dir.join(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             read => read?,
         };

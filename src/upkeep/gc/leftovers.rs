@@ -7,11 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bstr::ByteSlice;
 use git2::Oid;
 
 use super::{Collected, GcError};
 use crate::{
-    process::FileLock,
+    process::{FileLock, file::read_no_link},
     refs::{KEPT, LANDED, Layout, Ledger, LedgerError, UNDO, Undo, delete_ref},
     upkeep::retention::landed,
     worktree::{erase::erase, remove::sweep},
@@ -155,16 +156,23 @@ pub(super) fn folders(
 /// Whether a private git folder has a ref on a commit that the repository does not have, or that cannot be read.
 fn has_own_commits(ledger: &Ledger<'_>, git_dir: &Path) -> io::Result<bool> {
     let mut values = Vec::new();
+    // A brain writes there: what is no file is nothing to wait for, and leads nowhere.
+    let read = |path: &Path| read_no_link(path).map(|bytes| bytes.to_str_lossy().into_owned());
     for file in ["HEAD", "ORIG_HEAD", "packed-refs"] {
-        values.extend(fs::read_to_string(git_dir.join(file)));
+        match read(&git_dir.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(true),
+            text => values.extend(text),
+        }
     }
     let mut folders = vec![git_dir.join("refs")];
     while let Some(folder) = folders.pop() {
         for entry in entries(&folder)? {
             match fs::symlink_metadata(&entry)? {
                 meta if meta.is_dir() => folders.push(entry),
-                meta if meta.is_file() => values.push(fs::read_to_string(&entry).unwrap_or_default()),
-                _ => return Ok(true),
+                _ => match read(&entry) {
+                    Ok(text) => values.push(text),
+                    Err(_) => return Ok(true),
+                },
             }
         }
     }
