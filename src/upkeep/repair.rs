@@ -16,7 +16,7 @@ use crate::{
         checkout::Checkout,
         create::{CreateError, Made, Want, ensure},
     },
-    zone::hold::{HoldError, hold},
+    zone::hold::{HoldError, Waiting, hold_settled},
 };
 
 /// What was done for a clone, or could not be.
@@ -127,7 +127,8 @@ fn mend(
     let Some(place) = &crew.path else {
         return Ok(Mended::Unmade);
     };
-    let _held = hold(ledger.site(), &zone.zone.id, &crew.name)?;
+    // What is made anew before recovery has looked would be taken for what the dead attempt left.
+    let _held = hold_settled(ledger, (&zone.zone.id, &crew.name), Waiting::MayNot)?;
     let repo = ledger.repo();
     let tip = |branch: &str| repo.ref_target(&branch_ref(branch));
     let start = match tip(&crew.branch)? {

@@ -24,7 +24,7 @@ use crate::{
     },
     zone::{
         Place, ResolveError, clone_named,
-        hold::{HoldError, hold},
+        hold::{HoldError, Waiting, hold_settled},
         saving::{Going, SaveError, save_clone, worktree_of},
     },
 };
@@ -154,7 +154,7 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
         inside: None,
     };
     let (zone, crew) = clone_named(ledger, &place, &task.clone)?;
-    let _held = hold(ledger.site(), &task.zone, &task.clone)?;
+    let _held = hold_settled(ledger, (&task.zone, &task.clone), Waiting::May)?;
     let never = || RollbackError::NeverBegan(task.id.clone());
     let before = ledger.folder(stored, "attempts/1/before")?.ok_or_else(never)?;
     let start = ledger

@@ -352,3 +352,42 @@ fn a_task_of_a_removed_clone_is_not_tried_again() {
     stage.run(&["retry", id]).ok();
     assert_eq!(stage.run(&["await", id]).code, 1);
 }
+
+#[test]
+fn what_a_dead_attempt_left_is_looked_at_before_anybody_mends_redacts_or_rolls_back() {
+    let stage = stage(QUICK);
+    let (_, before) = stage.act("echo before > before.txt");
+    let id = stage.start(&script(
+        "echo done > done.txt; git add done.txt; git commit -qm 'a step'",
+        "ls > seen.txt",
+    ));
+    until_mark(&stage, &id);
+    let clone = stage.clone();
+    let text = fs::read_to_string(stage.work.0.join(".git/khlone/daemon.json")).unwrap();
+    let daemon: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let daemon = i32::try_from(daemon["process"]["pid"].as_i64().unwrap()).unwrap();
+    kill_process(rustix::process::Pid::from_raw(daemon).unwrap(), Signal::KILL).unwrap();
+    kill_process(runner(&stage, &id), Signal::KILL).unwrap();
+    let place = stage.path().join("away");
+    fs::rename(&clone.0, &place).unwrap();
+    for args in [
+        &["zone", "repair"][..],
+        &["redact", &id, "--pattern", "sleep 600"],
+        &["rollback", before["task"].as_str().unwrap()],
+    ] {
+        let said = stage.run(args);
+        assert_ne!(said.code, 0, "{args:?}: {}{}", said.out, said.err);
+        let told = said.out + &said.err;
+        assert!(
+            told.contains(&format!("still has work of {id}")),
+            "{args:?}: {told}"
+        );
+        assert!(!clone.0.exists(), "{args:?}");
+    }
+    fs::rename(&place, &clone.0).unwrap();
+    stage.run(&["daemon", "start"]).ok();
+    assert_eq!(stage.run(&["await", &id]).code, 0, "{:#}", stage.task(&id));
+    assert!(clone.git(&["log", "--format=%s"]).contains("a step"));
+    let seen = clone.read("seen.txt").unwrap();
+    assert!(seen.contains("done.txt"), "{seen}");
+}
