@@ -50,14 +50,18 @@ pub(in crate::runner) fn account(
     let mut remarks = Vec::new();
     if let Some(head) = books.head {
         let end = repo.git().find_commit(head)?.tree()?;
-        let missing = missing(&end, &books.after.snapshot.manifest, found, effects);
-        let missing = differ(books, claim, &end, missing);
+        let other = missing(&end, &books.after.snapshot.manifest, found, effects);
+        let missing = differ(books, claim, &end, other.clone());
         let committed = changed(repo, books.prepared.head, &end)?;
+        let same = other.into_iter().filter(|file| !missing.contains(file));
+        let same = same.filter(|(path, _)| !committed.contains_key(&raw_path(path)));
+        let same: Vec<_> = same.map(|(path, _)| the_same_to_git(path)).collect();
         remarks = add_committed(claim, books, committed, effects);
         let cause = Cause::of(repo, books, found, &missing)?;
         let mut left: Vec<_> = missing.into_iter().map(|file| cause.left(file)).collect();
         left.dedup();
         found.left.extend(left);
+        found.left.extend(same);
     } else {
         let all = effects.files.iter();
         let why = "the commits of the clone were refused";
@@ -76,6 +80,15 @@ pub(in crate::runner) fn account(
         })
         .collect();
     Ok(remarks)
+}
+
+/// A file whose change is none in git, so that there is nothing to commit.
+fn the_same_to_git(path: String) -> Left {
+    Left {
+        path,
+        why: "no change to git, which stores it by its attributes: line ends, a filter".to_owned(),
+        whose: Whose::Others,
+    }
 }
 
 /// What the commits of the task have changed.

@@ -55,3 +55,54 @@ fn a_mode_is_committed_where_git_converts_line_ends() {
             .starts_with("100755")
     );
 }
+
+/// Where only what git takes out again differs, there is nothing to commit, and that is told.
+#[test]
+fn a_change_that_is_none_to_git_is_told() {
+    let stage = Stage::with(&[
+        (".gitattributes", "* text=auto eol=lf\n*.up filter=up\n"),
+        ("crlf.txt", "x\ny\n"),
+        ("other.txt", "x\ny\n"),
+        ("x.up", "abc\n"),
+    ]);
+    stage.work.git(&["config", "filter.up.clean", "tr A-Z a-z"]);
+    for (script, same, committed) in [
+        (r"printf 'x\r\ny\r\n' > crlf.txt", &["crlf.txt"][..], ""),
+        ("echo ABC > x.up", &["x.up"], ""),
+        (
+            r"printf 'x\r\ny\r\n' > other.txt; printf 'x\r\nz\r\n' > crlf.txt; printf 'n\r\n' > new.txt",
+            &["other.txt"],
+            "crlf.txt\nnew.txt",
+        ),
+        ("echo more >> x.up; rm other.txt", &[], "other.txt\nx.up"),
+    ] {
+        let tip = || {
+            stage
+                .work
+                .git(&["for-each-ref", "--format=%(objectname)", "refs/heads/khlone"])
+        };
+        let before = tip();
+        let (said, task) = stage.act(script);
+        assert_eq!(task["status"], "done", "{script}: {task:#}");
+        let left = task["effects"]["left"].as_array().cloned().unwrap_or_default();
+        let paths: Vec<_> = left.iter().map(|left| left["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, same, "{script}: {task:#}");
+        for path in same {
+            assert!(
+                said.err
+                    .contains(&format!("not committed: {path} (no change to git")),
+                "{}",
+                said.err
+            );
+        }
+        let from = if before.is_empty() {
+            "main".to_owned()
+        } else {
+            before
+        };
+        let names = stage
+            .work
+            .git(&["diff", "--name-only", &from, "khlone/main/foreman.1"]);
+        assert_eq!(names, committed, "{script}");
+    }
+}
