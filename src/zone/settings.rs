@@ -17,7 +17,7 @@ use crate::{
     process::file::{self, Links},
     refs::{Repo, branch_ref},
     task::{Class, CloneName, Explain, ZoneId},
-    worktree::place,
+    worktree::{carry::quoted, place},
 };
 
 /// The mode of a symbolic link in a tree.
@@ -34,6 +34,10 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
+    /// A link stands in its place. As git follows none to its own files of a work tree, none is followed here: whoever
+    /// made the repository chose where it leads, and a clone of a zone reads what is committed, which is the link.
+    #[error("{} is a symbolic link, which is not followed, as by git for .gitattributes", .0.display())]
+    Link(PathBuf),
     /// The committed one cannot be read.
     #[error("git: {0}")]
     Git(#[from] git2::Error),
@@ -52,7 +56,7 @@ impl Explain for SettingsError {
     fn class(&self) -> Class {
         match self {
             Self::Io { .. } | Self::Git(_) => Class::Failed,
-            Self::NotAFile(_) => Class::Usage,
+            Self::NotAFile(_) | Self::Link(_) => Class::Usage,
             Self::Config(error) => error.class(),
             Self::Trust(error) => error.class(),
         }
@@ -61,6 +65,12 @@ impl Explain for SettingsError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } | Self::Git(_) => None,
+            Self::Link(path) => {
+                let path = quoted(path);
+                Some(format!(
+                    "cp --remove-destination \"$(readlink -f {path})\" {path}    # the file itself in its place"
+                ))
+            }
             Self::NotAFile(branch) => Some(format!("git ls-tree {branch} {FILE_NAME}")),
             Self::Config(error) => error.hint(),
             Self::Trust(error) => error.hint(),
@@ -247,6 +257,7 @@ fn read(path: &Path, links: Links) -> Result<Option<Vec<u8>>, SettingsError> {
     match file::read_start(path, links, config::MAX_FILE as u64 + 1) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if file::is_link(&error) => Err(SettingsError::Link(path.to_owned())),
         Err(source) => Err(SettingsError::Io {
             what: path.display().to_string(),
             source,

@@ -300,8 +300,9 @@ fn next_steps_begin_with_a_command() {
         "add --hooks skip",
         "bisect",
     ];
-    const COMMANDS: [&str; 14] = [
-        "git", "npm", "rm", "kill", "export", "chmod", "cd", "ls", "df", "ps", "mv", "env", "command", "sudo",
+    const COMMANDS: [&str; 15] = [
+        "cp", "git", "npm", "rm", "kill", "export", "chmod", "cd", "ls", "df", "ps", "mv", "env", "command",
+        "sudo",
     ];
     let first = regex::Regex::new(r#"(?:Some\(|format!\(|=> |^)\s*"((?:[^"\\]|\\.)*)"#).unwrap();
     let mut prose = Vec::new();

@@ -209,6 +209,20 @@ fn a_config_file_that_is_none_is_refused_at_once() {
         assert_eq!(stage.run(&["status", "--porcelain"]).code, 0, "{told}");
         fs::remove_file(&file).unwrap();
     }
+    // What is said of a link puts the file itself in its place.
+    fs::create_dir(stage.work.0.join("con fig")).unwrap();
+    stage.work.write("con fig/khlone.yml", "commit: never\n");
+    symlink("con fig/khlone.yml", &file).unwrap();
+    let refused = stage.run(&["act", "--who", "@shell", "true"]).err;
+    let next = refused
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("next: "))
+        .unwrap();
+    let sh = Cmd::new("sh").args(["-ec", next]).dir(stage.path());
+    sh.output().unwrap();
+    assert!(fs::symlink_metadata(&file).unwrap().is_file());
+    stage.run(&["config"]).ok();
+    fs::remove_file(&file).unwrap();
     // The committed one counts where there is no checkout.
     symlink("a.txt", &file).unwrap();
     stage.work.git(&["add", "khlone.yml"]);
