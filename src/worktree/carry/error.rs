@@ -43,6 +43,14 @@ pub enum CarryError {
         /// git's word for it.
         what: &'static str,
     },
+    /// git was told to look away from files that would change, and they differ.
+    #[error("{path} has changes that git was told not to see (assume-unchanged or skip-worktree): {names}", path = .path.display(), names = listed(.files))]
+    Hidden {
+        /// The checkout.
+        path: PathBuf,
+        /// The files.
+        files: Vec<BString>,
+    },
     /// git refused or failed; the files are as they were.
     #[error("{path} cannot be brought to {to:.10}: {source}", path = .path.display())]
     Refused {
@@ -82,9 +90,11 @@ pub enum CarryError {
 impl Explain for CarryError {
     fn class(&self) -> Class {
         match self {
-            Self::Dirty { .. } | Self::InTheWay { .. } | Self::Unfinished { .. } | Self::Refused { .. } => {
-                Class::Refused
-            }
+            Self::Dirty { .. }
+            | Self::InTheWay { .. }
+            | Self::Unfinished { .. }
+            | Self::Hidden { .. }
+            | Self::Refused { .. } => Class::Refused,
             Self::Process(error) => error.class(),
             Self::Half { .. } | Self::Git(_) | Self::Io { .. } => Class::Failed,
         }
@@ -97,6 +107,15 @@ impl Explain for CarryError {
                 let file = quoted(&path.join(file.to_path_lossy()));
                 format!("mv {file} {file}.aside")
             }),
+            Self::Hidden { path, files } => {
+                let names = files.iter().map(|file| quoted(&file.to_path_lossy()));
+                let (path, names) = (quoted(path), names.collect::<Vec<_>>().join(" "));
+                // git does one of the two a call.
+                Some(format!(
+                    "git -C {path} update-index --no-assume-unchanged -- {names} && git -C {path} update-index \
+                     --no-skip-worktree -- {names}    # then commit them, or put them aside"
+                ))
+            }
             Self::Unfinished { path, what } => Some(match *what {
                 "bisect" => format!("git -C {} bisect reset", quoted(path)),
                 what => format!("git -C {} {what} --continue", quoted(path)),

@@ -11,7 +11,7 @@
 mod error;
 mod obstacle;
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{collections::HashSet, fs, io, path::Path, time::Duration};
 
 use bstr::{BString, ByteSlice};
 use git2::Oid;
@@ -171,10 +171,19 @@ impl Carry {
             to: self.to,
             source,
         };
-        two_way(&["-n"]).map_err(|error| match error {
-            CarryError::Process(source) => refused(source),
-            other => other,
-        })?;
+        match two_way(&["-n"]) {
+            Ok(_) => {}
+            Err(CarryError::Process(source)) => {
+                let files = self.hidden()?;
+                return Err(if files.is_empty() {
+                    refused(source)
+                } else {
+                    let path = self.checkout.path.clone();
+                    CarryError::Hidden { path, files }
+                });
+            }
+            Err(other) => return Err(other),
+        }
         let source = match two_way(&[]) {
             Ok(_) => {
                 if gitlinks::is_marked(&self.checkout.git_dir) {
@@ -193,6 +202,41 @@ impl Carry {
                 then: Box::new(then),
             }),
         }
+    }
+
+    /// Files that would change and differ, and that git is told not to look at.
+    fn hidden(&self) -> Result<Vec<BString>, CarryError> {
+        let git = || self.checkout.git().patience(PATIENCE);
+        let (from, to) = (self.from.to_string(), self.to.to_string());
+        let moved = ["diff-tree", "-r", "-z", "--no-renames", "--name-only", &from, &to];
+        let moved = git().args(moved).output()?;
+        let moved: HashSet<&[u8]> = moved.split_str(b"\0").filter(|name| !name.is_empty()).collect();
+        let listed = git().args(["ls-files", "-v", "-z"]).output()?;
+        let mut found = Vec::new();
+        for record in listed.split_str(b"\0") {
+            let Some((tag, name)) = record.split_once_str(b" ") else {
+                continue;
+            };
+            let is_hidden = tag == b"S" || tag.first().is_some_and(u8::is_ascii_lowercase);
+            let file = self.checkout.path.join(name.to_path_lossy());
+            if !is_hidden || !moved.contains(name) || file.symlink_metadata().is_err() {
+                continue;
+            }
+            let at = format!("{from}:{}", name.to_str_lossy());
+            let committed = git().args(["rev-parse", "--verify", "-q", &at]).finish()?;
+            let path = name.to_os_str_lossy();
+            let own = git()
+                .arg("hash-object")
+                .arg("--path")
+                .arg(&path)
+                .arg("--")
+                .arg(&file)
+                .finish()?;
+            if committed.stdout.trim() != own.stdout.trim() {
+                found.push(name.into());
+            }
+        }
+        Ok(found)
     }
 
     /// Undoes a finished [`Carry::run`].

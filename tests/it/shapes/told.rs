@@ -452,3 +452,40 @@ fn long_names_are_no_matter() {
     }
     assert_eq!(stage.run(&["fsck"]).code, 0);
 }
+
+#[test]
+fn a_file_that_git_is_told_not_to_see_is_named_where_a_landing_would_change_it() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let stage = Stage::with(&[("a b.txt", "a\n"), ("other", "o\n"), ("same", "s\n")]);
+        stage.act("echo more >> 'a b.txt'; echo more >> same");
+        stage
+            .work
+            .git(&["update-index", flag, "a b.txt", "other", "same"]);
+        stage.work.write("a b.txt", "mine\n");
+        stage.work.write("other", "mine\n");
+        let before = stage.work.bytes();
+        let refused = stage.run(&["land"]);
+        assert_eq!(refused.code, 4, "{flag}: {}", refused.err);
+        assert!(
+            refused
+                .err
+                .contains("told not to see (assume-unchanged or skip-worktree): a b.txt\n"),
+            "{}",
+            refused.err
+        );
+        assert!(before == stage.work.bytes(), "{flag}");
+        let next = refused
+            .err
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("next: "))
+            .unwrap();
+        stage
+            .surrounded(Cmd::new("sh").args(["-ec", next]))
+            .output()
+            .unwrap();
+        assert!(stage.work.status().ends_with("M \"a b.txt\""), "{flag}");
+        stage.work.git(&["checkout", "-q", "HEAD", "--", "a b.txt"]);
+        stage.run(&["land"]).ok();
+        assert_eq!(stage.work.read("other").as_deref(), Some("mine\n"), "{flag}");
+    }
+}
