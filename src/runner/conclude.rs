@@ -11,6 +11,7 @@ use super::{
     ground::clear_locks,
     postpone::{Cause, hold, postpone},
     prepare::remember,
+    tidy::tidy,
 };
 use crate::{
     guard::gitdir::import::rebuild_index,
@@ -26,7 +27,10 @@ pub(super) fn complete(ledger: &Ledger<'_>, id: &TaskId) -> Result<Option<Outcom
     let error = match conclude(ledger, &mut claim) {
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => return Err(error.into()),
         Err(error) => error,
-        Ok(outcome) => return Ok(Some(outcome)),
+        Ok(outcome) => {
+            tidy(ledger, claim.task());
+            return Ok(Some(outcome));
+        }
     };
     let why = format!("its end cannot be completed: {error}");
     tracing::warn!(task = %id, why);

@@ -152,7 +152,11 @@ pub(super) fn finish(
         &mut finished,
     )?;
     store.clear();
-    conclude(run.ledger, claim)
+    let outcome = conclude(run.ledger, claim)?;
+    if finished.import.is_some() && home.left.only_branch && outcome != Outcome::Diverged {
+        prepared.ground.let_go(run.ledger.repo());
+    }
+    Ok(outcome)
 }
 
 /// The commit, and the way home for everything that the brain left in its git; all of it is pinned.

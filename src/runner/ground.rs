@@ -31,6 +31,8 @@ pub(super) struct Left {
     pub(super) rejected: bool,
     /// The new objects' pack, to be released once refs name them.
     pub(super) pack: Option<KeptPack>,
+    /// Only its branch names anything that the repository did not have.
+    pub(super) only_branch: bool,
 }
 
 /// The git that the brain works with.
@@ -89,6 +91,15 @@ impl Ground {
         let folder = crate::guard::beneath::Beneath::open(&self.git_dir)?;
         Ok(crate::guard::gitdir::privaterefs::sequencer(&folder)?
             .map(crate::guard::gitdir::privaterefs::Sequencer::as_str))
+    }
+
+    /// Lets the clone borrow what the repository has, rather than keep it as well.
+    pub(super) fn let_go(&self, repo: &Repo) {
+        if let Some(private) = &self.private
+            && let Err(error) = private.let_go(repo)
+        {
+            tracing::debug!(%error, "objects that came home stay in the clone's git, too");
+        }
     }
 
     /// Brings home what the brain committed. In T0 it is there already.
@@ -153,10 +164,13 @@ impl Ground {
         }
         let before = repo.ref_target(&claim.pin("head-before"))?;
         let kept: Vec<Oid> = head.into_iter().chain(before).collect();
+        let pins = pins::needed(repo.git(), made, &kept)?;
+        let only_branch = on_its_branch && !rejected && pins.is_empty() && refs.is_empty();
         Ok(Left {
             head,
-            pins: pins::needed(repo.git(), made, &kept)?,
+            pins,
             refs,
+            only_branch,
             sequencer: found
                 .sequencer
                 .map(crate::guard::gitdir::privaterefs::Sequencer::as_str),

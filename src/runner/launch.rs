@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The brain's `/tmp` in the attempt's folder: on disk, since what a build leaves there may be large.
-pub(super) const TMP: &str = "tmp";
+const TMP: &str = "tmp";
 /// The prompt's file in the attempt's folder.
 const PROMPT: &str = "prompt.md";
 

@@ -28,6 +28,7 @@ mod recover;
 mod setup;
 mod spool;
 mod stop;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ use crate::{
     process::{is_shortage, run_dir},
     refs::{Ledger, LedgerError, Update},
     task::{Explain, Move, Outcome, Status, TaskId},
-    worktree::{erase::erase, receipt::Receipt},
+    worktree::receipt::Receipt,
 };
 
 /// The exit code of a runner that could not do its work for a shortage of the machine's (`EX_TEMPFAIL`): it is no fault
@@ -133,7 +134,10 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
     if stored.task.status == Status::Interrupted {
         match recover::recover(&run, id)? {
             Verdict::GoOn => {}
-            Verdict::Over(outcome) => return Ok(Some(outcome)),
+            Verdict::Over(outcome) => {
+                tidy::tidy(ledger, &stored.task);
+                return Ok(Some(outcome));
+            }
             Verdict::Waits => return Ok(None),
         }
     }
@@ -148,19 +152,11 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         }
         Err(refused) => {
             give_up(&run, &mut claim, Outcome::Setup, (&refused, refused.hint()))?;
-            return Ok(Some(Outcome::Setup));
+            return Ok(Some(over(&run, claim, Outcome::Setup)));
         }
     }
     match attempt(&run, &mut claim) {
-        Ok(outcome) => {
-            let left = claim.dir.join(launch::TMP);
-            // Nobody who wants the clone waits for that: it can take as long as the brain has made files.
-            drop(claim);
-            if let Err(error) = erase(&left) {
-                tracing::debug!(%error, "the brain's temporary folder stays until retention");
-            }
-            Ok(Some(outcome))
-        }
+        Ok(outcome) => Ok(Some(over(&run, claim, outcome))),
         Err(RunnerError::Ledger(error @ LedgerError::Fenced { .. })) => Err(error.into()),
         // All of it is written down: it is completed once the disk allows it, and nothing runs again.
         Err(error) if ledger.task(id)?.task.status == Status::Finishing => Err(error),
@@ -175,9 +171,18 @@ pub fn run(ledger: &Ledger<'_>, id: &TaskId, around: &Surroundings) -> Result<Op
         }
         Err(error) => {
             give_up(&run, &mut claim, Outcome::Crashed, (&error, error.hint()))?;
-            Ok(Some(Outcome::Crashed))
+            Ok(Some(over(&run, claim, Outcome::Crashed)))
         }
     }
+}
+
+/// Lets the clone go, and tidies up. No task that wants the clone waits for that: it can take as long as the brain has
+/// made files.
+fn over(run: &Run<'_>, claim: Claim, outcome: Outcome) -> Outcome {
+    let task = claim.task().clone();
+    drop(claim);
+    tidy::tidy(run.ledger, &task);
+    outcome
 }
 
 fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {

@@ -12,6 +12,7 @@ mod completions;
 mod config_page;
 mod confinement;
 mod daemon;
+mod disk;
 mod docs;
 mod documents;
 mod elsewhere;

@@ -8,9 +8,10 @@
 //! and the git folders of submodules and worktrees is thrown away, unless it stands there to the byte as it shall, and
 //! written anew, without following a link. What was last written stands beside it in `baseline`, out of the brain's
 //! reach, so that an import can tell what is new. Branches that a brain made for itself live on until the host has a
-//! branch of that name.
+//! branch of that name, or their commit is nowhere any more.
 
 pub mod alternates;
+mod borrowed;
 pub mod commit;
 pub mod gitconfig;
 mod gitfiles;
@@ -265,7 +266,9 @@ impl Refs {
         });
         let standing = standing.ok().flatten();
         for (name, change) in own.unwrap_or_default() {
-            if change.old.is_none() && !name.starts_with("refs/replace/") {
+            let is_own = change.old.is_none() && !name.starts_with("refs/replace/");
+            // git refuses much where a ref names what is not there.
+            if is_own && borrowed::may_have(private, common, change.new) {
                 refs.add(&name, &change.new.to_string());
             }
         }

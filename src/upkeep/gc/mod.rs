@@ -19,7 +19,7 @@ use std::{
 
 pub use worktrees::{Held, Stray};
 
-pub use receipts::drop_receipts;
+pub use receipts::{drop_receipts, drop_receipts_before};
 
 use super::{
     prune::disk_use,
