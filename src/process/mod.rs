@@ -19,6 +19,7 @@ mod memory;
 mod open_files;
 mod run_dir;
 mod shortage;
+pub mod temp;
 pub mod tree;
 mod trust;
 mod wait;

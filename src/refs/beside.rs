@@ -6,6 +6,7 @@ use bstr::{BStr, ByteSlice};
 use git2::{FileMode, Oid, Repository, build::TreeUpdateBuilder};
 
 use super::Repo;
+use crate::process::temp;
 
 /// A repository in a temporary folder that borrows another one's objects.
 pub struct Beside {
@@ -19,7 +20,7 @@ impl Beside {
     /// # Errors
     /// If it cannot be made.
     pub fn new(repo: &Repo) -> Result<Self, git2::Error> {
-        let folder = tempfile::tempdir().map_err(|error| git2::Error::from_str(&error.to_string()))?;
+        let folder = temp::dir().map_err(|error| git2::Error::from_str(&error.to_string()))?;
         let git = Repository::init_bare(folder.path())?;
         let objects = repo.common_dir().join("objects");
         git.odb()?.add_disk_alternate(&objects.to_string_lossy())?;

@@ -15,7 +15,7 @@ use crate::{
         Confinement, Network,
         environment::{Environment, Wanted},
     },
-    process::file::replace,
+    process::{file::replace, temp},
 };
 
 /// How long a wrapper may take to tell its version.
@@ -75,7 +75,7 @@ impl Trial<'_> {
 
     /// Runs it in the sandbox; what it says where it finds no program.
     fn hold(&self, brain: &dyn Brain, program: &Path) -> std::io::Result<Option<String>> {
-        let work_dir = tempfile::tempdir()?;
+        let work_dir = temp::dir()?;
         let names = brain.env_names(&|name| std::env::var_os(name));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let wanted = Wanted {

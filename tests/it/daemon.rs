@@ -5,6 +5,7 @@ mod boot;
 mod changes;
 mod clock;
 mod faults;
+mod folders;
 mod havoc;
 mod kills;
 mod limits;

@@ -25,7 +25,7 @@ pub(super) use commit::is_nobody;
 pub use commit::{committer, replay};
 
 use crate::{
-    process::{Cmd, Finished, ProcessError},
+    process::{Cmd, Finished, ProcessError, temp},
     refs::Repo,
     task::{Class, Explain},
 };
@@ -133,7 +133,7 @@ pub fn merge_by(
 pub fn look(repo: &Repo, (ours, theirs): (Oid, Oid)) -> Result<Merged, MergeError> {
     let common = repo.common_dir();
     let away = common.join("khlone/tmp");
-    let folder = tempfile::tempdir_in(away).or_else(|_| tempfile::tempdir())?;
+    let folder = tempfile::tempdir_in(away).or_else(|_| temp::dir())?;
     let git = Cmd::git(common)
         .dir(common)
         .env("GIT_NO_LAZY_FETCH", "0")

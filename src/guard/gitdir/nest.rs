@@ -13,7 +13,7 @@ use std::{
 use super::{alternates, import::ImportError};
 use crate::{
     guard::sandbox::{self, Confinement, Streams},
-    process::{Cmd, Finished, ProcessError, is_shortage, was_killed},
+    process::{Cmd, Finished, ProcessError, is_shortage, temp, was_killed},
     refs::{Oid, Site, packed_objects},
 };
 
@@ -145,10 +145,10 @@ impl Nest {
         lock: Option<BorrowedFd<'_>>,
         (wanted, strict): (&str, &str),
     ) -> Result<(Result<Option<String>, ImportError>, bool), ImportError> {
-        let mut input = tempfile::tempfile()?;
+        let mut input = temp::file()?;
         input.write_all(wanted.as_bytes())?;
         input.rewind()?;
-        let mut said = tempfile::tempfile()?;
+        let mut said = temp::file()?;
         let argv = ["sh", "-c", PACK].map(Into::into);
         let mut packing = inside.start(
             &argv,

@@ -194,7 +194,7 @@ impl Confinement {
             source,
         };
         set_up(|| {
-            let mut status = tempfile::tempfile().map_err(failed)?;
+            let mut status = process::temp::file().map_err(failed)?;
             pass_on(&status, true).map_err(failed)?;
             let cmd = self.command_with(argv, &["--json-status-fd".into(), raw(&status)]);
             let done = cmd.patience(patience).finish()?;

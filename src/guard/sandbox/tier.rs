@@ -18,7 +18,7 @@ use std::{
 use super::{Confinement, GitView};
 use crate::{
     config::{Network, Sandbox},
-    process::{exit_word, is_shortage, was_killed},
+    process::{exit_word, is_shortage, temp, was_killed},
     task::{Class, Explain, Protection},
 };
 
@@ -241,7 +241,7 @@ enum Failure {
 /// Runs a real command in the shape that brains run in and lets it look around.
 fn trial(bwrap: &Path) -> Result<(), Failure> {
     let no_room = |error: std::io::Error| Failure::Passing(format!("no room for a trial: {error}"));
-    let room = tempfile::tempdir().map_err(no_room)?;
+    let room = temp::dir().map_err(no_room)?;
     let folder = |name: &str| {
         let path = room.path().join(name);
         std::fs::create_dir_all(&path).map(|()| path).map_err(no_room)
