@@ -165,11 +165,12 @@ pub(super) fn follow(
             let last = ears.translator.finish(status.code());
             ears.events(last)?;
             ears.spool.settle_all()?;
+            let said = ears.spool.errors()?;
             return Ok(Ended {
                 status,
                 verdict: ears.translator.verdict(),
                 stop: clock.stop,
-                has_started: running.has_started(status),
+                has_started: running.has_started(status, &said),
             });
         }
     }

@@ -1,6 +1,6 @@
 //! The tier that a dispatch told is the tier that runs, whatever becomes of bubblewrap in between.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::{
     confinement::path_without_bwrap,
@@ -106,4 +106,42 @@ fn a_sandbox_that_is_gone_for_a_moment_is_waited_for_and_never_done_without() {
         stage.task(&second)
     );
     assert_eq!(stage.clone().read("two").as_deref(), Some("2\n"));
+}
+
+/// A sandbox that could not be set up is set up again, since folders come and go; a program that is not in it is no such
+/// thing.
+#[test]
+fn a_program_that_is_missing_in_the_sandbox_is_looked_for_once() {
+    if !tools::has("bubblewrap") {
+        return;
+    }
+    let stage = Stage::with(&[("a.txt", "a\n"), ("khlone.yml", "network: none\n")]);
+    let bin = stage.path().join("home/.local/bin");
+    fs::create_dir_all(&bin).unwrap();
+    // In a temporary folder, of which a sandbox has its own. The first line of a script takes no path with a space.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (interpreter, program) = (elsewhere.path().join("sh"), bin.join("claude"));
+    fs::copy("/bin/sh", &interpreter).unwrap();
+    let says = "case \"$1\" in --version) echo '2.1.0 (Claude Code)';; *) exit 3;; esac";
+    fs::write(&program, format!("#!{}\n{says}\n", interpreter.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path))).unwrap();
+    let act = || {
+        let args = ["act", "--who", "@claude", "--await", "-m", "x"];
+        let cmd = stage.cmd(&stage.work.0, &args).env("PATH", &path);
+        said(cmd.env("ANTHROPIC_API_KEY", "none"))
+    };
+    let acted = act();
+    let task = stage.task(&acted.id());
+    assert_eq!(
+        (acted.code, task["attempts"].as_array().unwrap().len()),
+        (1, 1),
+        "{task:#}"
+    );
+    let errors = fs::read_to_string(stage.attempt(&acted.id(), 1).join("stderr.log")).unwrap();
+    assert_eq!(
+        errors.lines().collect::<Vec<_>>(),
+        ["bwrap: execvp claude: No such file or directory"]
+    );
 }

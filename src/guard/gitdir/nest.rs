@@ -171,13 +171,14 @@ impl Nest {
             .patience(PATIENCE)
             .finish()?;
         let ended = packing.wait(Duration::from_secs(30))?;
-        let has_begun = ended.is_none_or(|status| packing.has_started(status));
+        let said = tail(&mut said);
+        let has_begun = ended.is_none_or(|status| packing.has_started(status, said.as_bytes()));
         let packed = ended.is_some_and(|status| status.success());
         if packed && indexed.status.success() {
             let name = named_pack(&String::from_utf8_lossy(&indexed.stdout)).map_err(ImportError::Disk);
             return Ok((name, has_begun));
         }
-        let refused = refusal((ended, packed), &indexed, tail(&mut said));
+        let refused = refusal((ended, packed), &indexed, said);
         Ok((Err(refused), has_begun))
     }
 }

@@ -201,7 +201,7 @@ impl Confinement {
             let mut told = Vec::new();
             let read = status.rewind().and_then(|()| status.read_to_end(&mut told));
             read.map_err(failed)?;
-            let has_started = has_started(done.status, &told);
+            let has_started = has_started((done.status, &done.stderr), &told);
             Ok((done, has_started))
         })
     }

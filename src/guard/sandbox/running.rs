@@ -160,10 +160,10 @@ impl Running {
         }
     }
 
-    /// Whether the program was started, of what ended with `status`: false only where the sandbox could not be set up.
-    pub fn has_started(&mut self, status: ExitStatus) -> bool {
+    /// Whether the sandbox could be set up, of what ended with `status` and said `said` on stderr.
+    pub fn has_started(&mut self, status: ExitStatus, said: &[u8]) -> bool {
         self.hear(Duration::ZERO, |_| false);
-        self.info.is_none() || has_started(status, &self.told)
+        self.info.is_none() || has_started((status, said), &self.told)
     }
 }
 
@@ -202,10 +202,14 @@ fn child_pid(told: &[u8]) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-/// Whether bubblewrap has started its program, by how it ended and what it told: the program's exit code, which it
-/// tells only where it had set up all before. One that was killed tells nothing.
-pub(super) fn has_started(ended: ExitStatus, told: &[u8]) -> bool {
-    ended.code() != Some(1) || lines(told).any(|line| line.get("exit-code").is_some())
+/// Whether bubblewrap has come to its program, by how it ended, what it said and what it told: the program's exit code,
+/// which it tells only where it had set up all before. One that was killed tells nothing. A program that is not there
+/// is the last thing to fail, and fails again.
+pub(super) fn has_started((ended, said): (ExitStatus, &[u8]), told: &[u8]) -> bool {
+    let mut words = said.split(|byte| *byte == b'\n');
+    ended.code() != Some(1)
+        || lines(told).any(|line| line.get("exit-code").is_some())
+        || words.any(|line| line.starts_with(b"bwrap: execvp "))
 }
 
 /// The number that a process has in the innermost namespace.
