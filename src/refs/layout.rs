@@ -125,6 +125,11 @@ impl Layout {
         self.dir.join("compact.lock")
     }
 
+    /// For which sharing of the repository the modes of what is ours were made.
+    pub fn shared(&self) -> PathBuf {
+        self.dir.join("shared")
+    }
+
     /// Where versions before the pack markers kept the pack of what was left over.
     pub fn remainder(&self) -> PathBuf {
         self.dir.join("remainder")

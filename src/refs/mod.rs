@@ -26,6 +26,7 @@ mod packed;
 mod packs;
 mod quarantine;
 mod repo;
+mod reshare;
 mod shared;
 mod site;
 mod tag;

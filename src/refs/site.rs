@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Repo, Sharing, mend_by_records, repo::quoted};
+use super::{Layout, Repo, Sharing, mend_by_records, repo::quoted, reshare};
 use crate::{
     process::{
         FileLock,
@@ -182,6 +182,9 @@ impl Site {
             tracing::warn!(%error, "packed-refs cannot be put right");
         }
         let file = identify((&common, repo.sharing()), &layout, main)?;
+        if let Err(error) = reshare::mend(&common, &layout, repo.sharing()) {
+            tracing::warn!(%error, "others may not read what an earlier version made");
+        }
         let formers = file.formers();
         let owner = Owner {
             site_uuid: file.site_uuid,
