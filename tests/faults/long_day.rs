@@ -158,9 +158,11 @@ fn a_long_day_leaves_as_little_as_a_short_one() {
     let rig = Rig::new();
     // There is one already.
     for n in 1..CLONES {
-        rig.ok(&["act", "--who", "@shell++", "-m", &format!("echo {n} > first{n}")]);
+        let script = format!("echo {n} > first{n}");
+        rig.ok(&["act", "--who", "@shell++", "--await", "-m", &script]);
     }
-    // One daemon all day, so that what it keeps open is seen.
+    // One daemon all day, so that what it keeps open is seen; not the one that the acts have started, which soon leaves.
+    rig.stop();
     let start = rig.cmd(&["daemon", "start"]).env("KHLONE_IDLE", "3600");
     assert!(start.finish().unwrap().status.success());
     let mut table = vec![Measured::of(&rig, 0)];

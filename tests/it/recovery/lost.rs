@@ -1,6 +1,6 @@
 //! The site's own folder is taken away while a task runs, or after its runner has died.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use rustix::process::{Signal, kill_process};
 
@@ -8,7 +8,9 @@ use super::deaths::{QUICK, effects, kill_at_mark, runner, script, stage, until_h
 use crate::{scratch::Work, stage::Stage};
 
 fn take_away(stage: &Stage) {
-    fs::remove_dir_all(stage.work.0.join(".git/khlone")).unwrap();
+    // The daemon writes in it meanwhile.
+    let is_gone = || fs::remove_dir_all(stage.work.0.join(".git/khlone")).ok();
+    stage.until("the folder's end", is_gone);
 }
 
 #[test]
@@ -73,36 +75,68 @@ fn a_runner_whose_folder_is_taken_away_is_not_joined_by_another() {
 
 #[test]
 fn a_repository_that_is_moved_under_a_task_is_taken_over_where_it_stands() {
+    let stage = Stage::new();
+    let to = stage.path().join("to");
+    taken_over_where_it_stands(stage, |stage| {
+        fs::create_dir(&to).unwrap();
+        for name in ["repo", "repo.khlone"] {
+            fs::rename(stage.path().join(name), to.join(name)).unwrap();
+        }
+        // It finds that out by itself.
+        let daemon = daemon(&Work(to.join("repo"))).0;
+        stage.until("the daemon's end", || (!daemon.exists()).then_some(()));
+        to.clone()
+    });
+}
+
+/// Nothing near the repository changes its name then.
+#[test]
+fn a_folder_far_above_that_is_renamed_under_a_task_is_a_move_as_well() {
     let mut stage = Stage::new();
+    let (from, to) = (stage.path().join("from/two"), stage.path().join("to"));
+    fs::create_dir_all(&from).unwrap();
+    fs::rename(&stage.work.0, from.join("repo")).unwrap();
+    stage.work = Work(from.join("repo"));
+    taken_over_where_it_stands(stage, |stage| {
+        fs::rename(stage.path().join("from"), &to).unwrap();
+        to.join("two")
+    });
+}
+
+/// The daemon's folder in `/proc`, and its socket.
+fn daemon(work: &Work) -> (PathBuf, PathBuf) {
+    let record = fs::read_to_string(work.0.join(".git/khlone/daemon.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let process = PathBuf::from(format!("/proc/{}", record["process"]["pid"]));
+    (process, record["socket"].as_str().unwrap().into())
+}
+
+/// Calls `relocate` under a task; it gives the folder in which the repository and its worktrees stand then.
+fn taken_over_where_it_stands(mut stage: Stage, relocate: impl FnOnce(&Stage) -> PathBuf) {
     stage.act("true");
     let id = stage.start("echo a > a; until [ -e go ]; do sleep 0.05; done; echo b > b");
+    let after = stage.start("echo after > after");
     let tree = stage.clone();
     stage.until("the task's first file", || tree.read("a"));
-    let record = fs::read_to_string(stage.work.0.join(".git/khlone/daemon.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
-    let daemon = std::path::PathBuf::from(format!("/proc/{}", record["process"]["pid"]));
-    let socket = std::path::PathBuf::from(record["socket"].as_str().unwrap());
+    let (daemon, socket) = daemon(&stage.work);
     assert!(daemon.exists() && socket.exists());
-    let to = stage.path().join("to");
-    fs::create_dir(&to).unwrap();
     let name = tree.0.file_name().unwrap().to_owned();
-    for name in ["repo", "repo.khlone"] {
-        fs::rename(stage.path().join(name), to.join(name)).unwrap();
-    }
-    stage.until("the daemon's end", || (!daemon.exists()).then_some(()));
-    assert!(!socket.exists());
+    let to = relocate(&stage);
     stage.work = Work(to.join("repo"));
     let moved = Work(to.join("repo.khlone").join(name));
     moved.write("go", "");
     let next = ["act", "--who", "@shell++", "--await", "-m", "true"];
     stage.run(&next).ok();
-    let task = stage.until("what becomes of it", || {
-        let task = stage.task(&id);
-        ["done", "interrupted", "failed"]
-            .iter()
-            .any(|is| task["status"] == *is)
-            .then_some(task)
-    });
+    stage.until("the daemon's end", || (!daemon.exists()).then_some(()));
+    assert!(!socket.exists());
+    let became = |id: &str| {
+        stage.until("what becomes of it", || {
+            let task = stage.task(id);
+            let is_over = ["done", "failed"].iter().any(|is| task["status"] == *is);
+            (is_over || task["hold"].is_object() || task["hold"].is_string()).then_some(task)
+        })
+    };
+    let task = became(&id);
     let told = stage.run(&["show", &id]).out;
     assert!(
         !told.contains("somebody else") && !told.contains("external"),
@@ -110,4 +144,9 @@ fn a_repository_that_is_moved_under_a_task_is_taken_over_where_it_stands() {
     );
     assert_eq!(task["status"], "done", "{told}");
     assert_eq!(moved.read("b").as_deref(), Some("b\n"));
+    assert_eq!(became(&after)["status"], "done");
+    assert_eq!(moved.read("after").as_deref(), Some("after\n"));
+    let worktrees = stage.work.git(&["worktree", "list", "--porcelain"]);
+    assert!(!worktrees.contains("prunable"), "{worktrees}");
+    assert_eq!(stage.run(&["fsck"]).code, 0);
 }
