@@ -16,7 +16,7 @@ use super::{
     pins,
     prepare::{Prepared, pin, put_back, shot},
     record::record,
-    recover,
+    recover, sparse,
     spool::Spool,
 };
 use crate::{
@@ -172,6 +172,9 @@ fn come_home(
     // It may become the subject of a commit.
     let summary = plan.tells.then(|| spool.clean(ended.verdict.answer.as_bytes()));
     clear_locks(run.ledger, claim.task(), checkout)?;
+    if act {
+        sparse::fill(run, (checkout, ground), &plan.confinement, &claim.dir)?;
+    }
     let uncommitted = if ended.stop == Some(Stop::Cancelled) {
         Uncommitted::untried("the task was cancelled")
     } else if !act || is_untouched(run, prepared) {

@@ -26,6 +26,7 @@ mod prepare;
 mod record;
 mod recover;
 mod setup;
+mod sparse;
 mod spool;
 mod stop;
 mod tidy;

@@ -144,6 +144,12 @@ fi
 take
 "#;
 
+/// Writes files of the index that are not there.
+const CHECK_OUT: &str = r#"
+git update-index --no-skip-worktree -z --stdin < "$paths"
+git checkout-index -q -u -z --stdin < "$paths"
+"#;
+
 /// The paths of which the last commit has something else than the work tree.
 const COMPARE: &str = r#"
 export GIT_INDEX_FILE="$new_index"
@@ -180,6 +186,25 @@ pub fn commit(
         Some(8) => Ok(Committed::Nothing),
         Some(9) => Ok(Committed::Conflicted),
         _ => Err(CommitError::of(&finished)),
+    }
+}
+
+/// Writes those files of the index that are not there, and are not to be looked for, and looks for them from now on.
+///
+/// # Errors
+/// [`CommitError`]; some of them may be there.
+pub fn check_out(
+    confinement: &Confinement,
+    git_dir: &Path,
+    scratch: &Path,
+    paths: &[Vec<u8>],
+) -> Result<(), CommitError> {
+    let inside = inside(confinement, git_dir)?;
+    let finished = run(inside, scratch, CHECK_OUT, paths, (&[], &[]))?;
+    if finished.status.success() {
+        Ok(())
+    } else {
+        Err(CommitError::of(&finished))
     }
 }
 

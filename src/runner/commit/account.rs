@@ -71,6 +71,17 @@ pub(in crate::runner) fn account(
             whose: Whose::All,
         }));
     }
+    // What patterns keep away is deleted nowhere.
+    let sparse = LeftOut::Sparse.to_string();
+    let away: HashSet<_> = found
+        .left
+        .iter()
+        .filter(|left| left.why == sparse)
+        .map(|left| &left.path)
+        .collect();
+    effects
+        .files
+        .retain(|file| file.change != Change::Deleted || !away.contains(&file.path));
     effects.left = found
         .left
         .iter()

@@ -5,10 +5,12 @@ use std::{cmp::Reverse, collections::HashSet, ffi::OsStr, os::unix::ffi::OsStrEx
 use rustix::fs::FileType;
 
 use crate::{
+    guard::gitdir::selection::LeftOut,
     runner::Run,
-    task::Task,
+    task::{Effects, Task},
     worktree::{
         checkout::Checkout,
+        effects::path_text,
         receipt::Receipt,
         snapshot::{Entry, EntryKind, Manifest, StatKey},
     },
@@ -17,8 +19,16 @@ use crate::{
 /// So many of a clone's tasks, the last ones to change, may be the one before.
 const LOOKED_INTO: usize = 8;
 
+/// What the task of this clone before found and left.
+pub(super) struct Earlier {
+    found: Manifest,
+    left: Manifest,
+    /// What patterns of a sparse checkout had taken from the disk.
+    away: HashSet<String>,
+}
+
 /// What the task of this clone before found and left, if its receipts are still there.
-pub(super) fn left_by_earlier(run: &Run<'_>, task: &Task) -> Option<(Manifest, Manifest)> {
+pub(super) fn left_by_earlier(run: &Run<'_>, task: &Task) -> Option<Earlier> {
     let heads = run.ledger.heads().ok()?.into_iter();
     let mut ended: Vec<_> = heads
         .filter(|head| (&head.zone, &head.clone) == (&task.zone, &task.clone) && head.id != task.id)
@@ -27,29 +37,40 @@ pub(super) fn left_by_earlier(run: &Run<'_>, task: &Task) -> Option<(Manifest, M
     // What is said of a task later, that it has landed say, changes the time in its head: a few are looked into.
     ended.sort_by_key(|head| Reverse((head.updated, head.seq)));
     let ended = ended.iter().take(LOOKED_INTO);
-    let ended = ended.filter_map(|head| Some(run.ledger.task(&head.id).ok()?.task));
+    let ended = ended.filter_map(|head| run.ledger.task(&head.id).ok());
     let ends = |task: &Task| task.last_attempt().and_then(|attempt| attempt.ended);
-    let last = ended.max_by_key(|task| (ends(task), task.seq))?;
-    let dir = run
-        .ledger
-        .site()
-        .layout()
-        .attempt(&last.id, last.last_attempt()?.n);
+    let stored = ended.max_by_key(|stored| (ends(&stored.task), stored.task.seq))?;
+    let last = &stored.task;
+    let n = last.last_attempt()?.n;
+    let effects = run.ledger.file(&stored, &format!("attempts/{n}/effects.json"));
+    let effects: Effects = serde_json::from_slice(&effects.ok()??).unwrap_or_default();
+    let sparse = LeftOut::Sparse.to_string();
+    let named = effects.left.into_iter().filter(|left| left.why == sparse);
+    let dir = run.ledger.site().layout().attempt(&last.id, n);
     let manifest = |name: &str| {
         let bytes = std::fs::read(dir.join(name)).ok()?;
         Some(Receipt::from_bytes(&bytes).ok()?.snapshot.manifest)
     };
-    Some((manifest("receipt-before")?, manifest("receipt-after")?))
+    Some(Earlier {
+        found: manifest("receipt-before")?,
+        left: manifest("receipt-after")?,
+        away: named.map(|left| left.path).collect(),
+    })
 }
 
 /// Whether an earlier brain changed `path` to what it is: it is its work then, which could not be committed. A
 /// repository of its own never can.
-pub(super) fn is_left_over((found, left): &(Manifest, Manifest), before: &Manifest, path: &[u8]) -> bool {
+pub(super) fn is_left_over(earlier: &Earlier, before: &Manifest, path: &[u8]) -> bool {
+    let Earlier { found, left, away } = earlier;
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let is_nested = |entry: &Entry| matches!(entry.kind, EntryKind::Folder | EntryKind::Repository);
     let stat = |manifest: &Manifest| manifest.entry(path).map(|entry| entry.stat);
     let now = before.entry(path);
-    now.is_none_or(|entry| !is_nested(entry)) && stat(left) == stat(before) && stat(found) != stat(left)
+    let is_away = now.is_none() && away.contains(&path_text(path));
+    !is_away
+        && now.is_none_or(|entry| !is_nested(entry))
+        && stat(left) == stat(before)
+        && stat(found) != stat(left)
 }
 
 /// Whether `path` is what it was before the brain began. What was not and is not on the disk was deleted before, unless
@@ -69,7 +90,7 @@ pub(super) fn is_as_before(before: &Manifest, top: &Path, path: &[u8], is_away: 
 }
 
 /// The files that the patterns of a sparse checkout keep away, by the host's own index; none where that cannot be told.
-pub(super) fn away(checkout: &Checkout) -> Option<HashSet<Vec<u8>>> {
+pub(in crate::runner) fn away(checkout: &Checkout) -> Option<HashSet<Vec<u8>>> {
     let listed = checkout.git().args(["ls-files", "-t", "-z"]).output().ok()?;
     let records = listed.split(|byte| *byte == 0);
     Some(

@@ -16,7 +16,9 @@ use std::{
     path::Path,
 };
 
-use super::{Run, RunnerError, claim::Claim, finish::NAMED, ground::host_head, prepare::Prepared};
+use super::{
+    Run, RunnerError, claim::Claim, finish::NAMED, ground::host_head, prepare::Prepared, sparse::has_patterns,
+};
 use crate::{
     config::{Attribution, AutoCommit, Party},
     guard::{
@@ -39,6 +41,7 @@ use crate::{
     },
 };
 pub(super) use account::{Books, account};
+pub(super) use before::away;
 use submodules::Submodules;
 
 /// Whether HEAD and all files still stand as in the commit that the attempt began on, so that there is nothing to
@@ -217,12 +220,6 @@ pub(super) fn auto_commit(
         Err(error) if is_the_brains(&error) => Ok(found.failed(error.to_string())),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether a git folder has patterns of a sparse checkout.
-fn has_patterns(git_dir: &Path) -> bool {
-    let patterns = git_dir.join("info/sparse-checkout").symlink_metadata();
-    patterns.is_ok_and(|data| data.len() > 0)
 }
 
 /// Of the files that git was told not to look at, those that are not as they were.

@@ -20,7 +20,7 @@ use crate::{
         ground::{Ground, Left, host_head},
         pins,
         prepare::{bring_changes, pin, put_back, shot},
-        spool,
+        sparse, spool,
     },
     task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Move, Task},
     worktree::{
@@ -257,6 +257,7 @@ fn come_home(run: &Run<'_>, claim: &Claim, checkout: &Checkout, tier: &str) -> R
         private,
     };
     let confinement = confinement(run, checkout, &ground)?;
+    sparse::fill(run, (checkout, &ground), &confinement, &claim.dir)?;
     let mut left = ground.bring_home(run, claim, checkout, &confinement)?;
     keep_home(run, claim, &mut left)?;
     Ok(left)

@@ -203,12 +203,6 @@ fn what_is_not_committed_is_named_with_the_reason() {
             "partial",
         ),
         (
-            "git sparse-checkout set --no-cone '/a.txt' '/.gitignore' '/x'; echo x > x",
-            "d/one",
-            "outside of the sparse patterns",
-            "done",
-        ),
-        (
             "mkdir .GIT; echo x > .GIT/x",
             ".GIT/x",
             "a name that git refuses",
@@ -400,7 +394,7 @@ fn what_a_person_deleted_or_changed_is_not_the_brains() {
 }
 
 /// Without a sandbox the brain works in the host's own git folder of the worktree.
-fn unconfined(stage: &Stage) {
+pub(super) fn unconfined(stage: &Stage) {
     let config = stage.path().join("home/.config/khlone");
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("config.yml"), "sandbox: off\n").unwrap();
