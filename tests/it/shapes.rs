@@ -15,6 +15,7 @@ mod told;
 mod told_env;
 mod undone;
 mod unfit;
+mod untaken;
 
 use std::fs;
 

@@ -7,6 +7,7 @@
 use std::{
     ffi::OsString,
     io,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -144,6 +145,25 @@ fi
 take
 "#;
 
+/// Which parts of the paths cannot be taken, and what git says of each. `$4` has a line for each part: where it begins, and
+/// how long it is. A git folder that takes nothing at all fails before.
+const PROBE: &str = r#"
+parts=$4
+export GIT_INDEX_FILE="$new_index"
+take() { git update-index --add --remove --replace -z --stdin 2>&1; }
+if git rev-parse -q --verify HEAD >/dev/null; then git read-tree HEAD; else git read-tree --empty; fi
+take < /dev/null >&2
+n=0
+while read -r from length; do
+  if ! said=$(tail -c +"$from" "$paths" | head -c "$length" | take); then
+    printf '%s\t%s\n' "$n" "$(printf '%s' "$said" | tr '\n' ' ')"
+  fi
+  n=$((n + 1))
+done < "$parts"
+"#;
+/// Into so many parts a list is split that cannot be taken as a whole.
+const PARTS: usize = 16;
+
 /// Writes files of the index that are not there.
 const CHECK_OUT: &str = r#"
 git update-index --no-skip-worktree -z --stdin < "$paths"
@@ -187,6 +207,62 @@ pub fn commit(
         Some(9) => Ok(Committed::Conflicted),
         _ => Err(CommitError::of(&finished)),
     }
+}
+
+/// Those of `paths` that git cannot take into a commit, with its words: a filter fails, the content does not fit its
+/// encoding, the file cannot be read.
+///
+/// # Errors
+/// [`CommitError`], also where git takes nothing at all.
+pub fn refused(
+    confinement: &Confinement,
+    git_dir: &Path,
+    scratch: &Path,
+    paths: &[Vec<u8>],
+) -> Result<Vec<(Vec<u8>, String)>, CommitError> {
+    let list = scratch.join("commit-parts");
+    let whole = 0..paths.len();
+    let (mut refused, mut waiting) = (Vec::new(), Vec::from([whole]));
+    while !waiting.is_empty() {
+        let parts: Vec<Range<usize>> = waiting.drain(..).flat_map(split).collect();
+        std::fs::write(&list, spans(paths, &parts))?;
+        let inside = inside(confinement, git_dir)?;
+        let finished = run(inside, scratch, PROBE, paths, (&[], std::slice::from_ref(&list)))?;
+        if !finished.status.success() {
+            return Err(CommitError::of(&finished));
+        }
+        for line in String::from_utf8_lossy(&finished.stdout).lines() {
+            let part = line.split_once('\t').and_then(|(n, said)| {
+                let part: &Range<usize> = parts.get(n.parse::<usize>().ok()?)?;
+                Some((part.clone(), said))
+            });
+            match part {
+                Some((part, said)) if part.len() == 1 => {
+                    refused.push((paths[part.start].clone(), said.to_owned()));
+                }
+                Some((part, _)) => waiting.push(part),
+                None => {}
+            }
+        }
+    }
+    Ok(refused)
+}
+
+fn split(part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let size = part.len().div_ceil(PARTS).max(1);
+    part.clone()
+        .step_by(size)
+        .map(move |at| at..(at + size).min(part.end))
+}
+
+/// Where parts of a list of paths begin, counted from 1, and how long they are.
+fn spans(paths: &[Vec<u8>], parts: &[Range<usize>]) -> String {
+    let length = |paths: &[Vec<u8>]| paths.iter().map(|path| path.len() + 1).sum::<usize>();
+    let spans = parts.iter().map(|part| {
+        let from = length(&paths[..part.start]) + 1;
+        format!("{from} {}\n", length(&paths[part.clone()]))
+    });
+    spans.collect()
 }
 
 /// Writes those files of the index that are not there, and are not to be looked for, and looks for them from now on.
@@ -282,4 +358,25 @@ fn index_info(links: &[(Vec<u8>, Option<Oid>)]) -> Vec<u8> {
         info.extend([entry.as_bytes(), path, b"\0"].concat());
     }
     info
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_split_without_gaps() {
+        for length in [1, 2, 15, 16, 17, 1000] {
+            let parts: Vec<_> = split(0..length).collect();
+            assert!(parts.len() <= PARTS);
+            assert!(parts.iter().all(|part| !part.is_empty()));
+            assert!(length == 1 || parts.iter().all(|part| part.len() < length));
+            assert_eq!(
+                parts.into_iter().flatten().collect::<Vec<_>>(),
+                (0..length).collect::<Vec<_>>()
+            );
+        }
+        let paths = ["a", "bcd", "ef"].map(|path| path.as_bytes().to_vec());
+        assert_eq!(spans(&paths, &[0..1, 1..3]), "1 2\n3 7\n");
+    }
 }

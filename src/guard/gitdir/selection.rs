@@ -42,7 +42,7 @@ impl fmt::Display for LeftOut {
             Self::Sparse => f.write_str("outside of the sparse patterns"),
             Self::TooLarge(size) => write!(f, "{} MiB, larger than commit.max_file", size >> 20),
             Self::NotAFile => f.write_str("no regular file of this repository"),
-            Self::Unreadable => f.write_str("its permissions let nobody read it"),
+            Self::Unreadable => f.write_str("cannot be read"),
             Self::Name => f.write_str("a name that git refuses"),
             Self::TooMany => f.write_str("more files than commit.max_files"),
         }

@@ -24,7 +24,7 @@ use crate::{
     guard::{
         gitdir::{
             PrivateGit,
-            commit::{CommitError, CommitPlan, Committed, Identity, commit},
+            commit::{CommitError, CommitPlan, Committed, Identity, commit, refused},
             selection::{LeftOut, Selection, is_refused_name, obstacle, raw_path, select},
             uncommitted::{Mark, uncommitted},
         },
@@ -201,24 +201,58 @@ pub(super) fn auto_commit(
     found.left.extend(settled.left);
     let mut files = seen.files;
     files.extend(unseen(&seen.marked, prepared, is_sparse, &mut found.left));
-    let mut chosen = choose((run, claim), prepared, (&files, &found.links))?;
+    let (mut chosen, stale) = choose((run, claim), prepared, (&files, &found.links))?;
     chosen.paths.extend(settled.files);
     found.left.extend(left(chosen.left));
     if chosen.paths.is_empty() && settled.changes.is_empty() {
         return Ok(found);
     }
-    let plan = CommitPlan {
+    let mut plan = CommitPlan {
         paths: chosen.paths,
         links: settled.changes,
         message: message(claim.task(), summary, run.config.attribution),
         author: identity(run.ledger.repo(), run.config.attribution.author),
         committer: identity(run.ledger.repo(), run.config.attribution.committer),
     };
-    match commit(confinement, &ground.git_dir, &claim.dir, &plan) {
+    let mut done = commit(confinement, &ground.git_dir, &claim.dir, &plan);
+    if done.as_ref().is_err_and(CommitError::is_the_brains)
+        && let Ok(refused) = refused(confinement, &ground.git_dir, &claim.dir, &plan.paths)
+        && !refused.is_empty()
+    {
+        // What git cannot take keeps nothing else from being committed.
+        plan.paths
+            .retain(|path| refused.iter().all(|(refused, _)| refused != path));
+        found
+            .left
+            .extend(refused.into_iter().map(|refused| untaken(refused, &stale)));
+        done = if plan.paths.is_empty() && plan.links.is_empty() {
+            Ok(Committed::Nothing)
+        } else {
+            commit(confinement, &ground.git_dir, &claim.dir, &plan)
+        };
+    }
+    match done {
         Ok(Committed::Conflicted) => Ok(found.failed("files in conflict")),
         Ok(Committed::Made | Committed::Nothing) => Ok(found),
         Err(error) if is_the_brains(&error) => Ok(found.failed(error.to_string())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What git cannot take, by its own words. What an earlier task left so troubles no later one.
+fn untaken((path, said): (Vec<u8>, String), stale: &HashSet<Vec<u8>>) -> Left {
+    let (why, whose) = if stale.contains(&path) {
+        (LeftOut::Before.to_string(), Whose::Others)
+    } else if said.contains("Permission denied") {
+        (LeftOut::Unreadable.to_string(), Whose::Brains)
+    } else {
+        let said = said.rsplit("fatal: ").next().unwrap_or(&said).trim();
+        (format!("git cannot take it: {said}"), Whose::Brains)
+    };
+    Left {
+        path: path_text(&path),
+        why,
+        whose,
     }
 }
 
@@ -260,12 +294,13 @@ fn unseen(
     changed
 }
 
-/// Sorts out what is not the brain's, and what cannot be committed.
+/// Sorts out what is not the brain's, and what cannot be committed; with it those of the chosen that an earlier task has
+/// left.
 fn choose(
     (run, claim): (&Run<'_>, &Claim),
     prepared: &Prepared,
     (files, links): (&[FileChange], &BTreeSet<Vec<u8>>),
-) -> Result<Selection, RunnerError> {
+) -> Result<(Selection, HashSet<Vec<u8>>), RunnerError> {
     let checkout = &prepared.checkout;
     let copied: HashSet<_> = include::copied_paths(checkout).into_iter().collect();
     let ignored = ignored_in_main(run.ledger.repo(), files)?;
@@ -279,7 +314,8 @@ fn choose(
         away.as_ref().is_none_or(|away| away.contains(path))
     };
     let most = run.config.commit.max_files.get() as usize;
-    Ok(select(files, most, |path| {
+    let mut stale = HashSet::new();
+    let chosen = select(files, most, |path| {
         let as_path = Path::new(OsStr::from_bytes(path));
         if as_path.ancestors().any(|part| copied.contains(part)) {
             return Some(LeftOut::Copied);
@@ -301,13 +337,15 @@ fn choose(
             .as_ref()
             .is_some_and(|left| before::is_left_over(left, before, path));
         if is_left_over && why.is_none() && !is_refused_name(path) {
+            stale.insert(path.to_vec());
             None
         } else if before.entry(path.strip_suffix(b"/").unwrap_or(path)).is_none() {
             Some(LeftOut::GoneBefore)
         } else {
             Some(LeftOut::Before)
         }
-    }))
+    });
+    Ok((chosen, stale))
 }
 
 /// The one of `folders` in which `path` lies.

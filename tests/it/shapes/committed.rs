@@ -40,14 +40,14 @@ fn uncommitted(clone: &Work) -> BTreeSet<String> {
 }
 
 /// The paths that a task names as left.
-fn left(task: &Value) -> BTreeSet<String> {
+pub(super) fn left(task: &Value) -> BTreeSet<String> {
     let left = task["effects"]["left"].as_array().into_iter().flatten();
     let paths = left.map(|left| left["path"].as_str().unwrap().trim_end_matches('/').to_owned());
     paths.collect()
 }
 
 /// Lets a clone act; holds the commit and what is named as left against the files; takes it back.
-fn balances(stage: &Stage, script: &str) -> (Value, String) {
+pub(super) fn balances(stage: &Stage, script: &str) -> (Value, String) {
     let (said, task) = stage.act(script);
     let is_named = |path: &String| {
         let named = left(&task);

@@ -82,7 +82,7 @@ fn what_cannot_be_read_is_left_by_name_and_the_rest_is_committed() {
     let next = act("echo next > next");
     drop(as_nobody(&stage, &["daemon", "stop"]));
     // Not all of its work is committed, and it says so.
-    let told = "left uncommitted: secret (its permissions let nobody read it)";
+    let told = "left uncommitted: secret (cannot be read)";
     assert!(first.code == 1 && first.err.contains(told), "{}", first.err);
     assert!(
         next.code == 0 && next.err.contains("not committed: secret"),
