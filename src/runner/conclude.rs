@@ -3,7 +3,8 @@
 //! Everything comes from the ledger, where [`super::record`] has written it, so a run that came to its end is concluded
 //! by the same steps as one whose runner was killed after that: each step finds out whether it was done. Nothing of
 //! the brain runs here. Where the branch moved on the host meanwhile, the clone's tip stays pinned and the outcome is
-//! `diverged`. The host's index is made anew from the tree, never taken from the clone.
+//! `diverged`. The host's index follows from commit to
+//! commit with what a person has staged, and is never taken from the clone.
 
 use super::{
     RunnerError,
@@ -140,7 +141,7 @@ pub(super) fn bring(ledger: &Ledger<'_>, task: &Task, import: &Import) -> Result
     let path = zone.and_then(|zone| zone.crew.get(&task.clone).and_then(|member| member.path.clone()));
     if let Some(checkout) = path.and_then(|path| Checkout::linked_at(repo.common_dir(), path.as_ref())) {
         clear_locks(ledger, task, &checkout)?;
-        rebuild_index(repo.common_dir(), &checkout, new)?;
+        rebuild_index(repo.common_dir(), &checkout, (old, new))?;
     }
     Ok(true)
 }

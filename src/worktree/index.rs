@@ -8,7 +8,10 @@ use std::{collections::HashSet, fs, path::Path, time::Duration};
 use bstr::{BString, ByteSlice, ByteVec};
 
 use super::checkout::Checkout;
-use crate::process::ProcessError;
+use crate::{
+    process::{Cmd, ProcessError},
+    refs::Oid,
+};
 
 /// How long all files may take to be looked at.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -44,13 +47,105 @@ pub fn refresh(checkout: &Checkout) -> Result<(), ProcessError> {
     }
 }
 
+/// Brings the index of a checkout from commit `old` to `new`. What is staged in files that are the same in both stays
+/// staged.
+///
+/// # Errors
+/// If git fails.
+pub fn follow(checkout: &Checkout, old: Oid, new: Oid) -> Result<(), ProcessError> {
+    if !is_staged(checkout.git(), &old.to_string())? {
+        return reset(checkout, &new.to_string());
+    }
+    let diff = checkout
+        .git()
+        .args(["diff-tree", "-r", "-z", "--raw", "--no-renames"]);
+    let diff = diff.args([old.to_string(), new.to_string()]).output()?;
+    let mut fields = diff.split_str(b"\0");
+    let (mut gone, mut written) = (Vec::new(), Vec::new());
+    // `:MODE MODE OBJECT OBJECT STATE`, and the path.
+    while let (Some(entry), Some(path)) = (fields.next(), fields.next()) {
+        let words: Vec<&[u8]> = entry.split_str(b" ").collect();
+        let [_, mode, _, object, state] = words[..] else {
+            continue;
+        };
+        let (list, mode) = match state {
+            b"D" => (&mut gone, &b"0"[..]),
+            _ => (&mut written, mode),
+        };
+        list.extend([mode, b" ", object, b"\t", path, b"\0"].concat());
+    }
+    // What goes makes room for what comes.
+    gone.extend(written);
+    keeping_marks(checkout, || {
+        let git = checkout.git();
+        let git = git.args(["update-index", "--add", "--replace", "-z", "--index-info"]);
+        git.input(gone).output().map(drop)
+    })
+}
+
+/// Whether the index that `git` looks at has something else than `tree`.
+///
+/// # Errors
+/// If git fails.
+pub fn is_staged(git: Cmd, tree: &str) -> Result<bool, ProcessError> {
+    let git = git.args(["diff-index", "--cached", "--quiet", "--ignore-submodules=all"]);
+    let done = git.args([tree, "--"]).finish()?;
+    match done.status.code() {
+        Some(0) => Ok(false),
+        Some(1) => Ok(true),
+        _ => Err(ProcessError::Failed {
+            program: "git diff-index".to_owned(),
+            status: done.status,
+            stderr: String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+        }),
+    }
+}
+
+/// Takes out of `index`, a copy of the index of the worktree's git folder `admin`, what is staged.
+///
+/// # Errors
+/// If git fails.
+pub fn unstage(admin: &Path, index: &Path) -> Result<(), ProcessError> {
+    let git = || {
+        let git = Cmd::git(admin).env("GIT_INDEX_FILE", index);
+        git.args(["-c", "core.splitIndex=false"])
+    };
+    if is_staged(git(), "HEAD")? {
+        git().args(["read-tree", "--reset", "-i", "HEAD"]).output()?;
+    }
+    Ok(())
+}
+
+/// The paths that are staged against `tree`.
+///
+/// # Errors
+/// If git fails.
+pub fn staged(checkout: &Checkout, tree: &str) -> Result<HashSet<Vec<u8>>, ProcessError> {
+    let git = checkout
+        .git()
+        .args(["diff-index", "--cached", "--name-only", "--no-renames", "-z"]);
+    let paths = git.args(["--ignore-submodules=all", tree, "--"]).output()?;
+    let paths = paths.split_str(b"\0").filter(|path| !path.is_empty());
+    Ok(paths.map(<[u8]>::to_vec).collect())
+}
+
 fn replace(checkout: &Checkout, how: &[&str]) -> Result<(), ProcessError> {
+    keeping_marks(checkout, || {
+        checkout.git().arg("read-tree").args(how).output().map(drop)
+    })
+}
+
+/// Changes the index; what need not be there in a sparse checkout, need not be there after it.
+fn keeping_marks(
+    checkout: &Checkout,
+    change: impl FnOnce() -> Result<(), ProcessError>,
+) -> Result<(), ProcessError> {
     let passed_over = if is_sparse(checkout) {
         marked(checkout, b"S ")?
     } else {
         HashSet::new()
     };
-    checkout.git().arg("read-tree").args(how).output()?;
+    change()?;
     if passed_over.is_empty() {
         return Ok(());
     }

@@ -137,12 +137,13 @@ impl Stage {
     pub(crate) fn come_home(&self) -> Imported {
         let mut home = self.import();
         if let HeadState::Branch(name, Some(oid)) = &home.head {
+            let old = self.main.tip(name);
             self.main.git(&["update-ref", name, &oid.to_string()]);
             let checkout = git_khlone::worktree::checkout::Checkout {
                 git_dir: self.admin(),
                 path: self.tree.0.clone(),
             };
-            rebuild_index(&self.main.0.join(".git"), &checkout, *oid).unwrap();
+            rebuild_index(&self.main.0.join(".git"), &checkout, (old, *oid)).unwrap();
         }
         for (name, change) in &home.refs {
             self.main.git(&[
@@ -229,7 +230,8 @@ fn the_hosts_own_changes_arrive_before_a_task() {
     stage.tree.write("secret.env", "k");
     stage.tree.write("x.swp", "k");
     stage.prepare();
-    assert_eq!(stage.brain("git status --porcelain"), "A  staged");
+    // What a person has staged is there, and theirs to commit.
+    assert_eq!(stage.brain("git status --porcelain"), "?? staged");
     assert_eq!(
         stage.brain("git log -1 --format=%s; git log -1 --format=%s main; git describe main"),
         "by the user in the worktree\non main\nfrom-host"

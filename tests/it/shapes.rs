@@ -10,6 +10,7 @@ mod matrix;
 mod nested;
 mod settings;
 mod sparse;
+mod staged;
 mod submodules;
 mod told;
 mod told_env;

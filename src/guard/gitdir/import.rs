@@ -318,16 +318,16 @@ fn transfer(
     installed.map(Some).map_err(ImportError::Disk)
 }
 
-/// Makes the host's index of a worktree of the repository at `common` agree with `commit`, keeping what is known of
-/// unchanged files. The work tree is not touched; the git folder is the host's own. Submodules are passed over from
+/// Brings the host's index of a worktree of the repository at `common` from one commit to another, keeping what is known of
+/// unchanged files and what is staged in them. The work tree is not touched; the git folder is the host's own. Submodules are passed over from
 /// now on.
 ///
 /// # Errors
 /// [`ImportError::Git`] if git fails, [`ImportError::Disk`].
-pub fn rebuild_index(common: &Path, checkout: &Checkout, commit: Oid) -> Result<(), ImportError> {
+pub fn rebuild_index(common: &Path, checkout: &Checkout, (old, new): (Oid, Oid)) -> Result<(), ImportError> {
     let was_killed = |error: &ImportError| matches!(error, ImportError::Git(git) if git.was_killed());
     with_locks(common, &[checkout.git_dir.join("index.lock")], was_killed, || {
-        index::reset(checkout, &commit.to_string())?;
+        index::follow(checkout, old, new)?;
         Ok(gitlinks::pass_over(checkout)?)
     })
 }

@@ -41,7 +41,7 @@ use crate::{
     process::ProcessError,
     refs::Repo,
     task::{Class, Explain},
-    worktree::{carry::quoted, gitlinks},
+    worktree::{carry::quoted, gitlinks, index},
 };
 use alternates::{Unreadable, object_folders};
 use gitconfig::Settings;
@@ -180,6 +180,8 @@ impl PrivateGit {
         for name in &indexes {
             private.copy(&host.admin.join(name), name)?;
         }
+        // What a person has staged is theirs to commit.
+        index::unstage(host.admin, &self.git_dir().join("index"))?;
         if gitlinks::is_marked(host.admin) {
             gitlinks::look_at(host.admin, &self.git_dir().join("index"))?;
         }

@@ -24,6 +24,7 @@ use crate::{
     task::{Change, Effects, FileChange, LeftFile},
     worktree::{
         effects::path_text,
+        index,
         receipt::Receipt,
         snapshot::{Entry, EntryKind, Manifest},
     },
@@ -56,7 +57,8 @@ pub(in crate::runner) fn account(
         let same = other.into_iter().filter(|file| !missing.contains(file));
         let same = same.filter(|(path, _)| !committed.contains_key(&raw_path(path)));
         let same: Vec<_> = same.map(|(path, _)| the_same_to_git(path)).collect();
-        remarks = add_committed(claim, books, committed, effects);
+        remarks = replaced(books, &committed)?;
+        remarks.extend(add_committed(claim, books, committed, effects));
         let cause = Cause::of(repo, books, found, &missing)?;
         let mut left: Vec<_> = missing.into_iter().map(|file| cause.left(file)).collect();
         left.dedup();
@@ -121,6 +123,19 @@ fn changed(repo: &Repo, start: Oid, end: &Tree<'_>) -> Result<BTreeMap<Vec<u8>, 
         Some((file?.to_vec(), change))
     });
     Ok(changes.collect())
+}
+
+/// What a person had staged of a file that was committed now, the index has no more. Without a sandbox it is the brain
+/// that commits it.
+fn replaced(books: &Books<'_>, committed: &BTreeMap<Vec<u8>, Change>) -> Result<Vec<String>, RunnerError> {
+    if committed.is_empty() || books.prepared.ground.private.is_none() {
+        return Ok(Vec::new());
+    }
+    let staged = index::staged(&books.prepared.checkout, &books.prepared.head.to_string())?;
+    let replaced = committed.keys().filter(|path| staged.contains(*path));
+    Ok(replaced
+        .map(|path| format!("committed by the task, and staged no more: {}", path_text(path)))
+        .collect())
 }
 
 /// Adds what was committed though no file differs by it: what git would ignore, what is not checked out, what was there

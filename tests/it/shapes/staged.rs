@@ -1,0 +1,80 @@
+//! What a person has staged in a clone's worktree stays theirs.
+
+use crate::{scratch::Work, stage::Stage};
+
+fn stage() -> (Stage, Work) {
+    let stage = Stage::with(&[("a.txt", "a\n"), ("p/f", "f\n"), ("q/g", "g\n"), ("q/h", "h\n")]);
+    stage.act("true");
+    let clone = stage.clone();
+    clone.write("new", "staged\n");
+    clone.write("p/f", "staged\n");
+    clone.git(&["add", "new", "p/f"]);
+    clone.write("p/f", "not staged\n");
+    clone.git(&["rm", "-q", "--cached", "q/g"]);
+    (stage, clone)
+}
+
+fn staged(clone: &Work) -> String {
+    clone.git(&["diff", "--cached", "--no-renames", "HEAD"])
+}
+
+#[test]
+fn it_stays_staged_whatever_the_task_commits() {
+    let (stage, clone) = stage();
+    let before = (staged(&clone), clone.git(&["diff"]));
+    for script in [
+        "echo two > two",
+        "rm q/h; chmod +x a.txt",
+        "mkdir deep; echo d > deep/d; git add deep; git commit -qm own",
+        "git commit -q --allow-empty -m nothing",
+        "true",
+    ] {
+        let (said, task) = stage.act(script);
+        assert_eq!(said.code, 0, "{script}: {} {task:#}", said.err);
+        assert_eq!((staged(&clone), clone.git(&["diff"])), before, "{script}");
+        let tip = clone.git(&["ls-tree", "-r", "HEAD", "new", "q/g", "p/f"]);
+        assert_eq!(
+            tip,
+            stage.work.git(&["ls-tree", "-r", "main", "new", "q/g", "p/f"]),
+            "{script}"
+        );
+    }
+    let commits = stage
+        .work
+        .git(&["log", "--format=%s", "main..khlone/main/foreman.1"]);
+    assert_eq!(commits.lines().count(), 4, "{commits}");
+}
+
+#[test]
+fn what_the_task_commits_of_it_is_told() {
+    let (stage, clone) = stage();
+    let (_, task) = stage.act("echo more >> p/f");
+    assert!(
+        task["reasons"]
+            .to_string()
+            .contains("committed by the task, and staged no more: p/f"),
+        "{task:#}"
+    );
+    assert_eq!(clone.git(&["diff", "--cached", "--name-only"]), "new\nq/g");
+    assert_eq!(clone.read("p/f").as_deref(), Some("not staged\nmore\n"));
+}
+
+#[test]
+fn a_merge_of_a_persons_in_conflict_keeps_no_brain_from_committing() {
+    let (stage, clone) = stage();
+    clone.git(&["reset", "-q", "--hard"]);
+    let script = "git config user.name x; git config user.email x; git checkout -q -b side HEAD; echo s > a.txt; git commit -qam s
+        git checkout -q khlone/main/foreman.1; echo m > a.txt; git commit -qam m; git merge -q side";
+    let sh = git_khlone::process::Cmd::new("sh")
+        .args(["-c", script])
+        .dir(&clone.0);
+    sh.env("HOME", "/nonexistent").finish().unwrap();
+    assert!(clone.status().contains("UU a.txt"));
+    let (said, task) = stage.act("echo n > n; git add n; git commit -qm n; echo o > o");
+    assert_eq!(said.code, 0, "{task:#}");
+    assert!(clone.status().contains("UU a.txt"), "{}", clone.status());
+    assert_eq!(
+        clone.git(&["log", "-2", "--format=", "--name-only", "HEAD"]),
+        "o\nn"
+    );
+}
