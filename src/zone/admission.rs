@@ -3,7 +3,7 @@
 use std::{
     fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     task::{Class, Explain, Protection},
     worktree::{
         carry::quoted,
+        effects::path_text,
         place::{PlaceError, Rules, refuse_exposed},
     },
 };
@@ -211,7 +212,7 @@ fn protect(config: &Config, paths: &Paths) -> Result<Admitted, NoSandbox> {
     let tier = if bwrap.is_some() { Tier::T2 } else { Tier::T0 };
     let protection = Protection {
         tier: tier.as_str().to_owned(),
-        bwrap: bwrap.and_then(|path| path.to_str()).map(str::to_owned),
+        bwrap: bwrap.map(|path| path_text(path.as_os_str().as_bytes())),
     };
     Ok(Admitted {
         protection,

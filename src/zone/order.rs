@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use bstr::ByteSlice;
+
 use super::{
     Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch, settings::in_home, trial::Trial,
 };
@@ -13,6 +15,7 @@ use crate::{
     config::{self, Config, Paths},
     refs::{Ledger, LedgerError, Oid, RepoError},
     task::{BrainName, Class, Explain, Mode, NameError, Protection, RoleName, Task, TaskId, TaskPrefix, Who},
+    worktree::effects::path_bytes,
 };
 
 /// The role of the hero when nobody configured one.
@@ -211,7 +214,8 @@ pub fn order(
         branch_prefix: config.branch.prefix.as_str(),
     };
     let home = std::env::home_dir().unwrap_or_default();
-    let bwrap = request.protection.bwrap.clone().map(PathBuf::from);
+    let bwrap = request.protection.bwrap.as_deref().map(path_bytes);
+    let bwrap = bwrap.map(|path| path.to_path_lossy().into_owned());
     let readable: Vec<_> = config.readable.iter().map(|path| in_home(path)).collect();
     let ready = |name: &BrainName| {
         let brain = brain::find(name)?;

@@ -1,6 +1,11 @@
 //! The tier that a dispatch told is the tier that runs, whatever becomes of bubblewrap in between.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+};
+
+use git_khlone::worktree::effects::path_text;
 
 use crate::{
     confinement::path_without_bwrap,
@@ -8,9 +13,9 @@ use crate::{
     tools,
 };
 
-/// A `PATH` in which bubblewrap is a file of its own, and that file.
-fn path_with_own_bwrap(stage: &Stage) -> (std::ffi::OsString, std::path::PathBuf) {
-    let folder = stage.path().join("own");
+/// A `PATH` in which bubblewrap is a file of its own, in a folder of that name, and that file.
+fn path_with_own_bwrap(stage: &Stage, folder: &[u8]) -> (std::ffi::OsString, std::path::PathBuf) {
+    let folder = stage.path().join(std::ffi::OsStr::from_bytes(folder));
     fs::create_dir(&folder).unwrap();
     let real = git_khlone::process::Cmd::new("sh")
         .args(["-c", "command -v bwrap"])
@@ -27,29 +32,35 @@ fn a_task_runs_in_the_sandbox_that_its_dispatch_told_wherever_the_daemon_was_sta
     if !tools::has("bubblewrap") {
         return;
     }
-    let stage = Stage::new();
-    let (path, own) = path_with_own_bwrap(&stage);
-    let without = path_without_bwrap(&stage);
-    said(
-        stage
-            .cmd(&stage.work.0, &["daemon", "start"])
-            .env("PATH", &without),
-    )
-    .ok();
-    let args = [
-        "act",
-        "--who",
-        "@shell",
-        "-m",
-        "echo owned > $HOME/owned; echo 1 > one",
-    ];
-    let acted = said(stage.cmd(&stage.work.0, &args).env("PATH", &path));
-    let id = acted.ok().trim().to_owned();
-    assert_eq!(stage.run(&["await", &id]).code, 0);
-    let task = stage.task(&id);
-    assert_eq!(task["protection"]["bwrap"], own.to_str().unwrap(), "{task:#}");
-    assert_eq!(task["attempts"][0]["tier"], "T2", "{task:#}");
-    assert!(!stage.path().join("home/owned").exists());
+    for folder in [&b"own"[..], b"own\xff\\"] {
+        let stage = Stage::new();
+        let (path, own) = path_with_own_bwrap(&stage, folder);
+        let without = path_without_bwrap(&stage);
+        said(
+            stage
+                .cmd(&stage.work.0, &["daemon", "start"])
+                .env("PATH", &without),
+        )
+        .ok();
+        let args = [
+            "act",
+            "--who",
+            "@shell",
+            "-m",
+            "echo owned > $HOME/owned; echo 1 > one",
+        ];
+        let acted = said(stage.cmd(&stage.work.0, &args).env("PATH", &path));
+        let id = acted.ok().trim().to_owned();
+        assert_eq!(stage.run(&["await", &id]).code, 0);
+        let task = stage.task(&id);
+        assert_eq!(
+            task["protection"]["bwrap"],
+            path_text(own.as_os_str().as_bytes()),
+            "{task:#}"
+        );
+        assert_eq!(task["attempts"][0]["tier"], "T2", "{task:#}");
+        assert!(!stage.path().join("home/owned").exists());
+    }
 }
 
 #[test]
@@ -58,7 +69,7 @@ fn a_sandbox_that_is_gone_for_a_moment_is_waited_for_and_never_done_without() {
         return;
     }
     let stage = Stage::new();
-    let (path, own) = path_with_own_bwrap(&stage);
+    let (path, own) = path_with_own_bwrap(&stage, b"own");
     let away = own.with_extension("new");
     let act = |prompt: &str| {
         let args = ["act", "--who", "@shell", "-m", prompt];

@@ -5,7 +5,9 @@
 //! hold a token (`http.*`, `credential.*`, `url.*`), opens another door (`include`, `extensions`), or runs
 //! programs that the sandbox does not have (`gpg`, hooks, editors).
 
-use std::path::Path;
+use std::{os::unix::ffi::OsStringExt, path::Path};
+
+use bstr::ByteSlice;
 
 use crate::process::{Cmd, ProcessError};
 
@@ -133,7 +135,7 @@ impl Settings {
     }
 
     /// The text of the private configuration. `info` is the private git folder's own `info`.
-    pub(super) fn private(&self, info: &Path) -> String {
+    pub(super) fn private(&self, info: &Path) -> Vec<u8> {
         let mut text = String::from("# Written by git-khlone before every task.\n");
         for (key, value) in &self.0 {
             if let Some(value) = allowed(key, value.as_deref()) {
@@ -141,13 +143,17 @@ impl Settings {
             }
         }
         text.push_str(OURS);
-        for (key, file) in [
-            ("core.excludesfile", "user-exclude"),
-            ("core.attributesfile", "user-attributes"),
+        let mut text = text.into_bytes();
+        for (name, file) in [
+            ("excludesfile", "user-exclude"),
+            ("attributesfile", "user-attributes"),
         ] {
-            if let Some(path) = info.join(file).to_str() {
-                push(&mut text, key, Some(path));
-            }
+            // A path need not be text.
+            let path = info.join(file).into_os_string().into_vec();
+            let path = path.replace(b"\\", b"\\\\").replace(b"\"", b"\\\"");
+            text.extend_from_slice(format!("[core]\n\t{name} = \"").as_bytes());
+            text.extend_from_slice(&path.replace(b"\n", b"\\n").replace(b"\t", b"\\t"));
+            text.extend_from_slice(b"\"\n");
         }
         text
     }
@@ -247,6 +253,7 @@ mod tests {
             core.hookspath\n/x\0core.fsmonitor\n/x\0core.autocrlf\ninput\0include.path\n/x\0url.https://t@h/.insteadof\nh:\0\
             branch.a\"b.merge\nrefs/heads/a\0alias.ci\0extensions.worktreeconfig\ntrue\0";
         let text = Settings::parse(listing).private(Path::new("/p/info"));
+        let text = String::from_utf8(text).unwrap();
         for wanted in [
             "name = \"Ann \\\"A\\\" \\\\ B\"",
             "[filter \"lfs\"]\n\tclean = \"git-lfs clean -- %f\"",

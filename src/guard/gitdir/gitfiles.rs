@@ -26,7 +26,7 @@ pub(super) fn settings(git_dir: &Path, host: HostGit<'_>, settings: &Settings) -
         sources.push((place, user_file(host.home, settings.get(key), usual)));
     }
     let text = settings.private(&git_dir.join("info"));
-    let mut files = Files::from([("config".to_owned(), text.into_bytes())]);
+    let mut files = Files::from([("config".to_owned(), text)]);
     for (place, source) in sources {
         match std::fs::read(source) {
             Ok(bytes) => drop(files.insert(place.to_owned(), bytes)),

@@ -15,11 +15,14 @@ use std::{
     time::Duration,
 };
 
+use bstr::ByteSlice;
+
 use super::{Confinement, GitView};
 use crate::{
     config::{Network, Sandbox},
     process::{exit_word, is_shortage, temp, was_killed},
     task::{Class, Explain, Protection},
+    worktree::effects::path_bytes,
 };
 
 /// How long a trial may take: the first after a boot, on a busy machine.
@@ -99,7 +102,8 @@ impl Probe {
     /// The same for a task: the bubblewrap that it was dispatched with comes before the one in `PATH`, which may be
     /// another's `PATH`.
     pub fn again(told: Option<&Protection>, cache: &Path) -> Self {
-        let told = told.and_then(|told| told.bwrap.as_ref()).map(PathBuf::from);
+        let told = told.and_then(|told| told.bwrap.as_deref());
+        let told = told.map(|file| path_bytes(file).to_path_lossy().into_owned());
         let told = told.filter(|file| is_program(file));
         Self::of(told.or_else(find_bwrap), cache)
     }

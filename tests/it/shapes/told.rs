@@ -302,7 +302,11 @@ fn paths_are_bytes_and_what_cannot_be_is_refused() {
         assert_eq!(said.code, 0, "{}", said.err);
     };
     act_ok("cp old* \"$(printf 'new\\377')\"; rm old*; mkdir \"$(printf 'd\\376')\"; cd d*; echo x > x");
-    act_ok("echo more > more");
+    // The user's own ignores count there, too.
+    let own = stage.path().join("home/.config/git");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("ignore"), "*.own\n").unwrap();
+    act_ok("echo more > more; echo o > x.own; ! git status --porcelain | grep own && rm x.own");
     act_ok("echo n > n && git add n && git commit -qm 'by the brain' && git status");
     assert_eq!(
         work.git(&["log", "-1", "--format=%s", "khlone/main/foreman.1"]),
