@@ -15,7 +15,7 @@ use std::{
 
 use fs4::{FileExt, TryLockError};
 
-use super::file;
+use super::{Tried, file};
 
 /// A held lock file. Not for locks that a child inherits to hold them on: letting go frees those, too.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600);
-    file::open(&mut options, path)
+    file::open(&mut options, path).tried("lock", path)
 }
 
 #[cfg(test)]

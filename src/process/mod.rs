@@ -21,6 +21,7 @@ mod run_dir;
 mod shortage;
 pub mod temp;
 pub mod tree;
+mod tried;
 mod trust;
 mod wait;
 
@@ -45,6 +46,7 @@ pub use memory::memory;
 pub use open_files::{raise_limit, start_with_given_limit};
 pub use run_dir::{MAX_SOCKET_PATH, RunDirError, run_dir};
 pub use shortage::is_shortage;
+pub use tried::Tried;
 pub use trust::trust;
 
 use self::wait::{Bound, drain, kill_group};

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::process::Tried;
+
 /// The files of the tail.
 const TAILS: usize = 2;
 /// What their names have after the stem.
@@ -35,7 +37,8 @@ impl Capped {
             .append(true)
             .create(true)
             .mode(0o600)
-            .open(&path)?;
+            .open(&path)
+            .tried("write", &path)?;
         let written = file.metadata()?.len();
         Ok(Self {
             path,
@@ -54,19 +57,21 @@ impl Capped {
             Some(begin) => self.written - begin + size > self.head / 6,
         };
         if full {
+            let path = tail(&self.path, self.written);
             self.file = OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(true)
                 .mode(0o600)
-                .open(tail(&self.path, self.written))?;
+                .open(&path)
+                .tried("write", &path)?;
             self.tails.push(self.written);
             if self.tails.len() > TAILS {
                 fs::remove_file(tail(&self.path, self.tails.remove(0)))?;
             }
         }
         self.written += size;
-        self.file.write_all(bytes)
+        self.file.write_all(bytes).tried("write", &self.path)
     }
 
     /// Bytes of the whole stream so far.

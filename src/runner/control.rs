@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::task::TaskId;
+use crate::{process::Tried, task::TaskId};
 
 /// How long callers may hold up the runner at a time, all of them together: it keeps the limits of its brain meanwhile.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -35,15 +35,16 @@ impl Control {
     pub(super) fn listen(run_dir: &Path, dir: &Path, task: &TaskId, n: u32) -> io::Result<Self> {
         let socket = run_dir.join(format!("{task}-{n}.sock"));
         match fs::remove_file(&socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).tried("remove", &socket);
+            }
             _ => {}
         }
         // Recorded before it is there: whoever buries a killed runner must find it.
-        fs::write(
-            dir.join("control.json"),
-            json!({"format": 1, "socket": socket}).to_string(),
-        )?;
-        let listener = UnixListener::bind(&socket)?;
+        let record = dir.join("control.json");
+        let text = json!({"format": 1, "socket": socket}).to_string();
+        fs::write(&record, text).tried("write", &record)?;
+        let listener = UnixListener::bind(&socket).tried("listen at", &socket)?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, socket })
     }

@@ -25,7 +25,7 @@ use crate::{
         },
         secrets::credentials,
     },
-    process::{file::unshare_all, run_dir},
+    process::{Tried, file::unshare_all, run_dir},
     refs::Crew,
     task::{Attempt, How, Mode, Obstacle, Task},
     worktree::{checkout::Checkout, include},
@@ -86,7 +86,8 @@ pub(super) fn plan(
         (Memory::Kept, Session::New(_)) => member.full.as_deref().filter(|_| !task.new_session),
     };
     let prompt = claim.dir.join(PROMPT);
-    fs::write(&prompt, prompt_text(run, claim, (brain, &session, before))?)?;
+    let text = prompt_text(run, claim, (brain, &session, before))?;
+    fs::write(&prompt, text).tried("write", &prompt)?;
     let settings = run.config.brains.get(&task.brain);
     let state_dir = run.ledger.site().layout().brain(&task.zone, &task.clone);
     super::spool::make_dir(&state_dir)?;
@@ -134,7 +135,7 @@ impl Plan {
     pub(super) fn start(&self, claim: &Claim) -> Result<Running, RunnerError> {
         let stdin = match self.stdin {
             Stdin::Nothing => Stdio::null(),
-            Stdin::Prompt => File::open(&self.prompt)?.into(),
+            Stdin::Prompt => File::open(&self.prompt).tried("read", &self.prompt)?.into(),
         };
         let lock = Some(claim.attempt_lock.as_fd());
         let streams = Streams {
@@ -332,7 +333,7 @@ fn profile(dir: &Path, environment: &Environment) -> std::io::Result<PathBuf> {
     let path = path.map_or_else(Cow::default, |(_, path)| path.to_string_lossy());
     let quoted = shlex::try_quote(&path).unwrap_or_default();
     let file = dir.join("profile");
-    fs::write(&file, format!("export PATH={quoted}\n"))?;
+    fs::write(&file, format!("export PATH={quoted}\n")).tried("write", &file)?;
     Ok(file)
 }
 

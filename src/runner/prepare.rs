@@ -3,7 +3,7 @@
 use super::{Run, RunnerError, around::Around, claim::Claim, ground::Ground, recover};
 use crate::{
     delivery::advance::{Advance, advance},
-    process::file::replace_durably,
+    process::{Tried, file::replace_durably},
     refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
     task::{Task, of_clone},
     upkeep::adopt::{Surveyor, settle_clone, stood},
@@ -246,7 +246,8 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
     pin(run.ledger, &claim.pin("head-before"), head)?;
     let mut pack = Pack::begin(run.ledger.site())?;
     let before = shot(run, &checkout, Some(head), None, &mut pack)?;
-    replace_durably(&claim.dir.join("receipt-before"), &before.to_bytes())?;
+    let receipt = claim.dir.join("receipt-before");
+    replace_durably(&receipt, &before.to_bytes()).tried("write", &receipt)?;
     let last = last.map(|last| last.with_external(run, claim, &checkout, (external, &before)));
     let claimed = &*claim;
     let stored = run.ledger.update_with(&mut pack, &id, "runner", |update| {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     brain::{Event, Record, Role},
     guard::secrets::{cleaner::Cleaner, redact::Redactor},
-    process::file::replace_durably,
+    process::{Tried, file::replace_durably},
     task::Position,
 };
 
@@ -258,12 +258,14 @@ const BEGUN: &str = "begun";
 /// Writes down, durably, that a brain is about to be started.
 pub(super) fn begin(dir: &Path, tier: &str, session: Option<&str>) -> io::Result<()> {
     let text = format!("{tier}\n{}\n", session.unwrap_or_default());
-    replace_durably(&dir.join(BEGUN), text.as_bytes())
+    let path = dir.join(BEGUN);
+    replace_durably(&path, text.as_bytes()).tried("write", &path)
 }
 
 /// Takes that back: it could not be started.
 pub(super) fn never_begun(dir: &Path) -> io::Result<()> {
-    fs::remove_file(dir.join(BEGUN))
+    let path = dir.join(BEGUN);
+    fs::remove_file(&path).tried("remove", &path)
 }
 
 /// The tier in which an attempt's brain was started, if it was, and its session, if that was known before.
@@ -304,5 +306,6 @@ fn cut_line() -> io::Result<Vec<u8>> {
 
 /// Makes an attempt's folder, private to the user.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.tried("make the folder", dir)
 }

@@ -5,7 +5,7 @@
 use std::{fs, io, os::unix::fs::DirBuilderExt, time::Duration};
 
 use crate::{
-    process::FileLock,
+    process::{FileLock, Tried},
     refs::{Ledger, LedgerError, Site},
     task::{Class, CloneName, Explain, Status, Task, TaskId, ZoneId},
 };
@@ -74,10 +74,9 @@ impl Explain for HoldError {
 /// [`HoldError::Busy`] if a task of it is under way.
 pub fn hold(site: &Site, zone: &ZoneId, clone: &CloneName) -> Result<Held, HoldError> {
     let layout = site.layout();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(layout.clone_locks())?;
+    let locks = layout.clone_locks();
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&locks);
+    made.tried("make the folder", &locks)?;
     let path = layout.clone_lock(zone, clone);
     let lock = FileLock::wait_for(&path, PATIENCE)?;
     lock.map(Held).ok_or_else(|| HoldError::Busy(clone.clone()))

@@ -6,22 +6,24 @@ use crate::stage::Stage;
 
 #[test]
 fn an_error_of_the_disk_names_its_path() {
-    for (name, below, verb) in [
-        ("attempts", "", "make the folder"),
-        ("clones", "", "make the folder"),
-        ("tmp", "", "make"),
+    for (name, verb) in [
+        ("attempts", "make the folder"),
+        ("clones", "make the folder"),
+        ("tmp", "make"),
     ] {
         let stage = Stage::new();
         stage.act("echo n > n");
         drop(stage.run(&["daemon", "stop"]));
-        let place = stage.work.0.join(".git/khlone").join(name).join(below);
+        let place = stage.work.0.join(".git/khlone").join(name);
         fs::rename(&place, stage.path().join("aside")).unwrap();
         fs::write(&place, "").unwrap();
         let said = match name {
             "tmp" => stage.run(&["land"]).err,
-            "clones" => stage.run(&["update"]).err,
+            "clones" => stage.run(&["update", "foreman.1"]).err,
             _ => {
-                stage.run(&["act", "--who", "@shell", "--await", "echo m > m"]).err
+                stage
+                    .run(&["act", "--who", "@shell", "--await", "echo m > m"])
+                    .err
                     + &fs::read_to_string(stage.work.0.join(".git/khlone/daemon.log")).unwrap()
             }
         };

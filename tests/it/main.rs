@@ -21,6 +21,7 @@ mod gc;
 mod gc_beside;
 mod guard;
 mod hostile_config;
+mod io_told;
 mod land_words;
 mod landed;
 mod landing;

@@ -10,7 +10,7 @@ use git2::Oid;
 use super::{LandError, Voice, hooks::Hooks};
 use crate::{
     delivery::advance::AdvanceError,
-    process::{Cmd, ProcessError},
+    process::{Cmd, ProcessError, Tried},
     refs::{Repo, Site, Standing, branch_ref, move_by_git},
     worktree::checkout::Checkout,
 };
@@ -39,8 +39,9 @@ impl Bench {
         patience: Duration,
     ) -> Result<Self, LandError> {
         let away = site.dir().join("tmp");
-        fs::create_dir_all(&away)?;
-        let folder = tempfile::Builder::new().prefix("land-").tempdir_in(away)?;
+        fs::create_dir_all(&away).tried("make the folder", &away)?;
+        let folder = tempfile::Builder::new().prefix("land-").tempdir_in(&away);
+        let folder = folder.tried("make a folder in", &away)?;
         let git_dir = folder.path().join("git");
         fs::create_dir(&git_dir)?;
         let mut common = repo.common_dir().as_os_str().to_owned();

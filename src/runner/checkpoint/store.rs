@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    process::{fault::point, file::replace_durably},
+    process::{Tried, fault::point, file::replace_durably},
     refs::{Oid, Pack, Quarantine},
     task::{Checkpoint, parse_versioned},
     worktree::receipt::Receipt,
@@ -47,7 +47,8 @@ impl Store {
     pub(super) fn keep(&self, checkpoint: &Checkpoint, receipt: Option<&Receipt>) -> io::Result<()> {
         point("checkpoint", "");
         if let Some(receipt) = receipt {
-            replace_durably(&self.dir.join(LAST), &receipt.to_bytes())?;
+            let last = self.dir.join(LAST);
+            replace_durably(&last, &receipt.to_bytes()).tried("write", &last)?;
         }
         let mut lines = OpenOptions::new()
             .append(true)
@@ -107,7 +108,8 @@ impl Store {
             serde_json::to_writer(&mut lines, checkpoint)?;
             lines.push(b'\n');
         }
-        replace_durably(&self.dir.join(LINES), &lines)?;
+        let place = self.dir.join(LINES);
+        replace_durably(&place, &lines).tried("write", &place)?;
         self.quarantine.join(&trees(&all))
     }
 }
