@@ -91,6 +91,12 @@ pub struct KeptClone {
     /// What its index had in conflict, in `<clone>/git`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<KeptFile>,
+    /// Its index, byte for byte, in `<clone>/git`: what is staged, and what git was told of each file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_index: Option<KeptFile>,
+    /// Permissions that git does not know, and empty folders, in `<clone>/modes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modes: Option<KeptFile>,
     /// What was moved aside as it is, to a folder of the site (`refs::Layout::apart`) under its number in this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apart: Vec<KeptApart>,

@@ -25,6 +25,7 @@ use crate::{
         create::{CreateError, Want, ensure},
         index,
         keep::put_back,
+        modes,
         restore::{RestoreError, Restored},
         snapshot::SnapshotError,
         standing,
@@ -294,5 +295,11 @@ fn bring_back(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Res
         standing::put_back_conflicts(&checkout, &blob(&conflicts.blob).map_err(failed)?)?;
     }
     put_back(&checkout, &kept.ignored, blob).map_err(failed)?;
+    if let Some(index) = &kept.whole_index {
+        standing::put_back_index(&checkout, &blob(&index.blob).map_err(failed)?)?;
+    }
+    if let Some(modes) = &kept.modes {
+        modes::put_back(&checkout, &blob(&modes.blob).map_err(failed)?).map_err(failed)?;
+    }
     Ok(restored)
 }

@@ -50,6 +50,8 @@ pub struct Standing {
     pub commits: Vec<Oid>,
     /// What is in conflict in the index, as `git update-index --index-info` reads it.
     pub conflicts: Option<KeptFile>,
+    /// The index itself, if that is all of it.
+    pub index: Option<KeptFile>,
     /// All of these objects, as trees of blobs.
     pub tree: Option<Oid>,
 }
@@ -87,6 +89,11 @@ pub fn keep(
         blobs.extend(staged);
         standing.conflicts = Some(kept("conflicts".to_owned(), blob));
     }
+    if let Some(index) = whole_index(checkout) {
+        let blob = sink.put(Kind::Blob, &index)?;
+        blobs.push(blob);
+        standing.index = Some(kept("index".to_owned(), blob));
+    }
     let mut entries: Vec<_> = blobs
         .into_iter()
         .enumerate()
@@ -100,6 +107,32 @@ pub fn keep(
         standing.tree = Some(sink.put(Kind::Tree, &encode_tree(&mut entries))?);
     }
     Ok(standing)
+}
+
+/// The bytes of an index that needs no other file: one that is split does.
+fn whole_index(checkout: &Checkout) -> Option<Vec<u8>> {
+    let path = checkout.git_dir.join("index");
+    let data = path.symlink_metadata().ok()?;
+    let bytes = (data.is_file() && data.len() <= MAX_FILE).then(|| fs::read(path).ok())??;
+    let is_split = bytes.windows(4).any(|it| it == b"link");
+    let has_shared = || {
+        let entries = fs::read_dir(&checkout.git_dir).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name())
+            .any(|name| name.as_bytes().starts_with(b"sharedindex."))
+    };
+    (!is_split || !has_shared()).then_some(bytes)
+}
+
+/// Puts the whole index back; git looks at each file anew.
+///
+/// # Errors
+/// If the disk refuses, or git.
+pub fn put_back_index(checkout: &Checkout, bytes: &[u8]) -> Result<(), CarryError> {
+    let path = checkout.git_dir.join("index");
+    let written = write_whole(&path, bytes, checkout.sharing());
+    written.map_err(|source| CarryError::Io { path, source })?;
+    patiently(checkout, || super::index::refresh(checkout))
 }
 
 fn kept(path: String, blob: Oid) -> KeptFile {

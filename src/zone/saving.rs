@@ -9,9 +9,11 @@ use git2::Oid;
 use super::apart::apart;
 use crate::{
     process::ProcessError,
-    refs::{Crew, KeptApart, KeptClone, Ledger, Origin, Pack, TreeEdit, branch_ref},
+    refs::{
+        Crew, KeptApart, KeptClone, KeptFile, Kind, Ledger, ObjectSink, Origin, Pack, TreeEdit, branch_ref,
+    },
     task::{Class, Explain, ZoneId},
-    worktree::{checkout::Checkout, keep::keep, snapshot::SnapshotError, standing},
+    worktree::{checkout::Checkout, keep::keep, modes, snapshot::SnapshotError, standing},
 };
 
 /// A clone that cannot be saved; the verb must not go on then.
@@ -77,6 +79,8 @@ pub(crate) fn save_clone(
         git: Vec::new(),
         commits: Vec::new(),
         conflicts: None,
+        whole_index: None,
+        modes: None,
         apart: Vec::new(),
         lost: Vec::new(),
     };
@@ -89,6 +93,7 @@ pub(crate) fn save_clone(
         saved.git = stands.files;
         saved.commits = stands.commits.iter().map(ToString::to_string).collect();
         saved.conflicts = stands.conflicts;
+        saved.whole_index = stands.index;
     }
     let present = checkout.filter(|checkout| checkout.path.is_dir());
     if let Some(checkout) = present {
@@ -105,6 +110,16 @@ pub(crate) fn save_clone(
         saved.index = kept.index.map(|tree| tree.to_string());
         saved.ignored = kept.ignored;
         saved.lost = kept.lost;
+        let modes = modes::keep(&kept.manifest);
+        if !modes.is_empty() {
+            let blob = pack.put(Kind::Blob, &modes)?;
+            files.file(format!("{name}/modes"), modes);
+            saved.modes = Some(KeptFile {
+                path: "modes".to_owned(),
+                mode: 0o644,
+                blob: blob.to_string(),
+            });
+        }
         if let Going::All(zone) = going {
             saved.apart = apart(ledger, (zone, crew), &checkout, &kept.manifest)?;
             saved.lost.retain(|path| !is_apart(path, &saved.apart));

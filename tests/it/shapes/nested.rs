@@ -51,7 +51,7 @@ fn repositories_of_a_persons_come_back_whole() {
     let made = |path: &str| {
         format!(
             "git init -q {path}; cd {path}; {USER}; echo n > n; git add n; git commit -qm n; git tag t
-             echo s > s; git add s; git stash -q; echo w > w; git config x.y z; git gc -q"
+             echo s > s; git add s; git stash -q; echo w > w; chmod 600 w; git config x.y z; git gc -q"
         )
     };
     for (script, named) in [

@@ -218,6 +218,9 @@ fn patterns_of_a_persons_in_the_worktree_stay() {
         stage.run(&["rollback", task["task"].as_str().unwrap()]).ok();
         assert_eq!((has(&stage), clone.status()), (before, String::new()));
     }
+    stage.run(&["zone", "remove", "--force", "main"]).ok();
+    stage.run(&["undo"]).ok();
+    assert_eq!(clone.status(), "");
     clone.git(&["sparse-checkout", "disable"]);
     assert_eq!((has(&stage), clone.status()), (full, String::new()));
     let (_, task) = stage.act("rm out/y");

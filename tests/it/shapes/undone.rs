@@ -267,3 +267,37 @@ fn files_whose_line_ends_git_converts_are_not_modified_after_undo() {
         stage.run(&["zone", "remove", "main"]).ok();
     }
 }
+
+/// Modes, empty folders, and all that the index says.
+fn exactly(clone: &Work) -> String {
+    let script = "find . -name .git -prune -o -printf '%m %p\\n' | sort -k2; git ls-files -v; git ls-files --stage; git status --short";
+    let sh = git_khlone::process::Cmd::new("sh")
+        .args(["-c", script])
+        .dir(&clone.0);
+    String::from_utf8_lossy(&sh.output().unwrap()).into_owned()
+}
+
+#[test]
+fn modes_and_marks_come_back() {
+    let files = [("a.txt", "a\n"), ("b.txt", "b\n"), ("p/f", "f\n"), ("q/g", "g\n")];
+    let stage = Stage::with(&files);
+    let (_, task) = stage.act("echo 1 > one");
+    let clone = stage.clone();
+    leave(
+        &clone,
+        (
+            "modes",
+            "echo s > secret; chmod 600 secret; echo t > tool; chmod 700 tool; chmod 640 a.txt
+             git update-index --skip-worktree p/f; git update-index --assume-unchanged q/g; echo i > ita; git add -N ita
+             echo changed > q/g; mkdir -m 700 priv; echo x > priv/x; mkdir -p empty/er; chmod 500 empty/er; echo st > st; git add st; echo more > st",
+        ),
+    );
+    let before = exactly(&clone);
+    stage.run(&["zone", "remove", "--force", "main"]).ok();
+    stage.work.git(&["gc", "-q", "--prune=now"]);
+    stage.run(&["undo"]).ok();
+    assert_eq!(exactly(&clone), before);
+    stage.run(&["rollback", task["task"].as_str().unwrap()]).ok();
+    stage.run(&["undo"]).ok();
+    assert_eq!(exactly(&clone), before);
+}
