@@ -10,7 +10,11 @@ use std::{
 
 use git2::{Delta, DiffOptions, ObjectType, Tree};
 
-use super::{Left, Uncommitted, Whose, ignored_in, is_first, within};
+use super::{
+    Left, Uncommitted, Whose,
+    before::{is_left_over, left_by_earlier},
+    ignored_in, is_first, within,
+};
 use crate::{
     guard::{
         gitdir::{
@@ -29,6 +33,9 @@ use crate::{
         snapshot::{Entry, EntryKind, Manifest},
     },
 };
+
+/// Of more files it is not told that they were edited before.
+const MOST_EDITED: usize = 100;
 
 /// What there is to hold against each other.
 pub(in crate::runner) struct Books<'a> {
@@ -58,6 +65,7 @@ pub(in crate::runner) fn account(
         let same = same.filter(|(path, _)| !committed.contains_key(&raw_path(path)));
         let same: Vec<_> = same.map(|(path, _)| the_same_to_git(path)).collect();
         remarks = replaced(books, &committed)?;
+        remarks.extend(edited_before((run, claim), books, &committed)?);
         remarks.extend(add_committed(claim, books, committed, effects));
         let cause = Cause::of(repo, books, found, &missing)?;
         let mut left: Vec<_> = missing.into_iter().map(|file| cause.left(file)).collect();
@@ -136,6 +144,54 @@ fn replaced(books: &Books<'_>, committed: &BTreeMap<Vec<u8>, Change>) -> Result<
     Ok(replaced
         .map(|path| format!("committed by the task, and staged no more: {}", path_text(path)))
         .collect())
+}
+
+/// Files that were edited when the task began and that it has changed as well: both are in its commit. What an earlier task
+/// has left so was a brain's.
+fn edited_before(
+    (run, claim): (&Run<'_>, &Claim),
+    books: &Books<'_>,
+    committed: &BTreeMap<Vec<u8>, Change>,
+) -> Result<Vec<String>, RunnerError> {
+    if !is_first(claim.task()) {
+        return Ok(Vec::new());
+    }
+    let (repo, before) = (run.ledger.repo().git(), &books.prepared.before.snapshot.manifest);
+    let start = repo.find_commit(books.prepared.head)?.tree()?;
+    let edited = committed.keys().filter_map(|path| {
+        let now = before.entry(path)?.oid?;
+        let then = start.get_path(Path::new(OsStr::from_bytes(path))).ok()?.id();
+        (now != then).then_some((path, now, then))
+    });
+    let edited: Vec<_> = edited.take(MOST_EDITED).collect();
+    if edited.is_empty() {
+        return Ok(Vec::new());
+    }
+    let earlier = left_by_earlier(run, claim.task());
+    let is_anothers = |path: &[u8]| {
+        let is_left = |earlier| is_left_over(earlier, before, path);
+        !earlier.as_ref().is_some_and(is_left)
+    };
+    let mut told = Vec::new();
+    for (path, now, then) in edited.into_iter().filter(|(path, ..)| is_anothers(path)) {
+        // The bytes of a file that git converts are not those of its blob.
+        let git = books
+            .prepared
+            .checkout
+            .git()
+            .args(["hash-object", "--stdin", "--path"]);
+        let git = git
+            .arg(OsStr::from_bytes(path))
+            .input(repo.find_blob(now)?.content().to_vec());
+        let stored = git.finish()?;
+        if stored.stdout.trim_ascii_end() != then.to_string().as_bytes() {
+            told.push(format!(
+                "committed with edits from before the task: {}",
+                path_text(path)
+            ));
+        }
+    }
+    Ok(told)
 }
 
 /// Adds what was committed though no file differs by it: what git would ignore, what is not checked out, what was there

@@ -60,21 +60,22 @@ fn what_the_task_commits_of_it_is_told() {
 }
 
 #[test]
-fn a_merge_of_a_persons_in_conflict_keeps_no_brain_from_committing() {
-    let (stage, clone) = stage();
-    clone.git(&["reset", "-q", "--hard"]);
-    let script = "git config user.name x; git config user.email x; git checkout -q -b side HEAD; echo s > a.txt; git commit -qam s
-        git checkout -q khlone/main/foreman.1; echo m > a.txt; git commit -qam m; git merge -q side";
-    let sh = git_khlone::process::Cmd::new("sh")
-        .args(["-c", script])
-        .dir(&clone.0);
-    sh.env("HOME", "/nonexistent").finish().unwrap();
-    assert!(clone.status().contains("UU a.txt"));
-    let (said, task) = stage.act("echo n > n; git add n; git commit -qm n; echo o > o");
-    assert_eq!(said.code, 0, "{task:#}");
-    assert!(clone.status().contains("UU a.txt"), "{}", clone.status());
-    assert_eq!(
-        clone.git(&["log", "-2", "--format=", "--name-only", "HEAD"]),
-        "o\nn"
-    );
+fn edits_of_a_persons_that_are_committed_with_the_tasks_are_told() {
+    let told = |task: &serde_json::Value| {
+        task["reasons"]
+            .to_string()
+            .contains("edits from before the task: a.txt")
+    };
+    for attributes in ["", "*.txt text eol=crlf\n"] {
+        let stage = Stage::with(&[("a.txt", "a\n"), (".gitattributes", attributes)]);
+        let (_, task) = stage.act("printf 'one\\r\\n' >> a.txt");
+        assert!(!told(&task), "{task:#}");
+        let clone = stage.clone();
+        let text = clone.read("a.txt").unwrap();
+        clone.write("a.txt", &format!("{text}mine\n"));
+        let (_, task) = stage.act("echo brain >> a.txt");
+        assert!(told(&task), "{task:#}");
+        let (_, task) = stage.act("echo more >> a.txt");
+        assert!(!told(&task), "{task:#}");
+    }
 }
