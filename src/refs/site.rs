@@ -361,16 +361,12 @@ fn refuse_links(dir: &Path) -> Result<(), SiteError> {
         path: dir.to_owned(),
         source,
     };
-    let mut link = fs::symlink_metadata(dir)
-        .map_err(io)?
-        .is_symlink()
-        .then(|| dir.to_owned());
-    if link.is_none() {
-        let mut entries = fs::read_dir(dir).map_err(io)?.flatten();
-        let found = entries.find(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
-        link = found.map(|entry| entry.path());
-    }
-    let Some(path) = link else { return Ok(()) };
+    let below = fs::read_dir(dir).into_iter().flatten().flatten();
+    let below = below.map(|entry| entry.path());
+    let mut places = std::iter::once(dir.to_owned()).chain(below);
+    let Some(path) = places.find(|path| path.is_symlink()) else {
+        return Ok(());
+    };
     let to = fs::read_link(&path).map_err(io)?;
     let to = path.parent().unwrap_or(dir).join(to);
     Err(SiteError::Link { path, to })

@@ -238,6 +238,17 @@ fn a_site_folder_that_is_a_link_is_refused_before_a_task_is_queued() {
         assert_eq!(tasks(), before);
     }
     // One that leads nowhere.
+    let aside = stage.path().join("aside");
+    fs::rename(&own, &aside).unwrap();
+    symlink("/nonexistent/x", &own).unwrap();
+    let refused = stage.run(&["act", "--who", "@shell", "true"]);
+    assert!(
+        refused.code == 4 && refused.err.contains("next: rm "),
+        "{}",
+        refused.err
+    );
+    fs::remove_file(&own).unwrap();
+    fs::rename(&aside, &own).unwrap();
     symlink("/nonexistent/x", own.join("spare")).unwrap();
     let refused = stage.run(&["act", "--who", "@shell", "true"]);
     assert!(
