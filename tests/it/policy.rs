@@ -7,6 +7,7 @@ mod killed;
 mod options;
 mod recorded;
 mod signing;
+mod x509;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
