@@ -27,11 +27,15 @@ const ABOVE: [&str; 5] = ["worktrees", "refs/notes", "logs", "logs/refs", "logs/
 /// How the HEAD of a clone's worktree begins.
 const CLONE: &str = "ref: refs/heads/khlone/";
 
-/// Gives all of it the modes that `sharing` asks for, if that was not done.
-///
-/// # Errors
-/// If the disk refuses; it is tried again then.
-pub(super) fn mend(common: &Path, layout: &Layout, sharing: Sharing) -> io::Result<()> {
+/// Gives all of it the modes that `sharing` asks for, if that was not done. Where the disk refuses, it is tried again
+/// the next time.
+pub(super) fn mend(common: &Path, layout: &Layout, sharing: Sharing) {
+    if let Err(error) = try_mend(common, layout, sharing) {
+        tracing::warn!(%error, "others may not read what an earlier version made");
+    }
+}
+
+fn try_mend(common: &Path, layout: &Layout, sharing: Sharing) -> io::Result<()> {
     let mark = layout.shared();
     let wanted = format!("{sharing:?}\n");
     if !sharing.is_set() || fs::read(&mark).is_ok_and(|made| made == wanted.as_bytes()) {

@@ -182,9 +182,7 @@ impl Site {
             tracing::warn!(%error, "packed-refs cannot be put right");
         }
         let file = identify((&common, repo.sharing()), &layout, main)?;
-        if let Err(error) = reshare::mend(&common, &layout, repo.sharing()) {
-            tracing::warn!(%error, "others may not read what an earlier version made");
-        }
+        reshare::mend(&common, &layout, repo.sharing());
         let formers = file.formers();
         let owner = Owner {
             site_uuid: file.site_uuid,
