@@ -30,6 +30,7 @@ mod machine_config;
 mod main_job;
 mod model_server;
 mod needs;
+mod packs;
 mod pipeline;
 mod places;
 mod planted;
