@@ -75,6 +75,9 @@ pub fn run(place: &Place, options: &RunOptions) -> Result<(), DaemonError> {
     let lock = Rc::new(take_lock(place, options.handed)?);
     open_log(place, options)?;
     end_with_any_thread();
+    // libgit2 keeps all that it has parsed, up to 256 MB, for as long as a repository is open: here that is all day, and
+    // each object is looked at once.
+    git2::opts::enable_caching(false);
     let paths = Paths::from_env(|name| std::env::var_os(name)).map_err(|error| RpcError::of(&error))?;
     let machine = Machine::new(&paths.khlone_home);
     if let Err(error) = &machine {
