@@ -19,8 +19,9 @@ use crate::{
 
 /// Time between two.
 const DISTANCE: Duration = Duration::from_secs(30);
-/// More packs than this become one.
-const PACKS: usize = 24;
+/// More packs than this become fewer. Each costs every git command of the user's a little, and a runner, which has less
+/// time, leaves more.
+const PACKS: usize = 8;
 /// More loose refs than this are packed.
 const LOOSE: usize = 128;
 

@@ -216,6 +216,28 @@ fn a_daemon_that_has_nothing_to_do_packs_our_refs_before_it_leaves() {
     );
 }
 
+/// A runner leaves two dozen packs, with which the user's `git status` takes an eighth longer.
+#[test]
+fn a_daemon_that_has_nothing_to_do_joins_our_packs_before_it_leaves() {
+    let site = Site::new();
+    for n in 0..2 {
+        site.done("@shell", &format!("echo {n} > {n}"));
+    }
+    site.run(&["daemon", "stop"]);
+    let packs = || {
+        let folder = fs::read_dir(site.common().join("objects/pack")).unwrap();
+        let names = folder.flatten().map(|entry| entry.file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".pack"))
+            .count()
+    };
+    assert!(packs() > 8, "{}", packs());
+    let start = site.cmd(&["daemon", "start"]).env("KHLONE_IDLE", "0");
+    start.patience(BOUND).output().unwrap();
+    until("few packs", || (packs() <= 8).then_some(()));
+    site.run(&["fsck"]);
+}
+
 #[test]
 fn in_a_pid_namespace_of_its_own_a_daemon_and_its_runners_start() {
     let site = Site::new();
