@@ -1,8 +1,12 @@
 //! `git khlone land`: a clone's work into its zone's branch.
 
+mod others;
+
 use std::{path::Path, process::ExitCode};
 
 use clap::{Args, ValueEnum};
+
+use others::{Zone, besides, instead, others};
 
 use super::{
     cx::Cx,
@@ -138,18 +142,15 @@ fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
     Ok(match target(cx, args.target.as_deref(), args.zone.as_ref())? {
         Target::Task(stored) => {
             let task = &stored.task;
+            let zone = Zone {
+                id: &task.zone,
+                branch: &task.branch,
+            };
             if !task.status.is_over() {
+                let wait = format!("git khlone await {}", task.id);
                 return Err(CliError::refused(
                     format!("{} is {}; there is nothing to land yet", task.id, task.status),
-                    format!("git khlone await {}", task.id),
-                )
-                .into());
-            }
-            if args.target.is_none() && task.status != Status::Done {
-                let word = task.outcome.map_or(task.status.as_str(), Outcome::told);
-                return Err(CliError::refused(
-                    format!("the newest task, {}, is not done: {word}", task.id),
-                    format!("git khlone land {}    # lands what it left", task.id),
+                    instead(cx, zone, wait)?,
                 )
                 .into());
             }
@@ -160,9 +161,19 @@ fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
             );
             let up_to = cx.repo.ref_target(&name).map_err(CliError::from)?;
             if up_to.is_none() || task.status == Status::Skipped {
+                let show = format!("git khlone show {}", task.id);
                 return Err(CliError::nothing(
                     format!("{} has no commits to land", task.id),
-                    format!("git khlone show {}", task.id),
+                    instead(cx, zone, show)?,
+                )
+                .into());
+            }
+            if args.target.is_none() && task.status != Status::Done {
+                let word = task.outcome.map_or(task.status.as_str(), Outcome::told);
+                let also = besides(cx, zone, &task.clone)?;
+                return Err(CliError::refused(
+                    format!("the newest task, {}, is not done: {word}", task.id),
+                    format!("git khlone land {}    # lands what it left{also}", task.id),
                 )
                 .into());
             }
@@ -182,40 +193,6 @@ fn what(cx: &Cx, args: &LandArgs) -> Result<What, CmdError> {
             about: None,
         },
     })
-}
-
-/// Nothing was named and nothing landed: says which other clones of the zone have work, and how that lands.
-fn tell_of_others(cx: &Cx, place: &Place, newest: &Crew) -> Result<(), CmdError> {
-    let ledger = cx.ledger();
-    let zone_tip = cx
-        .repo
-        .ref_target(&branch_ref(&place.branch))
-        .map_err(CliError::from)?;
-    let (Some(stored), Some(zone_tip)) = (ledger.zone(&place.zone)?, zone_tip) else {
-        return Ok(());
-    };
-    let mut judge = Judge::new(&ledger);
-    for (name, member) in stored.crew.iter().filter(|(name, _)| **name != newest.name) {
-        let tip = cx
-            .repo
-            .ref_target(&branch_ref(&member.branch))
-            .map_err(CliError::from)?;
-        let Some(tip) = tip else { continue };
-        if judge.has((&place.zone, name), tip, zone_tip)? {
-            continue;
-        }
-        let ahead = standing(&cx.repo, tip, zone_tip).map_err(CliError::from)?.ahead;
-        let commits = if ahead == 1 { "commit" } else { "commits" };
-        cx.out.note(&format!(
-            "{name} has {ahead} {commits} that {} lacks",
-            place.branch
-        ));
-        cx.out.note(&format!(
-            "  {}",
-            of_clone("land", &name.to_string(), &place.branch)
-        ));
-    }
-    Ok(())
 }
 
 /// Lands it.
@@ -279,7 +256,14 @@ pub(super) fn run(cx: &Cx, args: &LandArgs) -> Result<ExitCode, CmdError> {
         ));
     }
     if args.target.is_none() && landed.old == landed.new {
-        tell_of_others(cx, &place, &member)?;
+        let zone = Zone {
+            id: &place.zone,
+            branch: &place.branch,
+        };
+        for other in others(cx, zone, Some(&member.name))? {
+            cx.out.note(&other.what(zone));
+            cx.out.note(&format!("  {}", other.command(zone)));
+        }
     }
     if let Some(n) = landed.undo {
         cx.out.note(&format!("git khlone undo {n} takes it back"));

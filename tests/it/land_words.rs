@@ -37,6 +37,54 @@ fn a_suggested_command_names_the_zone_that_is_not_checked_out() {
 }
 
 #[test]
+fn what_cannot_land_names_what_can() {
+    let stage = Stage::new();
+    let act = |args: &[&str]| stage.run(&[&["act"], args].concat());
+    act(&["--who", "@shell", "--await", "-m", "echo 1 > one"]).ok();
+    act(&["--who", "@shell++", "--await", "-m", "echo 2 > two"]).ok();
+    let failed = act(&["--who", "foreman.2", "-m", "exit 1"]).out;
+    let failed = failed.trim();
+    assert_eq!(stage.run(&["await", failed]).code, 1);
+    let first = "foreman.1 has 1 commit that main lacks";
+    let refused = stage.run(&["land"]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    let next = format!(
+        "next: git khlone land {failed}    # lands what it left; {first}: git khlone land foreman.1 -z main\n"
+    );
+    assert!(refused.err.contains(&next), "{}", refused.err);
+    // A task that never ran has left nothing, whatever its clone has.
+    let skipped = act(&["--who", "foreman.2", "--after", failed, "-m", "true"]).out;
+    stage.run(&["await", skipped.trim()]);
+    for named in [None, Some(skipped.trim())] {
+        let nothing = stage.run(&["land"].into_iter().chain(named).collect::<Vec<_>>());
+        assert_eq!(nothing.code, 3, "{}", nothing.err);
+        let next = format!(
+            "next: git khlone land foreman.1 -z main    # {first}; foreman.2 has 1 commit that main lacks: \
+             git khlone land foreman.2 -z main\n"
+        );
+        assert!(nothing.err.contains(&next), "{}", nothing.err);
+    }
+    // What it names, lands.
+    assert!(
+        stage
+            .run(&["land", "foreman.1", "-z", "main"])
+            .out
+            .contains("main ")
+    );
+    let rest = stage.run(&["land"]).err;
+    assert!(
+        rest.contains("next: git khlone land foreman.2 -z main    # foreman.2 has 1 commit"),
+        "{rest}"
+    );
+    stage.run(&["land", "foreman.2", "-z", "main"]).ok();
+    let none = stage.run(&["land"]).err;
+    assert!(
+        none.contains(&format!("next: git khlone show {}", skipped.trim())),
+        "{none}"
+    );
+}
+
+#[test]
 fn a_squash_is_about_the_task_and_keeps_whose_work_it_is() {
     let stage = Stage::new();
     let key = ["AKIA", "IOSFODNN7EXAMPLQ"].concat();
