@@ -11,10 +11,8 @@ use super::{
     prompt::PromptArgs,
 };
 use crate::{
-    refs::{Oid, Pack, branch_ref},
     task::{Mode, TaskPrefix, Who, ZoneAddress},
-    worktree::snapshot::{self, Source, snapshot},
-    zone::{Order, Place, Rank, open::open, refuse_home},
+    zone::{Order, Place, Rank, changes::own_changes, open::open_missing, refuse_home},
 };
 
 /// Options that `act` and `ask` share.
@@ -119,7 +117,13 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
         (_, true) => Then::Watch,
         _ => Then::Leave,
     };
-    let changes = args.with_changes.then(|| own_changes(cx)).transpose()?;
+    if args.with_changes {
+        cx.refuse_other_checkout()?;
+    }
+    let changes = args
+        .with_changes
+        .then(|| own_changes(&cx.repo, &cx.site))
+        .transpose()?;
     let rank = match args.when {
         When::Disrupt => Rank::Disrupt,
         When::Enqueue if args.prioritize => Rank::First,
@@ -141,39 +145,6 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
     ready.send(cx, &place, order, then)
 }
 
-/// The files of the user's checkout as they stand, durable as long as the pack's lock is held.
-fn own_changes(cx: &Cx) -> Result<(Oid, Pack), CmdError> {
-    cx.refuse_other_checkout()?;
-    let Some(work_dir) = cx.repo.work_dir() else {
-        return Err(CliError::usage(
-            "a bare repository has no changes to start from",
-            "leave --with-changes out",
-        )
-        .into());
-    };
-    let head = cx
-        .repo
-        .git()
-        .head()
-        .and_then(|head| head.peel_to_commit())
-        .map_err(CliError::from)?;
-    let io = |source| CliError::Io {
-        what: "the snapshot of your changes".to_owned(),
-        source,
-    };
-    let mut pack = Pack::begin(&cx.site).map_err(io)?;
-    let index = cx.repo.git_dir().join("index");
-    let source = Source {
-        work_dir,
-        index: &index,
-        repo: &cx.repo,
-        pinned: Some(head.id()),
-    };
-    let taken = snapshot(&source, &snapshot::Limits::default(), None, &mut pack)?;
-    pack.publish().map_err(io)?;
-    Ok((taken.tree, pack))
-}
-
 /// The zone of the task; with `--create`, made at the one gate where zones are made.
 fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {
     if args.create {
@@ -181,10 +152,7 @@ fn place(cx: &Cx, args: &DispatchArgs) -> Result<Place, CmdError> {
             let hint = "git khlone act --create --zone feature \"what is to be done\"";
             return Err(CliError::usage("--create needs --zone", hint).into());
         };
-        let there = cx.repo.ref_target(&branch_ref(&address.branch));
-        if there.map_err(CliError::from)?.is_none() {
-            open(&cx.ledger(), &address.branch, args.base.as_deref())?;
-        }
+        open_missing(&cx.ledger(), &address.branch, args.base.as_deref())?;
     }
     cx.place(args.zone.as_ref())
 }

@@ -29,7 +29,7 @@ pub(super) fn run(cx: &Cx, args: &ResumeArgs) -> Result<ExitCode, CmdError> {
     if parked {
         retry::lift(cx, &task)?;
     }
-    let stored = again(&cx.ledger(), id, How::Resume, "resumed")?;
+    let stored = again(&cx.ledger(), id, How::Resume, ("cli", "resumed"))?;
     if !parked {
         cx.out.done(&format!("{id} goes on"));
     }

@@ -47,7 +47,7 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
     if parked {
         lift(cx, &stored.task)?;
     }
-    let again = again(&cx.ledger(), id, How::Retry, "tried anew")?;
+    let again = again(&cx.ledger(), id, How::Retry, ("cli", "tried anew"))?;
     if !parked {
         cx.out.done(&format!("retrying {id}"));
     }
@@ -56,7 +56,7 @@ pub(super) fn run(cx: &Cx, args: &RetryArgs) -> Result<ExitCode, CmdError> {
 
 /// Says for a task that waited for a limit that the limit is over.
 pub(super) fn lift(cx: &Cx, task: &Task) -> Result<(), CmdError> {
-    let others = daemon::lift(&cx.ledger(), &cx.paths, task)?;
+    let others = daemon::lift(&cx.ledger(), &cx.paths, task, "cli")?;
     cx.out
         .done(&format!("{} does not wait for the limit any longer", task.id));
     for other in others {

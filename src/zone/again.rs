@@ -53,13 +53,18 @@ impl Explain for AgainError {
     }
 }
 
-/// Has a task tried once more.
+/// Has a task tried once more; its history says by whom, and in which words.
 ///
 /// # Errors
 /// [`AgainError`]; nothing has changed then.
-pub fn again(ledger: &Ledger<'_>, id: &TaskId, how: How, words: &str) -> Result<Stored, AgainError> {
+pub fn again(
+    ledger: &Ledger<'_>,
+    id: &TaskId,
+    how: How,
+    (by, words): (&str, &str),
+) -> Result<Stored, AgainError> {
     has_clone(ledger, &ledger.task(id)?.task)?;
-    ledger.update(id, "cli", |update: &mut Update<'_>| {
+    ledger.update(id, by, |update: &mut Update<'_>| {
         let task = &*update.task;
         if !ledger.site().owns(&task.owner) {
             return Err(AgainError::Owner(id.clone()));

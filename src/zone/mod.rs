@@ -3,6 +3,7 @@
 mod admission;
 pub mod again;
 pub mod apart;
+pub mod changes;
 mod crew;
 mod dispatch;
 pub mod hold;

@@ -120,6 +120,17 @@ pub fn open(ledger: &Ledger<'_>, branch: &str, base: Option<&str>) -> Result<Ope
     })
 }
 
+/// Makes the zone of `branch` only where there is no such branch.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_missing(ledger: &Ledger<'_>, branch: &str, base: Option<&str>) -> Result<(), OpenError> {
+    if ledger.repo().ref_target(&branch_ref(branch))?.is_none() {
+        open(ledger, branch, base)?;
+    }
+    Ok(())
+}
+
 /// The commit that a revision names.
 fn commit(ledger: &Ledger<'_>, base: &str) -> Result<Oid, OpenError> {
     let git = ledger.repo().git();

@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// Lets the provider of `task` be asked again, by every daemon of the machine, and makes due what else waits for it at
-/// this site. The task itself is the caller's to put into its queue, after this.
+/// this site. The task itself is the caller's to put into its queue, after this. `by` is who does it, in their histories.
 ///
 /// # Errors
 /// [`LedgerError`] if the ledger cannot be read or written.
-pub fn lift(ledger: &Ledger<'_>, paths: &Paths, task: &Task) -> Result<Vec<TaskId>, LedgerError> {
+pub fn lift(ledger: &Ledger<'_>, paths: &Paths, task: &Task, by: &str) -> Result<Vec<TaskId>, LedgerError> {
     let Some(provider) = account(task) else {
         return Ok(Vec::new());
     };
@@ -37,7 +37,7 @@ pub fn lift(ledger: &Ledger<'_>, paths: &Paths, task: &Task) -> Result<Vec<TaskI
     }
     let mut due = Vec::new();
     for other in others {
-        ledger.update(&other.id, "cli", |update: &mut Update<'_>| {
+        ledger.update(&other.id, by, |update: &mut Update<'_>| {
             // One that goes on meanwhile is parked no more, and stays as it is.
             drop(update.transition(Move::ParkUntil(now()), ""));
             Ok::<_, LedgerError>(())

@@ -159,7 +159,12 @@ impl RpcError {
 
     /// The error that `error` is on the wire.
     pub fn of(error: &impl Explain) -> Self {
-        let mut rpc = Self::new(Code::of_class(error.class()), error.to_string());
+        Self::coded(error, Code::of_class(error.class()))
+    }
+
+    /// The same, with a code of its own.
+    pub(in crate::daemon) fn coded(error: &impl Explain, code: Code) -> Self {
+        let mut rpc = Self::new(code, error.to_string());
         rpc.data.hint = error.hint();
         rpc
     }

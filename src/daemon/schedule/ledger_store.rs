@@ -19,7 +19,10 @@ use crate::{
     config::{HomeError, Paths},
     daemon::{
         Code, RpcError,
-        server::enqueue::{EnqueueParams, enqueue},
+        server::{
+            again::{AgainParams, try_again},
+            enqueue::{EnqueueParams, enqueue},
+        },
     },
     process::{FileLock, machine_id},
     refs::{
@@ -27,7 +30,7 @@ use crate::{
         sweep_locks,
     },
     runner,
-    task::{BrainName, Explain, FORMAT, Move, Need, Status, Task, TaskId, ZoneId},
+    task::{BrainName, Explain, FORMAT, How, Move, Need, Status, Task, TaskId, ZoneId},
     upkeep::retention::{Keep, retain},
     zone::Caller,
 };
@@ -336,6 +339,10 @@ impl Store for LedgerStore {
 
     fn enqueue(&mut self, params: &EnqueueParams, by: Caller) -> Result<Value, RpcError> {
         enqueue(&self.ledger(), &self.paths, params, by)
+    }
+
+    fn again(&mut self, params: &AgainParams, how: How) -> Result<Value, RpcError> {
+        try_again(&self.ledger(), &self.paths, params, how)
     }
 
     fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError> {

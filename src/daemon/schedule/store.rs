@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::{plan::Known, settings::InForce};
 use crate::{
-    daemon::{RpcError, server::enqueue::EnqueueParams},
+    daemon::{
+        RpcError,
+        server::{again::AgainParams, enqueue::EnqueueParams},
+    },
     refs::Oid,
-    task::{Move, Outcome, TaskId, ZoneId},
+    task::{How, Move, Outcome, TaskId, ZoneId},
     upkeep::retention::Keep,
     zone::Caller,
 };
@@ -35,6 +38,9 @@ pub(crate) trait Store {
 
     /// Queues a task, unless it is there; gives the first result either way.
     fn enqueue(&mut self, params: &EnqueueParams, by: Caller) -> Result<Value, RpcError>;
+
+    /// Has a task tried once more.
+    fn again(&mut self, params: &AgainParams, how: How) -> Result<Value, RpcError>;
 
     /// Stops a task: one that waits is cancelled at once, one that runs is told to stop.
     fn cancel(&mut self, id: &TaskId) -> Result<(), RpcError>;

@@ -16,14 +16,18 @@ use crate::{
     runner,
     task::{Class, Explain, FORMAT, Mode, Task, TaskId, TaskPrefix, Who},
     zone::{
-        self, AdmissionError, Caller, CrewError, DispatchError, Order, OrderError, Rank, ResolveError,
-        SettingsError, admit, clone_of, settings,
+        self, AdmissionError, Caller, CrewError, DispatchError, Order, OrderError, Place, Rank, ResolveError,
+        SettingsError, admit, changes::own_changes, clone_of, open::open_missing, settings,
     },
 };
 
 /// The parameters of `enqueue`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct EnqueueParams {
     /// Made by the caller.
     pub(crate) task: TaskId,
@@ -35,6 +39,11 @@ pub(crate) struct EnqueueParams {
     /// The zone's branch, else the one that the main checkout is on.
     #[serde(default)]
     pub(crate) zone: Option<String>,
+    /// Make that branch if there is none, at `base`, else HEAD.
+    #[serde(default)]
+    pub(crate) create: bool,
+    #[serde(default)]
+    pub(crate) base: Option<String>,
     #[serde(default)]
     pub(crate) model: Option<String>,
     #[serde(default)]
@@ -43,6 +52,9 @@ pub(crate) struct EnqueueParams {
     pub(crate) when: When,
     #[serde(default)]
     pub(crate) after: Vec<String>,
+    /// Start from the uncommitted files of the main checkout, too.
+    #[serde(default)]
+    pub(crate) with_changes: bool,
     #[serde(default)]
     pub(crate) new_session: bool,
     /// Where the brain starts, relative to the top of the work tree.
@@ -76,13 +88,9 @@ pub(crate) fn enqueue(
     if let Some(first) = first_result(ledger, params)? {
         return Ok(first);
     }
+    fits_together(params)?;
     let asked = params.reply_to.as_ref().map(|id| asked(ledger, id)).transpose()?;
-    let branch = asked.as_ref().map(|asked| &asked.branch).or(params.zone.as_ref());
-    let place = match branch {
-        Some(branch) => zone::zone_named(ledger.repo(), branch),
-        None => zone::here(ledger),
-    }
-    .map_err(|error| of_place(&error))?;
+    let place = place(ledger, params, asked.as_ref())?;
     let loaded = settings(ledger.repo(), &place, paths).map_err(|error| of_settings(&error))?;
     let admitted =
         admit(ledger.repo(), &place, (&loaded, paths), by).map_err(|error| of_admission(&error))?;
@@ -95,6 +103,11 @@ pub(crate) fn enqueue(
         .map_err(|error| wrong(&error))?;
     let after: Result<Vec<TaskPrefix>, _> = params.after.iter().map(|prefix| prefix.parse()).collect();
     let clone = asked.as_ref().map(clone_of);
+    let changes = params
+        .with_changes
+        .then(|| own_changes(ledger.repo(), ledger.site()))
+        .transpose()
+        .map_err(|error| RpcError::of(&error))?;
     let order = Order {
         id: params.task.clone(),
         mode: params.mode,
@@ -104,7 +117,8 @@ pub(crate) fn enqueue(
         rank: rank(params),
         after: &after.map_err(|error| wrong(&error))?,
         reply_to: None,
-        with_changes: None,
+        // The pack is held until the task is in the ledger.
+        with_changes: changes.as_ref().map(|(tree, _)| *tree),
         folder: params.folder.as_deref().map(below_top).transpose()?,
         new_session: params.new_session,
     };
@@ -130,6 +144,34 @@ pub(crate) fn enqueue(
         }
         Err(error) => Err(of_order(&error)),
     }
+}
+
+/// Refuses parameters of which one would be passed over without a word.
+fn fits_together(params: &EnqueueParams) -> Result<(), RpcError> {
+    let (create, base) = (params.create, params.base.is_some());
+    let what = if create && params.zone.is_none() {
+        "`create` needs `zone`"
+    } else if base && !create {
+        "`base` needs `create`"
+    } else if params.reply_to.is_some() && (create || params.with_changes) {
+        "a reply goes on in the zone and with the files of the task that it answers: it takes neither `create` nor \
+         `with_changes`"
+    } else {
+        return Ok(());
+    };
+    Err(RpcError::new(Code::Params, what))
+}
+
+/// The zone of the task, made if it is to be.
+fn place(ledger: &Ledger<'_>, params: &EnqueueParams, asked: Option<&Task>) -> Result<Place, RpcError> {
+    if let Some(branch) = params.zone.as_ref().filter(|_| params.create) {
+        open_missing(ledger, branch, params.base.as_deref()).map_err(|error| RpcError::of(&error))?;
+    }
+    match asked.map(|asked| &asked.branch).or(params.zone.as_ref()) {
+        Some(branch) => zone::zone_named(ledger.repo(), branch),
+        None => zone::here(ledger),
+    }
+    .map_err(|error| of_place(&error))
 }
 
 /// The task that is to be answered, once it is over.
@@ -192,16 +234,10 @@ fn answer(stored: &Stored) -> Value {
     })
 }
 
-fn coded(error: &impl Explain, code: Code) -> RpcError {
-    let mut rpc = RpcError::new(code, error.to_string());
-    rpc.data.hint = error.hint();
-    rpc
-}
-
 fn of_place(error: &ResolveError) -> RpcError {
     match error {
-        ResolveError::NoBranch { .. } => coded(error, Code::ZoneNotFound),
-        ResolveError::NoClone { .. } => coded(error, Code::CloneNotFound),
+        ResolveError::NoBranch { .. } => RpcError::coded(error, Code::ZoneNotFound),
+        ResolveError::NoClone { .. } => RpcError::coded(error, Code::CloneNotFound),
         other => RpcError::of(other),
     }
 }
@@ -215,7 +251,9 @@ fn of_admission(error: &AdmissionError) -> RpcError {
 
 fn of_settings(error: &SettingsError) -> RpcError {
     match error {
-        SettingsError::Trust(trust) if trust.class() == Class::Refused => coded(error, Code::Untrusted),
+        SettingsError::Trust(trust) if trust.class() == Class::Refused => {
+            RpcError::coded(error, Code::Untrusted)
+        }
         other => RpcError::of(other),
     }
 }
@@ -229,5 +267,5 @@ fn of_order(error: &OrderError) -> RpcError {
         OrderError::Ledger(LedgerError::NoTask(_)) => Code::TaskNotFound,
         other => Code::of_class(other.class()),
     };
-    coded(error, code)
+    RpcError::coded(error, code)
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
+    again::AgainParams,
     changes::{ChangesParams, changes},
     enqueue::EnqueueParams,
     watching::watch,
@@ -21,7 +22,7 @@ use crate::{
         schedule::plan::Known,
         shared::{DaemonStatus, Shared},
     },
-    task::{FORMAT, Outcome, Status, TaskId},
+    task::{FORMAT, How, Outcome, Status, TaskId},
     zone::Caller,
 };
 
@@ -159,6 +160,14 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call, by: Caller) -> Handled {
         }),
         "enqueue" => later(call.params, move |params: EnqueueParams| {
             whole(brief(place_order(shared, params, by)))
+        }),
+        "resume" => later(call.params, move |params: TaskParams| {
+            let TaskParams { task } = params;
+            let params = AgainParams { task, fresh: false };
+            whole(brief(try_again(shared, params, How::Resume)))
+        }),
+        "retry" => later(call.params, move |params: AgainParams| {
+            whole(brief(try_again(shared, params, How::Retry)))
         }),
         "cancel" => later(call.params, move |params: TaskParams| {
             whole(brief(cancel(shared, params.task)))
@@ -304,6 +313,15 @@ async fn place_order(shared: Rc<Shared>, params: EnqueueParams, by: Caller) -> A
         .await?;
     shared.wake.notify_one();
     queued
+}
+
+async fn try_again(shared: Rc<Shared>, params: AgainParams, how: How) -> Answer {
+    if shared.is_stopping() {
+        return Err(RpcError::new(Code::Stopping, "the daemon is on its way out"));
+    }
+    let again = shared.keeper.with(move |store| store.again(&params, how)).await?;
+    shared.wake.notify_one();
+    again
 }
 
 async fn cancel(shared: Rc<Shared>, task: TaskId) -> Answer {

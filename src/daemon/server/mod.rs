@@ -3,6 +3,7 @@
 //! One task a connection, which alone writes to it, so that a client that does not read stalls itself and holds
 //! one answer. Requests that must wait run beside the reading, a bounded number at a time.
 
+pub(in crate::daemon) mod again;
 pub(in crate::daemon) mod changes;
 pub(in crate::daemon) mod enqueue;
 pub(in crate::daemon) mod methods;

@@ -205,6 +205,72 @@ fn an_order_begins_in_a_folder_and_answers_a_task() {
 }
 
 #[test]
+fn an_order_makes_its_zone_and_starts_from_uncommitted_files() {
+    let site = Site::new();
+    site.work.write("new.txt", "not committed\n");
+    site.run(&["daemon", "start"]);
+    let mut talk = site.greeted();
+    let order = json!({ "task": "t-0000000001", "prompt": "cp new.txt copy.txt", "who": "@shell", "zone": "feat",
+        "create": true, "base": "HEAD", "with_changes": true });
+    let told = talk.ask("enqueue", &order);
+    assert_eq!(told["result"]["branch"], "feat", "{told}");
+    assert_eq!(talk.ask("enqueue", &order), told, "asked again, nothing new");
+    talk.ask("await", &json!({ "tasks": ["t-0000000001"] }));
+    let copied = site.work.git(&["show", "khlone/feat/foreman.1:copy.txt"]);
+    assert_eq!(copied, "not committed");
+    assert_eq!(
+        site.work.git(&["rev-parse", "feat"]),
+        site.work.git(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(
+        site.work.status(),
+        "?? new.txt",
+        "the user's files are as they were"
+    );
+}
+
+#[test]
+fn tasks_are_tried_again_over_rpc_as_by_the_verbs() {
+    let site = Site::new();
+    let script = "test -e go || { echo half > half.txt; exit 3; }; echo done > done.txt";
+    let failed = site.act("@shell", script);
+    let mut talk = site.greeted();
+    let wait = json!({ "tasks": [failed] });
+    assert_eq!(talk.ask("await", &wait)["result"][0]["status"], "failed");
+    let resumed = talk.ask("resume", &json!({ "task": failed }));
+    assert_eq!(resumed["result"]["status"], "queued", "{resumed}");
+    assert_eq!(talk.ask("await", &wait)["result"][0]["status"], "failed");
+    let fresh = talk.ask("retry", &json!({ "task": failed, "fresh": true }));
+    assert!(fresh["result"]["undo"].is_u64(), "{fresh}");
+    assert_eq!(talk.ask("await", &wait)["result"][0]["status"], "failed");
+    let tried = site.task(&failed);
+    assert_eq!(tried.attempts.len(), 3, "{tried:?}");
+    // What it did before was taken back, and is saved.
+    assert!(site.run(&["undo", "--list"]).contains("retry --fresh"));
+    let log = site
+        .work
+        .git(&["log", "--format=%s", "main..khlone/main/foreman.1"]);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    let history = talk.ask("show", &json!({ "task": failed }))["result"]["history"].to_string();
+    assert!(
+        history.contains("resumed") && history.contains("tried anew"),
+        "{history}"
+    );
+
+    let done = site.act("@shell", "true");
+    talk.ask("await", &json!({ "tasks": [done] }));
+    for (method, params, code) in [
+        ("resume", json!({ "task": done }), -32026),
+        ("retry", json!({ "task": done, "fresh": true }), -32026),
+        ("resume", json!({ "task": done, "fresh": true }), -32602),
+        ("retry", json!({ "task": "t-zzzzzzzzzz" }), -32010),
+    ] {
+        let refused = talk.ask(method, &params);
+        assert_eq!(refused["error"]["code"], code, "{method} {params} {refused}");
+    }
+}
+
+#[test]
 fn orders_that_cannot_be_taken_say_why_and_leave_nothing() {
     let site = Site::new();
     site.work.write("khlone.yml", "limits: {queue: 1, clones: 1}\n");
@@ -233,6 +299,19 @@ fn orders_that_cannot_be_taken_say_why_and_leave_nothing() {
     refused(json!({ "reply_to": "t-zzzzzzzzzz" }), -32010);
     let open = refused(json!({ "reply_to": busy.as_str() }), -32020);
     assert!(open.contains("once it is over"), "{open}");
+    for apart in [
+        json!({ "create": true }),
+        json!({ "zone": "main", "base": "HEAD" }),
+        json!({ "reply_to": "t-zzzzzzzzzz", "with_changes": true }),
+        json!({ "reply_to": "t-zzzzzzzzzz", "zone": "x", "create": true }),
+    ] {
+        refused(apart, -32602);
+    }
+    refused(json!({ "zone": "a..b", "create": true }), -32602);
+    refused(
+        json!({ "zone": "made", "create": true, "base": "nowhere" }),
+        -32013,
+    );
     refused(json!({ "after": ["t-zzzzzzzzzz"] }), -32010);
     refused(json!({ "after": ["t-0000000001"] }), -32602);
     refused(json!({ "task": busy.as_str() }), -32602);

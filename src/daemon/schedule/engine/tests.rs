@@ -24,9 +24,9 @@ use crate::{
             runners::Launcher,
             settings::{InForce, Limits},
         },
-        server::enqueue::EnqueueParams,
+        server::{again::AgainParams, enqueue::EnqueueParams},
     },
-    task::{Event, Outcome, Status, ZoneId},
+    task::{Event, How, Outcome, Status, ZoneId},
     upkeep::retention::Keep,
     zone::Caller,
 };
@@ -86,6 +86,10 @@ impl Store for Memory {
     }
 
     fn enqueue(&mut self, _params: &EnqueueParams, _by: Caller) -> Result<Value, RpcError> {
+        Ok(Value::Null)
+    }
+
+    fn again(&mut self, _params: &AgainParams, _how: How) -> Result<Value, RpcError> {
         Ok(Value::Null)
     }
 
