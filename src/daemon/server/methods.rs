@@ -267,18 +267,23 @@ async fn wait(shared: Rc<Shared>, params: AwaitParams) -> Answer {
 
 async fn wait_over(shared: &Rc<Shared>, params: &AwaitParams) -> Answer {
     let (mut table, mut stopping) = (shared.table.subscribe(), shared.stopping.subscribe());
+    // What is on hold moves again when a person says so.
+    let is_over = |known: &Known| known.status.is_over() || known.on_hold;
+    // The table is of a moment ago: what has just been queued is not in it, and what has just been resumed is over there.
+    let before = Arc::clone(&table.borrow_and_update());
+    let mut outdated: Vec<&Known> = Vec::new();
     for task in &params.tasks {
-        let unseen = table.borrow().task(task).is_none();
-        if unseen {
-            shared.find(task).await?;
+        let known = before.task(task);
+        if known.is_none_or(is_over) && !is_over(&shared.find(task).await?) {
+            outdated.extend(known);
             shared.wake.notify_one();
         }
     }
     loop {
         let now = Arc::clone(&table.borrow_and_update());
         let standings: Vec<_> = params.tasks.iter().filter_map(|task| now.task(task)).collect();
-        // What is on hold moves again when a person says so.
-        let is_settled = |known: &&&Known| known.status.is_over() || known.on_hold;
+        let is_settled =
+            |known: &&&Known| is_over(known) && !outdated.iter().any(|old| std::ptr::eq(*old, **known));
         let over = standings.iter().filter(is_settled).count();
         if over == params.tasks.len() || (params.any && over > 0) {
             return Ok(json!(
