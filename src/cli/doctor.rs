@@ -1,24 +1,28 @@
 //! `git khlone doctor`: what this machine and repository offer, and what stands in the way.
 
-use std::process::ExitCode;
+mod machine;
+
+use std::{path::Path, process::ExitCode};
 
 use clap::Args;
 
 use super::{
-    cx::Cx,
+    cx::{Cx, repo_at},
     error::{CliError, CmdError, printed},
     list,
 };
 use crate::{
-    config::{Config, Sandbox},
+    config::{Config, Paths, Sandbox},
     daemon,
     guard::sandbox::{confine::has_scope, tier::Probe},
-    process::memory,
-    render::view::{DoctorView, Finding, StrangerLine},
-    render::{bytes, counted},
+    refs::RepoError,
+    render::{
+        Out,
+        view::{DoctorView, Finding, StrangerLine},
+    },
     task::Explain,
     upkeep::adopt::{AdoptError, Surveyor, stood},
-    zone::{owners::waiting_elsewhere, require_khlone_home, user_settings},
+    zone::{owners::waiting_elsewhere, user_settings},
 };
 
 /// Check this machine and repository
@@ -26,9 +30,55 @@ use crate::{
 pub(super) struct DoctorArgs {}
 
 /// Checks, and says what is wrong.
-pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
-    let mut probe = Probe::run(&cx.paths.khlone_home.join("cache"));
+pub(super) fn run(dir: &Path, out: Out, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
+    let view = match repo_at(dir) {
+        Err(error @ RepoError::None(_)) => outside(&error)?,
+        _ => here(&Cx::look(dir, out)?)?,
+    };
+    printed(out.answer(&view))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where there is no repository: the machine alone.
+fn outside(error: &RepoError) -> Result<DoctorView, CmdError> {
+    let paths = Paths::from_env(|name| std::env::var_os(name))?;
+    let config = user_settings(&paths)?.config;
+    let git = machine::git_version();
+    let git_config = git2::Config::open_default().ok();
+    let mut findings = machine::findings(&paths, &config, (git.as_deref(), git_config.as_ref()));
+    findings.push(Finding {
+        what: error.to_string(),
+        next: error.hint().unwrap_or_default(),
+    });
+    Ok(DoctorView {
+        site: None,
+        daemon: None,
+        brains: list::brains_by(&config, &paths),
+        findings,
+        ..view(&paths, &config, git)
+    })
+}
+
+fn here(cx: &Cx) -> Result<DoctorView, CmdError> {
     let (config, broken) = settings(cx)?;
+    let place = daemon::Place::new(cx.site.common_dir())?;
+    let git = machine::git_version();
+    let mut findings: Vec<_> = broken.into_iter().chain(findings(cx, &config)?).collect();
+    let git_config = cx.repo.git().config().ok();
+    let known = (git.as_deref(), git_config.as_ref());
+    findings.extend(machine::findings(&cx.paths, &config, known));
+    Ok(DoctorView {
+        site: Some(cx.site.owner().site_uuid.clone()),
+        daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
+        brains: list::brains(cx),
+        findings,
+        ..view(&cx.paths, &config, git)
+    })
+}
+
+/// What the machine gives, and nothing else yet.
+fn view(paths: &Paths, config: &Config, git: Option<String>) -> DoctorView {
+    let mut probe = Probe::run(&paths.khlone_home.join("cache"));
     if probe.bwrap.is_some() && !has_scope() {
         let what =
             "this kernel cannot close abstract sockets (Linux 6.12 can): an open network includes them";
@@ -40,19 +90,17 @@ pub(super) fn run(cx: &Cx, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
             .reasons
             .insert(0, "sandbox is off in your configuration".to_owned());
     }
-    let place = daemon::Place::new(cx.site.common_dir())?;
-    let view = DoctorView {
+    DoctorView {
         tier: probe.tier().as_str().to_owned(),
         sandbox: config.sandbox,
         network: config.network.as_str().to_owned(),
-        tier_notes: probe.reasons.clone(),
-        daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
-        site: cx.site.owner().site_uuid.clone(),
-        brains: list::brains(cx),
-        findings: broken.into_iter().chain(findings(cx, &config)?).collect(),
-    };
-    printed(cx.out.answer(&view))?;
-    Ok(ExitCode::SUCCESS)
+        tier_notes: probe.reasons,
+        git,
+        daemon: None,
+        site: None,
+        brains: Vec::new(),
+        findings: Vec::new(),
+    }
 }
 
 /// The settings here. Where they cannot be read, that is a finding, and the user's own count.
@@ -69,40 +117,7 @@ fn settings(cx: &Cx) -> Result<(Config, Option<Finding>), CmdError> {
     }
 }
 
-/// What would refuse every task here, whatever it is.
-fn homeless(cx: &Cx) -> Option<Finding> {
-    let error = require_khlone_home(&cx.paths).err()?;
-    Some(Finding {
-        what: error.to_string(),
-        next: error.hint().unwrap_or_default(),
-    })
-}
-
-/// More tasks at once than the machine's memory is good for.
-fn crowded(cx: &Cx, config: &Config) -> Option<Finding> {
-    let running = config.limits.running.get();
-    let total = memory()?;
-    let fitting = fitting(total);
-    (running > fitting).then(|| Finding {
-        what: format!(
-            "limits.running is {running}, and this machine has {} of memory: enough for {} at once",
-            bytes(total),
-            counted(fitting as usize, "brain")
-        ),
-        next: format!(
-            "limits: {{running: {fitting}}}    in {}",
-            cx.paths.config.display()
-        ),
-    })
-}
-
-/// How many brains `memory` is good for: half of it, at 512 MiB each.
-fn fitting(memory: u64) -> u32 {
-    u32::try_from(memory >> 30).unwrap_or(u32::MAX).max(1)
-}
-
 fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
-    let homeless = homeless(cx);
     let mut findings = Vec::new();
     let git = cx.repo.git();
     let remotes = git.remotes().map_err(CliError::from)?;
@@ -129,16 +144,8 @@ fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
         });
     }
     // Where the worktrees of other copies are is remembered there.
-    if homeless.is_none() {
+    if machine::homeless(&cx.paths).is_none() {
         findings.extend(misplaced(cx, config)?);
-    }
-    findings.extend(homeless);
-    findings.extend(crowded(cx, config));
-    if git_config.get_string("user.email").is_err() {
-        findings.push(Finding {
-            what: "git does not know who you are; commits of clones would have no author".to_owned(),
-            next: "git config --global user.email you@example.com".to_owned(),
-        });
     }
     Ok(findings)
 }
@@ -164,15 +171,4 @@ fn misplaced(cx: &Cx, config: &Config) -> Result<Option<Finding>, AdoptError> {
         ),
         next: "git khlone sites adopt".to_owned(),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fitting;
-
-    #[test]
-    fn half_of_the_memory_is_for_brains() {
-        let all = [1 << 28, 1 << 30, 4 << 30, 64 << 30].map(fitting);
-        assert_eq!(all, [1, 1, 4, 64]);
-    }
 }

@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use crate::{
     process::is_shortage,
     render::Out,
-    task::{Class, Explain},
+    task::{AddressError, Class, Explain},
 };
 
 /// An error on its way to the reader.
@@ -144,6 +144,13 @@ impl CliError {
             hint: hint.into(),
         }
     }
+}
+
+/// The error of an address on the command line, which knows what was meant.
+pub(super) fn misaddressed(error: &clap::Error) -> Option<CmdError> {
+    let source = std::error::Error::source(error)?;
+    let address = source.downcast_ref::<AddressError>()?;
+    Some(CliError::usage(address.to_string(), address.hint().unwrap_or_default()).into())
 }
 
 /// Turns a failed write to stdout into its error.

@@ -1,28 +1,28 @@
 //! `git khlone list zones|crew|tasks|sites|brains`.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
 use super::{
-    cx::Cx,
-    error::{CliError, CmdError},
+    cx::{Cx, repo_at},
+    error::{CliError, CmdError, printed},
     status::gather::{JUDGE, Parts},
 };
 use crate::{
     brain::{Preflight, Readiness},
-    config::Config,
+    config::{Config, Paths},
     delivery::{advance::standing, merged::Judge},
-    refs::{StoredZone, TaskHead, branch_ref},
+    refs::{RepoError, StoredZone, TaskHead, branch_ref},
     render::{
-        ShortIds,
+        Out,
         view::{
-            BrainList, CrewLine, CrewList, NeedsLine, NeedsList, Shown, SiteLine, SiteList, TaskLine,
-            TaskList, ZoneLine, ZoneList, damage,
+            BrainList, CrewLine, CrewList, NeedsLine, NeedsList, Shown, SiteLine, SiteList, TaskList,
+            ZoneLine, ZoneList, damage,
         },
     },
     task::{ZoneAddress, ZoneId},
-    zone::{program, sites},
+    zone::{program, sites, user_settings},
 };
 
 /// List tasks, what needs you, crew, zones, sites or brains
@@ -53,19 +53,20 @@ enum What {
 }
 
 /// Lists it.
-pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
+pub(super) fn run(dir: &Path, out: Out, args: &ListArgs) -> Result<ExitCode, CmdError> {
+    match repo_at(dir) {
+        Err(RepoError::None(_)) if args.zone.is_none() && anywhere(out, args)? => Ok(ExitCode::SUCCESS),
+        _ => within(&Cx::look(dir, out)?.at(args.zone.as_ref())?, args),
+    }
+}
+
+fn within(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     if args.what == What::Brains {
         cx.paged("list", &BrainList { brains: brains(cx) })?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.what == What::Sites {
-        let folder = cx.registry();
-        let known = sites::list(&folder).map_err(|source| CliError::Io {
-            what: folder.display().to_string(),
-            source,
-        })?;
-        let sites = known.into_iter().map(SiteLine::from).collect();
-        cx.paged("list", &SiteList { sites })?;
+        cx.paged("list", &site_list(&cx.registry())?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let ledger = cx.ledger();
@@ -79,18 +80,15 @@ pub(super) fn run(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
     for damaged in ledger.damaged(&all, &ledger.readable_zones()?)? {
         cx.out.note(damage(&damaged).trim_end());
     }
-    let ids = ShortIds::of(all.iter().map(|head| &head.id));
+    let mut zones = ledger.readable_zones()?;
     if args.what == What::Tasks {
+        zones.retain(|zone| only.as_ref().is_none_or(|only| zone.zone.id == *only));
         let here = |head: &&TaskHead| only.as_ref().is_none_or(|zone| head.zone == *zone);
-        let tasks = all
-            .iter()
-            .filter(here)
-            .map(|head| TaskLine::new(head, &ids))
-            .collect();
+        let shown = Shown::of(&all, &zones);
+        let tasks = all.iter().filter(here).map(|head| shown.line(head)).collect();
         cx.paged("list", &TaskList { tasks })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut zones = ledger.readable_zones()?;
     if args.what == What::Needs {
         cx.paged("list", &needs(cx, &all, &zones, only.as_ref())?)?;
         return Ok(ExitCode::SUCCESS);
@@ -139,15 +137,45 @@ pub(super) fn brains(cx: &Cx) -> Vec<Readiness> {
         Ok(place) => cx.config(&place).map(|loaded| loaded.config).unwrap_or_default(),
         Err(_) => Config::default(),
     };
+    brains_by(&config, &cx.paths)
+}
+
+/// The same under these settings.
+pub(super) fn brains_by(config: &Config, paths: &Paths) -> Vec<Readiness> {
     let vars = |name: &str| std::env::var_os(name);
-    let program = |name: &str| program(&config, name);
-    let cache = cx.paths.khlone_home.join("cache");
+    let program = |name: &str| program(config, name);
+    let cache = paths.khlone_home.join("cache");
     Preflight {
         vars: &vars,
         cache: &cache,
         program: &program,
     }
     .list()
+}
+
+/// What needs no repository: brains and sites can be listed anywhere.
+pub(super) fn anywhere(out: Out, args: &ListArgs) -> Result<bool, CmdError> {
+    let paths = Paths::from_env(|name| std::env::var_os(name))?;
+    match args.what {
+        What::Brains => {
+            let config = user_settings(&paths)?.config;
+            let brains = brains_by(&config, &paths);
+            printed(out.answer(&BrainList { brains }))?;
+        }
+        What::Sites => printed(out.answer(&site_list(&paths.khlone_home.join("sites"))?))?,
+        What::Zones | What::Crew | What::Tasks | What::Needs => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn site_list(folder: &Path) -> Result<SiteList, CmdError> {
+    let known = sites::list(folder).map_err(|source| CliError::Io {
+        what: folder.display().to_string(),
+        source,
+    })?;
+    Ok(SiteList {
+        sites: known.into_iter().map(SiteLine::from).collect(),
+    })
 }
 
 fn zone_list(zones: &[StoredZone], heads: &[TaskHead]) -> ZoneList {

@@ -206,6 +206,9 @@ pub fn main() -> ExitCode {
                 drop(error.print());
                 return ExitCode::SUCCESS;
             }
+            if let Some(address) = error::misaddressed(&error) {
+                return address.report(Out::new(wants_json(std::env::args_os())));
+            }
             if wants_json(std::env::args_os()) {
                 return CmdError::from(CliError::misused(&error)).report(Out::new(true));
             }
@@ -249,7 +252,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Await(args) => wait::run(&cx()?, &args),
         Verb::Watch(args) => watch::run(&cx()?.at(args.address())?, &args),
         Verb::Status(args) => status::run(&dir, out, &args),
-        Verb::List(args) => list::run(&look()?.at(args.zone.as_ref())?, &args),
+        Verb::List(args) => list::run(&dir, out, &args),
         Verb::Sites(args) => sites::run(&cx()?, &args),
         Verb::Show(args) => show::run(&look()?, &args),
         Verb::Diff(args) => diff::run(&look()?.at(args.zone.as_ref())?, &args),
@@ -269,7 +272,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Gc(args) => gc::run(&cx()?, &args),
         Verb::Fsck(args) => fsck::run(&look()?, &args),
         Verb::Redact(args) => redact::run(&cx()?, &args),
-        Verb::Doctor(args) => doctor::run(&look()?, &args),
+        Verb::Doctor(args) => doctor::run(&dir, out, &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
         Verb::Completions(args) => completions::run(text_only(out, "completions")?, &args),

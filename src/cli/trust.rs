@@ -36,9 +36,12 @@ pub(super) struct TrustArgs {
 pub(super) fn run(cx: &Cx, args: &TrustArgs) -> Result<ExitCode, CmdError> {
     let store = trust_store(&cx.paths);
     if args.list {
-        printed(cx.out.answer(&TrustList {
-            grants: store.list()?,
-        }))?;
+        let grants = store.list()?;
+        let is_empty = grants.is_empty();
+        printed(cx.out.answer(&TrustList { grants }))?;
+        if is_empty {
+            cx.out.note("no repository is trusted on this machine");
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if args.revoke {

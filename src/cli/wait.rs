@@ -145,7 +145,7 @@ fn behind_hold(id: &TaskId, held: &Stored) -> CliError {
             "{id} is queued behind {before}, which waits for you: {}",
             one_line(why)
         ),
-        format!("git khlone show {before}, then git khlone resume, retry or cancel {before}"),
+        format!("git khlone show {before}    # then git khlone resume {before}, or retry it, or cancel it"),
     )
 }
 
@@ -346,7 +346,7 @@ fn what_is_done(cx: &Cx, stored: &Stored, branch: &str) -> Result<String, CmdErr
     let diff = git.diff_tree_to_tree(Some(&before), Some(&after), None);
     let stat = diff_stat(diff.map_err(CliError::from)?).map_err(CliError::from)?;
     if stat.is_empty() {
-        return Ok(format!("  branch {branch}"));
+        return Ok(String::new());
     }
     let mut text = format!("{stat}  branch {branch}");
     if exit_code(stored) != ExitCode::SUCCESS {

@@ -35,7 +35,7 @@ pub enum AddressError {
     #[error("`{0}`: a number names one clone, `++` enrols a new one; give one of the two")]
     NumberAndEnrol(String),
     /// A model behind the brain, or capitals in its name.
-    #[error("`{given}` is no address: {why}")]
+    #[error("`{given}` is not an address: {why}")]
     Brain {
         /// What was given.
         given: String,
@@ -61,7 +61,7 @@ impl Explain for AddressError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Brain { meant, .. } => meant.clone(),
+            Self::Brain { meant, .. } => format!("git khlone act {meant} \"what is to be done\""),
             _ => "git khlone list crew".to_owned(),
         })
     }
@@ -228,7 +228,8 @@ mod tests {
             ("@Claude", "--who @claude"),
         ] {
             let error = given.parse::<Who>().unwrap_err();
-            assert_eq!(error.hint().as_deref(), Some(meant), "{given}: {error}");
+            let hint = format!("git khlone act {meant} \"what is to be done\"");
+            assert_eq!(error.hint(), Some(hint), "{given}: {error}");
         }
         for nonsense in ["@claude:", "@a b", "@:x"] {
             let error = nonsense.parse::<Who>().unwrap_err();

@@ -14,6 +14,11 @@ pub fn act_of(clone: &str, branch: &str) -> String {
     )
 }
 
+/// The command that removes the clones of the zone of `branch`.
+pub fn zone_remove(branch: &str) -> String {
+    format!("git khlone zone remove {}", word(branch))
+}
+
 /// A branch as one word of a shell.
 fn word(branch: &str) -> String {
     shlex::try_quote(branch).map_or_else(|_| branch.to_owned(), std::borrow::Cow::into_owned)

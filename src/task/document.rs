@@ -401,32 +401,40 @@ pub fn parse_versioned<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) ->
     }
 }
 
+/// A command, with what would do instead behind it.
+fn or(first: String, others: &[String]) -> String {
+    format!("{first}    # or {}", others.join(", or "))
+}
+
+fn with(one: String, more: Option<String>) -> Vec<String> {
+    std::iter::once(one).chain(more).collect()
+}
+
 impl Task {
     /// The attempt under way, or the last one.
     pub fn last_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
     }
 
-    /// The commands by which a person goes on with it, where it waits for one.
+    /// The command by which a person goes on with it, where it waits for one, with the others behind `#`.
     pub fn next_step(&self) -> Option<String> {
-        let id = &self.id;
-        let tried = !self.attempts.is_empty();
+        let command = |verb: &str| format!("git khlone {verb} {}", self.id);
+        let (resume, retry) = (command("resume"), command("retry"));
         match self.status {
-            Status::Interrupted if self.hold.is_some() => Some(format!(
-                "git khlone resume {id}, or git khlone retry --fresh {id}, or git khlone cancel {id}"
-            )),
-            Status::Failed if tried => {
+            Status::Interrupted if self.hold.is_some() => {
+                Some(or(resume, &[command("retry --fresh"), command("cancel")]))
+            }
+            Status::Failed if !self.attempts.is_empty() => {
                 let last = self.last_attempt();
                 let remedy = last.and_then(|last| last.remedy.as_deref());
-                let full = last.is_some_and(|last| last.obstacle == Some(Obstacle::Full));
-                Some(match remedy {
-                    Some(remedy) => format!("{remedy}, then git khlone resume {id}"),
-                    None if full => format!(
-                        "git khlone retry {id}, or git khlone resume {id}, or git khlone rollback {id}"
-                    ),
-                    None => format!(
-                        "git khlone resume {id}, or git khlone retry {id}, or git khlone rollback {id}"
-                    ),
+                let obstacle = last.and_then(|last| last.obstacle);
+                // An ask has changed nothing.
+                let rollback = (self.mode == Mode::Act).then(|| command("rollback"));
+                Some(match (obstacle, remedy) {
+                    (Some(Obstacle::Credit), Some(remedy)) => format!("{resume}    # first {remedy}"),
+                    (_, Some(remedy)) => format!("{remedy} && {resume}"),
+                    (Some(Obstacle::Full), None) => or(retry, &with(resume, rollback)),
+                    (_, None) => or(resume, &with(retry, rollback)),
                 })
             }
             _ => None,

@@ -6,7 +6,7 @@ use super::resolve::nearest;
 use crate::{
     brain,
     refs::Crew,
-    task::{BrainName, Class, CloneName, Explain, RoleName, Who},
+    task::{BrainName, Class, CloneName, Explain, RoleName, Who, act_of, zone_remove},
 };
 
 /// The clone that gets tasks when nobody is named.
@@ -35,6 +35,8 @@ pub struct Pick<'a> {
     pub brains: &'a [BrainName],
     /// Local branches, to tell a zone mistaken for a brain.
     pub branches: &'a [String],
+    /// The zone's branch.
+    pub branch: &'a str,
     /// How many clones a zone may have.
     pub most: usize,
     /// How many tasks of each clone are not over; asked for `any` alone.
@@ -85,6 +87,8 @@ pub enum CrewError {
     Full {
         /// The limit.
         most: usize,
+        /// The command that does without another one.
+        instead: String,
     },
     /// Nothing to run on.
     #[error("no brain is installed and signed in here, and none is configured")]
@@ -110,10 +114,7 @@ impl Explain for CrewError {
             Self::Zone(word) => format!("git khlone act --zone {word} \"what is to be done\""),
             Self::Mismatch { clone, asked, .. } => format!("git khlone act --who {}@{asked}++ \"what is to be done\"", clone.role),
             Self::NoNumber(clone) => format!("git khlone act --who {}++ \"what is to be done\"", clone.role),
-            Self::Full { .. } => {
-                "git khlone list crew    # git khlone zone remove BRANCH --clone CLONE makes room; or raise limits.clones"
-                    .to_owned()
-            },
+            Self::Full { instead, .. } => format!("{instead}; or raise limits.clones in khlone.yml"),
             Self::NoBrain => {
                 "npm install -g @anthropic-ai/claude-code    # or another brain: git khlone list brains; or a shell script as \
                  the task: --who @shell"
@@ -203,9 +204,26 @@ fn enrol(
     brain: BrainName,
 ) -> Result<(CloneName, BrainName), CrewError> {
     if crew.len() >= pick.most {
-        Err(CrewError::Full { most: pick.most })
+        let instead = instead(crew, pick.branch, &name.role, &brain);
+        Err(CrewError::Full {
+            most: pick.most,
+            instead,
+        })
     } else {
         Ok((name, brain))
+    }
+}
+
+/// What to do where there may be no more clones: one that is there takes the task, or makes room.
+fn instead(crew: &BTreeMap<CloneName, Crew>, branch: &str, role: &RoleName, brain: &BrainName) -> String {
+    let fits = |member: &Crew| member.role == *role && member.brain == *brain;
+    if crew.values().any(fits) {
+        let act = act_of(&format!("{role}.any@{brain}"), branch);
+        return format!("{act}    # takes the one with the least to do");
+    }
+    match crew.keys().next_back() {
+        Some(clone) => format!("{} --clone {clone}    # makes room", zone_remove(branch)),
+        None => "git khlone list crew    # there is none".to_owned(),
     }
 }
 
@@ -298,6 +316,7 @@ mod tests {
             roles: &roles,
             brains: &brains,
             branches: &["dev".to_owned()],
+            branch: "dev",
             most: 3,
             busy: [("foreman.1", 2), ("foreman.2", 1)]
                 .map(|(name, tasks)| (name.parse().unwrap(), tasks))
@@ -375,7 +394,10 @@ mod tests {
         ];
         assert!(matches!(
             choose(&full, Some("++")),
-            Err(CrewError::Full { most: 3 })
+            Err(CrewError::Full { most: 3, .. })
         ));
+        let next = |who: &str| choose(&full, Some(who)).unwrap_err().hint().unwrap();
+        assert!(next("foreman@codex++").starts_with("git khlone act --who foreman.any@codex -z dev "));
+        assert!(next("mechanic@codex++").starts_with("git khlone zone remove dev --clone mechanic.1    # "));
     }
 }

@@ -54,13 +54,13 @@ impl Explain for HoldError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Busy(_) => {
-                Some("git khlone status, then git khlone await TASK or git khlone cancel TASK".to_owned())
+                Some("git khlone status    # names the task under way: git khlone await TASK, or git khlone cancel TASK".to_owned())
             }
             Self::Unsettled { task, status, .. } if status.is_active() => {
                 Some(format!("git khlone await {task}"))
             }
             Self::Unsettled { task, .. } => {
-                Some(format!("git khlone resume {task}, or git khlone cancel {task}"))
+                Some(format!("git khlone resume {task}    # or git khlone cancel {task}"))
             }
             Self::Ledger(error) => error.hint(),
             Self::Io(_) => None,

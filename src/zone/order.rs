@@ -187,6 +187,7 @@ pub fn order(
             roles: &roles,
             brains: &brains?,
             branches: &branches,
+            branch: &place.branch,
             most: config.limits.clones.get() as usize,
             busy: BTreeMap::new(),
         },

@@ -292,9 +292,11 @@ fn quoted_symptoms_are_what_the_program_says() {
 #[test]
 fn next_steps_begin_with_a_command() {
     // What a program says of itself, or the whole of which is made elsewhere.
-    const ELSEWHERE: [&str; 6] = [
+    const ELSEWHERE: [&str; 8] = [
         "{again} ",
-        "{land}, ",
+        "{land}    # ",
+        "{force}    # ",
+        "{instead}; ",
         " --clone ",
         "{} --version",
         "add --hooks skip",

@@ -15,9 +15,9 @@ fn a_suggested_command_names_the_zone_that_is_not_checked_out() {
     assert_eq!(refused.code, 4);
     let land = "git khlone land foreman.1 -z feat";
     assert!(
-        refused
-            .err
-            .contains(&format!("next: {land}, or git khlone zone remove feat --force")),
+        refused.err.contains(&format!(
+            "next: {land}    # or git khlone zone remove feat --force"
+        )),
         "{}",
         refused.err
     );

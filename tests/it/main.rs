@@ -16,6 +16,7 @@ mod disk;
 mod docs;
 mod documents;
 mod elsewhere;
+mod first_hour;
 mod fsck;
 mod gc;
 mod gc_beside;

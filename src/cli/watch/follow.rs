@@ -96,7 +96,6 @@ impl<'a> Watch<'a> {
         }
         self.print(&last)?;
         self.pulse.clear();
-        cx.out.note(&format!("· offset {}", feed.at()));
         Ok(ended)
     }
 

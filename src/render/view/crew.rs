@@ -87,6 +87,15 @@ impl CrewLine {
         }
     }
 
+    /// Its name, with its zone where there are `several`.
+    pub(super) fn shown(&self, several: bool) -> String {
+        if several {
+            format!("{} in {}", self.clone, self.branch)
+        } else {
+            self.clone.to_string()
+        }
+    }
+
     /// `on t-7k3q9, 2 waiting`, or `idle`.
     pub(super) fn doing(&self) -> String {
         match (&self.task, self.queued) {
@@ -116,9 +125,10 @@ pub struct CrewList {
 impl View for CrewList {
     fn plain(&self) -> String {
         let mut table = Table::default();
+        let several = self.crew.iter().any(|clone| clone.zone != self.crew[0].zone);
         for clone in &self.crew {
             table.row([
-                clone.clone.to_string(),
+                clone.shown(several),
                 format!("@{}", clone.brain),
                 clone.doing(),
                 clone.standing(),

@@ -58,10 +58,13 @@ pub struct DoctorView {
     pub network: String,
     /// Why not a better one, and what to know of this one.
     pub tier_notes: Vec<String>,
+    /// The version of git; `null` if none runs.
+    pub git: Option<String>,
     /// The daemon's pid; `null` if none runs.
     pub daemon: Option<u32>,
-    /// The site's id.
-    pub site: String,
+    /// The site's id; absent outside of a repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// The brains.
     pub brains: Vec<Readiness>,
     /// What stands in the way.
@@ -87,12 +90,17 @@ impl View for DoctorView {
         for note in &self.tier_notes {
             text.push_str(&format!("         {note}\n"));
         }
+        let git = self.git.as_deref().unwrap_or("does not run");
+        text.push_str(&format!("git      {git}\n"));
         let daemon = self
             .daemon
             .map_or("not running; starts by itself".to_owned(), |pid| {
                 format!("pid {pid}")
             });
-        text.push_str(&format!("daemon   {daemon}\nsite     {}\nbrains\n", self.site));
+        if let Some(site) = &self.site {
+            text.push_str(&format!("daemon   {daemon}\nsite     {site}\n"));
+        }
+        text.push_str("brains\n");
         text.push_str(&indent_by(&brain_table(&self.brains), "  "));
         for finding in &self.findings {
             text.push_str(&format!("✗ {}\n  next: {}\n", finding.what, finding.next));

@@ -242,12 +242,12 @@ impl StatusView {
         let several = self.crew.iter().any(|clone| clone.zone != self.crew[0].zone);
         let mut table = Table::default();
         for clone in crew.iter().take(CREW) {
-            let name = if several {
-                format!("{} in {}", clone.clone, clone.branch)
-            } else {
-                clone.clone.to_string()
-            };
-            table.row([name, format!("@{}", clone.brain), clone.doing(), clone.standing()]);
+            table.row([
+                clone.shown(several),
+                format!("@{}", clone.brain),
+                clone.doing(),
+                clone.standing(),
+            ]);
         }
         let mut text = table.render_below("  ");
         if crew.len() > CREW {

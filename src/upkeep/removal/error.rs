@@ -101,17 +101,18 @@ impl Explain for RemovalError {
             Self::AtStake { stakes, zone, only } => {
                 let only = only.as_ref().map(|clone| format!(" --clone {clone}"));
                 let force = format!(
-                    "git khlone zone remove {}{} --force    # saves it; git khlone undo brings it back",
+                    "git khlone zone remove {}{} --force",
                     quoted(Path::new(zone)),
                     only.unwrap_or_default()
                 );
+                let saves = "saves it; git khlone undo brings it back";
                 let unlanded = stakes.iter().find(|stake| stake.unlanded > 0);
                 Some(match unlanded {
                     Some(stake) => {
                         let land = of_clone("land", &stake.clone.to_string(), zone);
-                        format!("{land}, or {force}")
+                        format!("{land}    # or {force}: {saves}")
                     }
-                    None => force,
+                    None => format!("{force}    # {saves}"),
                 })
             }
             Self::NoClone(..) => Some("git khlone list crew".to_owned()),

@@ -64,8 +64,7 @@ fn no_money_and_no_leave_need_a_person_and_say_what_to_do() {
         let said = desk.act("SCENARIO=no-credit");
         assert_eq!(said.code, Some(5), "{name} {said:?}\n{}", desk.story());
         assert!(
-            said.err
-                .contains("add credit to the account, then git khlone resume"),
+            said.err.contains("    # first add credit to the account"),
             "{name} {said:?}"
         );
         let login = [
@@ -78,7 +77,7 @@ fn no_money_and_no_leave_need_a_person_and_say_what_to_do() {
         assert_eq!(said.code, Some(5), "{name} {said:?}\n{}", desk.story());
         let told = login
             .iter()
-            .any(|login| said.err.contains(&format!("{login}, then git khlone resume")));
+            .any(|login| said.err.contains(&format!("  {login} && git khlone resume t-")));
         assert!(told, "{name} {said:?}");
     });
 }

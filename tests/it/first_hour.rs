@@ -1,0 +1,166 @@
+//! What somebody meets in the first hour: next steps that can be pasted as they stand, and answers without a repository.
+
+use crate::stage::Stage;
+
+/// The next step of what was said, and what it comes to when it is pasted.
+fn next(err: &str) -> String {
+    let line = err
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("next: "));
+    line.unwrap_or_else(|| panic!("no next step: {err}")).to_owned()
+}
+
+fn paste(stage: &Stage, command: &str) -> crate::stage::Said {
+    let words = shlex::split(command).unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let args = words
+        .strip_prefix(&["git", "khlone"])
+        .unwrap_or_else(|| panic!("{command}"));
+    stage.run(args)
+}
+
+#[test]
+fn doctor_and_what_is_on_the_machine_need_no_repository() {
+    let stage = Stage::new();
+    let outside = tempfile::tempdir().unwrap();
+    let doctor = stage.run_in(outside.path(), &["doctor"]);
+    assert_eq!(doctor.code, 0, "{}", doctor.err);
+    for wanted in [
+        "sandbox  ",
+        "git      2.",
+        "@claude",
+        "@shell",
+        "is not in a git repository\n  next: git init",
+    ] {
+        assert!(doctor.out.contains(wanted), "{wanted}: {}", doctor.out);
+    }
+    assert!(!doctor.out.contains("site "), "{}", doctor.out);
+    let json = stage.run_in(outside.path(), &["--json", "doctor"]).ok();
+    assert!(json.contains("\"findings\""), "{json}");
+    assert!(
+        stage
+            .run_in(outside.path(), &["list", "brains"])
+            .ok()
+            .contains("@opencode")
+    );
+    stage.act("true");
+    let sites = stage.run_in(outside.path(), &["list", "sites"]).ok();
+    assert!(sites.contains(stage.work.0.to_str().unwrap()), "{sites}");
+    // What is in a repository needs one.
+    assert_eq!(stage.run_in(outside.path(), &["list", "tasks"]).code, 2);
+    let broken = stage.path().join("home/.config/khlone");
+    std::fs::create_dir_all(&broken).unwrap();
+    std::fs::write(broken.join("config.yml"), "notify: [no-such-program]\n").unwrap();
+    for dir in [outside.path(), stage.work.0.as_path()] {
+        let told = stage.run_in(dir, &["doctor"]).ok();
+        assert!(told.contains("no-such-program is not installed"), "{told}");
+    }
+}
+
+#[test]
+fn the_next_step_of_what_failed_is_one_command() {
+    let stage = Stage::new();
+    for (verb, others) in [
+        ("act", "retry {id}, or git khlone rollback {id}"),
+        // An ask has changed nothing that could be taken back.
+        ("ask", "retry {id}"),
+    ] {
+        let failed = stage.run(&[verb, "--who", "@shell", "--await", "-m", "exit 3"]);
+        let id = failed.id();
+        let step = format!(
+            "git khlone resume {id}    # or git khlone {}",
+            others.replace("{id}", &id)
+        );
+        assert!(failed.err.contains(&format!("  {step}\n")), "{}", failed.err);
+        let shown = stage.run(&["show", &id]).ok();
+        assert!(
+            shown.lines().any(|line| line == format!("next     {step}")),
+            "{shown}"
+        );
+        assert_eq!(paste(&stage, &step).code, 0);
+        stage.run(&["await", &id]);
+    }
+    let said = stage.run(&["act", "--who", "@shell", "--await", "-m", "true"]);
+    assert!(!said.err.contains("branch"), "nothing was changed: {}", said.err);
+}
+
+#[test]
+fn an_address_that_is_none_says_what_was_meant() {
+    let stage = Stage::new();
+    for (who, meant) in [
+        ("@Shell", "--who @shell "),
+        ("@shell/big", "--who @shell --model big "),
+    ] {
+        let said = stage.run(&["act", "--who", who, "-m", "true"]);
+        assert_eq!(said.code, 2);
+        assert!(
+            said.err.contains("is not an address") && next(&said.err).contains(meant),
+            "{}",
+            said.err
+        );
+        let json = stage.run(&["--json", "act", "--who", who, "-m", "true"]);
+        let json: serde_json::Value = serde_json::from_str(&json.err).unwrap();
+        assert!(json["error"]["next"].as_str().unwrap().contains(meant), "{json}");
+    }
+}
+
+#[test]
+fn a_full_zone_names_a_clone_that_takes_the_task_or_makes_room() {
+    let stage = Stage::new();
+    stage
+        .work
+        .write("khlone.yml", "limits: {clones: 2}\nroles: {tester: {}}\n");
+    stage.act("true");
+    stage
+        .run(&["act", "--who", "@shell++", "--await", "-m", "true"])
+        .ok();
+    let full = stage.run(&["act", "--who", "@shell++", "-m", "true"]);
+    assert_eq!(full.code, 4, "{}", full.err);
+    let step = next(&full.err);
+    assert!(
+        step.starts_with("git khlone act --who foreman.any@shell -z main "),
+        "{step}"
+    );
+    // The pasted prompt is no script; that it is taken is what counts.
+    assert_eq!(paste(&stage, &step).code, 0, "{step}");
+    stage.run(&["await"]);
+    let other = stage.run(&["act", "--who", "tester@shell", "-m", "true"]);
+    let step = next(&other.err);
+    assert!(
+        step.starts_with("git khlone zone remove main --clone foreman.2    # makes room"),
+        "{step}"
+    );
+    assert_eq!(paste(&stage, &step).code, 0, "{step}");
+    stage
+        .run(&["act", "--who", "tester@shell", "--await", "-m", "true"])
+        .ok();
+}
+
+#[test]
+fn lists_tell_zones_apart_where_there_are_several() {
+    let stage = Stage::new();
+    stage.act("true");
+    for what in ["tasks", "crew"] {
+        assert!(!stage.run(&["list", what]).ok().contains(" in main"), "{what}");
+    }
+    stage.run(&["zone", "new", "feat"]).ok();
+    stage
+        .run(&["act", "-z", "feat", "--who", "@shell", "--await", "-m", "true"])
+        .ok();
+    for what in ["tasks", "crew"] {
+        let list = stage.run(&["list", what]).ok();
+        assert!(
+            list.contains("foreman.1 in main") && list.contains("foreman.1 in feat"),
+            "{list}"
+        );
+        let one = stage.run(&["list", what, "-z", "feat"]).ok();
+        assert!(!one.contains(" in "), "{one}");
+    }
+}
+
+#[test]
+fn an_empty_list_of_trust_says_that_it_is_empty() {
+    let said = Stage::new().run(&["trust", "--list"]);
+    assert_eq!((said.code, said.out.as_str()), (0, ""));
+    assert_eq!(said.err, "no repository is trusted on this machine\n");
+}
