@@ -105,6 +105,9 @@ fn killed_mid_tool(name: &'static str) -> Value {
 
 #[test]
 fn a_session_that_the_cli_has_lost_is_told_anew_with_what_is_done_in_doubt_and_others() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     each_of(&["claude"], told_anew);
 }
 
@@ -154,6 +157,9 @@ fn assert_same_session(task: &Value) {
 
 #[test]
 fn a_killed_runner_of_claude_goes_on_in_the_same_session() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     each_of(&["claude"], |name| {
         let task = killed_mid_tool(name);
         assert_same_session(&task);

@@ -137,6 +137,9 @@ fn what_a_dead_brain_said_on_stderr_is_kept_without_its_secrets_and_shown() {
 
 #[test]
 fn a_user_who_goes_on_working_while_an_attempt_is_dead_holds_nothing_up() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let stage = stage(QUICK);
     let id = stage.start(&script("echo mine > mine.txt", "test -e mine.txt"));
     until_mark(&stage, &id);
@@ -165,6 +168,9 @@ fn a_user_who_goes_on_working_while_an_attempt_is_dead_holds_nothing_up() {
 
 #[test]
 fn what_somebody_else_changed_meanwhile_is_named_and_waits_for_a_person() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let stage = stage(QUICK);
     let id = stage.start(&script("echo mine > mine.txt", "exit 0"));
     until_mark(&stage, &id);

@@ -44,6 +44,9 @@ fn an_attempt_whose_folder_is_gone_had_begun_all_the_same_and_is_in_doubt() {
 
 #[test]
 fn a_runner_whose_folder_is_taken_away_is_not_joined_by_another() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let stage = stage(QUICK);
     let id = stage.start(
         "echo $KHLONE_ATTEMPT >> runs.txt; touch mark; until [ -e go ]; do sleep 0.05; done; echo end > end.txt",

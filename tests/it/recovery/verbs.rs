@@ -237,6 +237,9 @@ fn an_update_can_be_undone() {
 /// Between the death of an attempt and its recovery nothing is moved under what it left.
 #[test]
 fn a_clone_with_work_of_a_dead_attempt_is_not_moved() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let stage = stage(QUICK);
     stage.act("echo 1 > one.txt");
     stage.work.commit(&[("b.txt", "b\n")], "the zone goes on");

@@ -20,6 +20,9 @@ fn staged(clone: &Work) -> String {
 
 #[test]
 fn it_stays_staged_whatever_the_task_commits() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let (stage, clone) = stage();
     let before = (staged(&clone), clone.git(&["diff"]));
     for script in [
@@ -47,6 +50,9 @@ fn it_stays_staged_whatever_the_task_commits() {
 
 #[test]
 fn what_the_task_commits_of_it_is_told() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let (stage, clone) = stage();
     let (_, task) = stage.act("echo more >> p/f");
     assert!(
