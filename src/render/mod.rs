@@ -6,6 +6,7 @@ mod document;
 mod pager;
 mod pulse;
 pub mod report;
+mod signs;
 mod story;
 mod style;
 mod table;
@@ -97,7 +98,7 @@ impl Out {
     /// If stdout is closed.
     pub fn text(self, text: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes())?;
+        out.write_all(signs::shown(text, &io::stdout()).as_bytes())?;
         out.flush()
     }
 
@@ -110,7 +111,7 @@ impl Out {
             Stream::Stdout => self.text(text),
             Stream::Stderr => {
                 let mut err = anstream::stderr().lock();
-                err.write_all(text.as_bytes())?;
+                err.write_all(signs::shown(text, &io::stderr()).as_bytes())?;
                 err.flush()
             }
         }
@@ -118,6 +119,7 @@ impl Out {
 
     /// Tells the reader something that is not the answer.
     pub fn note(self, text: &str) {
+        let text = signs::shown(text, &io::stderr());
         drop(writeln!(anstream::stderr().lock(), "{text}"));
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Out;
+use super::{Out, signs};
 
 /// How often it moves.
 const BEAT: Duration = Duration::from_millis(120);
@@ -37,7 +37,11 @@ impl Pulse {
         }
         let bar = ProgressBar::new_spinner().with_message(text.into());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
-            bar.set_style(style);
+            bar.set_style(if signs::is_plain() {
+                style.tick_chars(signs::SPINNER)
+            } else {
+                style
+            });
         }
         Self(Some(Bar(bar)))
     }

@@ -6,6 +6,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use super::signs;
+
 /// What fits everywhere.
 const WIDTH: usize = 80;
 /// Narrower than this nothing can be told.
@@ -93,6 +95,7 @@ impl Screen {
     /// If stdout is closed.
     pub fn show(&mut self, text: &str) -> io::Result<()> {
         let rows = terminal(io::stdout()).map_or(usize::MAX, |(_, rows)| rows);
+        let text = signs::shown(text, &io::stdout());
         let shown: Vec<_> = text.lines().take(rows.saturating_sub(1)).collect();
         let mut out = anstream::stdout().lock();
         // Back to the first line; each is erased to its end as it is written, so that nothing flickers. A line that is

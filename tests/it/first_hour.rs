@@ -164,3 +164,25 @@ fn an_empty_list_of_trust_says_that_it_is_empty() {
     assert_eq!((said.code, said.out.as_str()), (0, ""));
     assert_eq!(said.err, "no repository is trusted on this machine\n");
 }
+
+#[test]
+fn a_terminal_without_unicode_gets_none() {
+    let stage = Stage::new();
+    stage.act("echo 1 > one");
+    let program = env!("CARGO_BIN_EXE_git-khlone");
+    for (locale, ahead, none) in [("C", "+1 -0 main", "−"), ("C.UTF-8", "+1 −0 main", "+1 -0")] {
+        let script = format!("export LC_ALL={locale}; '{program}'; echo \"code $?.\"; read -r _");
+        let screen = stage.terminal(80, &["bash", "-c", &script]).wait_for("code 0");
+        assert!(
+            screen.contains(ahead) && !screen.contains(none),
+            "{locale}: {screen}"
+        );
+    }
+    // A program reads the same wherever it runs.
+    let piped = stage
+        .cmd(&stage.work.0, &["list", "crew"])
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8(piped).unwrap().contains("+1 −0 main"));
+}
