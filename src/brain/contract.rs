@@ -168,6 +168,8 @@ pub struct Launch {
     pub stdin: Stdin,
     /// What it needs of the user's home; a sandbox shows nothing else of it.
     pub state: Vec<Mount>,
+    /// A file in which it says more than in its streams; read once it has ended, and removed.
+    pub aside: Option<PathBuf>,
 }
 
 /// What a brain reads.
@@ -269,6 +271,9 @@ pub(super) trait Dialect: Send {
 
     /// One line of stderr. Most say nothing that stdout does not.
     fn stderr(&mut self, _line: &str, _events: &mut Vec<Event>) {}
+
+    /// What it has written [aside](Launch::aside).
+    fn aside(&mut self, _text: &str, _events: &mut Vec<Event>) {}
 
     /// The process has ended by itself with `code`, or by a signal.
     fn end(&mut self, _code: Option<i32>, _events: &mut Vec<Event>) {}

@@ -4,6 +4,8 @@
 //! stderr only and go on for minutes. It counts no cost. Sessions are found again by the last component of the
 //! worktree's path.
 
+mod telemetry;
+
 use std::{borrow::Cow, path::PathBuf};
 
 use serde::Deserialize;
@@ -144,6 +146,7 @@ impl Brain for Gemini {
             }
             launch.keeps(folder.join("tmp"))?;
         }
+        telemetry::ask_for(job, &mut launch)?;
         Ok(launch)
     }
 
@@ -241,6 +244,8 @@ struct Stats {
 struct Chat {
     limited: u32,
     ended: bool,
+    /// Why it has stopped itself, which it calls a success.
+    stopped: Option<String>,
     /// The last thing on stderr that names a cause.
     cause: String,
 }
@@ -273,6 +278,9 @@ impl Dialect for Chat {
             }),
             "tool_result" => result(&line, events),
             "error" => {
+                if stops(line.message.as_str()) {
+                    self.stopped = Some(line.message.clip(OUTPUT));
+                }
                 let kind = if line.severity.as_str() == "warning" {
                     Trouble::Warning
                 } else {
@@ -282,6 +290,9 @@ impl Dialect for Chat {
             }
             "result" => {
                 self.ended = true;
+                if let Some(why) = self.stopped.take() {
+                    events.push(Event::fatal(Trouble::Other, why));
+                }
                 end(&line, events);
             }
             _ => {}
@@ -298,13 +309,25 @@ impl Dialect for Chat {
         }
     }
 
+    fn aside(&mut self, text: &str, events: &mut Vec<Event>) {
+        if let Some(why) = telemetry::cut_short(text) {
+            events.push(Event::fatal(Trouble::Other, why));
+        }
+    }
+
     fn end(&mut self, code: Option<i32>, events: &mut Vec<Event>) {
         let kind = match code {
             _ if self.ended => return,
             Some(41) => Trouble::Auth,
             Some(42) if self.cause.contains("session") => Trouble::Session,
             Some(52) => Trouble::Config,
-            Some(0) | None => return,
+            // It leaves before its last words have gone through the pipe.
+            Some(0) => {
+                let why = "it ended without a result: what it said last is lost";
+                events.push(Event::fatal(Trouble::Other, why));
+                return;
+            }
+            None => return,
             Some(_) => trouble(&self.cause),
         };
         let reason = code.map_or_else(String::new, |code| format!("exit code {code}"));
@@ -366,6 +389,17 @@ fn result(line: &Line<'_>, events: &mut Vec<Event>) {
         paths: Vec::new(),
         output: said.clip(OUTPUT),
     });
+}
+
+/// Whether it gives up by itself, with whatever it has so far.
+fn stops(message: &str) -> bool {
+    [
+        "Loop detected",
+        "Maximum session turns exceeded",
+        "Agent execution stopped",
+    ]
+    .iter()
+    .any(|words| message.starts_with(words))
 }
 
 fn refused(error: &Failure<'_>) -> bool {

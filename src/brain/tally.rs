@@ -213,7 +213,8 @@ fn is_telling(line: &str) -> bool {
     let warns = line
         .get(..4)
         .is_some_and(|start| start.eq_ignore_ascii_case("warn"));
-    words && !warns && !line.starts_with("at ")
+    let ages = line.contains("is deprecated");
+    words && !warns && !ages && !line.starts_with("at ")
 }
 
 /// When a limit ends, by the number or by the words in which it is told.

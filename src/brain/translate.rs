@@ -6,11 +6,15 @@
 //! on in the pieces that it comes in, so that an event is not made of each line of a build's output.
 
 use std::{
+    fs,
+    io::{Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use jiff::tz::TimeZone;
+use rustix::fs::OFlags;
 
 use super::{
     contract::{Dialect, Session, Total, Verdict},
@@ -23,6 +27,8 @@ use crate::refs::now;
 
 /// The longest line that is looked at; the rest of a longer one is dropped here, not in the raw log.
 pub const LINE: usize = 10 << 20;
+/// So much of what it writes aside is looked at, from its end.
+const ASIDE: u64 = 8 << 20;
 /// How many tool calls may be open at once before the oldest is forgotten.
 const OPEN_CALLS: usize = 256;
 
@@ -36,6 +42,8 @@ pub struct Translator {
     tally: Tally,
     /// Where the brain works; paths below are told from there.
     folder: Option<PathBuf>,
+    /// Where it says more than in its streams.
+    aside: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Translator {
@@ -56,6 +64,7 @@ impl Translator {
             open: OpenCalls::default(),
             tally: Tally::new(session),
             folder: None,
+            aside: None,
         }
     }
 
@@ -63,6 +72,17 @@ impl Translator {
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Reads what the brain writes there, once it has ended.
+    #[must_use]
+    pub fn beside(mut self, aside: Option<PathBuf>) -> Self {
+        // What an earlier run left says nothing of this one.
+        if let Some(file) = &aside {
+            drop(fs::remove_file(file));
+        }
+        self.aside = aside;
         self
     }
 
@@ -120,6 +140,9 @@ impl Translator {
         };
         events.extend(self.stderr(b"\n"));
         let mut last = Vec::new();
+        if let Some(text) = self.aside.take().as_deref().and_then(tail) {
+            self.dialect.aside(&text, &mut last);
+        }
         self.dialect.end(code, &mut last);
         events.extend(self.count(last));
         events
@@ -155,6 +178,22 @@ impl Translator {
         }
         events
     }
+}
+
+/// The end of a file of the brain's, which goes with that.
+fn tail(path: &Path) -> Option<String> {
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed() | OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .ok()?;
+    drop(fs::remove_file(path));
+    let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    file.seek(SeekFrom::Start(meta.len().saturating_sub(ASIDE)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.take(ASIDE).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn shorten(event: &mut Event, folder: &Path) {

@@ -75,6 +75,9 @@ const WORDS: [(Trouble, &[&str]); 4] = [
         Trouble::Network,
         &[
             "stream disconnected",
+            "error: terminated",
+            "socket hang up",
+            "other side closed",
             "connection",
             "unable to connect",
             "cannot connect",
@@ -100,6 +103,10 @@ const STATUSES: [(Trouble, &[&str]); 4] = [
 ];
 
 fn by_words(said: &str) -> Trouble {
+    // An answer that was cut off or withheld would be so again, though it is told as a stream that broke off.
+    if said.contains("incomplete response returned") {
+        return Trouble::Other;
+    }
     let status = STATUSES
         .iter()
         .find(|(_, numbers)| numbers.iter().any(|number| has_number(said, number)));
@@ -222,6 +229,11 @@ mod tests {
             (
                 "unexpected status 503 Service Unavailable, url: http://127.0.0.1:401/v1",
                 Trouble::Network,
+            ),
+            ("[API Error: terminated]", Trouble::Network),
+            (
+                "stream disconnected before completion: Incomplete response returned, reason: content_filter",
+                Trouble::Other,
             ),
             // Numbers that are part of others say nothing.
             ("wrote 4290 lines to 127.0.0.1:401", Trouble::Other),

@@ -107,7 +107,10 @@ pub(super) fn plan(
         vars: &vars,
     };
     let launch = brain.launch(&job)?;
-    let translator = brain.translator(&session).within(job.work_dir);
+    let translator = brain
+        .translator(&session)
+        .within(job.work_dir)
+        .beside(launch.aside.clone());
     let proxy = proxy(run, claim)?;
     let (confinement, environment) = confine(run, claim, (prepared, proxy.as_ref()), brain, &launch)?;
     let argv = std::iter::once(launch.program.clone().into_os_string())

@@ -10,6 +10,7 @@ mod limits;
 mod recovery;
 mod rig;
 mod struck;
+mod told;
 
 use std::time::Duration;
 

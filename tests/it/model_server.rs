@@ -163,7 +163,9 @@ fn protocol(path: &str) -> Option<&'static dyn Protocol> {
 fn error(status: u16) -> Value {
     let (word, kind) = match status {
         401 => ("UNAUTHENTICATED", "authentication_error"),
+        404 => ("NOT_FOUND", "not_found_error"),
         429 => ("RESOURCE_EXHAUSTED", "rate_limit_error"),
+        503 | 529 => ("UNAVAILABLE", "overloaded_error"),
         _ => ("INTERNAL", "api_error"),
     };
     let message = format!("scripted failure {status}");

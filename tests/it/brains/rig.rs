@@ -153,7 +153,7 @@ impl Rig {
         let (sender, chunks) = mpsc::channel();
         pump(child.stdout.take().unwrap(), true, sender.clone());
         pump(child.stderr.take().unwrap(), false, sender);
-        let mut translator = self.brain.translator(session);
+        let mut translator = self.brain.translator(session).beside(launch.aside.clone());
         let (mut events, mut stderr, mut hopeless) = (Vec::new(), String::new(), None);
         // Ends when both streams are closed: the child and all that hold them are gone.
         while let Ok((out, bytes)) = chunks.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
@@ -313,9 +313,10 @@ pub(crate) fn environment(name: &str, home: &Path, url: &str) -> BTreeMap<String
             vars.insert("FAKE_API_KEY", "sk-dummy".to_owned());
         }
         "opencode" => {
+            let model = json!({"name": "fake", "cost": {"input": 1.0, "output": 2.0}, "limit": {"context": 128_000, "output": 4096}});
             let provider = json!({"npm": "@ai-sdk/openai-compatible", "name": "fake",
                 "options": {"baseURL": format!("{url}/v1"), "apiKey": "sk-dummy"},
-                "models": {"fake-model": {"name": "fake", "cost": {"input": 1.0, "output": 2.0}, "limit": {"context": 128_000, "output": 4096}}}});
+                "models": {"fake-model": model, "second-model": model}});
             let config = json!({"provider": {"fake": provider}, "model": "fake/fake-model", "small_model": "fake/fake-model",
                 "enabled_providers": ["fake"], "autoupdate": false, "share": "disabled"});
             write(&home.join(".config/opencode/opencode.json"), &config.to_string());
@@ -326,7 +327,7 @@ pub(crate) fn environment(name: &str, home: &Path, url: &str) -> BTreeMap<String
         }
         _ => {
             let settings = json!({"security": {"auth": {"selectedType": "gemini-api-key"}},
-                "privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false},
+                "privacy": {"usageStatisticsEnabled": false},
                 "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false, "disableAutoUpdate": true}});
             write(&home.join(".gemini/settings.json"), &settings.to_string());
             vars.insert("GEMINI_API_KEY", "sk-dummy".to_owned());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Protocol,
-    scenario::{Entry, Seen, Turn},
+    scenario::{Entry, Seen, Stop, Turn},
 };
 
 pub(super) struct Chat;
@@ -65,7 +65,7 @@ pub(super) fn texts(content: &Value) -> Vec<&str> {
 
 fn delta(turn: &Turn, seen: &Seen) -> Value {
     let (name, arguments) = match turn {
-        Turn::Say(text) => return json!({"content": text}),
+        Turn::Say(text) | Turn::Stop(text, _) => return json!({"content": text}),
         Turn::Write { path, content } => ("write", json!({"filePath": path, "content": content})),
         Turn::Ask(text) => ("question", Seen::questions(text)),
         Turn::Run(command) => ("bash", json!({"command": command, "description": "scripted"})),
@@ -76,10 +76,11 @@ fn delta(turn: &Turn, seen: &Seen) -> Value {
 }
 
 fn reason(turn: &Turn) -> &'static str {
-    if matches!(turn, Turn::Say(_)) {
-        "stop"
-    } else {
-        "tool_calls"
+    match turn {
+        Turn::Say(_) => "stop",
+        Turn::Stop(_, Stop::Length) => "length",
+        Turn::Stop(_, Stop::Withheld) => "content_filter",
+        Turn::Write { .. } | Turn::Run(_) | Turn::Ask(_) => "tool_calls",
     }
 }
 

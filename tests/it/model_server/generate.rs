@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Protocol,
-    scenario::{Entry, Seen, Turn},
+    scenario::{Entry, Seen, Stop, Turn},
 };
 
 pub(super) struct Generate;
@@ -33,7 +33,7 @@ impl Protocol for Generate {
 
     fn whole(&self, turn: &Turn, _seen: &Seen) -> Value {
         let part = match turn {
-            Turn::Say(text) => json!({"text": text}),
+            Turn::Say(text) | Turn::Stop(text, _) => json!({"text": text}),
             Turn::Write { path, content } => {
                 json!({"functionCall": {"name": "write_file", "args": {"file_path": path, "content": content}}})
             }
@@ -41,7 +41,12 @@ impl Protocol for Generate {
             Turn::Run(command) => json!({"functionCall": {"name": "run_shell_command",
                 "args": {"command": command, "description": "scripted"}}}),
         };
-        json!({"candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [part]}}],
+        let reason = match turn {
+            Turn::Stop(_, Stop::Length) => "MAX_TOKENS",
+            Turn::Stop(_, Stop::Withheld) => "SAFETY",
+            _ => "STOP",
+        };
+        json!({"candidates": [{"index": 0, "finishReason": reason, "content": {"role": "model", "parts": [part]}}],
             "modelVersion": "fake-model", "responseId": "r1",
             "usageMetadata": {"promptTokenCount": 1200, "candidatesTokenCount": 30, "thoughtsTokenCount": 4,
                 "cachedContentTokenCount": 200, "totalTokenCount": 1234}})
@@ -49,7 +54,7 @@ impl Protocol for Generate {
 
     fn stream(&self, turn: &Turn, seen: &Seen) -> Vec<(&'static str, Value)> {
         let whole = self.whole(turn, seen);
-        let Turn::Say(text) = turn else {
+        let (Turn::Say(text) | Turn::Stop(text, _)) = turn else {
             return vec![("", whole)];
         };
         // In two pieces, as the real one does.

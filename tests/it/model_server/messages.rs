@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Protocol, chat,
-    scenario::{Entry, Seen, Turn},
+    scenario::{Entry, Seen, Stop, Turn},
 };
 
 pub(super) struct Messages;
@@ -38,7 +38,7 @@ impl Protocol for Messages {
         message["usage"] = usage(1);
         let block = block(turn, seen);
         let (start, delta) = match turn {
-            Turn::Say(text) => (
+            Turn::Say(text) | Turn::Stop(text, _) => (
                 json!({"type": "text", "text": ""}),
                 json!({"type": "text_delta", "text": text}),
             ),
@@ -78,7 +78,7 @@ fn id(seen: &Seen) -> String {
 
 fn block(turn: &Turn, seen: &Seen) -> Value {
     let (name, input) = match turn {
-        Turn::Say(text) => return json!({"type": "text", "text": text}),
+        Turn::Say(text) | Turn::Stop(text, _) => return json!({"type": "text", "text": text}),
         Turn::Write { path, content } => ("Write", json!({"file_path": path, "content": content})),
         Turn::Ask(text) => ("AskUserQuestion", Seen::questions(text)),
         Turn::Run(command) => ("Bash", json!({"command": command, "description": "scripted"})),
@@ -87,10 +87,11 @@ fn block(turn: &Turn, seen: &Seen) -> Value {
 }
 
 fn reason(turn: &Turn) -> &'static str {
-    if matches!(turn, Turn::Say(_)) {
-        "end_turn"
-    } else {
-        "tool_use"
+    match turn {
+        Turn::Say(_) => "end_turn",
+        Turn::Stop(_, Stop::Length) => "max_tokens",
+        Turn::Stop(_, Stop::Withheld) => "refusal",
+        Turn::Write { .. } | Turn::Run(_) | Turn::Ask(_) => "tool_use",
     }
 }
 

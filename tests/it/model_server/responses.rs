@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Protocol, chat,
-    scenario::{Entry, Seen, Turn},
+    scenario::{Entry, Seen, Stop, Turn},
 };
 
 pub(super) struct Responses;
@@ -26,7 +26,12 @@ impl Protocol for Responses {
     }
 
     fn whole(&self, turn: &Turn, seen: &Seen) -> Value {
-        json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "fake-model",
+        let (status, why) = match turn {
+            Turn::Stop(_, Stop::Length) => ("incomplete", json!({"reason": "max_output_tokens"})),
+            Turn::Stop(_, Stop::Withheld) => ("incomplete", json!({"reason": "content_filter"})),
+            _ => ("completed", Value::Null),
+        };
+        json!({"id": "resp_1", "object": "response", "created_at": 1, "status": status, "incomplete_details": why, "model": "fake-model",
             "output": [item(turn, seen)], "usage": {"input_tokens": 1200, "output_tokens": 34, "total_tokens": 1234,
             "input_tokens_details": {"cached_tokens": 200}, "output_tokens_details": {"reasoning_tokens": 4}}})
     }
@@ -47,7 +52,14 @@ impl Protocol for Responses {
                 "response.output_item.done",
                 json!({"output_index": 0, "item": item}),
             ),
-            event("response.completed", json!({"response": whole})),
+            event(
+                if matches!(turn, Turn::Stop(..)) {
+                    "response.incomplete"
+                } else {
+                    "response.completed"
+                },
+                json!({"response": whole}),
+            ),
         ]
     }
 }
@@ -55,7 +67,7 @@ impl Protocol for Responses {
 fn item(turn: &Turn, seen: &Seen) -> Value {
     let id = format!("call_{}_{}", seen.prompts, seen.rounds + 1);
     match turn {
-        Turn::Say(text) => {
+        Turn::Say(text) | Turn::Stop(text, _) => {
             json!({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
             "content": [{"type": "output_text", "text": text, "annotations": []}]})
         }

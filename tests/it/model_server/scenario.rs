@@ -40,6 +40,17 @@ pub(super) enum Turn {
     Run(String),
     /// By a tool of the client's, if it has one.
     Ask(String),
+    /// So far, and no further.
+    Stop(String, Stop),
+}
+
+/// Why a model stops before it has said all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Stop {
+    /// It has come to its limit of output.
+    Length,
+    /// The provider withholds the rest.
+    Withheld,
 }
 
 /// What goes wrong instead.
@@ -150,7 +161,7 @@ pub(super) fn turn(seen: &Seen) -> Turn {
     match (seen.scenario.as_str(), seen.rounds) {
         _ if seen.wants_json => say(r#"{"reasoning": "scripted", "model_choice": "flash", "complexity_reasoning": "scripted", "complexity_score": 1}"#),
         _ if seen.tools.is_empty() => say("A title"),
-        ("write" | "429x2-write", 0) | ("steps", 4) => write(),
+        ("write" | "429x2-write" | "refused-then", 0) | ("steps", 4) => write(),
         ("write" | "429x2-write", _) => say("All done: hello.txt is written."),
         ("shell", 0) => Turn::Run("echo hi > sh.txt; echo out; echo err >&2".to_owned()),
         ("shell", _) => say("Ran it."),
@@ -180,6 +191,16 @@ pub(super) fn turn(seen: &Seen) -> Turn {
         ("half", 1) => {
             Turn::Run("test -e marker && exit; : > half.txt; echo started > marker; sleep 60".to_owned())
         }
+        ("length", _) => Turn::Stop("I will now write the whole file and then".to_owned(), Stop::Length),
+        ("withheld", _) => Turn::Stop("I can".to_owned(), Stop::Withheld),
+        ("empty", _) => say(""),
+        ("big", _) => Turn::Say((0..200_000).map(|n| format!("{n} ")).collect()),
+        ("bytes", 0) => Turn::Run(
+            r"printf 'a\377\376b\033[31m\r\n\000c\n'; head -c 300000 /dev/zero | tr '\000' x; echo; printf '\303\050'".to_owned(),
+        ),
+        ("bytes", _) => say("Odd bytes."),
+        ("refused-then", 1) => Turn::Run("ls".to_owned()),
+        ("refused-then", _) => say("I tried to write."),
         ("question", 0) => Turn::Ask("Which database?".to_owned()),
         ("question", _) => say("I cannot go on without an answer."),
         ("count", _) => Turn::Say(format!("I have seen {} prompts.", seen.prompts)),
@@ -200,7 +221,11 @@ pub(super) fn fault(seen: &Seen) -> Option<(Fault, u32)> {
         "401" => Some((Fault::Status(401), always)),
         "429" => Some((Fault::Status(429), always)),
         "429x2" | "429x2-write" => Some((Fault::Status(429), 2)),
+        "404" => Some((Fault::Status(404), always)),
         "500" => Some((Fault::Status(500), always)),
+        "500x2" => Some((Fault::Status(500), 2)),
+        "503x2" => Some((Fault::Status(503), 2)),
+        "529x2" => Some((Fault::Status(529), 2)),
         "cut1" => Some((Fault::Cut, 1)),
         "cut" => Some((Fault::Cut, always)),
         "hang" => Some((Fault::Hang, always)),
