@@ -292,6 +292,9 @@ fn receipts_of_finished_tasks_go_but_for_a_clones_last() {
 /// needed by nothing in between.
 #[test]
 fn what_git_is_about_to_delete_is_brought_home_again() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
     let site = Site::new();
     let script = "export GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z
         echo one > one; git add one; git commit -qm same";
@@ -420,7 +423,9 @@ impl Site {
                 "logs/refs/heads/main",
             ];
             let is_old = old.iter().any(|name| path == self.common().join(name));
-            if mode & asked != asked && !is_old {
+            // git makes this one with the mask, whatever the setting.
+            let is_gits = path.ends_with("COMMIT_EDITMSG");
+            if mode & asked != asked && !is_old && !is_gits {
                 wrong.push(format!("{mode:o} {}", path.display()));
             }
         }
