@@ -32,6 +32,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "redact",
             "sites",
             "daemon",
+            "uninstall",
             "completions",
             "man",
             "help",

@@ -42,6 +42,7 @@ mod target;
 mod trust;
 mod uncommitted;
 mod undo;
+mod uninstall;
 mod update;
 mod wait;
 mod watch;
@@ -166,6 +167,8 @@ enum Verb {
     /// Print what could come next on a command line (for completions)
     #[command(hide = true, name = "__complete")]
     Complete(complete::CompleteArgs),
+    /// Remove git-khlone from this repository; plain git is left
+    Uninstall(uninstall::UninstallArgs),
     /// Start, stop or look at the daemon of this repository
     Daemon(daemon::DaemonArgs),
     /// Become a program that the kernel restricts from within (for the runner)
@@ -279,6 +282,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Help(args) => help::run(text_only(out, "help")?, &dir, command(), &args),
         Verb::Man(args) => man::run(text_only(out, "man")?, &command(), &args),
         Verb::Complete(args) => complete::run(out, command(), &args),
+        Verb::Uninstall(args) => uninstall::run(&cx()?, args),
         Verb::Daemon(args) => daemon::run(&dir, out, &args),
         Verb::Confine(args) => confine::run(&args),
         Verb::Runner(args) => runner::run(&args),

@@ -10,8 +10,8 @@ use crate::render::{
         AdoptedView, AuditView, BrainList, CrewList, DiffView, DismissedView, DispatchedView, DoctorView,
         EndedList, EnvView, ErrorView, FsckView, GcView, HoldingList, LandedView, LogLines, LogView,
         MovedView, NeedsList, PathView, RedactedView, RolledBackView, SiteList, StartedList, StartedView,
-        StatusView, StoppedView, TaskDetail, TaskList, TrustList, TrustedView, UnitView, UpdatedView,
-        ZoneList,
+        StatusView, StoppedView, TaskDetail, TaskList, TrustList, TrustedView, UninstalledView, UnitView,
+        UpdatedView, ZoneList,
     },
     zones::{OpenedView, PrunedView, RemovedView, RepairView, UndoList, UndoneView},
 };
@@ -61,6 +61,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         one_of("status", |g| forms!(g: StatusView)),
         one_of("trust", |g| forms!(g: TrustedView, TrustList)),
         one_of("undo", |g| forms!(g: UndoneView, UndoList)),
+        one_of("uninstall", |g| forms!(g: UninstalledView)),
         one_of("update", |g| forms!(g: UpdatedView)),
         one_of("watch", |g| forms!(g: EventLine<'static>, StateLine<'static>)),
         one_of(

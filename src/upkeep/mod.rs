@@ -10,3 +10,4 @@ pub mod repair;
 pub mod retention;
 pub mod rollback;
 pub mod undo;
+pub mod uninstall;

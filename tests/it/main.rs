@@ -51,6 +51,7 @@ mod terminal;
 mod tier;
 mod tools;
 mod trust;
+mod uninstall;
 mod upgrade;
 mod watch;
 mod watched;

@@ -254,6 +254,7 @@ fn every_verb_answers_in_json() {
     ask(&["zone", "prune"]);
     ask(&["zone", "remove", "main", "--force"]);
     ask(&["gc"]);
+    ask(&["uninstall", "--force"]);
     let published: BTreeSet<_> = cli::schemas()
         .into_iter()
         .map(|(verb, _)| verb.to_owned())

@@ -101,6 +101,18 @@ pub fn kept_size(site: &Site) -> io::Result<(usize, u64)> {
     Ok((packs.len(), packs.iter().map(|pack| pack.bytes).sum()))
 }
 
+/// Gives every pack of ours to git, which packs them anew and prunes what nothing names.
+///
+/// # Errors
+/// If the record cannot be read, or the folder of packs not be written.
+pub fn keep_no_packs(site: &Site) -> io::Result<()> {
+    let record = Record::open(site)?;
+    for ours in record.ours()?.into_iter().filter(|ours| ours.kept) {
+        record::remove_if_there(&record.pack_dir().join(ours.stem).with_extension("keep"))?;
+    }
+    Ok(())
+}
+
 /// The ids in the index of the pack `stem` in the folder `packs`.
 ///
 /// # Errors

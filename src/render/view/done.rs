@@ -101,6 +101,48 @@ impl UnitView {
     }
 }
 
+/// `uninstall`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UninstalledView {
+    /// The file that everything stored went into, if anything was.
+    pub bundle: Option<String>,
+    /// The folder of what no bundle can hold, repositories inside of worktrees and the like, if there was any.
+    pub apart: Option<String>,
+    /// How many tasks were stored.
+    pub stored_tasks: usize,
+    /// Branches of clones that stay.
+    pub branches: Vec<String>,
+}
+
+impl UninstalledView {
+    /// What went.
+    pub fn of(gone: crate::upkeep::uninstall::Uninstalled) -> Self {
+        let text = |path: std::path::PathBuf| path.display().to_string();
+        Self {
+            bundle: gone.bundle.map(text),
+            apart: gone.apart.map(text),
+            stored_tasks: gone.tasks,
+            branches: gone.branches,
+        }
+    }
+}
+
+impl View for UninstalledView {
+    fn plain(&self) -> String {
+        let mut text = match &self.bundle {
+            Some(bundle) => format!("{} tasks and what belongs to them: {bundle}\n", self.stored_tasks),
+            None => "nothing was stored here\n".to_owned(),
+        };
+        if let Some(apart) = &self.apart {
+            text.push_str(&format!("what no bundle can hold: {apart}\n"));
+        }
+        for branch in &self.branches {
+            text.push_str(&format!("branch {branch} stays\n"));
+        }
+        text
+    }
+}
+
 /// `daemon stop`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StoppedView {

@@ -28,8 +28,8 @@ pub use diff::{ChangedFile, DiffView};
 pub use diffstat::diff_stat;
 pub use doctor::{BrainList, DoctorView, Finding};
 pub use done::{
-    LogLines, MovedView, PathView, StartedList, StartedSite, StartedView, StoppedView, TrustedView, UnitView,
-    UpdatedView,
+    LogLines, MovedView, PathView, StartedList, StartedSite, StartedView, StoppedView, TrustedView,
+    UninstalledView, UnitView, UpdatedView,
 };
 pub use env::EnvView;
 pub use fsck::FsckView;

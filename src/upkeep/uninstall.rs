@@ -1,0 +1,333 @@
+//! `uninstall`: what git-khlone has in a repository goes, and plain git is left. All that was stored goes into one bundle
+//! first, from which it can be fetched again.
+//!
+//! Killed at any point, the same command finishes it: worktrees go by the removal of their zones, which saves each; the
+//! bundle stands, checked and synced, before the first ref goes; the site's folder goes last.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use git2::Oid;
+
+use crate::{
+    process::{Cmd, ProcessError, fault::point},
+    refs::{Ledger, LedgerError, NOTES, StoredZone, delete_ref, keep_no_packs, update_ref},
+    task::{Class, Explain, TaskId},
+    upkeep::removal::{RemovalError, remove},
+    worktree::{carry::quoted, erase::erase},
+};
+
+/// Where branches that are to stay are noted while their zones go.
+const STAYING: &str = "refs/khlone/staying/";
+const OURS: &str = "refs/khlone/";
+const HEADS: &str = "refs/heads/";
+
+/// How long packing everything may take.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What is wanted.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    /// The file that gets everything that was stored.
+    pub bundle: &'a Path,
+    /// Whether the branches of clones stay.
+    pub keep_branches: bool,
+    /// Whether also what is not landed, not committed or not over goes, into the bundle.
+    pub force: bool,
+}
+
+/// What went.
+#[derive(Debug)]
+pub struct Uninstalled {
+    /// The bundle, if there was anything to put into it.
+    pub bundle: Option<PathBuf>,
+    /// Folders that no bundle can hold, put beside it: repositories inside of worktrees and the like.
+    pub apart: Option<PathBuf>,
+    /// How many tasks were stored.
+    pub tasks: usize,
+    /// Branches of clones that are there now.
+    pub branches: Vec<String>,
+}
+
+/// A repository from which nothing or not everything went.
+#[derive(Debug, thiserror::Error)]
+pub enum UninstallError {
+    /// Work would be called off.
+    #[error("{count} {tasks} not over, {first} for one", tasks = if *.count == 1 { "task is" } else { "tasks are" })]
+    Open {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: TaskId,
+    },
+    /// The bundle would replace something.
+    #[error("{path} is there already", path = .0.display())]
+    Exists(PathBuf),
+    /// A command that ran meanwhile stored something.
+    #[error("{0} came meanwhile")]
+    News(String),
+    /// A zone's clones stay.
+    #[error(transparent)]
+    Removal(#[from] RemovalError),
+    /// The ledger refuses.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// git refuses.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The disk refuses.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Explain for UninstallError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Open { .. } | Self::Exists(_) | Self::News(_) => Class::Refused,
+            Self::Removal(error) => error.class(),
+            Self::Ledger(error) => error.class(),
+            Self::Process(error) => error.class(),
+            Self::Io { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Open { .. } | Self::Removal(RemovalError::AtStake { .. }) => {
+                Some("git khlone uninstall --force    # all of it goes into the bundle".to_owned())
+            }
+            Self::Exists(path) => {
+                let mut other = path.clone().into_os_string();
+                other.push(".2");
+                Some(format!(
+                    "git khlone uninstall --bundle {}",
+                    quoted(Path::new(&other))
+                ))
+            }
+            Self::News(_) => Some("git khlone uninstall".to_owned()),
+            Self::Removal(error) => error.hint(),
+            Self::Ledger(error) => error.hint(),
+            Self::Process(_) | Self::Io { .. } => None,
+        }
+    }
+}
+
+/// Looks at what would refuse it; nothing has changed yet.
+///
+/// # Errors
+/// [`UninstallError::Open`], [`UninstallError::Exists`].
+pub fn check(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<(), UninstallError> {
+    let mut open = ledger.open_heads()?;
+    let site = &ledger.site().owner().site_uuid;
+    open.retain(|head| head.site_uuid == *site && (!wish.force || head.status.is_active()));
+    if let Some(active) = open.iter().find(|head| head.status.is_active()) {
+        return Err(RemovalError::Active(active.id.clone(), active.status).into());
+    }
+    if let Some(first) = open.first() {
+        return Err(UninstallError::Open {
+            count: open.len(),
+            first: first.id.clone(),
+        });
+    }
+    let stored = refs(ledger, &[OURS, NOTES])?;
+    let is_there = fs::symlink_metadata(wish.bundle).is_ok();
+    if is_there && !stored.is_empty() && !is_of(ledger, wish.bundle, &stored)? {
+        return Err(UninstallError::Exists(wish.bundle.to_owned()));
+    }
+    Ok(())
+}
+
+/// Takes everything away. No daemon of the site may run.
+///
+/// # Errors
+/// [`UninstallError`]; what has gone until then is in the bundle or in saved states, and the same command goes on.
+pub fn uninstall(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Uninstalled, UninstallError> {
+    check(ledger, wish)?;
+    let tasks = ledger.heads()?.len();
+    let zones = ledger.readable_zones()?;
+    if wish.keep_branches {
+        note_branches(ledger, &zones)?;
+    }
+    point("staying", "");
+    for zone in &zones {
+        remove(ledger, &zone.zone.id, wish.force)?;
+    }
+    let branches = back_in_place(ledger)?;
+    let stored = refs(ledger, &[OURS, NOTES])?;
+    let bundle = (!stored.is_empty()).then(|| wish.bundle.to_owned());
+    if !stored.is_empty() {
+        // One that was killed here before has made it.
+        if !is_of(ledger, wish.bundle, &stored)? {
+            let kept = branches.iter().map(|branch| format!("{HEADS}{branch}"));
+            let names = stored.iter().map(|(name, _)| name.clone()).chain(kept);
+            bundled(ledger, names, wish.bundle)?;
+        }
+        point("bundled", "");
+        delete_all(ledger, &stored)?;
+        point("refs-deleted", "");
+        if let Some((name, _)) = refs(ledger, &[OURS])?.into_iter().next() {
+            return Err(UninstallError::News(name));
+        }
+    }
+    let apart = put_aside(ledger, wish.bundle)?;
+    let dir = ledger.site().dir();
+    keep_no_packs(ledger.site()).map_err(|source| io_at(dir, source))?;
+    point("emptied", "");
+    erase(dir).map_err(|source| io_at(dir, source))?;
+    Ok(Uninstalled {
+        bundle,
+        apart,
+        tasks,
+        branches,
+    })
+}
+
+/// Notes where the branches of clones stand, which go with their zones.
+fn note_branches(ledger: &Ledger<'_>, zones: &[StoredZone]) -> Result<(), UninstallError> {
+    let repo = ledger.repo();
+    for member in zones.iter().flat_map(|zone| zone.crew.values()) {
+        let tip = repo
+            .ref_target(&format!("{HEADS}{}", member.branch))
+            .map_err(LedgerError::from)?;
+        let note = format!("{STAYING}{}", member.branch);
+        let noted = repo.ref_target(&note).map_err(LedgerError::from)?;
+        if let Some(tip) = tip.filter(|tip| Some(*tip) != noted) {
+            update_ref(repo, &note, noted, tip).map_err(LedgerError::from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the branches that were noted again.
+fn back_in_place(ledger: &Ledger<'_>) -> Result<Vec<String>, UninstallError> {
+    let repo = ledger.repo();
+    let mut branches = Vec::new();
+    for (name, tip) in refs(ledger, &[STAYING])? {
+        let branch = name.trim_start_matches(STAYING).to_owned();
+        let full = format!("{HEADS}{branch}");
+        if repo.ref_target(&full).map_err(LedgerError::from)?.is_none() {
+            update_ref(repo, &full, None, tip).map_err(LedgerError::from)?;
+        }
+        delete_ref(repo, &name, tip).map_err(LedgerError::from)?;
+        branches.push(branch);
+    }
+    Ok(branches)
+}
+
+/// The refs below these names, with what they point at.
+fn refs(ledger: &Ledger<'_>, below: &[&str]) -> Result<Vec<(String, Oid)>, UninstallError> {
+    let form = "--format=%(objectname) %(refname)";
+    let git = Cmd::git(ledger.repo().common_dir()).args(["for-each-ref", form]);
+    let said = String::from_utf8_lossy(&git.args(below).output()?).into_owned();
+    let line = |line: &str| {
+        let (oid, name) = line.split_once(' ')?;
+        Some((name.to_owned(), oid.parse().ok()?))
+    };
+    Ok(said.lines().filter_map(line).collect())
+}
+
+/// Whether a bundle is there that has these refs as they are now.
+fn is_of(ledger: &Ledger<'_>, path: &Path, stored: &[(String, Oid)]) -> Result<bool, UninstallError> {
+    let git = || Cmd::git(ledger.repo().common_dir()).patience(LONG).arg("bundle");
+    if !path.is_file() {
+        return Ok(false);
+    }
+    let heads = git().arg("list-heads").arg(path).finish()?;
+    let heads = String::from_utf8_lossy(&heads.stdout).into_owned();
+    let has = |(name, oid): &(String, Oid)| heads.lines().any(|line| line == format!("{oid} {name}"));
+    Ok(stored.iter().all(has) && git().args(["verify", "-q"]).arg(path).finish()?.status.success())
+}
+
+/// One bundle of these refs, whole and durable, at a path where nothing is.
+fn bundled(
+    ledger: &Ledger<'_>,
+    names: impl Iterator<Item = String>,
+    path: &Path,
+) -> Result<(), UninstallError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let io = |source| io_at(path, source);
+    let mut new = path.as_os_str().to_owned();
+    new.push(".part");
+    let new = PathBuf::from(new);
+    // Of one that was killed.
+    erase(&new).map_err(io)?;
+    let git = || Cmd::git(ledger.repo().common_dir()).patience(LONG);
+    let names: String = names.map(|name| name + "\n").collect();
+    git()
+        .args(["bundle", "create", "-q"])
+        .arg(&new)
+        .arg("--stdin")
+        .input(names)
+        .output()?;
+    git().args(["bundle", "verify", "-q"]).arg(&new).output()?;
+    fs::File::open(&new)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    // A link, not a rename: what came to be there meanwhile stays.
+    match fs::hard_link(&new, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(UninstallError::Exists(path.to_owned()));
+        }
+        Ok(()) => fs::remove_file(&new).map_err(io)?,
+        // A filesystem without links.
+        Err(_) => fs::rename(&new, path).map_err(io)?,
+    }
+    fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io)
+}
+
+/// Deletes refs as they were read, all or none.
+fn delete_all(ledger: &Ledger<'_>, stored: &[(String, Oid)]) -> Result<(), UninstallError> {
+    let lines: String = stored
+        .iter()
+        .map(|(name, oid)| format!("delete {name} {oid}\n"))
+        .collect();
+    let git = Cmd::git(ledger.repo().common_dir()).args(["update-ref", "--stdin"]);
+    git.input(lines).output()?;
+    Ok(())
+}
+
+/// What saved states have beside objects, next to the bundle.
+fn put_aside(ledger: &Ledger<'_>, bundle: &Path) -> Result<Option<PathBuf>, UninstallError> {
+    let apart = ledger.site().layout().apart();
+    let is_empty = fs::read_dir(&apart).map_or(true, |mut entries| entries.next().is_none());
+    if is_empty {
+        return Ok(None);
+    }
+    let mut to = bundle.as_os_str().to_owned();
+    to.push(".apart");
+    let to = PathBuf::from(to);
+    if fs::symlink_metadata(&to).is_ok() {
+        return Err(UninstallError::Exists(to));
+    }
+    match fs::rename(&apart, &to) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            Cmd::new("cp")
+                .arg("-a")
+                .arg(&apart)
+                .arg(&to)
+                .patience(LONG)
+                .output()?;
+        }
+        Err(source) => return Err(io_at(&to, source)),
+    }
+    Ok(Some(to))
+}
+
+fn io_at(path: &Path, source: io::Error) -> UninstallError {
+    UninstallError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
