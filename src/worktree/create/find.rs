@@ -38,6 +38,10 @@ pub fn refuse_unfit(repo: &Repo, place: &Path, branch: &str, sees_all: bool) -> 
         folders: &[],
     };
     let name = branch_ref(branch);
+    if is_anothers(repo, place) {
+        // As in a mirror, which has the zone of its original: the clone gets a place of its own here.
+        return Ok(());
+    }
     let (recorded, elsewhere) = seen(repo, &want, &name)?;
     match (recorded, elsewhere) {
         (_, Some(other)) if other.path.exists() && !other.git_dir.ends_with(id_of(place)) => {
@@ -51,6 +55,13 @@ pub fn refuse_unfit(repo: &Repo, place: &Path, branch: &str, sees_all: bool) -> 
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a worktree of another repository stands there.
+fn is_anothers(repo: &Repo, place: &Path) -> bool {
+    let target = dot_git_target(place).and_then(|target| target.canonicalize().ok());
+    let own = repo.common_dir().canonicalize();
+    target.is_some_and(|target| own.is_ok_and(|own| !target.starts_with(own)))
 }
 
 /// The full name of the branch that HEAD is on in a clone's worktree.
