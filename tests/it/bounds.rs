@@ -172,7 +172,7 @@ fn cost(stage: &Stage, script: &str) -> Cost {
     stage.run(&["daemon", "stop"]);
     let log = stage.path().join("trace");
     fs::create_dir(&log).unwrap();
-    // A file for each process: the lines of one are whole. It ends with the daemon, which leaves when it is idle.
+    // A file for each process: the lines of one are whole.
     let mut strace = Cmd::new("strace")
         .args(["-ff", "-qq", "-e", "trace=execve,fsync,fdatasync", "-o"])
         .arg(log.join("of"))
@@ -184,7 +184,8 @@ fn cost(stage: &Stage, script: &str) -> Cost {
                 )
                 .argv(),
         );
-    strace = stage.surrounded(strace);
+    // What an idle daemon puts in order is no task's.
+    strace = stage.surrounded(strace).env("KHLONE_DAEMON", "never");
     let said = said(strace);
     assert_eq!(said.code, 0, "{}", said.err);
     let (mut programs, mut syncs) = (Vec::new(), 0);
@@ -226,8 +227,8 @@ fn a_task_that_changes_a_file_costs_no_more_than_it_needs() {
     let stage = Stage::new();
     let cost = cost(&stage, "echo new > file");
     let told = format!("{} syncs, {:?}", cost.syncs, cost.programs);
-    // Brain, look, commit, pack.
+    // Brain, look, commit, pack. What a person has staged is looked for before it, at its commit and after.
     assert!(cost.of("bwrap") <= 4, "{told}");
-    assert!(cost.of("git") <= 21, "{told}");
+    assert!(cost.of("git") <= 24, "{told}");
     assert!(cost.syncs <= 60, "{told}");
 }
