@@ -17,6 +17,7 @@ use clap_mangen::{
 
 use super::{
     error::{CmdError, printed},
+    examples::examples,
     install::{InstallError, put},
 };
 use crate::{process::Cmd, render::Out, task::Class};
@@ -53,11 +54,9 @@ pub(super) fn run(out: Out, command: &Command, args: &ManArgs) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let wanted = std::iter::once(PROGRAM).chain(args.verb.iter().map(String::as_str));
-    let wanted = format!("{}.1", wanted.collect::<Vec<_>>().join("-"));
-    let page = pages
-        .iter()
-        .find(|page| page.name == wanted)
-        .ok_or(InstallError::NoPage(wanted))?;
+    let wanted = wanted.collect::<Vec<_>>().join("-");
+    let is_it = |page: &&Page| page.name.rsplit_once('.').is_some_and(|(name, _)| name == wanted);
+    let page = pages.iter().find(is_it).ok_or(InstallError::NoPage(wanted))?;
     printed(out.text(&String::from_utf8_lossy(&page.roff)))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -69,7 +68,7 @@ pub(super) fn run(out: Out, command: &Command, args: &ManArgs) -> Result<ExitCod
 pub fn pages(command: &Command) -> io::Result<Vec<Page>> {
     let mut root = command.clone().disable_help_subcommand(true);
     root.build();
-    let mut pages = vec![page(&root, PROGRAM)?];
+    let mut pages = vec![page(&root, PROGRAM)?, glossary()?];
     add_verbs(&root, PROGRAM, &mut pages)?;
     pages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(pages)
@@ -101,6 +100,7 @@ fn page(command: &Command, name: &str) -> io::Result<Page> {
         man.render_subcommands_section(&mut roff)?;
     }
     let mut more = Roff::new();
+    show_examples(&mut more, name);
     if name == PROGRAM {
         files(&mut more);
     }
@@ -112,6 +112,42 @@ fn page(command: &Command, name: &str) -> io::Result<Page> {
         roff: once(PREAMBLE, &String::from_utf8_lossy(&roff)).into_bytes(),
     })
 }
+
+/// The words of git-khlone, from the page that the repository has of them.
+fn glossary() -> io::Result<Page> {
+    let name = "git-khlone-glossary";
+    let mut roff = Roff::new();
+    let version = format!("git-khlone {}", env!("CARGO_PKG_VERSION"));
+    let title = ["GIT-KHLONE-GLOSSARY", "7", "", &version, "git-khlone manual"];
+    roff.control("TH", title);
+    roff.control("SH", ["NAME"]);
+    roff.text([roman(format!("{name} - the words of git khlone"))]);
+    roff.control("SH", ["DESCRIPTION"]);
+    for line in GLOSSARY.lines() {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        match cells.as_slice() {
+            ["word", _] | ["---|---" | ""] => {}
+            [word, meaning] => {
+                roff.control("TP", []);
+                roff.text([bold(*word)]);
+                roff.text([roman(meaning.replace('`', ""))]);
+            }
+            _ if line.starts_with('#') => {}
+            _ => {
+                roff.text([roman(line)]);
+            }
+        }
+    }
+    see_also(&mut roff, name);
+    let mut text = Vec::new();
+    roff.to_writer(&mut text)?;
+    Ok(Page {
+        name: format!("{name}.7"),
+        roff: once(PREAMBLE, &String::from_utf8_lossy(&text)).into_bytes(),
+    })
+}
+
+const GLOSSARY: &str = include_str!("../../docs/glossary.md");
 
 /// What every section begins with: how an apostrophe is written in groff and elsewhere.
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
@@ -129,6 +165,20 @@ fn synopsis(page: &mut Vec<u8>, mut command: Command) -> io::Result<()> {
     roff.control("SH", ["SYNOPSIS"]);
     roff.text([bold(usage)]);
     roff.to_writer(page)
+}
+
+fn show_examples(roff: &mut Roff, name: &str) {
+    let own = name.trim_start_matches(PROGRAM).trim_start_matches('-');
+    let examples = examples(own);
+    if examples.is_empty() {
+        return;
+    }
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, line) in examples {
+        roff.control("TP", []);
+        roff.text([roman(format!("{what}:"))]);
+        roff.text([bold(*line)]);
+    }
 }
 
 fn exit_status(roff: &mut Roff) {
@@ -191,7 +241,12 @@ fn files(roff: &mut Roff) {
 fn see_also(roff: &mut Roff, name: &str) {
     roff.control("SH", ["SEE ALSO"]);
     let own = if name == PROGRAM { "git-worktree" } else { PROGRAM };
-    roff.text([bold(own), roman("(1), "), bold("git"), roman("(1)")]);
+    let mut words = vec![bold(own), roman("(1), ")];
+    if name == PROGRAM {
+        words.extend([bold("git-khlone-glossary"), roman("(7), ")]);
+    }
+    words.extend([bold("git"), roman("(1)")]);
+    roff.text(words);
 }
 
 /// The folder of the pages: seen from the folder on `PATH` that this program was found in, since that is the one
@@ -214,8 +269,11 @@ fn folder() -> Result<PathBuf, InstallError> {
 
 fn install(out: Out, pages: &[Page]) -> Result<(), InstallError> {
     let folder = folder()?;
+    let root = folder.parent().unwrap_or(&folder);
     for page in pages {
-        put(&folder.join(&page.name), &page.roff, "man --install")?;
+        let section = page.name.rsplit_once('.').map_or("1", |(_, section)| section);
+        let path = root.join(format!("man{section}")).join(&page.name);
+        put(&path, &page.roff, "man --install")?;
     }
     out.done(&format!("{} pages in {}", pages.len(), folder.display()));
     let page = folder.join(format!("{PROGRAM}.1"));
@@ -223,7 +281,7 @@ fn install(out: Out, pages: &[Page]) -> Result<(), InstallError> {
     match found {
         Ok(found) if Path::new(String::from_utf8_lossy(&found).trim()) == page => {}
         Ok(_) | Err(_) => {
-            let root = folder.parent().unwrap_or(&folder).display();
+            let root = root.display();
             out.note(&format!("  man does not look there yet: export MANPATH={root}:"));
         }
     }

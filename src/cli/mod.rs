@@ -16,6 +16,7 @@ mod dismiss;
 mod dispatch;
 mod doctor;
 mod error;
+mod examples;
 mod fsck;
 mod gc;
 mod help;
