@@ -217,12 +217,17 @@ fn enrol(
 /// What to do where there may be no more clones: one that is there takes the task, or makes room.
 fn instead(crew: &BTreeMap<CloneName, Crew>, branch: &str, role: &RoleName, brain: &BrainName) -> String {
     let fits = |member: &Crew| member.role == *role && member.brain == *brain;
-    if crew.values().any(fits) {
+    let room = |clone: &CloneName| format!("{} --clone {clone}", zone_remove(branch));
+    let last = crew.keys().next_back();
+    if let Some(last) = last.filter(|_| crew.values().any(fits)) {
         let act = act_of(&format!("{role}.any@{brain}"), branch);
-        return format!("{act}    # takes the one with the least to do");
+        return format!(
+            "{act}    # takes the one with the least to do; {} makes room",
+            room(last)
+        );
     }
-    match crew.keys().next_back() {
-        Some(clone) => format!("{} --clone {clone}    # makes room", zone_remove(branch)),
+    match last {
+        Some(clone) => format!("{}    # makes room", room(clone)),
         None => "git khlone list crew    # there is none".to_owned(),
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         server::{
             again::{AgainParams, try_again},
             enqueue::{EnqueueParams, enqueue},
+            methods::listed,
         },
     },
     process::{FileLock, machine_id},
@@ -41,6 +42,9 @@ const LOCKS: [&str; 2] = ["runner.lock", "attempt.lock"];
 
 /// Who writes, in a task's history.
 const BY: &str = "daemon";
+
+/// So many tasks read in one look may have opened as many packs.
+const MANY: usize = 16;
 
 /// A repository and its site, open.
 #[derive(Debug)]
@@ -291,7 +295,12 @@ impl Store for LedgerStore {
         for known in &mut seen {
             self.refresh(known);
         }
+        let is_much = changed.len() > MANY;
         let fresh = self.look_at(changed);
+        if is_much {
+            // Each may have opened a pack, and what comes before the next look needs files, too.
+            self.let_go_of_packs();
+        }
         let failed = fresh.as_ref().err().map(ToString::to_string);
         seen.extend(fresh.unwrap_or_default());
         seen.sort_by(|a, b| a.known.id.cmp(&b.known.id));
@@ -314,7 +323,7 @@ impl Store for LedgerStore {
 
     fn list(&mut self, most: usize) -> Result<Vec<Value>, RpcError> {
         let heads = self.ledger().heads()?;
-        Ok(heads.iter().rev().take(most).map(list_line).collect())
+        Ok(heads.iter().rev().take(most).map(listed).collect())
     }
 
     fn show(&mut self, id: &TaskId) -> Result<Value, RpcError> {
@@ -384,6 +393,7 @@ impl Store for LedgerStore {
     }
 
     fn retain(&mut self, keep: Keep, now: i64, from: usize) -> Result<Option<usize>, RpcError> {
+        self.let_go_of_packs();
         let retained = retain(&self.ledger(), keep, (now, from));
         let retained = retained.map_err(|error| RpcError::new(Code::Failed, error.to_string()))?;
         for task in &retained.dropped {
@@ -419,14 +429,6 @@ impl Store for LedgerStore {
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-fn list_line(head: &TaskHead) -> Value {
-    json!({
-        "task": head.id, "status": head.status, "outcome": head.outcome, "mode": head.mode, "zone": head.zone,
-        "clone": head.clone, "seq": head.seq, "priority": head.priority, "updated": head.updated,
-        "title": head.title,
-    })
 }
 
 #[cfg(test)]

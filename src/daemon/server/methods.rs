@@ -336,6 +336,15 @@ async fn cancel(shared: Rc<Shared>, task: TaskId) -> Answer {
     Ok(json!(Standing::from(&shared.find(&task).await?)))
 }
 
+/// A task in the answer to `list`.
+pub(crate) fn listed(head: &crate::refs::TaskHead) -> Value {
+    json!({
+        "task": head.id, "status": head.status, "outcome": head.outcome, "mode": head.mode, "zone": head.zone,
+        "clone": head.clone, "seq": head.seq, "priority": head.priority, "updated": head.updated,
+        "title": head.title,
+    })
+}
+
 /// Comparing a secret must not tell by its time how much of it was right.
 fn is_equal_in_constant_time(a: &str, b: &str) -> bool {
     a.len() == b.len()
