@@ -52,6 +52,12 @@ impl DaemonUse {
         self.attendance.is_some()
     }
 
+    /// Tells, also later, whether what runs is stopped with this command: not where it found a daemon that stays.
+    pub(super) fn stops(&self) -> impl Fn() -> bool + Send + use<> {
+        let attendance = self.attendance.clone();
+        move || attendance.as_ref().is_some_and(Attendance::is_keeping)
+    }
+
     /// Where the daemon is found, and started.
     pub(super) fn place(&self) -> Result<Place, DaemonError> {
         let place = Place::new(&self.common)?;

@@ -113,6 +113,11 @@ impl Cx {
         self.daemon.place()
     }
 
+    /// Tells whether what runs is stopped with this command.
+    pub(super) fn stops(&self) -> impl Fn() -> bool + Send + use<> {
+        self.daemon.stops()
+    }
+
     /// Whether no process may stay when the command is over.
     pub(super) fn leaves_nothing(&self) -> bool {
         self.daemon.leaves_nothing()

@@ -203,14 +203,14 @@ impl Wait {
 
 /// Ctrl-c ends the wait, not what is waited for: says so, and how to come back.
 fn leaves(cx: &Cx, ids: &[TaskId], pulse: &Pulse) {
-    let (out, is_stopped) = (cx.out, cx.leaves_nothing());
+    let (out, stops) = (cx.out, cx.stops());
     let names: Vec<_> = ids.iter().map(TaskId::as_str).collect();
     let names = names.join(" ");
     let goes = if ids.len() == 1 { "continues" } else { "continue" };
     let pulse = pulse.clone();
     on_interrupt(INTERRUPTED, move || {
         pulse.clear();
-        if is_stopped {
+        if stops() {
             out.note("left; what this command runs is stopped with it");
             for name in names.split(' ') {
                 out.note(&format!("  git khlone resume {name}"));

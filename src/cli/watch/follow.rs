@@ -46,8 +46,8 @@ impl<'a> Watch<'a> {
         let place = Arc::new(Mutex::new(None));
         let pulse = Pulse::still(cx.out, "");
         let (out, seen, moving) = (cx.out, Arc::clone(&place), pulse.clone());
-        let is_stopped = cx.leaves_nothing();
-        on_interrupt(INTERRUPTED, move || leave(out, &seen, &moving, is_stopped));
+        let stops = cx.stops();
+        on_interrupt(INTERRUPTED, move || leave(out, &seen, &moving, stops()));
         pulse.begin();
         Ok(Self {
             cx,

@@ -33,6 +33,11 @@ impl Attendance {
         Ok(())
     }
 
+    /// Whether this process keeps one: it and what it runs end without it.
+    pub fn is_keeping(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Lets go of the daemon, and waits until it has left if nobody else uses it.
     ///
     /// # Errors

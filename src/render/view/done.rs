@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    render::View,
+    render::{View, counted},
     task::{CloneName, Status, Task, TaskId, ZoneId},
 };
 
@@ -130,7 +130,10 @@ impl UninstalledView {
 impl View for UninstalledView {
     fn plain(&self) -> String {
         let mut text = match &self.bundle {
-            Some(bundle) => format!("{} tasks and what belongs to them: {bundle}\n", self.stored_tasks),
+            Some(bundle) => {
+                let tasks = counted(self.stored_tasks, "task");
+                format!("{tasks} and all that belongs to the clones: {bundle}\n")
+            }
             None => "nothing was stored here\n".to_owned(),
         };
         if let Some(apart) = &self.apart {

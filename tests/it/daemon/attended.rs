@@ -159,6 +159,22 @@ fn a_daemon_that_is_there_is_used_and_stays() {
         .unwrap();
     assert!(done.status.success());
     assert_eq!(stage.run(&["daemon", "status"]).code, 0);
+    // What runs there goes on without the command, which says so.
+    let script = "echo said; until [ -e go ]; do sleep .05; done";
+    let log = stage.path().join("told");
+    let mut command = stage.never(&["act", "--who", "@shell", script]).into_inner();
+    command.stdout(Stdio::null()).process_group(0);
+    command.stderr(fs::File::create(&log).unwrap());
+    let mut act = command.spawn().unwrap();
+    let clone = stage.clone();
+    let told = || fs::read_to_string(&log).unwrap();
+    stage.until("its words", || told().contains("said").then_some(()));
+    let pid = Pid::from_raw(i32::try_from(act.id()).unwrap()).unwrap();
+    kill_process_group(pid, Signal::INT).unwrap();
+    act.wait().unwrap();
+    assert!(told().contains("keeps running"), "{}", told());
+    fs::write(clone.0.join("go"), "").unwrap();
+    stage.run(&["await"]).ok();
     let refused = stage.never(&["daemon", "start"]).finish().unwrap();
     assert_eq!(refused.status.code(), Some(4));
     let wrong = stage.cmd(&stage.work.0, &["list"]).env("KHLONE_DAEMON", "nevr");
