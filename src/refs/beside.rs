@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use bstr::{BStr, ByteSlice};
-use git2::{FileMode, Oid, Repository, build::TreeUpdateBuilder};
+use bstr::{BString, ByteSlice};
+use git2::{FileMode, Oid, Repository, Tree, build::TreeUpdateBuilder};
 
 use super::Repo;
 use crate::process::temp;
@@ -37,20 +37,35 @@ impl Beside {
         self.folder.path().join("objects")
     }
 
-    /// A tree, with the entries that `from` has at some paths.
+    /// A tree that has at some paths what `from` has there, or nothing where that has nothing. Where a file would have to be
+    /// a folder as well, the path stays as it is.
     ///
     /// # Errors
     /// If git cannot read or write.
-    pub fn with<'a>(
-        &self,
-        base: Oid,
-        from: Oid,
-        paths: impl Iterator<Item = &'a BStr>,
-    ) -> Result<Oid, git2::Error> {
+    pub fn with(&self, base: Oid, from: Oid, paths: &[BString]) -> Result<Oid, git2::Error> {
         let from = self.git.find_tree(from)?;
+        if let Ok(tree) = self.update(base, &from, paths) {
+            return Ok(tree);
+        }
+        let mut tree = base;
+        for path in paths {
+            tree = self
+                .update(tree, &from, std::slice::from_ref(path))
+                .unwrap_or(tree);
+        }
+        self.git.find_tree(tree)?;
+        Ok(tree)
+    }
+
+    fn update(&self, base: Oid, from: &Tree<'_>, paths: &[BString]) -> Result<Oid, git2::Error> {
+        let base = self.git.find_tree(base)?;
         let mut update = TreeUpdateBuilder::new();
         for path in paths {
-            let Ok(entry) = from.get_path(&path.to_path_lossy()) else {
+            let at = path.to_path_lossy();
+            let Ok(entry) = from.get_path(&at) else {
+                if base.get_path(&at).is_ok() {
+                    update.remove(path.as_bytes());
+                }
                 continue;
             };
             let mode = match entry.filemode() {
@@ -61,6 +76,6 @@ impl Beside {
             };
             update.upsert(path.as_bytes(), entry.id(), mode);
         }
-        update.create_updated(&self.git, &self.git.find_tree(base)?)
+        update.create_updated(&self.git, &base)
     }
 }

@@ -73,9 +73,14 @@ pub(super) fn is_left_over(earlier: &Earlier, before: &Manifest, path: &[u8]) ->
         && stat(found) != stat(left)
 }
 
-/// Whether `path` is what it was before the brain began. What was not and is not on the disk was deleted before, unless
-/// the patterns of a sparse checkout keep it away: then it proves nothing, since a brain deletes what was never there.
-pub(super) fn is_as_before(before: &Manifest, top: &Path, path: &[u8], is_away: impl Fn() -> bool) -> bool {
+/// Whether `path` is what it was before the brain began. What was not and is not on the disk was deleted before, if
+/// `was_deleted` holds: a file that the brain has committed and then deleted was not there either.
+pub(super) fn is_as_before(
+    before: &Manifest,
+    top: &Path,
+    path: &[u8],
+    was_deleted: impl Fn() -> bool,
+) -> bool {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let now = top.join(OsStr::from_bytes(path));
     match (before.entry(path), rustix::fs::lstat(&now)) {
@@ -84,7 +89,7 @@ pub(super) fn is_as_before(before: &Manifest, top: &Path, path: &[u8], is_away: 
             FileType::from_raw_mode(stat.st_mode).is_dir()
         }
         (Some(entry), Ok(stat)) => entry.stat == StatKey::of(&stat),
-        (None, Err(_)) => !is_away(),
+        (None, Err(_)) => was_deleted(),
         _ => false,
     }
 }

@@ -309,9 +309,12 @@ fn choose(
     let task = claim.task();
     let before = is_first(task).then_some(&prepared.before.snapshot.manifest);
     let (earlier, away) = (OnceCell::new(), OnceCell::new());
-    let is_away = |path: &[u8]| {
+    let start = run.ledger.repo().git().find_commit(prepared.head)?.tree()?;
+    // Where patterns keep a file away it proves nothing, since a brain deletes what was never there.
+    let was_deleted = |path: &[u8]| {
         let away: &Option<HashSet<_>> = away.get_or_init(|| before::away(checkout));
-        away.as_ref().is_none_or(|away| away.contains(path))
+        let is_away = away.as_ref().is_none_or(|away| away.contains(path));
+        !is_away && start.get_path(Path::new(OsStr::from_bytes(path))).is_ok()
     };
     let most = run.config.commit.max_files.get() as usize;
     let mut stale = HashSet::new();
@@ -325,7 +328,7 @@ fn choose(
         }
         let why = obstacle(&checkout.path, path, max_file);
         let is_as_before =
-            |before: &&Manifest| before::is_as_before(before, &checkout.path, path, || is_away(path));
+            |before: &&Manifest| before::is_as_before(before, &checkout.path, path, || was_deleted(path));
         // What was a submodule's is part of the work since it is none any more.
         let was_linked = within(path, links).is_some();
         let Some(before) = before.filter(is_as_before).filter(|_| !was_linked) else {

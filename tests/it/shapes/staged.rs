@@ -1,5 +1,7 @@
 //! What a person has staged in a clone's worktree stays theirs.
 
+use std::fs;
+
 use crate::{scratch::Work, stage::Stage};
 
 fn stage() -> (Stage, Work) {
@@ -84,4 +86,52 @@ fn edits_of_a_persons_that_are_committed_with_the_tasks_are_told() {
         let (_, task) = stage.act("echo more >> a.txt");
         assert!(!told(&task), "{task:#}");
     }
+}
+
+/// What lands is what is shown, whoever wrote it.
+#[test]
+fn a_diff_has_the_edits_that_go_with_a_commit() {
+    let files = [
+        ("a.txt", "a\n"),
+        ("b.txt", "b\n"),
+        ("c d.txt", "c\n"),
+        ("e", "e\n"),
+        ("f", "f\n"),
+    ];
+    for attributes in ["", "*.txt text eol=crlf\n"] {
+        let stage = Stage::with(&[&files[..], &[(".gitattributes", attributes)]].concat());
+        stage.act("true");
+        let clone = stage.clone();
+        clone.write("a.txt", "mine\na\n");
+        clone.write("new", "mine\n");
+        clone.write("deep/new", "mine\n");
+        clone.git(&["rm", "-q", "--cached", "b.txt"]);
+        clone.write("e", "mine\n");
+        fs::remove_file(clone.0.join("f")).unwrap();
+        let (said, task) = stage.act("echo brain >> a.txt; echo g > g; git add -A; git commit -qm all; rm g");
+        let id = task["task"].as_str().unwrap();
+        assert_eq!(said.code, 0, "{} {task:#}", said.err);
+        let of = |target: &str| stage.run(&["diff", target]).ok();
+        assert_eq!(of(id), of("foreman.1"), "{attributes}");
+        let names = "a.txt\ndeep/new\ne\nf\nnew";
+        assert_eq!(stage.run(&["diff", "--name-only", id]).ok(), names);
+        let stat = stage.run(&["diff", "--stat", id]).ok();
+        assert!(
+            stat.ends_with("5 files changed, 5 insertions(+), 2 deletions(-)"),
+            "{stat}"
+        );
+    }
+}
+
+#[test]
+fn a_diff_has_the_changes_that_a_task_took_along() {
+    let stage = Stage::with(&[("a.txt", "a\n"), ("b.txt", "b\n")]);
+    stage.work.write("a.txt", "mine\n");
+    stage.work.write("new.txt", "mine\n");
+    let script = "echo brain >> a.txt; echo brain >> b.txt";
+    let said = stage.run(&["act", "--with-changes", "--who", "@shell", "--await", script]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let names = "a.txt\nb.txt\nnew.txt";
+    assert_eq!(stage.run(&["diff", "--name-only"]).ok(), names);
+    assert_eq!(stage.run(&["diff"]).ok(), stage.run(&["diff", "foreman.1"]).ok());
 }
