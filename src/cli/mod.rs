@@ -195,6 +195,7 @@ pub fn main() -> ExitCode {
     }
     crate::process::leash::enable();
     crate::process::raise_limit();
+    crate::refs::bound_open_packs();
     fit();
     let parsed = command().try_get_matches();
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {

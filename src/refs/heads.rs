@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, path::PathBuf};
 
 use git2::{Odb, Oid};
 
-use super::{Ledger, LedgerError, Repo, Site, TaskHead, listing, names, tag, unfinished::Glance};
+use super::{Ledger, LedgerError, Site, TaskHead, listing, names, tag, unfinished::Glance};
 use crate::{
     process::kept,
     task::{TaskId, ZoneId},
@@ -91,14 +91,13 @@ impl Ledger<'_> {
         if tags.len() > MANY {
             return self.heads_kept(tags.into_iter());
         }
-        let mut reader = Reader::new(self.repo)?;
-        let heads = tags.into_iter().filter_map(|tag| reader.read(tag).transpose());
-        Ok(heads.collect::<Result<_, _>>()?)
+        let odb = self.repo.git().odb()?;
+        Ok(tags.into_iter().filter_map(|tag| read(&odb, tag)).collect())
     }
 
     /// The same by what is kept of all tags: `tags` are all, or most.
     fn heads_kept(&self, tags: impl Iterator<Item = Oid>) -> Result<Vec<(Oid, TaskHead)>, LedgerError> {
-        let mut reader = Reader::new(self.repo)?;
+        let odb = self.repo.git().odb()?;
         let mut kept = Kept::read(self.site);
         let (mut heads, mut fresh) = (Vec::new(), 0);
         for tag in tags {
@@ -107,7 +106,7 @@ impl Ledger<'_> {
                 continue;
             }
             fresh += 1;
-            heads.extend(reader.read(tag)?);
+            heads.extend(read(&odb, tag));
         }
         if fresh > FEW + heads.len() / 8
             && let Err(error) = kept.replace(&heads)
@@ -118,36 +117,14 @@ impl Ledger<'_> {
     }
 }
 
-/// Reads tags, from however many packs.
-struct Reader<'a> {
-    repo: &'a Repo,
-    odb: Odb<'a>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(repo: &'a Repo) -> Result<Self, git2::Error> {
-        let odb = repo.git().odb()?;
-        Ok(Self { repo, odb })
+/// What `tag` says of its task; `None`, with a warning in the log, if it is not one of ours.
+fn read(odb: &Odb<'_>, tag: Oid) -> Option<(Oid, TaskHead)> {
+    let object = odb.read(tag).ok();
+    let head = object.and_then(|object| tag::parse_head(object.data()));
+    if head.is_none() {
+        tracing::warn!(%tag, "a task's tag cannot be read");
     }
-
-    /// What `tag` says of its task; `None`, with a warning in the log, if it is not one of ours.
-    fn read(&mut self, tag: Oid) -> Result<Option<(Oid, TaskHead)>, git2::Error> {
-        if self.odb.read_header(tag).is_err() {
-            // Perhaps too many packs are open by now.
-            self.odb = Odb::new()?;
-            self.repo.let_go_of_packs()?;
-            self.odb = self.repo.git().odb()?;
-        }
-        let head = self
-            .odb
-            .read(tag)
-            .ok()
-            .and_then(|object| tag::parse_head(object.data()));
-        if head.is_none() {
-            tracing::warn!(%tag, "a task's tag cannot be read");
-        }
-        Ok(head.map(|head| (tag, head)))
-    }
+    head.map(|head| (tag, head))
 }
 
 fn in_order(mut heads: Vec<TaskHead>) -> Vec<TaskHead> {

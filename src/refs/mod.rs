@@ -53,8 +53,8 @@ pub(crate) use pack::new_stem;
 pub use pack_refs::pack_refs;
 pub use packed::{PackedRefs, forget_record, mend_by_records};
 pub use packs::{
-    KeptPack, Purged, adopt_packs, amid_gc, compact, compact_all, every_object, keep_no_packs, kept_size,
-    packed_objects, purge, reached,
+    KeptPack, Purged, adopt_packs, amid_gc, bound_open_packs, compact, compact_all, every_object,
+    keep_no_packs, kept_size, packed_objects, purge, reached,
 };
 pub use quarantine::Quarantine;
 pub use repo::{Head, Repo, RepoError};

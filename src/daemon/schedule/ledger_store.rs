@@ -43,9 +43,6 @@ const LOCKS: [&str; 2] = ["runner.lock", "attempt.lock"];
 /// Who writes, in a task's history.
 const BY: &str = "daemon";
 
-/// So many tasks read in one look may have opened as many packs.
-const MANY: usize = 16;
-
 /// A repository and its site, open.
 #[derive(Debug)]
 pub(crate) struct LedgerStore {
@@ -205,12 +202,7 @@ impl LedgerStore {
                 seen.push(Seen::new(tag, self.know_head(head), None));
                 continue;
             }
-            let read = self.ledger().task(&head.id).or_else(|_| {
-                // Perhaps too many packs are open by now.
-                self.repo.let_go_of_packs()?;
-                self.ledger().task(&head.id)
-            });
-            match read {
+            match self.ledger().task(&head.id) {
                 Ok(Stored { task, tag, .. }) => {
                     let runs_on = (task.brain.clone(), task.model.clone());
                     seen.push(Seen::new(tag, self.know_task(&task), Some(runs_on)));
@@ -295,12 +287,7 @@ impl Store for LedgerStore {
         for known in &mut seen {
             self.refresh(known);
         }
-        let is_much = changed.len() > MANY;
         let fresh = self.look_at(changed);
-        if is_much {
-            // Each may have opened a pack, and what comes before the next look needs files, too.
-            self.let_go_of_packs();
-        }
         let failed = fresh.as_ref().err().map(ToString::to_string);
         seen.extend(fresh.unwrap_or_default());
         seen.sort_by(|a, b| a.known.id.cmp(&b.known.id));
@@ -393,7 +380,6 @@ impl Store for LedgerStore {
     }
 
     fn retain(&mut self, keep: Keep, now: i64, from: usize) -> Result<Option<usize>, RpcError> {
-        self.let_go_of_packs();
         let retained = retain(&self.ledger(), keep, (now, from));
         let retained = retained.map_err(|error| RpcError::new(Code::Failed, error.to_string()))?;
         for task in &retained.dropped {

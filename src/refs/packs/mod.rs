@@ -13,6 +13,7 @@ mod amid;
 mod choose;
 mod join;
 mod midx;
+mod open;
 mod purge;
 pub(crate) mod record;
 
@@ -23,6 +24,7 @@ use std::{
 };
 
 pub use amid::amid_gc;
+pub use open::bound_open_packs;
 pub use purge::{Purged, every_object, purge, reached};
 
 use git2::Oid;
