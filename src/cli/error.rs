@@ -1,11 +1,17 @@
 //! The one error type of the command line: any error of the crate that can explain itself.
 
-use std::{io, process::ExitCode};
+use std::{ffi::OsString, io, process::ExitCode};
+
+use clap::{
+    Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     process::is_shortage,
     render::Out,
     task::{AddressError, Class, Explain},
+    zone::nearest,
 };
 
 /// An error on its way to the reader.
@@ -117,18 +123,37 @@ impl CliError {
         }
     }
 
-    /// A command line that cannot be read, in the words of clap's own message.
-    pub(super) fn misused(error: &clap::Error) -> Self {
-        let text = error.to_string();
-        let message = text.split("\n\n").next().unwrap_or_default();
-        let message: Vec<_> = message.trim_start_matches("error: ").split_whitespace().collect();
-        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
-        let verb: Vec<_> = usage
-            .unwrap_or("git khlone")
-            .split_whitespace()
-            .take_while(|word| !word.starts_with(['<', '[', '-']))
-            .collect();
-        Self::usage(message.join(" "), format!("{} --help", verb.join(" ")))
+    /// A command line that cannot be read, in the words of clap's own message: what is wrong, what was perhaps meant,
+    /// and where it stands how the verb is used.
+    pub(super) fn misused(error: &clap::Error, command: &Command, args: &[OsString]) -> Self {
+        let (mut verb, within) = verb_of(command, args);
+        let shown = within.get_subcommands().filter(|verb| !verb.is_hide_set());
+        let mut names = shown.map(|verb| verb.get_name().to_owned());
+        let lacks_verb = matches!(
+            error.kind(),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+        );
+        let message = if lacks_verb {
+            let names: Vec<_> = names.filter(|name| name != "help").collect();
+            format!("{verb} needs one of its verbs: {}", names.join(", "))
+        } else {
+            if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) {
+                let near = nearest(word, names.by_ref()).into_iter().next();
+                verb.extend(near.map(|near| format!(" {near}")));
+            }
+            let text = error.to_string();
+            let parts = text.split("\n\n").map(str::trim).enumerate();
+            let told = parts.filter_map(|(n, part)| match n {
+                0 => Some(part.trim_start_matches("error: ")),
+                _ => part.strip_prefix("tip: "),
+            });
+            let told = told.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+            told.collect::<Vec<_>>().join("; ")
+        };
+        Self::usage(
+            message,
+            format!("git khlone help{}", verb.trim_start_matches("git khlone")),
+        )
     }
 
     pub(super) fn nothing(message: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -144,6 +169,24 @@ impl CliError {
             hint: hint.into(),
         }
     }
+}
+
+/// The verb on a command line, as far as there is one, and what clap knows of it.
+fn verb_of<'a>(command: &'a Command, args: &[OsString]) -> (String, &'a Command) {
+    let (mut verb, mut within) = ("git khlone".to_owned(), command);
+    let mut args = args.iter().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "-C" {
+            args.next();
+        } else if !arg.as_encoded_bytes().starts_with(b"-") {
+            let Some(next) = within.find_subcommand(arg) else {
+                break;
+            };
+            verb.push_str(&format!(" {}", next.get_name()));
+            within = next;
+        }
+    }
+    (verb, within)
 }
 
 /// The error of an address on the command line, which knows what was meant.

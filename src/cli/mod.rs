@@ -62,10 +62,7 @@ pub use schemas::schemas;
 use cx::Cx;
 use error::{CliError, CmdError};
 
-use crate::{
-    render::{Out, fit},
-    task::Class,
-};
+use crate::render::{Out, fit};
 
 /// Dispatch coding agents from the shell: each works in a worktree and on a branch of its own
 ///
@@ -214,11 +211,9 @@ pub fn main() -> ExitCode {
             if let Some(address) = error::misaddressed(&error) {
                 return address.report(Out::new(wants_json(std::env::args_os())));
             }
-            if wants_json(std::env::args_os()) {
-                return CmdError::from(CliError::misused(&error)).report(Out::new(true));
-            }
-            drop(error.print());
-            return ExitCode::from(Class::Usage.exit_code());
+            let args: Vec<_> = std::env::args_os().collect();
+            let out = Out::new(wants_json(args.iter().cloned()));
+            return CmdError::from(CliError::misused(&error, &command(), &args)).report(out);
         }
     };
     let out = Out::new(cli.global.json);

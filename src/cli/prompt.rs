@@ -18,7 +18,7 @@ const MOST: u64 = 16 << 20;
 #[derive(Args, Debug)]
 pub(super) struct PromptArgs {
     /// What is to be done; `-` reads it from stdin
-    #[arg(value_name = "PROMPT", allow_hyphen_values = true)]
+    #[arg(value_name = "PROMPT")]
     words: Option<String>,
     /// The prompt, also when it begins with a dash
     #[arg(

@@ -19,6 +19,11 @@ pub fn zone_remove(branch: &str) -> String {
     format!("git khlone zone remove {}", word(branch))
 }
 
+/// The command that watches the zone of `branch`.
+pub fn watch_zone(branch: &str) -> String {
+    format!("git khlone watch -z {}", word(branch))
+}
+
 /// A branch as one word of a shell.
 fn word(branch: &str) -> String {
     shlex::try_quote(branch).map_or_else(|_| branch.to_owned(), std::borrow::Cow::into_owned)

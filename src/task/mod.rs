@@ -21,7 +21,7 @@ mod words;
 
 pub use address::{AddressError, Who, ZoneAddress};
 pub use checkpoint::{Checkpoint, OpenTool, Position, ToolEnd};
-pub use command::{act_of, of_clone, zone_remove};
+pub use command::{act_of, of_clone, watch_zone, zone_remove};
 pub use document::{
     Attempt, Death, FORMAT, FormatError, How, Import, Mode, Obstacle, Owner, Protection, Task, Transition,
     Usage, parse_versioned,

@@ -85,6 +85,74 @@ fn the_next_step_of_what_failed_is_one_command() {
 }
 
 #[test]
+fn a_command_line_that_cannot_be_read_says_where_it_is_explained() {
+    let stage = Stage::new();
+    for (line, message, step) in [
+        (
+            "statsu",
+            "unrecognized subcommand 'statsu'; ",
+            "git khlone help status",
+        ),
+        (
+            "frobnicate",
+            "unrecognized subcommand 'frobnicate'",
+            "git khlone help",
+        ),
+        (
+            "--frobnicate",
+            "unexpected argument '--frobnicate'",
+            "git khlone help",
+        ),
+        (
+            "act --awiat x",
+            "a similar argument exists: '--await'",
+            "git khlone help act",
+        ),
+        ("act --when x y", "[possible values: ", "git khlone help act"),
+        ("reply", "were not provided: <TASK>", "git khlone help reply"),
+        (
+            "await --timeout x",
+            "invalid value 'x' for '--timeout",
+            "git khlone help await",
+        ),
+        (
+            "await --any --all",
+            "cannot be used with",
+            "git khlone help await",
+        ),
+        (
+            "zone",
+            "git khlone zone needs one of its verbs: new, ",
+            "git khlone help zone",
+        ),
+        (
+            "-C act zone new --x",
+            "unexpected argument '--x'",
+            "git khlone help zone new",
+        ),
+        ("zone remvoe x", "'remvoe'", "git khlone help zone remove"),
+        ("zone new", "<BRANCH>", "git khlone help zone new"),
+    ] {
+        let args: Vec<_> = line.split(' ').collect();
+        let said = stage.run(&args);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}: {}", said.err);
+        let lines: Vec<_> = said.err.lines().collect();
+        assert_eq!(lines.len(), 2, "{line}: {}", said.err);
+        assert!(lines[0].contains(message), "{line}: {}", said.err);
+        assert_eq!(next(&said.err), step, "{line}");
+        let help = paste(&stage, step);
+        assert!(help.code == 0 && help.out.contains("Usage: git khlone"), "{step}");
+        let json = stage.run(&[&args[..], &["--json"]].concat());
+        let json: serde_json::Value = serde_json::from_str(&json.err).unwrap();
+        assert_eq!(json["error"]["next"], step, "{line}: {json}");
+        assert!(
+            json["error"]["message"].as_str().unwrap().contains(message),
+            "{json}"
+        );
+    }
+}
+
+#[test]
 fn an_address_that_is_none_says_what_was_meant() {
     let stage = Stage::new();
     for (who, meant) in [

@@ -191,6 +191,40 @@ fn an_interrupt_leaves_and_the_clone_works_on() {
 }
 
 #[test]
+fn an_interrupt_before_any_news_says_as_much() {
+    let stage = Stage::new();
+    let task = stage.queue("while [ ! -e go ]; do sleep 0.02; done");
+    let since = format!("next: git khlone watch {task} --since 1:0");
+    let waiting = stage.queue("echo second");
+    let queued = format!("next: git khlone watch {waiting} --since 1:0");
+    for (line, seen, next) in [
+        ("watch", "foreman.1 · 0 tools", since.as_str()),
+        (&format!("watch {waiting}"), "queued behind", &queued),
+        (
+            "watch --all",
+            "1 under way, 1 waiting",
+            "next: git khlone watch --all",
+        ),
+        (
+            "watch -z",
+            "1 under way, 1 waiting",
+            "next: git khlone watch -z main",
+        ),
+    ] {
+        let mut terminal = stage.at_terminal(80, line);
+        terminal.wait_until("the figures", |screen| screen.contains(seen));
+        terminal.press("\x03");
+        let screen = terminal.wait_for("code 130");
+        assert!(
+            screen.contains("keeps running") && screen.contains(next),
+            "{line}: {screen}"
+        );
+    }
+    stage.go();
+    stage.run(&["await", &task, &waiting]).ok();
+}
+
+#[test]
 fn lines_fit_the_terminal() {
     let stage = Stage::new();
     let path = std::env::var("PATH").unwrap();

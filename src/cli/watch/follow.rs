@@ -15,7 +15,7 @@ use crate::{
     daemon::{Bookmark, Feed, Line, News, Since},
     refs::Stored,
     render::{Form, Out, Pulse, Reporter, Stream, waits},
-    task::{CloneName, TaskId},
+    task::{CloneName, Task, TaskId},
 };
 
 /// Longest wait for one answer.
@@ -30,20 +30,35 @@ pub(super) struct Watch<'a> {
     pub(super) stream: Stream,
     pub(super) pulse: Pulse,
     line: Line,
-    place: Arc<Mutex<Option<Place>>>,
+    place: Arc<Mutex<Place>>,
 }
 
-/// What a watcher has seen, for when it is interrupted.
-struct Place {
-    task: TaskId,
-    clone: CloneName,
-    at: Bookmark,
+/// Where a watcher is, for when it is interrupted.
+pub(super) enum Place {
+    /// It has not found its task yet, or looks at many: how to come back.
+    Around(String),
+    /// What it has seen of a task.
+    At {
+        task: TaskId,
+        clone: CloneName,
+        at: Bookmark,
+    },
+}
+
+impl Place {
+    fn of(task: &Task, at: Bookmark) -> Self {
+        Self::At {
+            task: task.id.clone(),
+            clone: task.clone.clone(),
+            at,
+        }
+    }
 }
 
 impl<'a> Watch<'a> {
     /// A watcher that prints to `stream`. With `starts`, a daemon that is gone is started again.
     pub(super) fn new(cx: &'a Cx, form: Form, stream: Stream, starts: bool) -> Result<Self, CmdError> {
-        let place = Arc::new(Mutex::new(None));
+        let place = Arc::new(Mutex::new(Place::Around("git khlone watch".to_owned())));
         let pulse = Pulse::still(cx.out, "");
         let (out, seen, moving) = (cx.out, Arc::clone(&place), pulse.clone());
         let stops = cx.stops();
@@ -64,8 +79,10 @@ impl<'a> Watch<'a> {
         let (cx, task) = (self.cx, &stored.task);
         let ledger = cx.ledger();
         let mut feed = Feed::of(stored, since);
+        self.is_at(Place::of(task, feed.at()));
         let mut report = Reporter::new(task, task.clone.to_string(), self.form, self.stream.width());
         let (mut said, mut status) = (String::new(), task.status);
+        self.pulse.say(report.summary());
         loop {
             let patience = if status.is_waiting() { ASK } else { PATIENCE };
             let attempt = feed.at().attempt;
@@ -109,12 +126,13 @@ impl<'a> Watch<'a> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         let text = report.events(&news.events);
         self.print(&text)?;
-        *place = Some(Place {
-            task: stored.task.id.clone(),
-            clone: stored.task.clone.clone(),
-            at,
-        });
+        *place = Place::of(&stored.task, at);
         Ok(())
+    }
+
+    /// What an interrupt tells from here on.
+    pub(super) fn is_at(&self, place: Place) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 
     /// Prints lines above the one that moves.
@@ -145,29 +163,36 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Says where to go on from. Nobody waits long for a reader that does not read.
-fn leave(out: Out, place: &Mutex<Option<Place>>, pulse: &Pulse, is_stopped: bool) {
+/// Says what goes on, and where to go on from. Nobody waits long for a reader that does not read.
+fn leave(out: Out, place: &Mutex<Place>, pulse: &Pulse, is_stopped: bool) {
     let deadline = Instant::now() + Duration::from_millis(300);
     let place = loop {
         match place.try_lock() {
-            Ok(place) => break place,
-            Err(TryLockError::Poisoned(place)) => break place.into_inner(),
+            Ok(place) => break Some(place),
+            Err(TryLockError::Poisoned(place)) => break Some(place.into_inner()),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(5));
             }
-            Err(TryLockError::WouldBlock) => return,
+            // What was printed is not known.
+            Err(TryLockError::WouldBlock) => break None,
         }
     };
     pulse.clear();
-    let Some(place) = &*place else { return };
-    if is_stopped {
-        out.note(&format!("· left; {} is stopped with this command", place.clone));
-        out.note(&format!("  next: git khlone resume {}", place.task));
-        return;
-    }
-    out.note(&format!("· left; {} keeps running", place.clone));
-    out.note(&format!(
-        "  next: git khlone watch {} --since {}",
-        place.task, place.at
-    ));
+    let (who, next) = match place.as_deref() {
+        Some(Place::At { task, clone, .. }) if is_stopped => (
+            format!("{clone} is stopped with this command"),
+            format!("git khlone resume {task}"),
+        ),
+        Some(Place::At { task, clone, at }) => (
+            format!("{clone} keeps running"),
+            format!("git khlone watch {task} --since {at}"),
+        ),
+        Some(Place::Around(back)) => ("what runs keeps running".to_owned(), back.clone()),
+        None => (
+            "what runs keeps running".to_owned(),
+            "git khlone watch".to_owned(),
+        ),
+    };
+    out.note(&format!("· left; {who}"));
+    out.note(&format!("  next: {next}"));
 }

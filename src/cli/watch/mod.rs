@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use follow::Watch;
+use follow::{Place, Watch};
 
 use super::{
     cx::Cx,
@@ -19,7 +19,7 @@ use crate::{
     daemon::Since,
     refs::{Stored, TaskHead},
     render::{Form, Stream},
-    task::{CloneName, Mode, ZoneAddress, ZoneId},
+    task::{CloneName, Mode, ZoneAddress, ZoneId, watch_zone},
 };
 
 /// Watch what clones do, as they do it
@@ -74,11 +74,14 @@ pub(super) fn run(cx: &Cx, args: &WatchArgs) -> Result<ExitCode, CmdError> {
             )
             .into());
         }
-        let only = if args.all {
-            None
+        let (only, back) = if args.all {
+            (None, "git khlone watch --all".to_owned())
         } else {
-            Some(cx.place(args.address())?.zone)
+            let place = cx.place(args.address())?;
+            let back = watch_zone(&place.branch);
+            (Some(place.zone), back)
         };
+        watch.is_at(Place::Around(back));
         return many::follow(&mut watch, only.as_ref());
     }
     match (&args.target, target(cx, args.target.as_deref(), args.address())?) {

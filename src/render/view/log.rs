@@ -61,6 +61,14 @@ pub fn log_line(line: &[u8]) -> Option<Record> {
 }
 
 impl Step {
+    /// Whether its reason is the status's own word, or what the next step says anyhow: that of `finishing` is the
+    /// outcome.
+    fn adds_nothing(&self, next: Option<&Self>) -> bool {
+        let reason = self.reason.as_str();
+        let follows = |next: &Self| next.to.as_str() == reason || next.reason == reason;
+        reason.is_empty() || reason == self.to.as_str() || next.is_some_and(follows)
+    }
+
     /// The steps in a `history.jsonl`.
     pub fn all(history: &[u8]) -> Vec<Self> {
         let lines = history.split(|byte| *byte == b'\n');
@@ -86,12 +94,13 @@ impl LogView {
 impl View for LogView {
     fn plain(&self) -> String {
         let (mut text, zone) = (String::new(), TimeZone::system());
-        for step in &self.history {
+        for (n, step) in self.history.iter().enumerate() {
             let time = clock(step.at.saturating_mul(1000), &zone);
             let state = step.to.as_str();
-            let line = match step.reason.as_str() {
-                reason if reason.is_empty() || reason == state => format!("{time}  {state}"),
-                reason => format!("{time}  {state:<11} {}", one_line(reason)),
+            let line = if step.adds_nothing(self.history.get(n + 1)) {
+                format!("{time}  {state}")
+            } else {
+                format!("{time}  {state:<11} {}", one_line(&step.reason))
             };
             text.push_str(&format!("{line}\n"));
         }
@@ -102,5 +111,34 @@ impl View for LogView {
         }
         text.push_str(&story.finish());
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_once() {
+        let step = |to, reason: &str| Step {
+            at: 0,
+            from: None,
+            to,
+            by: "runner".to_owned(),
+            generation: 1,
+            reason: reason.to_owned(),
+        };
+        for (finishing, end, adds) in [
+            ("failed", step(Status::Failed, "failed"), false),
+            ("no-op", step(Status::Done, "no-op"), false),
+            ("timeout", step(Status::Failed, "timeout"), false),
+            ("done", step(Status::Failed, "diverged"), true),
+        ] {
+            let before = step(Status::Finishing, finishing);
+            assert_eq!(before.adds_nothing(Some(&end)), !adds, "{finishing}");
+        }
+        // One whose runner died there has said no more.
+        assert!(!step(Status::Finishing, "failed").adds_nothing(None));
+        assert!(!step(Status::Parked, "until 12:30").adds_nothing(Some(&step(Status::Queued, ""))));
     }
 }
