@@ -34,7 +34,7 @@ pub use translate::{LINE, Translator};
 
 use std::path::PathBuf;
 
-use crate::task::{BrainName, Class, Explain};
+use crate::task::{BrainName, explain};
 
 /// Every brain, in the order in which a default is looked for; the last runs only when it is named.
 static ALL: [&dyn Brain; 5] = [
@@ -100,28 +100,19 @@ pub enum BrainError {
     None,
 }
 
-impl Explain for BrainError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Unknown { .. } => Class::NotFound,
-            Self::Missing { .. }
-            | Self::SignedOut { .. }
-            | Self::Broken { .. }
-            | Self::Hidden { .. }
-            | Self::None => Class::Brain,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Unknown { name } => match nearest(name) {
+explain! {
+    BrainError {
+        NotFound {
+            Unknown { name } => match nearest(name) {
                 Some(near) => format!("git khlone list brains    # did you mean @{near}?"),
                 None => "git khlone list brains".to_owned(),
             },
-            Self::Missing { install, .. } => (*install).to_owned(),
-            Self::SignedOut { login, .. } => (*login).to_owned(),
-            Self::Broken { path, .. } => format!("{} --version", path.display()),
-            Self::Hidden { add, config, .. } => {
+        }
+        Brain {
+            Missing { install, .. } => *install,
+            SignedOut { login, .. } => *login,
+            Broken { path, .. } => format!("{} --version", path.display()),
+            Hidden { add, config, .. } => {
                 let folder = add
                     .as_deref()
                     .map_or("FOLDER".into(), |folder| folder.to_string_lossy());
@@ -129,9 +120,9 @@ impl Explain for BrainError {
                     "git khlone config --path    # readable: [{folder}] in {}",
                     config.display()
                 )
-            }
-            Self::None => claude::Claude.account().install.to_owned(),
-        })
+            },
+            None => claude::Claude.account().install,
+        }
     }
 }
 

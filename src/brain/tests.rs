@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use proptest::prelude::*;
 
 use super::*;
-use crate::task::Usage;
+use crate::task::{Class, Explain, Usage};
 
 mod said;
 

@@ -10,7 +10,7 @@ use clap::{
 use crate::{
     process::is_shortage,
     render::Out,
-    task::{AddressError, Class, Explain},
+    task::{AddressError, Explain, explain},
     zone::nearest,
 };
 
@@ -95,23 +95,12 @@ pub(crate) enum CliError {
     Closed,
 }
 
-impl Explain for CliError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Usage { .. } => Class::Usage,
-            Self::Nothing { .. } => Class::NotFound,
-            Self::Refused { .. } => Class::Refused,
-            Self::Io { .. } | Self::Git(_) | Self::Closed => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Usage { hint, .. } | Self::Nothing { hint, .. } | Self::Refused { hint, .. } => {
-                Some(hint.clone())
-            }
-            Self::Io { .. } | Self::Git(_) | Self::Closed => None,
-        }
+explain! {
+    CliError {
+        Usage { Usage { hint, .. } => hint.clone() }
+        NotFound { Nothing { hint, .. } => hint.clone() }
+        Refused { Refused { hint, .. } => hint.clone() }
+        Failed { Io, Git, Closed }
     }
 }
 

@@ -5,10 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    config::HomeError,
-    task::{Class, Explain},
-};
+use crate::{config::HomeError, task::explain};
 
 /// Files that could not be put in place.
 #[derive(Debug, thiserror::Error)]
@@ -34,25 +31,16 @@ pub(super) enum InstallError {
     NoPage(String),
 }
 
-impl Explain for InstallError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Home(error) => error.class(),
-            Self::Write { .. } => Class::Refused,
-            Self::NoPage(_) => Class::NotFound,
-            Self::Program(_) => Class::Failed,
+explain! {
+    InstallError {
+        transparent { Home }
+        Refused {
+            Write { source, command, .. } if source.kind() == io::ErrorKind::PermissionDenied =>
+                format!("sudo \"$(command -v git-khlone)\" {command}"),
+            Write,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Home(error) => error.hint(),
-            Self::Write { source, command, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some(format!("sudo \"$(command -v git-khlone)\" {command}"))
-            }
-            Self::NoPage(_) => Some("git khlone -h".to_owned()),
-            Self::Write { .. } | Self::Program(_) => None,
-        }
+        NotFound { NoPage => "git khlone -h" }
+        Failed { Program }
     }
 }
 

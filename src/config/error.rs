@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::nearest;
-use crate::task::{Class, Explain};
+use crate::task::explain;
 
 /// What the parser calls things, and what people do.
 const PLAIN_WORDS: [(&str, &str); 8] = [
@@ -81,18 +81,13 @@ impl std::fmt::Display for At {
     }
 }
 
-impl Explain for ConfigError {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::UserOnly { key, .. } => Some(format!(
-                "git khlone config --path    # {key} belongs into that file, your own"
-            )),
-            Self::UnknownKey { .. } | Self::Value { .. } => Some("git khlone config --schema".to_owned()),
-            Self::TooLarge { .. } => None,
+explain! {
+    ConfigError {
+        Usage {
+            UserOnly { key, .. } =>
+                format!("git khlone config --path    # {key} belongs into that file, your own"),
+            UnknownKey | Value => "git khlone config --schema",
+            TooLarge,
         }
     }
 }

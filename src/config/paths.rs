@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use crate::task::{Class, Explain};
+use crate::task::explain;
 
 /// The machine's config file.
 const SYSTEM: &str = "/etc/khlone/config.yml";
@@ -12,15 +12,7 @@ const SYSTEM: &str = "/etc/khlone/config.yml";
 #[error("neither KHLONE_HOME nor HOME names a folder")]
 pub struct HomeError;
 
-impl Explain for HomeError {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("export HOME=/home/you".to_owned())
-    }
-}
+explain!(HomeError: Usage, "export HOME=/home/you");
 
 /// The folders of this user. Nothing is made here; losing all of it loses no acknowledged task.
 #[derive(Debug, Clone, PartialEq, Eq)]

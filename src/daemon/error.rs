@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::{RpcError, life::place::Beat};
-use crate::{
-    process::RunDirError,
-    task::{Class, Explain},
-};
+use crate::{process::RunDirError, task::explain};
 
 /// Why the daemon could not be reached, started or asked.
 #[derive(Debug, thiserror::Error)]
@@ -105,31 +102,22 @@ fn last_sign(beat: Option<&Beat>) -> String {
     format!("; its last sign of life was {} s ago{problem}", ago.as_secs())
 }
 
-impl Explain for DaemonError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NotOurs { .. } | Self::Running { .. } | Self::Stranger { .. } => Class::Refused,
-            Self::Io { .. } | Self::NotUp { .. } | Self::HungUp | Self::Garbled(_) => Class::Failed,
-            Self::Silent { .. } | Self::Stopped { .. } => Class::Timeout,
-            Self::NotRunning => Class::NotFound,
-            Self::RunDir(error) => error.class(),
-            Self::Rpc(error) => error.class(),
+explain! {
+    DaemonError {
+        transparent { RunDir, Rpc }
+        Refused {
+            NotOurs { path, .. } => format!("ls -ld {}", path.display()),
+            Running => "git khlone daemon status",
+            Stranger => "git khlone daemon logs",
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotOurs { path, .. } => Some(format!("ls -ld {}", path.display())),
-            Self::Io { path, .. } => Some(format!("ls -l {}", path.display())),
-            Self::RunDir(error) => error.hint(),
-            Self::NotRunning => Some("git khlone daemon start".to_owned()),
-            Self::Running { .. } => Some("git khlone daemon status".to_owned()),
-            Self::Stranger { .. } | Self::NotUp { .. } | Self::HungUp | Self::Garbled(_) => {
-                Some("git khlone daemon logs".to_owned())
-            }
-            Self::Silent { pid, .. } => Some(format!("kill {pid}; git khlone daemon start")),
-            Self::Stopped { pid } => Some(format!("kill -CONT {pid}")),
-            Self::Rpc(error) => error.hint(),
+        Failed {
+            Io { path, .. } => format!("ls -l {}", path.display()),
+            NotUp | HungUp | Garbled => "git khlone daemon logs",
         }
+        Timeout {
+            Silent { pid, .. } => format!("kill {pid}; git khlone daemon start"),
+            Stopped { pid } => format!("kill -CONT {pid}"),
+        }
+        NotFound { NotRunning => "git khlone daemon start" }
     }
 }

@@ -11,7 +11,7 @@ use git2::Oid;
 use super::{merge::MergeError, merged::Judge};
 use crate::{
     refs::{Ledger, LedgerError, RefError, Repo, branch_ref, move_branch},
-    task::{Class, CloneName, Explain, ZoneId},
+    task::{Class, CloneName, Explain, ZoneId, explain},
     worktree::{
         carry::{Carry, CarryError},
         checkout::Checkout,
@@ -68,26 +68,11 @@ pub enum AdvanceError {
     Ref(#[from] RefError),
 }
 
-impl Explain for AdvanceError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NoBranch(_) => Class::NotFound,
-            Self::Git(_) => Class::Failed,
-            Self::Ledger(error) => error.class(),
-            Self::Merge(error) => error.class(),
-            Self::Carry(error) => error.class(),
-            Self::Ref(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoBranch(_) | Self::Git(_) => None,
-            Self::Ledger(error) => error.hint(),
-            Self::Merge(error) => error.hint(),
-            Self::Carry(error) => error.hint(),
-            Self::Ref(error) => error.hint(),
-        }
+explain! {
+    AdvanceError {
+        transparent { Ledger, Merge, Carry, Ref }
+        NotFound { NoBranch }
+        Failed { Git }
     }
 }
 

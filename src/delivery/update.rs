@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     refs::{Crew, Ledger, LedgerError, Pack, Repo, TreeEdit, Zone, branch_ref, move_branch},
-    task::{Class, Explain},
+    task::explain,
     worktree::{
         carry::{Carry, CarryError, listed, quoted},
         checkout::Checkout,
@@ -67,30 +67,15 @@ pub enum UpdateError {
     Ledger(#[from] LedgerError),
 }
 
-impl Explain for UpdateError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Conflict { .. } => Class::Refused,
-            Self::Move(error) => error.class(),
-            Self::Save(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Conflict {
-                path: Some(path),
-                onto,
-                ..
-            } => Some(format!(
+explain! {
+    UpdateError {
+        transparent { Move, Save, Ledger }
+        Refused {
+            Conflict { path: Some(path), onto, .. } => format!(
                 "git -C {} rebase {onto:.10}    # stops where it is to be solved",
                 quoted(path)
-            )),
-            Self::Conflict { branch, onto, .. } => Some(format!("git rebase {onto:.10} {branch}")),
-            Self::Move(error) => error.hint(),
-            Self::Save(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
+            ),
+            Conflict { branch, onto, .. } => format!("git rebase {onto:.10} {branch}"),
         }
     }
 }

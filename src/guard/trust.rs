@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     process::file::replace_durably,
     refs::{Kind, Oid},
-    task::{Class, Explain, FORMAT, FormatError, parse_versioned},
+    task::{FORMAT, FormatError, explain, parse_versioned},
 };
 
 /// What a repository wants to run.
@@ -84,21 +84,14 @@ pub enum TrustError {
     Disk(#[from] io::Error),
 }
 
-impl Explain for TrustError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Untrusted { .. } | Self::Never => Class::Refused,
-            Self::Format(error) => error.class(),
-            Self::Disk(_) => Class::Failed,
+explain! {
+    TrustError {
+        transparent { Format }
+        Refused {
+            Untrusted => "git khlone trust",
+            Never => "git khlone config",
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Untrusted { .. } => Some("git khlone trust".to_owned()),
-            Self::Never => Some("git khlone config".to_owned()),
-            Self::Format(_) | Self::Disk(_) => None,
-        }
+        Failed { Disk }
     }
 }
 
@@ -315,6 +308,7 @@ pub fn scripts_of(root: &Path, commands: &[Vec<String>]) -> Vec<(String, Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{Class, Explain};
 
     fn request(repository: &Path) -> Request {
         Request {

@@ -50,7 +50,7 @@ pub use tried::Tried;
 pub use trust::trust;
 
 use self::wait::{Bound, drain, kill_group};
-use crate::task::{Class, Explain};
+use crate::task::explain;
 
 /// How long a helper program may take unless the caller says otherwise.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -133,18 +133,12 @@ impl ProcessError {
     }
 }
 
-impl Explain for ProcessError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Timeout { .. } => Class::Timeout,
-            Self::Spawn { .. } | Self::Failed { .. } | Self::TooLong { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Spawn { program, .. } => Some(format!("command -v {program}")),
-            Self::Timeout { .. } | Self::Failed { .. } | Self::TooLong { .. } => None,
+explain! {
+    ProcessError {
+        Timeout { Timeout }
+        Failed {
+            Spawn { program, .. } => format!("command -v {program}"),
+            Failed, TooLong,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::task::{Class, Explain};
+use crate::task::explain;
 
 /// Longest path of a unix socket: `sun_path` less its end.
 pub const MAX_SOCKET_PATH: usize = 107;
@@ -42,20 +42,10 @@ pub enum RunDirError {
     },
 }
 
-impl Explain for RunDirError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NotPrivate { .. } => Class::Refused,
-            Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotPrivate { path, .. } | Self::Io { path, .. } => {
-                Some(format!("ls -ld {}", path.display()))
-            }
-        }
+explain! {
+    RunDirError {
+        Refused { NotPrivate { path, .. } => format!("ls -ld {}", path.display()) }
+        Failed { Io { path, .. } => format!("ls -ld {}", path.display()) }
     }
 }
 

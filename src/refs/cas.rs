@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     process::{Cmd, ProcessError, fault::point},
-    task::{Class, Explain},
+    task::explain,
 };
 
 /// A ref that did not move.
@@ -83,33 +83,21 @@ pub enum RefError {
     },
 }
 
-impl Explain for RefError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Moved { .. } | Self::Locked { .. } | Self::Blocked { .. } | Self::Rejected { .. } => {
-                Class::Refused
-            }
-            Self::Process { source, .. } => source.class(),
-            Self::Git { .. } | Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
+explain! {
+    RefError {
+        transparent { Process.source }
+        Refused {
             // A clone's name holds at least a prefix and a zone; any other branch was named by the person.
-            Self::Blocked { name, blocker } => Some(match name.matches('/').count() {
+            Blocked { name, blocker } => match name.matches('/').count() {
                 0..=3 => format!("git branch -m {blocker} {blocker}-old    # or give another name"),
                 _ => format!(
                     "git branch -m {blocker} {blocker}-old    # or another word as branch.prefix in khlone.yml"
                 ),
-            }),
-            Self::Locked { lock } => Some(format!("rm {}    # if no git runs there", lock.display())),
-            Self::Moved { .. }
-            | Self::Rejected { .. }
-            | Self::Git { .. }
-            | Self::Process { .. }
-            | Self::Io { .. } => None,
+            },
+            Locked { lock } => format!("rm {}    # if no git runs there", lock.display()),
+            Moved, Rejected,
         }
+        Failed { Git, Io }
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
     update_ref, zones::ZoneError,
 };
 use crate::task::{
-    Class, Explain, FORMAT, FormatError, IllegalMove, Move, Status, Task, TaskId, TaskPrefix, Transition,
-    ZoneId, parse_versioned,
+    FORMAT, FormatError, IllegalMove, Move, Status, Task, TaskId, TaskPrefix, Transition, ZoneId, explain,
+    parse_versioned,
 };
 
 /// How often a compare-and-swap is tried against other writers.
@@ -170,43 +170,29 @@ impl LedgerError {
     }
 }
 
-impl Explain for LedgerError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NoTask(_) | Self::NoZone(_) => Class::NotFound,
-            Self::Ambiguous { .. } => Class::Usage,
-            Self::Illegal { .. } | Self::Fenced { .. } | Self::Owner(_) => Class::Refused,
-            Self::Format { source, .. } => source.class(),
-            Self::Ref(error) => error.class(),
-            Self::Zone(error) => error.class(),
-            Self::Git(_) | Self::Io(_) | Self::Damaged(_) | Self::Lost(_) | Self::Swept { .. } => {
-                Class::Failed
-            }
+explain! {
+    LedgerError {
+        transparent { Format.source, Ref, Zone }
+        NotFound {
+            NoTask => "git khlone list tasks",
+            NoZone => "git khlone list zones",
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoTask(_) | Self::Ambiguous { .. } => Some("git khlone list tasks".to_owned()),
-            Self::NoZone(_) => Some("git khlone list zones".to_owned()),
-            Self::Illegal { id, .. } | Self::Fenced { id, .. } => Some(format!("git khlone show {id}")),
-            Self::Owner(_) => Some(ADOPT.to_owned()),
-            Self::Damaged(damaged) => Some(damaged.next.clone()),
-            Self::Lost(id) => Some(format!(
-                "git fetch COPY 'refs/khlone/*:refs/khlone/*'    from a copy that has {id}"
-            )),
-            Self::Format { source, .. } => source.hint(),
-            Self::Ref(error) => error.hint(),
-            Self::Zone(error) => error.hint(),
-            Self::Swept { running, .. } => Some(match running {
+        Usage { Ambiguous => "git khlone list tasks" }
+        Refused {
+            Illegal { id, .. } | Fenced { id, .. } => format!("git khlone show {id}"),
+            Owner => ADOPT,
+        }
+        Failed {
+            Damaged(damaged) => damaged.next.clone(),
+            Lost(id) => format!("git fetch COPY 'refs/khlone/*:refs/khlone/*'    # from a copy that has {id}"),
+            Swept { running, .. } => match running {
                 Some(pid) => format!("ps -p {pid}    # once that has ended, the same command again"),
                 None => "ps -C git    # once that has ended, the same command again".to_owned(),
-            }),
-            Self::Git(_) => Some("git fsck".to_owned()),
-            Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Some("ls -ld \"$(git rev-parse --git-common-dir)\"/{.,khlone,objects,refs}".to_owned())
-            }
-            Self::Io(_) => None,
+            },
+            Git => "git fsck",
+            Io(error) if error.kind() == io::ErrorKind::PermissionDenied =>
+                "ls -ld \"$(git rev-parse --git-common-dir)\"/{.,khlone,objects,refs}",
+            Io,
         }
     }
 }

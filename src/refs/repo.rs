@@ -16,7 +16,7 @@ use super::{
     meant::way_out,
     trusted,
 };
-use crate::task::{Class, Explain};
+use crate::task::explain;
 
 /// An open repository. It is opened without a look at `GIT_*`, so a hook's environment cannot redirect it; only whether
 /// another user's is trusted may be said there. What a command's environment says of it, [`Repo::meant`] obeys or refuses.
@@ -95,36 +95,20 @@ pub enum RepoError {
     },
 }
 
-impl Explain for RepoError {
-    fn class(&self) -> Class {
-        match self {
-            Self::None(_) | Self::Ceiling(_) => Class::Usage,
-            Self::Unsupported(_) | Self::Owner(_) | Self::Elsewhere { .. } | Self::Other { .. } => {
-                Class::Refused
-            }
-            Self::Git(_) | Self::Io { .. } => Class::Failed,
+explain! {
+    RepoError {
+        Usage {
+            None => "git init    # or cd into a repository",
+            Ceiling => "env -u GIT_CEILING_DIRECTORIES git khlone",
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::None(_) => Some("git init    # or cd into a repository".to_owned()),
-            Self::Unsupported("reftable") => Some("git refs migrate --ref-format=files".to_owned()),
-            Self::Elsewhere { .. } => {
-                Some("env -u GIT_DIR git khlone    # works in the one around this folder".to_owned())
-            }
-            Self::Ceiling(_) => Some("env -u GIT_CEILING_DIRECTORIES git khlone".to_owned()),
-            Self::Other {
-                variable,
-                named,
-                used,
-            } => Some(way_out(variable, named, used)),
-            Self::Owner(path) => Some(format!(
-                "git config --global --add safe.directory {}",
-                quoted(path)
-            )),
-            Self::Unsupported(_) | Self::Git(_) | Self::Io { .. } => None,
+        Refused {
+            Unsupported("reftable") => "git refs migrate --ref-format=files",
+            Elsewhere => "env -u GIT_DIR git khlone    # works in the one around this folder",
+            Other { variable, named, used } => way_out(variable, named, used),
+            Owner(path) => format!("git config --global --add safe.directory {}", quoted(path)),
+            Unsupported,
         }
+        Failed { Git, Io }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
         file::{is_shared, read, read_text, replace_durably, unshare_all},
         is_same_machine,
     },
-    task::{Class, Explain, FORMAT, FormatError, Owner, parse_versioned},
+    task::{FORMAT, FormatError, Owner, explain, parse_versioned},
 };
 
 /// The copy of `site.json` that stands beside the folder.
@@ -121,32 +121,26 @@ impl SiteError {
     }
 }
 
-impl Explain for SiteError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Io { .. } => Class::Failed,
-            Self::Foreign { .. } | Self::Link { .. } => Class::Refused,
-            Self::Format(error) => error.class(),
+explain! {
+    SiteError {
+        transparent { Format }
+        Failed {
+            Io { path, .. } => {
+                let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+                format!("ls -ld {}", quoted(there))
+            },
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Foreign { path, .. } => Some(format!("sudo chown -R \"$USER\" {}", path.display())),
-            Self::Link { path, to } => {
+        Refused {
+            Foreign { path, .. } => format!("sudo chown -R \"$USER\" {}", path.display()),
+            Link { path, to } => {
                 let link = quoted(path);
-                Some(if to.exists() {
+                if to.exists() {
                     let to = quoted(to);
                     format!("rm {link} && mv {to} {link}    # another disk can be mounted there")
                 } else {
                     format!("rm {link}")
-                })
-            }
-            Self::Io { path, .. } => {
-                let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-                Some(format!("ls -ld {}", quoted(there)))
-            }
-            Self::Format(error) => error.hint(),
+                }
+            },
         }
     }
 }

@@ -108,12 +108,8 @@ impl ZoneError {
 }
 
 impl Explain for ZoneError {
-    fn class(&self) -> Class {
-        self.source.class()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.source.hint()
+    fn explain(&self) -> (Class, Option<String>) {
+        self.source.explain()
     }
 }
 

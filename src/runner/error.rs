@@ -12,7 +12,7 @@ use crate::{
     },
     process::{ProcessError, RunDirError},
     refs::{ADOPT, LedgerError, RepoError, SiteError},
-    task::{Class, CloneName, Explain, IllegalMove, TaskId},
+    task::{CloneName, IllegalMove, TaskId, explain},
     upkeep::adopt::AdoptError,
     worktree::{
         create::CreateError, place::PlaceError, restore::RestoreError, setup::SetupError,
@@ -129,76 +129,24 @@ impl RunnerError {
     }
 }
 
-impl Explain for RunnerError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Busy(_) | Self::Owner(_) | Self::WithChanges(_) => Class::Refused,
-            Self::Restore(error) => error.class(),
-            Self::NoZoneBranch(_) | Self::NoCloneBranch(_) | Self::NoPin(_) | Self::NoClone(_) => {
-                Class::NotFound
-            }
-            Self::Ledger(error) => error.class(),
-            Self::Repo(error) => error.class(),
-            Self::Site(error) => error.class(),
-            Self::Place(error) => error.class(),
-            Self::Moved(error) => error.class(),
-            Self::Create(error) => error.class(),
-            Self::Advance(error) => error.class(),
-            Self::Brain(error) => error.class(),
-            Self::Sandbox(error) => error.class(),
-            Self::NoSandbox(error) => error.class(),
-            Self::RunDir(error) => error.class(),
-            Self::Setup(error) => error.class(),
-            Self::Redact(error) => error.class(),
-            Self::Gitdir(error) => error.class(),
-            Self::Commit(error) => error.class(),
-            Self::Import(error) => error.class(),
-            Self::BrainKilled(_)
-            | Self::Config(_)
-            | Self::Snapshot(_)
-            | Self::SandboxGone(_)
-            | Self::Process(_)
-            | Self::Git(_)
-            | Self::Io(_) => Class::Failed,
+explain! {
+    RunnerError {
+        transparent {
+            Restore, Ledger, Repo, Site, Place, Moved, Create, Advance, Brain, Sandbox, NoSandbox, RunDir,
+            Setup, Redact, Gitdir, Commit, Import, Snapshot,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Busy(id) => Some(format!("git khlone show {id}")),
-            Self::Owner(_) => Some(ADOPT.to_owned()),
-            Self::WithChanges(clone) => Some(format!(
+        Refused {
+            Busy(id) => format!("git khlone show {id}"),
+            Owner => ADOPT,
+            WithChanges(clone) => format!(
                 "git khlone act --with-changes --who {}++ \"what is to be done\"",
                 clone.role
-            )),
-            Self::Restore(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Repo(error) => error.hint(),
-            Self::Site(error) => error.hint(),
-            Self::Place(error) => error.hint(),
-            Self::Moved(error) => error.hint(),
-            Self::Create(error) => error.hint(),
-            Self::Advance(error) => error.hint(),
-            Self::Brain(error) => error.hint(),
-            Self::Sandbox(error) => error.hint(),
-            Self::NoSandbox(error) => error.hint(),
-            Self::SandboxGone(_) => Some("git khlone doctor".to_owned()),
-            Self::RunDir(error) => error.hint(),
-            Self::Setup(error) => error.hint(),
-            Self::Redact(error) => error.hint(),
-            Self::Gitdir(error) => error.hint(),
-            Self::Commit(error) => error.hint(),
-            Self::Import(error) => error.hint(),
-            Self::NoZoneBranch(_)
-            | Self::NoCloneBranch(_)
-            | Self::NoPin(_)
-            | Self::NoClone(_)
-            | Self::BrainKilled(_)
-            | Self::Config(_)
-            | Self::Snapshot(_)
-            | Self::Process(_)
-            | Self::Git(_)
-            | Self::Io(_) => None,
+            ),
+        }
+        NotFound { NoZoneBranch, NoCloneBranch, NoPin, NoClone }
+        Failed {
+            SandboxGone => "git khlone doctor",
+            BrainKilled, Config, Process, Git, Io,
         }
     }
 }
@@ -206,6 +154,7 @@ impl Explain for RunnerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{Class, Explain};
 
     #[test]
     fn what_is_gone_is_named_for_what_it_is() {

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{BrainName, Class, Explain, NameError, RoleName};
+use super::{BrainName, NameError, RoleName, explain};
 
 /// Whom a task is for, as given: every part may be missing and comes from the hero then.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,16 +54,12 @@ pub enum AddressError {
     NoBranch(String),
 }
 
-impl Explain for AddressError {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Brain { meant, .. } => format!("git khlone act {meant} \"what is to be done\""),
-            _ => "git khlone list crew".to_owned(),
-        })
+explain! {
+    AddressError {
+        Usage {
+            Brain { meant, .. } => format!("git khlone act {meant} \"what is to be done\""),
+            Name, Number, AnyAndEnrol, NumberAndEnrol, Empty, NoBranch,
+        }
     }
 }
 
@@ -203,6 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::task::Explain;
 
     #[test]
     fn who_reads_every_form() {

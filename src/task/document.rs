@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{BrainName, Class, CloneName, Explain, Landed, Outcome, Retry, RoleName, Status, TaskId, ZoneId};
+use super::{BrainName, CloneName, Landed, Outcome, Retry, RoleName, Status, TaskId, ZoneId, explain};
 
 /// The version of every document that this build writes and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -369,21 +369,10 @@ pub enum FormatError {
     Unversioned(&'static str),
 }
 
-impl Explain for FormatError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Newer { .. } => Class::Refused,
-            Self::Broken { .. } | Self::Unversioned(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Newer { .. } => {
-                Some("git khlone --version    # install the newer one that wrote it".to_owned())
-            }
-            Self::Broken { .. } | Self::Unversioned(_) => None,
-        }
+explain! {
+    FormatError {
+        Refused { Newer => "git khlone --version    # install the newer one that wrote it" }
+        Failed { Broken, Unversioned }
     }
 }
 

@@ -66,14 +66,104 @@ impl Class {
     }
 }
 
-/// How an error explains itself at the edge. Every error type of the crate implements it next to its
-/// definition, so that no list of all errors exists anywhere.
+/// How an error explains itself at the edge. Every error type of the crate has it next to its
+/// definition, by [`explain!`], so that no list of all errors exists anywhere.
 pub trait Explain: std::error::Error {
-    /// Which exit code it ends in.
-    fn class(&self) -> Class;
+    /// Which exit code it ends in, and the next step: one command to paste, and behind `#` what else there is to say.
+    fn explain(&self) -> (Class, Option<String>);
 
-    /// The next step: one command to paste or one short sentence, without a trailing full stop.
+    /// Which exit code it ends in.
+    fn class(&self) -> Class {
+        self.explain().0
+    }
+
+    /// The next step.
     fn hint(&self) -> Option<String> {
-        None
+        self.explain().1
     }
 }
+
+/// What an arm of [`explain!`] may give as its next step.
+pub struct Hint(pub(crate) Option<String>);
+
+impl From<&str> for Hint {
+    fn from(hint: &str) -> Self {
+        Self(Some(hint.to_owned()))
+    }
+}
+
+impl From<String> for Hint {
+    fn from(hint: String) -> Self {
+        Self(Some(hint))
+    }
+}
+
+impl From<Option<String>> for Hint {
+    fn from(hint: Option<String>) -> Self {
+        Self(hint)
+    }
+}
+
+/// Implements [`Explain`]: what is `transparent` says what its source says (`Variant.field` where the source is a
+/// field among others); the other variants stand below their class, each with its next step if it has one. What has an
+/// arm of its own for some values may be `transparent` for the rest. A variant that is left out does not compile.
+///
+/// ```text
+/// explain!(HomeError: Usage, "export HOME=/home/you");
+///
+/// explain! {
+///     CommandError {
+///         transparent { Ledger, Process }
+///         Refused {
+///             Busy(task) => format!("git khlone show {task}"),
+///             Changed | Elsewhere { .. } => "git khlone status",
+///         }
+///         Failed { Git, Io }
+///     }
+/// }
+/// ```
+macro_rules! explain {
+    (@source $error:ident, $variant:ident) => { Self::$variant($error) };
+    (@source $error:ident, $variant:ident $field:ident) => { Self::$variant { $field: $error, .. } };
+    (@pattern $variant:ident) => { Self::$variant { .. } };
+    (@pattern $variant:ident $fields:tt) => { Self::$variant $fields };
+    (@hint) => { None };
+    (@hint $hint:expr) => { $crate::task::Hint::from($hint).0 };
+    (@variants $error:ty, [$($forward:ident $(.$source:ident)?),*]
+        $($class:ident { $(
+            $($variant:ident $(( $($tuple:tt)* ))? $({ $($named:tt)* })?)|+
+            $(if $guard:expr)? $(=> $hint:expr)?
+        ),* $(,)? })*
+    ) => {
+        impl $crate::task::Explain for $error {
+            fn explain(&self) -> ($crate::task::Class, Option<String>) {
+                match self {
+                    $($(
+                        $($crate::task::explain!(@pattern $variant $(( $($tuple)* ))? $({ $($named)* })?))|+
+                        $(if $guard)? => (
+                            $crate::task::Class::$class,
+                            $crate::task::explain!(@hint $($hint)?),
+                        ),
+                    )*)*
+                    $($crate::task::explain!(@source error, $forward $($source)?) => {
+                        $crate::task::Explain::explain(error)
+                    })*
+                }
+            }
+        }
+    };
+    ($error:ty { transparent { $($forward:ident $(.$source:ident)?),+ $(,)? } $($classes:tt)* }) => {
+        $crate::task::explain!(@variants $error, [$($forward $(.$source)?),+] $($classes)*);
+    };
+    ($error:ty { $($classes:tt)* }) => {
+        $crate::task::explain!(@variants $error, [] $($classes)*);
+    };
+    ($error:ty: $class:ident $(, $hint:expr)?) => {
+        impl $crate::task::Explain for $error {
+            fn explain(&self) -> ($crate::task::Class, Option<String>) {
+                ($crate::task::Class::$class, $crate::task::explain!(@hint $($hint)?))
+            }
+        }
+    };
+}
+pub(crate) use explain;

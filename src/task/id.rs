@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Class, Explain};
+use super::explain;
 
 /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`, so an id survives being read aloud.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -120,15 +120,7 @@ pub enum IdError {
     NotAnId(String),
 }
 
-impl Explain for IdError {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("git khlone list tasks".to_owned())
-    }
-}
+explain!(IdError: Usage, "git khlone list tasks");
 
 #[cfg(test)]
 mod tests {

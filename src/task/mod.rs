@@ -27,7 +27,8 @@ pub use document::{
     Usage, parse_versioned,
 };
 pub use effects::{BranchMove, Change, Effects, FileChange, LeftFile, RefChange};
-pub use explain::{Class, Explain};
+pub(crate) use explain::explain;
+pub use explain::{Class, Explain, Hint};
 pub use id::{IdError, TaskId, TaskPrefix};
 pub use landed::{Landed, LandedBy, LandingHook, Rewritten, Signer};
 pub use moves::{Ending, Move};

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Class, Explain};
+use super::explain;
 
 const MAX_SLUG: usize = 41;
 
@@ -17,15 +17,7 @@ pub enum NameError {
     NotAClone(String),
 }
 
-impl Explain for NameError {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("git khlone list crew".to_owned())
-    }
-}
+explain!(NameError: Usage, "git khlone list crew");
 
 /// `[a-z0-9][a-z0-9-]{0,40}`: safe as a ref component, a folder name and a word in every shell.
 fn is_slug(text: &str) -> bool {

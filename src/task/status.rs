@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Class, Explain};
+use super::explain;
 
 /// Where a task is in its life.
 #[derive(
@@ -88,15 +88,7 @@ pub struct IllegalMove {
     pub event: Event,
 }
 
-impl Explain for IllegalMove {
-    fn class(&self) -> Class {
-        Class::Refused
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("git khlone show".to_owned())
-    }
-}
+explain!(IllegalMove: Refused, "git khlone show");
 
 impl Status {
     /// The state after `event`.

@@ -18,7 +18,7 @@ use crate::{
     guard::{beneath::Beneath, secrets::redact::Redactor},
     process::{ProcessError, file::replace_durably},
     refs::{self, Kind, Layout, Ledger, LedgerError, Oid, Pack, RefError, Stored, Update},
-    task::{Class, Explain, TaskId},
+    task::{TaskId, explain},
     zone::hold::{HoldError, Waiting, hold_settled},
 };
 
@@ -68,27 +68,11 @@ pub enum RedactionError {
     Io(#[from] io::Error),
 }
 
-impl Explain for RedactionError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Hold(error) => error.class(),
-            Self::Changed(_) => Class::Refused,
-            Self::Ledger(error) => error.class(),
-            Self::Ref(error) => error.class(),
-            Self::Process(error) => error.class(),
-            Self::Git(_) | Self::Io(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Hold(error) => error.hint(),
-            Self::Changed(id) => Some(format!("git khlone redact {id}")),
-            Self::Ledger(error) => error.hint(),
-            Self::Ref(error) => error.hint(),
-            Self::Process(error) => error.hint(),
-            Self::Git(_) | Self::Io(_) => None,
-        }
+explain! {
+    RedactionError {
+        transparent { Hold, Ledger, Ref, Process }
+        Refused { Changed(id) => format!("git khlone redact {id}") }
+        Failed { Git, Io }
     }
 }
 

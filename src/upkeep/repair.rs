@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     refs::{Crew, Ledger, LedgerError, StoredZone, branch_ref, settle_announced, sweep_locks},
-    task::{Class, CloneName, Explain, ZoneId},
+    task::{CloneName, ZoneId, explain},
     worktree::{
         checkout::Checkout,
         create::{CreateError, Made, Want, ensure},
@@ -63,23 +63,11 @@ pub enum MendError {
     Git(#[from] git2::Error),
 }
 
-impl Explain for MendError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Hold(error) => error.class(),
-            Self::NoBranch(_) => Class::NotFound,
-            Self::Create(error) => error.class(),
-            Self::Io(_) | Self::Git(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Hold(error) => error.hint(),
-            Self::NoBranch(_) => Some("git khlone zone prune".to_owned()),
-            Self::Create(error) => error.hint(),
-            Self::Io(_) | Self::Git(_) => None,
-        }
+explain! {
+    MendError {
+        transparent { Hold, Create }
+        NotFound { NoBranch => "git khlone zone prune" }
+        Failed { Io, Git }
     }
 }
 

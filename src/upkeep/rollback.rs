@@ -12,7 +12,7 @@ use crate::{
         Crew, Ledger, LedgerError, MemorySink, Pack, Stored, TreeEdit, Undo, Update, branch_ref, move_branch,
         pin_ref,
     },
-    task::{Class, CloneName, Explain, Status, Task, TaskId},
+    task::{CloneName, Status, Task, TaskId, explain},
     worktree::{
         carry::{CarryError, patiently},
         checkout::Checkout,
@@ -101,40 +101,19 @@ pub enum RollbackError {
     Git(#[from] git2::Error),
 }
 
-impl Explain for RollbackError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NotOver(..) | Self::GoneOn { .. } | Self::Elsewhere { .. } => Class::Refused,
-            Self::NoWorktree(_) | Self::NeverBegan(_) => Class::NotFound,
-            Self::Clone(error) => error.class(),
-            Self::Hold(error) => error.class(),
-            Self::Save(error) => error.class(),
-            Self::Create(error) => error.class(),
-            Self::Snapshot(error) => error.class(),
-            Self::Restore(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Index(error) => error.class(),
-            Self::Git(_) => Class::Failed,
+explain! {
+    RollbackError {
+        transparent { Clone, Hold, Save, Create, Snapshot, Restore, Ledger, Index }
+        Refused {
+            NotOver(id, _) => format!("git khlone cancel {id}"),
+            GoneOn { branch, .. } => format!("git log {branch}    # shows what came later"),
+            Elsewhere { path, branch } => format!("git -C {} switch {branch}", path.display()),
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoWorktree(_) => Some("git khlone zone repair".to_owned()),
-            Self::NotOver(id, _) => Some(format!("git khlone cancel {id}")),
-            Self::NeverBegan(id) => Some(format!("git khlone show {id}")),
-            Self::GoneOn { branch, .. } => Some(format!("git log {branch}    # shows what came later")),
-            Self::Elsewhere { path, branch } => Some(format!("git -C {} switch {branch}", path.display())),
-            Self::Clone(error) => error.hint(),
-            Self::Hold(error) => error.hint(),
-            Self::Save(error) => error.hint(),
-            Self::Create(error) => error.hint(),
-            Self::Snapshot(error) => error.hint(),
-            Self::Restore(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Index(error) => error.hint(),
-            Self::Git(_) => None,
+        NotFound {
+            NoWorktree => "git khlone zone repair",
+            NeverBegan(id) => format!("git khlone show {id}"),
         }
+        Failed { Git }
     }
 }
 

@@ -18,7 +18,7 @@ use super::rollback::lay_out;
 use crate::{
     delivery::landing::{TakeBackError, TakenBack, take_back},
     refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
-    task::{Class, CloneName, Explain, ZoneId},
+    task::{CloneName, ZoneId, explain},
     worktree::{
         apart,
         carry::{CarryError, patiently},
@@ -97,35 +97,12 @@ pub enum UndoError {
     },
 }
 
-impl Explain for UndoError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Nothing(_) => Class::NotFound,
-            Self::Taken(_) => Class::Refused,
-            Self::Landing(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Create(error) => error.class(),
-            Self::Snapshot(error) => error.class(),
-            Self::Hold(error) => error.class(),
-            Self::Save(error) => error.class(),
-            Self::Restore(error) => error.class(),
-            Self::Index(error) => error.class(),
-            Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Nothing(_) => Some("git khlone undo --list".to_owned()),
-            Self::Taken(_) | Self::Index(_) | Self::Io { .. } => None,
-            Self::Landing(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Create(error) => error.hint(),
-            Self::Snapshot(error) => error.hint(),
-            Self::Hold(error) => error.hint(),
-            Self::Save(error) => error.hint(),
-            Self::Restore(error) => error.hint(),
-        }
+explain! {
+    UndoError {
+        transparent { Landing, Ledger, Create, Snapshot, Hold, Save, Restore, Index }
+        NotFound { Nothing => "git khlone undo --list" }
+        Refused { Taken }
+        Failed { Io }
     }
 }
 

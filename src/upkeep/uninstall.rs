@@ -15,7 +15,7 @@ use git2::Oid;
 use crate::{
     process::{Cmd, ProcessError, fault::point},
     refs::{Ledger, LedgerError, NOTES, StoredZone, delete_ref, keep_no_packs, update_ref},
-    task::{Class, Explain, TaskId},
+    task::{TaskId, explain},
     upkeep::removal::{RemovalError, remove},
     worktree::{carry::quoted, erase::erase},
 };
@@ -88,35 +88,20 @@ pub enum UninstallError {
     },
 }
 
-impl Explain for UninstallError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Open { .. } | Self::Exists(_) | Self::News(_) => Class::Refused,
-            Self::Removal(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Process(error) => error.class(),
-            Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Open { .. } | Self::Removal(RemovalError::AtStake { .. }) => {
-                Some("git khlone uninstall --force    # all of it goes into the bundle".to_owned())
-            }
-            Self::Exists(path) => {
+explain! {
+    UninstallError {
+        transparent { Removal, Ledger, Process }
+        Refused {
+            Open | Removal(RemovalError::AtStake { .. }) =>
+                "git khlone uninstall --force    # all of it goes into the bundle",
+            Exists(path) => {
                 let mut other = path.clone().into_os_string();
                 other.push(".2");
-                Some(format!(
-                    "git khlone uninstall --bundle {}",
-                    quoted(Path::new(&other))
-                ))
-            }
-            Self::News(_) => Some("git khlone uninstall".to_owned()),
-            Self::Removal(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Process(_) | Self::Io { .. } => None,
+                format!("git khlone uninstall --bundle {}", quoted(Path::new(&other)))
+            },
+            News => "git khlone uninstall",
         }
+        Failed { Io }
     }
 }
 

@@ -18,10 +18,7 @@ use super::{
     checkout::Checkout,
     copy::{Copied, Copier},
 };
-use crate::{
-    process::ProcessError,
-    task::{Class, Explain},
-};
+use crate::{process::ProcessError, task::explain};
 
 /// The file that names what to copy.
 pub const INCLUDE_FILE: &str = ".worktreeinclude";
@@ -44,12 +41,10 @@ pub enum IncludeError {
     },
 }
 
-impl Explain for IncludeError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Process(error) => error.class(),
-            Self::Io { .. } => Class::Failed,
-        }
+explain! {
+    IncludeError {
+        transparent { Process }
+        Failed { Io }
     }
 }
 

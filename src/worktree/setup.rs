@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::checkout::Checkout;
 use crate::{
     process::{ProcessError, file::read_no_link},
-    task::{Class, Explain, FORMAT, parse_versioned},
+    task::{FORMAT, explain, parse_versioned},
 };
 
 /// The record's name in the worktree's git folder.
@@ -88,21 +88,12 @@ pub enum SetupError {
     },
 }
 
-impl Explain for SetupError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Command { .. } | Self::Io { .. } => Class::Failed,
-            Self::Process(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Command { .. } => {
-                Some("git khlone retry    # once worktree.setup in khlone.yml is right".to_owned())
-            }
-            Self::Process(error) => error.hint(),
-            Self::Io { .. } => None,
+explain! {
+    SetupError {
+        transparent { Process }
+        Failed {
+            Command => "git khlone retry    # once worktree.setup in khlone.yml is right",
+            Io,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         sandbox::tier::{NoSandbox, Probe, Tier},
     },
     refs::Repo,
-    task::{Class, Explain, Protection},
+    task::{Protection, explain},
     worktree::{
         carry::quoted,
         effects::path_text,
@@ -67,34 +67,17 @@ pub enum AdmissionError {
     Gitdir(#[from] GitdirError),
 }
 
-impl Explain for AdmissionError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Home { .. } | Self::KhloneHome { .. } | Self::Delegation => Class::Refused,
-            Self::Place(error) => error.class(),
-            Self::Settings(error) => error.class(),
-            Self::Sandbox(error) => error.class(),
-            Self::Gitdir(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Home { common, home, .. } => Some(format!(
+explain! {
+    AdmissionError {
+        transparent { Place, Settings, Sandbox, Gitdir }
+        Refused {
+            Home { common, home, .. } => format!(
                 "git clone {0} {1} && cd {1}    # and work there",
                 quoted(common),
                 quoted(&home.join("dotfiles"))
-            )),
-            Self::KhloneHome { .. } => {
-                Some("export KHLONE_HOME=$(mktemp -d)    # or a folder of yours that lasts".to_owned())
-            }
-            Self::Place(error) => error.hint(),
-            Self::Settings(error) => error.hint(),
-            Self::Delegation => {
-                Some("git khlone config --path    # delegation: allow in that file, your own".to_owned())
-            }
-            Self::Sandbox(error) => error.hint(),
-            Self::Gitdir(error) => error.hint(),
+            ),
+            KhloneHome => "export KHLONE_HOME=$(mktemp -d)    # or a folder of yours that lasts",
+            Delegation => "git khlone config --path    # delegation: allow in that file, your own",
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     refs::{ADOPT, Ledger, LedgerError, Stored, Update},
-    task::{Class, CloneName, Explain, How, Move, Status, Task, TaskId, act_of},
+    task::{CloneName, How, Move, Status, Task, TaskId, act_of, explain},
 };
 
 /// A task that is not tried again.
@@ -32,24 +32,16 @@ pub enum AgainError {
     Ledger(#[from] LedgerError),
 }
 
-impl Explain for AgainError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Owner(_) | Self::Done(_) | Self::UnderWay(..) | Self::Skipped(_) => Class::Refused,
-            Self::NoClone(..) => Class::NotFound,
-            Self::Ledger(error) => error.class(),
+explain! {
+    AgainError {
+        transparent { Ledger }
+        Refused {
+            Owner => ADOPT,
+            Skipped(id) => format!("git khlone show {id}"),
+            Done(id) => format!("git khlone rollback {id}    # takes back what it did"),
+            UnderWay(id, _) => format!("git khlone await {id}"),
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Owner(_) => Some(ADOPT.to_owned()),
-            Self::Skipped(id) => Some(format!("git khlone show {id}")),
-            Self::Done(id) => Some(format!("git khlone rollback {id}    # takes back what it did")),
-            Self::UnderWay(id, _) => Some(format!("git khlone await {id}")),
-            Self::NoClone(_, _, next) => Some(next.clone()),
-            Self::Ledger(error) => error.hint(),
-        }
+        NotFound { NoClone(_, _, next) => next.clone() }
     }
 }
 

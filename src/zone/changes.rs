@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{
     refs::{Oid, Pack, Repo, Site},
-    task::{Class, Explain},
+    task::explain,
     worktree::snapshot::{self, SnapshotError, Source, snapshot},
 };
 
@@ -25,23 +25,13 @@ pub enum ChangesError {
     Snapshot(#[from] SnapshotError),
 }
 
-impl Explain for ChangesError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Bare => Class::Usage,
-            Self::Git(_) | Self::Io(_) => Class::Failed,
-            Self::Snapshot(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Bare => {
-                Some("git worktree list    # run it in a checkout, or leave --with-changes out".to_owned())
-            }
-            Self::Git(_) => None,
-            Self::Io(_) => Some("df -h .".to_owned()),
-            Self::Snapshot(error) => error.hint(),
+explain! {
+    ChangesError {
+        transparent { Snapshot }
+        Usage { Bare => "git worktree list    # run it in a checkout, or leave --with-changes out" }
+        Failed {
+            Io => "df -h .",
+            Git,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::resolve::nearest;
 use crate::{
     brain,
     refs::Crew,
-    task::{BrainName, Class, CloneName, Explain, RoleName, Who, act_of, zone_remove},
+    task::{BrainName, CloneName, RoleName, Who, act_of, explain, zone_remove},
 };
 
 /// The clone that gets tasks when nobody is named.
@@ -95,32 +95,26 @@ pub enum CrewError {
     NoBrain,
 }
 
-impl Explain for CrewError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Role { .. } | Self::Brain { .. } | Self::Zone(_) | Self::NoNumber(_) => Class::NotFound,
-            Self::Mismatch { .. } => Class::Usage,
-            Self::Full { .. } => Class::Refused,
-            Self::NoBrain => Class::Brain,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
+explain! {
+    CrewError {
+        NotFound {
             // A brain stands behind its sign.
-            Self::Role { role, .. } if is_brain(role) => format!("git khlone act --who @{role} \"what is to be done\""),
-            Self::Role { .. } => "git khlone config    # has the roles; a new one goes into khlone.yml".to_owned(),
-            Self::Brain { .. } => "git khlone list brains".to_owned(),
-            Self::Zone(word) => format!("git khlone act --zone {word} \"what is to be done\""),
-            Self::Mismatch { clone, asked, .. } => format!("git khlone act --who {}@{asked}++ \"what is to be done\"", clone.role),
-            Self::NoNumber(clone) => format!("git khlone act --who {}++ \"what is to be done\"", clone.role),
-            Self::Full { instead, .. } => format!("{instead}; or raise limits.clones in khlone.yml"),
-            Self::NoBrain => {
+            Role { role, .. } if is_brain(role) => format!("git khlone act --who @{role} \"what is to be done\""),
+            Role => "git khlone config    # has the roles; a new one goes into khlone.yml",
+            Brain => "git khlone list brains",
+            Zone(word) => format!("git khlone act --zone {word} \"what is to be done\""),
+            NoNumber(clone) => format!("git khlone act --who {}++ \"what is to be done\"", clone.role),
+        }
+        Usage {
+            Mismatch { clone, asked, .. } =>
+                format!("git khlone act --who {}@{asked}++ \"what is to be done\"", clone.role),
+        }
+        Refused { Full { instead, .. } => format!("{instead}    # or raise limits.clones in khlone.yml") }
+        Brain {
+            NoBrain =>
                 "npm install -g @anthropic-ai/claude-code    # or another brain: git khlone list brains; or a shell script as \
-                 the task: --who @shell"
-                    .to_owned()
-            }
-        })
+                 the task: --who @shell",
+        }
     }
 }
 
@@ -277,6 +271,7 @@ fn check_known(who: &Who, pick: &Pick<'_>) -> Result<(), CrewError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Explain;
 
     fn member(name: &str, brain: &str) -> (CloneName, Crew) {
         let name: CloneName = name.parse().unwrap();

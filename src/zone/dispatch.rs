@@ -13,7 +13,7 @@ use crate::{
         Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, TaskHead, Zone, branch_ref,
         clone_branch, has_room, now,
     },
-    task::{BrainName, Class, CloneName, Explain, FORMAT, Mode, Protection, Status, Task, TaskId},
+    task::{BrainName, CloneName, FORMAT, Mode, Protection, Status, Task, TaskId, explain},
     worktree::create::{CreateError, refuse_unfit},
 };
 
@@ -107,30 +107,16 @@ pub enum DispatchError {
     Ledger(#[from] LedgerError),
 }
 
-impl Explain for DispatchError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Crew(error) => error.class(),
-            Self::Brain(error) => error.class(),
-            Self::Worktree(error) => error.class(),
-            Self::QueueFull { .. } => Class::Refused,
-            Self::Empty => Class::Usage,
-            Self::Ledger(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Crew(error) => error.hint(),
-            Self::Brain(error) => error.hint(),
-            Self::Worktree(error) => error.hint(),
-            Self::QueueFull { clone, .. } => Some(format!(
+explain! {
+    DispatchError {
+        transparent { Crew, Brain, Worktree, Ledger }
+        Refused {
+            QueueFull { clone, .. } => format!(
                 "git khlone act --who {}++ \"what is to be done\"    # or raise limits.queue in khlone.yml",
                 clone.role
-            )),
-            Self::Empty => Some("git khlone act \"what is to be done\"".to_owned()),
-            Self::Ledger(error) => error.hint(),
+            ),
         }
+        Usage { Empty => "git khlone act \"what is to be done\"" }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{fs, io, os::unix::fs::DirBuilderExt, time::Duration};
 use crate::{
     process::{FileLock, Tried},
     refs::{Ledger, LedgerError, Site},
-    task::{Class, CloneName, Explain, Status, Task, TaskId, ZoneId},
+    task::{CloneName, Status, Task, TaskId, ZoneId, explain},
 };
 
 /// A runner still holds its lock for a moment when its task is over, or when it was just killed.
@@ -42,29 +42,16 @@ pub enum HoldError {
     Io(#[from] io::Error),
 }
 
-impl Explain for HoldError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Busy(_) | Self::Unsettled { .. } => Class::Refused,
-            Self::Ledger(error) => error.class(),
-            Self::Io(_) => Class::Failed,
+explain! {
+    HoldError {
+        transparent { Ledger }
+        Refused {
+            Busy =>
+                "git khlone status    # names the task under way: git khlone await TASK, or git khlone cancel TASK",
+            Unsettled { task, status, .. } if status.is_active() => format!("git khlone await {task}"),
+            Unsettled { task, .. } => format!("git khlone resume {task}    # or git khlone cancel {task}"),
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Busy(_) => {
-                Some("git khlone status    # names the task under way: git khlone await TASK, or git khlone cancel TASK".to_owned())
-            }
-            Self::Unsettled { task, status, .. } if status.is_active() => {
-                Some(format!("git khlone await {task}"))
-            }
-            Self::Unsettled { task, .. } => {
-                Some(format!("git khlone resume {task}    # or git khlone cancel {task}"))
-            }
-            Self::Ledger(error) => error.hint(),
-            Self::Io(_) => None,
-        }
+        Failed { Io }
     }
 }
 

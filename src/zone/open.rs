@@ -6,7 +6,7 @@ use git2::{Branch, ErrorCode, ObjectType, Oid};
 
 use crate::{
     refs::{Base, Ledger, LedgerError, RefError, Standing, StoredZone, Zone, branch_ref, move_by_git},
-    task::{Class, Explain, FORMAT, ZoneId},
+    task::{FORMAT, ZoneId, explain},
 };
 
 /// How long a hook of the user's may take.
@@ -54,28 +54,17 @@ pub enum OpenError {
     Git(#[from] git2::Error),
 }
 
-impl Explain for OpenError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Name(_) => Class::Usage,
-            Self::NoBase(_) => Class::NotFound,
-            Self::Empty | Self::Exists(..) | Self::Collision(..) => Class::Refused,
-            Self::Ref(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Git(_) => Class::Failed,
+explain! {
+    OpenError {
+        transparent { Ref, Ledger }
+        Usage { Name => "git check-ref-format --branch NAME" }
+        NotFound { NoBase => "git branch --all" }
+        Refused {
+            Empty => "git commit --allow-empty -m 'First commit'",
+            Exists(branch, _) => format!("git khlone zone new {branch}"),
+            Collision,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Name(_) => Some("git check-ref-format --branch NAME".to_owned()),
-            Self::NoBase(_) => Some("git branch --all".to_owned()),
-            Self::Empty => Some("git commit --allow-empty -m 'First commit'".to_owned()),
-            Self::Exists(branch, _) => Some(format!("git khlone zone new {branch}")),
-            Self::Collision(..) | Self::Git(_) => None,
-            Self::Ref(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-        }
+        Failed { Git }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     brain::{self, Brain, Preflight},
     config::{self, Config, Paths},
     refs::{Ledger, LedgerError, Oid, RepoError},
-    task::{BrainName, Class, Explain, Mode, NameError, Protection, RoleName, Task, TaskId, TaskPrefix, Who},
+    task::{BrainName, Mode, NameError, Protection, RoleName, Task, TaskId, TaskPrefix, Who, explain},
     worktree::effects::path_bytes,
 };
 
@@ -125,27 +125,11 @@ pub enum OrderError {
     Settings(#[from] serde_json::Error),
 }
 
-impl Explain for OrderError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Dispatch(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Cycle(_) => Class::Usage,
-            Self::Repo(error) => error.class(),
-            Self::Name(_) | Self::Settings(_) => Class::Bug,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Dispatch(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Cycle(_) => {
-                Some("git khlone list tasks    # --after takes one that does not wait for this".to_owned())
-            }
-            Self::Repo(error) => error.hint(),
-            Self::Name(_) | Self::Settings(_) => None,
-        }
+explain! {
+    OrderError {
+        transparent { Dispatch, Ledger, Repo }
+        Usage { Cycle => "git khlone list tasks    # --after takes one that does not wait for this" }
+        Bug { Name, Settings }
     }
 }
 

@@ -5,7 +5,7 @@ use git2::BranchType;
 
 use crate::{
     refs::{Crew, Head, Ledger, LedgerError, Repo, RepoError, StoredZone, branch_ref},
-    task::{Class, CloneName, Explain, ZoneId},
+    task::{CloneName, ZoneId, explain},
     worktree::effects::path_text,
 };
 
@@ -72,32 +72,22 @@ pub enum ResolveError {
     Ledger(#[from] LedgerError),
 }
 
-impl Explain for ResolveError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Detached | Self::Bare | Self::Sites { .. } => Class::Usage,
-            Self::Unborn(_) | Self::NotText(_) => Class::Refused,
-            Self::NoBranch { .. } | Self::NoSite(_) | Self::NoClone { .. } => Class::NotFound,
-            Self::Repo(error) => error.class(),
-            Self::Ledger(error) => error.class(),
+explain! {
+    ResolveError {
+        transparent { Repo, Ledger }
+        Usage {
+            Detached => "git switch -c work    # or the same with --zone and one of your branches",
+            Bare => "git branch --list    # the same with --zone and one of them",
+            Sites => "git khlone list sites",
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Detached => {
-                Some("git switch -c work    # or the same with --zone and one of your branches".to_owned())
-            }
-            Self::Bare => Some("git branch --list    # the same with --zone and one of them".to_owned()),
-            Self::NotText(_) => {
-                Some("git branch -m work    # or the same with --zone and another branch".to_owned())
-            }
-            Self::Unborn(_) => Some("git commit --allow-empty -m 'First commit'".to_owned()),
-            Self::NoBranch { branch, .. } => Some(format!("git khlone zone new {branch}")),
-            Self::NoSite(_) | Self::Sites { .. } => Some("git khlone list sites".to_owned()),
-            Self::NoClone { .. } => Some("git khlone list crew".to_owned()),
-            Self::Repo(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
+        Refused {
+            NotText => "git branch -m work    # or the same with --zone and another branch",
+            Unborn => "git commit --allow-empty -m 'First commit'",
+        }
+        NotFound {
+            NoBranch { branch, .. } => format!("git khlone zone new {branch}"),
+            NoSite => "git khlone list sites",
+            NoClone => "git khlone list crew",
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     refs::{
         Crew, KeptApart, KeptClone, KeptFile, Kind, Ledger, ObjectSink, Origin, Pack, TreeEdit, branch_ref,
     },
-    task::{Class, Explain, ZoneId},
+    task::{ZoneId, explain},
     worktree::{checkout::Checkout, keep::keep, modes, snapshot::SnapshotError, standing},
 };
 
@@ -33,21 +33,10 @@ pub enum SaveError {
     Io(#[from] io::Error),
 }
 
-impl Explain for SaveError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Files(error) => error.class(),
-            Self::Process(error) => error.class(),
-            Self::Git(_) | Self::Io(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Files(error) => error.hint(),
-            Self::Process(error) => error.hint(),
-            Self::Git(_) | Self::Io(_) => None,
-        }
+explain! {
+    SaveError {
+        transparent { Files, Process }
+        Failed { Git, Io }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     guard::trust::{Request, TrustError, TrustStore, Verdict, scripts_of},
     process::file::{self, Links},
     refs::{Repo, branch_ref},
-    task::{Class, CloneName, Explain, ZoneId},
+    task::{CloneName, ZoneId, explain},
     worktree::{carry::quoted, place},
 };
 
@@ -52,28 +52,18 @@ pub enum SettingsError {
     Trust(#[from] TrustError),
 }
 
-impl Explain for SettingsError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Io { .. } | Self::Git(_) => Class::Failed,
-            Self::NotAFile(_) | Self::Link(_) => Class::Usage,
-            Self::Config(error) => error.class(),
-            Self::Trust(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Io { .. } | Self::Git(_) => None,
-            Self::Link(path) => {
+explain! {
+    SettingsError {
+        transparent { Config, Trust }
+        Failed { Io, Git }
+        Usage {
+            Link(path) => {
                 let path = quoted(path);
-                Some(format!(
+                format!(
                     "cp --remove-destination \"$(readlink -f {path})\" {path}    # the file itself in its place"
-                ))
-            }
-            Self::NotAFile(branch) => Some(format!("git ls-tree {branch} {FILE_NAME}")),
-            Self::Config(error) => error.hint(),
-            Self::Trust(error) => error.hint(),
+                )
+            },
+            NotAFile(branch) => format!("git ls-tree {branch} {FILE_NAME}"),
         }
     }
 }

@@ -296,7 +296,7 @@ fn next_steps_begin_with_a_command() {
         "{again} ",
         "{land}    # ",
         "{force}    # ",
-        "{instead}; ",
+        "{instead}    # ",
         " --clone ",
         "{} --version",
         "add --hooks skip",
@@ -306,28 +306,93 @@ fn next_steps_begin_with_a_command() {
         "cp", "git", "npm", "rm", "kill", "export", "chmod", "cd", "ls", "df", "ps", "mv", "env", "command",
         "sudo",
     ];
+    // `hint.clone()`, `of_clone("land", …)`, `ADOPT`: made, or held, elsewhere.
+    const MADE: [&str; 9] = [
+        "ADOPT",
+        "of_clone(",
+        "way_out(",
+        "hint.clone()",
+        "instead.clone()",
+        "next.clone()",
+        "damaged.next.clone()",
+        "*",
+        "claude::Claude",
+    ];
     let first = regex::Regex::new(r#"(?:Some\(|format!\(|=> |^)\s*"((?:[^"\\]|\\.)*)"#).unwrap();
     let mut prose = Vec::new();
-    for source in crate::layers::sources("src") {
-        let bodies = source.text.split("fn hint(&self) -> Option<String> {").skip(1);
-        for body in bodies.map(|body| body.split("\n    }\n").next().unwrap()) {
-            let mut goes_on = false;
-            for line in body.lines() {
-                let line = line.trim();
-                let literal = first.captures(line).map(|found| found[1].to_owned());
-                let begins = literal.filter(|_| !goes_on);
-                goes_on = line.ends_with('\\');
-                let Some(text) = begins.filter(|text| !text.is_empty()) else {
-                    continue;
-                };
-                let word = text.split(' ').next().unwrap_or_default();
-                let is_known =
-                    COMMANDS.contains(&word) || ELSEWHERE.iter().any(|known| text.starts_with(known));
-                if !is_known {
-                    prose.push(format!("{}: {text}", source.path.display()));
-                }
+    for (path, step) in next_steps() {
+        let (mut goes_on, mut is_read) = (false, false);
+        for line in step.lines() {
+            let line = line.trim();
+            let literal = first.captures(line).map(|found| found[1].to_owned());
+            let begins = literal.filter(|_| !goes_on);
+            goes_on = line.ends_with('\\');
+            let Some(text) = begins.filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            is_read = true;
+            let word = text.split(' ').next().unwrap_or_default();
+            let is_known = COMMANDS.contains(&word) || ELSEWHERE.iter().any(|known| text.starts_with(known));
+            if !is_known {
+                prose.push(format!("{}: {text}", path.display()));
             }
+        }
+        if !is_read && !MADE.iter().any(|made| step.starts_with(&format!("=> {made}"))) {
+            prose.push(format!("{}: no text to read in: {step}", path.display()));
         }
     }
     assert!(prose.is_empty(), "{prose:#?}");
+}
+
+/// Every next step that stands in an `explain!`, with its file; nothing explains itself in another way but what passes
+/// on what another has said.
+fn next_steps() -> Vec<(PathBuf, String)> {
+    const PASS_ON: [&str; 2] = ["src/daemon/protocol/codes.rs", "src/refs/zones.rs"];
+    let (mut steps, mut by_hand) = (Vec::new(), Vec::new());
+    for source in crate::layers::sources("src") {
+        let is_the_macro = source.path == Path::new("src/task/explain.rs");
+        if !is_the_macro && source.text.contains(" Explain for ") {
+            by_hand.push(source.path.display().to_string());
+        }
+        for block in source.text.split("\nexplain!").skip(1).filter(|_| !is_the_macro) {
+            let found = steps_of(block);
+            assert!(
+                !found.is_empty() || !block.split("\n}\n").next().unwrap().contains("=>"),
+                "{}: nothing read",
+                source.path.display()
+            );
+            steps.extend(found.into_iter().map(|step| (source.path.clone(), step)));
+        }
+    }
+    assert_eq!(by_hand, PASS_ON, "use explain!, whose next steps are read here");
+    assert!(steps.len() > 100, "only {} next steps found", steps.len());
+    steps
+}
+
+/// Of what stands behind `explain!`: `(Error: Class, STEP);`, or ` {`, arms `Variant => STEP,` and the end.
+fn steps_of(block: &str) -> Vec<String> {
+    if let Some(plain) = block.strip_prefix('(') {
+        let plain = plain.split(");\n").next().unwrap();
+        return plain
+            .split_once(", ")
+            .map(|(_, step)| format!("=> {step}"))
+            .into_iter()
+            .collect();
+    }
+    let mut arms: Vec<String> = Vec::new();
+    for line in block.split("\n}\n").next().unwrap().lines() {
+        let (text, indent) = (line.trim_start(), line.len() - line.trim_start().len());
+        // An arm, or a class with its only arm; what is deeper goes on with the last.
+        let begins = indent == 12 && text.starts_with(|first: char| first.is_ascii_uppercase());
+        let is_class = indent <= 8;
+        match arms.last_mut() {
+            Some(last) if !begins && !is_class => *last += &format!("\n{text}"),
+            _ => arms.push(text.to_owned()),
+        }
+    }
+    let step = |arm: String| {
+        arm.split_once("=>")
+            .map(|(_, step)| format!("=> {}", step.trim()))
+    };
+    arms.into_iter().filter_map(step).collect()
 }

@@ -171,12 +171,9 @@ impl RpcError {
 }
 
 impl Explain for RpcError {
-    fn class(&self) -> Class {
-        Code::of_number(self.code).map_or(Class::Failed, Code::class)
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.data.hint.clone()
+    fn explain(&self) -> (Class, Option<String>) {
+        let class = Code::of_number(self.code).map_or(Class::Failed, Code::class);
+        (class, self.data.hint.clone())
     }
 }
 

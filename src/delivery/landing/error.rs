@@ -14,7 +14,7 @@ use crate::{
     },
     process::ProcessError,
     refs::LedgerError,
-    task::{Class, Explain, TaskId, of_clone},
+    task::{TaskId, explain, of_clone},
     worktree::carry::{CarryError, listed, quoted},
 };
 
@@ -156,60 +156,32 @@ pub enum LandError {
     Io(#[from] io::Error),
 }
 
-impl Explain for LandError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NoBranch(_) => Class::NotFound,
-            Self::Rewritten { .. } | Self::Conflict { .. } | Self::Away { .. } | Self::Unplaced { .. } => {
-                Class::Refused
-            }
-            Self::ChangesHooks { .. }
-            | Self::Hook { .. }
-            | Self::NoMessage
-            | Self::Sign { .. }
-            | Self::Unsigned { .. }
-            | Self::MergeOption { .. }
-            | Self::Unverified { .. }
-            | Self::Apart { .. } => Class::Refused,
-            Self::HookTime { .. } => Class::Timeout,
-            Self::Move(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Commit { .. } | Self::Io(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoBranch(_) => Some("git khlone list zones".to_owned()),
-            Self::Rewritten { branch, zone, .. } => Some(of_clone("land", clone_of(branch), zone)),
-            Self::Conflict { branch, zone, .. } | Self::MergeOption { branch, zone, .. } => {
-                Some(format!("git switch {zone} && git merge {branch}"))
-            }
-            Self::Unverified { next, .. } => Some((*next).to_owned()),
-            Self::Away { path, .. } => Some(format!("git worktree unlock {}", quoted(path))),
-            Self::Unplaced { zone, common } => Some(format!(
+explain! {
+    LandError {
+        transparent { Move, Ledger }
+        NotFound { NoBranch => "git khlone list zones" }
+        Refused {
+            Rewritten { branch, zone, .. } => of_clone("land", clone_of(branch), zone),
+            Conflict { branch, zone, .. } | MergeOption { branch, zone, .. } =>
+                format!("git switch {zone} && git merge {branch}"),
+            Unverified { next, .. } => *next,
+            Away { path, .. } => format!("git worktree unlock {}", quoted(path)),
+            Unplaced { zone, common } => format!(
                 "git khlone status    # in the main work tree, once; where that is known by --work-tree alone, merge with it: \
                  git --git-dir={dir} --work-tree=DIR merge khlone/{zone}/CLONE; if there is none, rm {dir}/index",
                 dir = quoted(common)
-            )),
-            Self::ChangesHooks { again, .. } => Some(format!(
-                "{again} --hooks run    # lands them all the same; the hooks of before run"
-            )),
-            Self::Hook { name, .. } if name.starts_with("pre-") || *name == "commit-msg" => {
-                Some("add --hooks skip to land without it, as with git's --no-verify".to_owned())
-            }
-            Self::HookTime { .. } => {
-                Some("git khlone config --path    # limits: {hook: 30m} in that file".to_owned())
-            }
-            Self::Sign { .. } => Some("git config --show-origin --get-regexp 'gpg|sign'".to_owned()),
-            Self::Apart { branch, zone } => Some(of_clone("land", clone_of(branch), zone) + " --rebase"),
-            Self::Unsigned { branch, zone, .. } => {
-                Some(of_clone("land", clone_of(branch), zone) + " --squash")
-            }
-            Self::Move(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Hook { .. } | Self::NoMessage | Self::Commit { .. } | Self::Io(_) => None,
+            ),
+            ChangesHooks { again, .. } =>
+                format!("{again} --hooks run    # lands them all the same; the hooks of before run"),
+            Hook { name, .. } if name.starts_with("pre-") || *name == "commit-msg" =>
+                "add --hooks skip to land without it, as with git's --no-verify",
+            Sign => "git config --show-origin --get-regexp 'gpg|sign'",
+            Apart { branch, zone } => of_clone("land", clone_of(branch), zone) + " --rebase",
+            Unsigned { branch, zone, .. } => of_clone("land", clone_of(branch), zone) + " --squash",
+            Hook, NoMessage,
         }
+        Timeout { HookTime => "git khlone config --path    # limits: {hook: 30m} in that file" }
+        Failed { Commit, Io }
     }
 }
 

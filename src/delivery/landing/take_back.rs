@@ -20,7 +20,7 @@ use crate::{
     delivery::{advance::swap, merged::is_in},
     process::fault::point,
     refs::{KeptLanding, Ledger, LedgerError, Repo, Undo, branch_ref},
-    task::{Class, Explain, LandedBy, Task, TaskId},
+    task::{LandedBy, Task, TaskId, explain},
     worktree::{
         carry::{CarryError, quoted, restage},
         checkout::Checkout,
@@ -77,21 +77,10 @@ pub enum TakeBackError {
     Ledger(#[from] LedgerError),
 }
 
-impl Explain for TakeBackError {
-    fn class(&self) -> Class {
-        match self {
-            Self::GoneOn { .. } | Self::Pushed { .. } => Class::Refused,
-            Self::Land(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::GoneOn { instead, .. } | Self::Pushed { instead, .. } => Some(instead.clone()),
-            Self::Land(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-        }
+explain! {
+    TakeBackError {
+        transparent { Land, Ledger }
+        Refused { GoneOn { instead, .. } | Pushed { instead, .. } => instead.clone() }
     }
 }
 

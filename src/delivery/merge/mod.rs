@@ -27,7 +27,7 @@ pub use commit::{committer, replay};
 use crate::{
     process::{Cmd, Finished, ProcessError, temp},
     refs::Repo,
-    task::{Class, Explain},
+    task::explain,
 };
 
 /// How often an object is written before the disk is to blame.
@@ -67,26 +67,15 @@ pub enum MergeError {
     Unreadable(&'static str),
 }
 
-impl Explain for MergeError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Process(error) => error.class(),
-            Self::Unrelated(..) | Self::Nobody | Self::Strategy { .. } => Class::Refused,
-            Self::Git(_) | Self::Io(_) | Self::Unreadable(_) => Class::Failed,
+explain! {
+    MergeError {
+        transparent { Process }
+        Refused {
+            Nobody => "git config --global user.name NAME; git config --global user.email ADDRESS",
+            Strategy => "git version    # that takes 2.44; else merge the clone's branch by hand",
+            Unrelated,
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Nobody => {
-                Some("git config --global user.name NAME; git config --global user.email ADDRESS".to_owned())
-            }
-            Self::Process(error) => error.hint(),
-            Self::Strategy { .. } => {
-                Some("git version    # that takes 2.44; else merge the clone's branch by hand".to_owned())
-            }
-            Self::Unrelated(..) | Self::Git(_) | Self::Io(_) | Self::Unreadable(_) => None,
-        }
+        Failed { Git, Io, Unreadable }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     guard::{beneath::Beneath, sandbox::Confinement},
     process::{Finished, ProcessError, is_shortage, was_killed},
     refs::Oid,
-    task::{Class, Explain},
+    task::explain,
 };
 
 /// A name and an address.
@@ -100,11 +100,7 @@ impl CommitError {
     }
 }
 
-impl Explain for CommitError {
-    fn class(&self) -> Class {
-        Class::Failed
-    }
-}
+explain!(CommitError: Failed);
 
 /// How long filters may take.
 const PATIENCE: Duration = Duration::from_mins(5);

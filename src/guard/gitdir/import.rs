@@ -23,7 +23,7 @@ use crate::{
     },
     process::{Cmd, ProcessError},
     refs::{KeptPack, Oid, Site, with_locks},
-    task::{Class, Explain},
+    task::explain,
     worktree::{checkout::Checkout, gitlinks, index},
 };
 
@@ -91,17 +91,12 @@ impl ImportError {
     }
 }
 
-impl Explain for ImportError {
-    fn class(&self) -> Class {
-        Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unreadable(_) | Self::Refused(_) | Self::Missing(_) => {
-                Some("git khlone path    # the files are there, in the clone's worktree".to_owned())
-            }
-            Self::Sandbox(_) | Self::Git(_) | Self::Disk(_) => None,
+explain! {
+    ImportError {
+        Failed {
+            Unreadable | Refused | Missing =>
+                "git khlone path    # the files are there, in the clone's worktree",
+            Sandbox, Git, Disk,
         }
     }
 }

@@ -40,7 +40,7 @@ use super::{
 use crate::{
     process::ProcessError,
     refs::Repo,
-    task::{Class, Explain},
+    task::explain,
     worktree::{carry::quoted, gitlinks, index},
 };
 use alternates::{Unreadable, object_folders};
@@ -78,23 +78,17 @@ pub enum GitdirError {
     Disk(#[from] io::Error),
 }
 
-impl Explain for GitdirError {
-    fn class(&self) -> Class {
-        match self {
-            Self::PartialClone(_) | Self::Format(_) | Self::Lender(_) => Class::Refused,
-            Self::Git(_) | Self::Disk(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::PartialClone(remote) => Some(format!(
+explain! {
+    GitdirError {
+        Refused {
+            PartialClone(remote) => format!(
                 "git config --unset remote.{remote}.partialclonefilter; git config --unset remote.{remote}.promisor; \
                  git fetch --refetch {remote}    # or set `sandbox: off`"
-            )),
-            Self::Lender(lender) => Some(format!("ls -ld {}", quoted(&lender.path))),
-            Self::Format(_) | Self::Git(_) | Self::Disk(_) => None,
+            ),
+            Lender(lender) => format!("ls -ld {}", quoted(&lender.path)),
+            Format,
         }
+        Failed { Git, Disk }
     }
 }
 

@@ -37,7 +37,7 @@ use rustix::io::FdFlags;
 use super::gitdir::alternates::object_folders;
 use crate::{
     process::{self, Cmd, Finished, ProcessError},
-    task::{Class, Explain},
+    task::explain,
 };
 use mounts::Mounts;
 use running::{Running, has_started};
@@ -123,15 +123,7 @@ pub enum SandboxError {
     Spawn(#[from] ProcessError),
 }
 
-impl Explain for SandboxError {
-    fn class(&self) -> Class {
-        Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("git khlone doctor".to_owned())
-    }
-}
+explain!(SandboxError: Failed, "git khlone doctor");
 
 /// Namespaces and rights. The user namespace is there for root too: real root with real capabilities could undo
 /// every mount.

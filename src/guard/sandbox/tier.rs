@@ -21,7 +21,7 @@ use super::{Confinement, GitView};
 use crate::{
     config::{Network, Sandbox},
     process::{exit_word, is_shortage, temp, was_killed},
-    task::{Class, Explain, Protection},
+    task::{Protection, explain},
     worktree::effects::path_bytes,
 };
 
@@ -80,16 +80,12 @@ pub enum NoSandbox {
     Now(String),
 }
 
-impl Explain for NoSandbox {
-    fn class(&self) -> Class {
-        Class::Refused
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Required { .. } => "git khlone doctor".to_owned(),
-            Self::Now(_) => "git khlone doctor, or the same again later".to_owned(),
-        })
+explain! {
+    NoSandbox {
+        Refused {
+            Required => "git khlone doctor",
+            Now => "git khlone doctor    # or the same again later",
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     sanitise::floor,
     shapes::{self, Found},
 };
-use crate::task::{Class, Explain};
+use crate::task::explain;
 
 /// Given values shorter than this are left: they would hit ordinary words.
 const SHORTEST_VALUE: usize = 8;
@@ -31,15 +31,7 @@ pub struct BadPattern {
     pub source: regex::Error,
 }
 
-impl Explain for BadPattern {
-    fn class(&self) -> Class {
-        Class::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("git khlone config    # redact.allow: https://docs.rs/regex/latest/regex/#syntax".to_owned())
-    }
-}
+explain!(BadPattern: Usage, "git khlone config    # redact.allow: https://docs.rs/regex/latest/regex/#syntax");
 
 /// What to take out, made once for an attempt; a copy shares it.
 #[derive(Debug, Clone, Default)]

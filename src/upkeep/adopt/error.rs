@@ -3,12 +3,7 @@
 use std::io;
 
 use super::original::Alive;
-use crate::{
-    refs::LedgerError,
-    task::{Class, Explain},
-    worktree::place::PlaceError,
-    zone::hold::HoldError,
-};
+use crate::{refs::LedgerError, task::explain, worktree::place::PlaceError, zone::hold::HoldError};
 
 /// Tasks that are not taken over.
 #[derive(Debug, thiserror::Error)]
@@ -54,30 +49,17 @@ fn short(site: &str) -> &str {
     site.get(..8).unwrap_or(site)
 }
 
-impl Explain for AdoptError {
-    fn class(&self) -> Class {
-        match self {
-            Self::NoSite(_) => Class::NotFound,
-            Self::Ambiguous { .. } => Class::Usage,
-            Self::Alive { .. } | Self::Away(_) => Class::Refused,
-            Self::Ledger(error) => error.class(),
-            Self::Place(error) => error.class(),
-            Self::Hold(error) => error.class(),
-            Self::Io(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoSite(_) | Self::Ambiguous { .. } => Some("git khlone sites".to_owned()),
-            Self::Alive { site, .. } | Self::Away(site) => Some(format!(
+explain! {
+    AdoptError {
+        transparent { Ledger, Place, Hold }
+        NotFound { NoSite => "git khlone sites" }
+        Usage { Ambiguous => "git khlone sites" }
+        Refused {
+            Alive { site, .. } | Away(site) => format!(
                 "git khlone sites adopt {} --force    # once you are sure that it is never used again",
                 short(site)
-            )),
-            Self::Ledger(error) => error.hint(),
-            Self::Place(error) => error.hint(),
-            Self::Hold(error) => error.hint(),
-            Self::Io(_) => None,
+            ),
         }
+        Failed { Io }
     }
 }

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     process::ProcessError,
     refs::{Ledger, LedgerError, Oid, amid_gc, compact_all, kept_size, pack_refs},
-    task::{Class, Explain, ZoneId},
+    task::{ZoneId, explain},
     worktree::place::Rules,
 };
 
@@ -96,20 +96,10 @@ pub enum GcError {
     Io(#[from] io::Error),
 }
 
-impl Explain for GcError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Ledger(error) => error.class(),
-            Self::Process(error) => error.class(),
-            Self::Retention(_) | Self::Git(_) | Self::Io(_) => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Ledger(error @ LedgerError::Swept { .. }) => error.hint(),
-            _ => Some("git khlone fsck".to_owned()),
-        }
+explain! {
+    GcError {
+        transparent { Ledger, Process }
+        Failed { Retention | Git | Io => "git khlone fsck" }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     delivery::advance::AdvanceError,
     process::ProcessError,
     refs::LedgerError,
-    task::{Class, CloneName, Explain, Status, TaskId, of_clone},
+    task::{CloneName, Status, TaskId, explain, of_clone},
     worktree::carry::quoted,
     zone::{hold::HoldError, saving::SaveError},
 };
@@ -80,25 +80,11 @@ pub enum RemovalError {
     },
 }
 
-impl Explain for RemovalError {
-    fn class(&self) -> Class {
-        match self {
-            Self::AtStake { .. } | Self::Active(..) | Self::CheckedOut { .. } | Self::Worktree { .. } => {
-                Class::Refused
-            }
-            Self::NoClone(..) => Class::NotFound,
-            Self::Hold(error) => error.class(),
-            Self::Standing(error) => error.class(),
-            Self::Save(error) => error.class(),
-            Self::Ledger(error) => error.class(),
-            Self::Process(error) => error.class(),
-            Self::Git(_) | Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::AtStake { stakes, zone, only } => {
+explain! {
+    RemovalError {
+        transparent { Hold, Standing, Save, Ledger, Process }
+        Refused {
+            AtStake { stakes, zone, only } => {
                 let only = only.as_ref().map(|clone| format!(" --clone {clone}"));
                 let force = format!(
                     "git khlone zone remove {}{} --force",
@@ -107,34 +93,29 @@ impl Explain for RemovalError {
                 );
                 let saves = "saves it; git khlone undo brings it back";
                 let unlanded = stakes.iter().find(|stake| stake.unlanded > 0);
-                Some(match unlanded {
+                match unlanded {
                     Some(stake) => {
                         let land = of_clone("land", &stake.clone.to_string(), zone);
                         format!("{land}    # or {force}: {saves}")
                     }
                     None => format!("{force}    # {saves}"),
-                })
-            }
-            Self::NoClone(..) => Some("git khlone list crew".to_owned()),
-            Self::Active(id, _) => Some(format!("git khlone cancel {id}")),
-            Self::CheckedOut { path, zone, .. } => Some(format!(
+                }
+            },
+            Active(id, _) => format!("git khlone cancel {id}"),
+            CheckedOut { path, zone, .. } => format!(
                 "git -C {} switch {}",
                 quoted(path),
                 quoted(Path::new(zone))
-            )),
-            Self::Worktree { path, zone } => {
+            ),
+            Worktree { path, zone } => {
                 let path = quoted(path);
-                Some(format!(
+                format!(
                     "git -C {path} worktree move {path} NEW-PLACE, then git khlone zone remove {}",
                     quoted(Path::new(zone))
-                ))
-            }
-            Self::Hold(error) => error.hint(),
-            Self::Standing(error) => error.hint(),
-            Self::Save(error) => error.hint(),
-            Self::Ledger(error) => error.hint(),
-            Self::Process(error) => error.hint(),
-            Self::Git(_) | Self::Io { .. } => None,
+                )
+            },
         }
+        NotFound { NoClone => "git khlone list crew" }
+        Failed { Git, Io }
     }
 }

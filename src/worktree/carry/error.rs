@@ -8,10 +8,7 @@ use std::{
 use bstr::{BString, ByteSlice};
 use git2::Oid;
 
-use crate::{
-    process::ProcessError,
-    task::{Class, Explain},
-};
+use crate::{process::ProcessError, task::explain};
 
 /// How many names an error spells out.
 const NAMED: usize = 10;
@@ -87,41 +84,33 @@ pub enum CarryError {
     },
 }
 
-impl Explain for CarryError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Dirty { .. }
-            | Self::InTheWay { .. }
-            | Self::Unfinished { .. }
-            | Self::Hidden { .. }
-            | Self::Refused { .. } => Class::Refused,
-            Self::Process(error) => error.class(),
-            Self::Half { .. } | Self::Git(_) | Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Dirty { path, .. } => Some(format!("git -C {} stash", quoted(path))),
-            Self::InTheWay { path, files } => files.first().map(|file| {
+explain! {
+    CarryError {
+        transparent { Process }
+        Refused {
+            Dirty { path, .. } => format!("git -C {} stash", quoted(path)),
+            InTheWay { path, files } => files.first().map(|file| {
                 let file = quoted(&path.join(file.to_path_lossy()));
                 format!("mv {file} {file}.aside")
             }),
-            Self::Hidden { path, files } => {
+            Hidden { path, files } => {
                 let names = files.iter().map(|file| quoted(&file.to_path_lossy()));
                 let (path, names) = (quoted(path), names.collect::<Vec<_>>().join(" "));
                 // git does one of the two a call.
-                Some(format!(
+                format!(
                     "git -C {path} update-index --no-assume-unchanged -- {names} && git -C {path} update-index \
                      --no-skip-worktree -- {names}    # then commit them, or put them aside"
-                ))
-            }
-            Self::Unfinished { path, what } => Some(match *what {
+                )
+            },
+            Unfinished { path, what } => match *what {
                 "bisect" => format!("git -C {} bisect reset", quoted(path)),
                 what => format!("git -C {} {what} --continue", quoted(path)),
-            }),
-            Self::Half { path, .. } => Some(format!("git -C {} reset --hard", quoted(path))),
-            Self::Refused { .. } | Self::Process(_) | Self::Git(_) | Self::Io { .. } => None,
+            },
+            Refused,
+        }
+        Failed {
+            Half { path, .. } => format!("git -C {} reset --hard", quoted(path)),
+            Git, Io,
         }
     }
 }

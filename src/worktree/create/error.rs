@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use crate::{
     process::ProcessError,
     refs::RefError,
-    task::{Class, Explain},
+    task::explain,
     worktree::{
         carry::{CarryError, quoted},
         include::IncludeError,
@@ -76,38 +76,18 @@ pub enum CreateError {
     },
 }
 
-impl Explain for CreateError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Foreign { .. }
-            | Self::BranchInUse { .. }
-            | Self::WrongBranch { .. }
-            | Self::HalfDone { .. } => Class::Refused,
-            Self::Place(error) => error.class(),
-            Self::Ref(error) => error.class(),
-            Self::Process(error) => error.class(),
-            Self::Files(error) => error.class(),
-            Self::Include(error) => error.class(),
-            Self::Git(_) | Self::Io { .. } => Class::Failed,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Foreign { place } => Some(format!("mv {0} {0}.aside", quoted(place))),
-            Self::BranchInUse { path, .. } => Some(format!("git -C {} switch -", quoted(path))),
-            Self::WrongBranch { place, branch, .. } => {
-                Some(format!("git -C {} switch {branch}", quoted(place)))
-            }
-            Self::HalfDone { place, operation } => Some(match *operation {
+explain! {
+    CreateError {
+        transparent { Place, Ref, Process, Files, Include }
+        Refused {
+            Foreign { place } => format!("mv {0} {0}.aside", quoted(place)),
+            BranchInUse { path, .. } => format!("git -C {} switch -", quoted(path)),
+            WrongBranch { place, branch, .. } => format!("git -C {} switch {branch}", quoted(place)),
+            HalfDone { place, operation } => match *operation {
                 "bisect" => format!("git -C {} bisect reset", quoted(place)),
                 other => format!("git -C {} {other} --abort    # or --continue", quoted(place)),
-            }),
-            Self::Place(error) => error.hint(),
-            Self::Ref(error) => error.hint(),
-            Self::Process(error) => error.hint(),
-            Self::Files(error) => error.hint(),
-            Self::Include(_) | Self::Git(_) | Self::Io { .. } => None,
+            },
         }
+        Failed { Git, Io }
     }
 }

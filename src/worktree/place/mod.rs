@@ -22,7 +22,7 @@ use rustix::fs::{Access, access};
 use super::{carry::quoted, checkout::Checkout, holder::hides};
 use crate::{
     refs::Repo,
-    task::{Class, CloneName, Explain, ZoneId},
+    task::{CloneName, ZoneId, explain},
 };
 
 mod vet;
@@ -105,28 +105,20 @@ pub enum PlaceError {
     },
 }
 
-impl Explain for PlaceError {
-    fn class(&self) -> Class {
-        Class::Refused
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Inside { .. } | Self::Unwritable { .. } | Self::NotText { .. } => {
-                "git khlone config    # worktree.root in khlone.yml: a writable folder outside the repository"
-                    .to_owned()
-            }
-            Self::Anothers { .. } => {
-                "git khlone config    # worktree.root in khlone.yml: a folder that only you can write"
-                    .to_owned()
-            }
-            Self::Open { path } => format!(
+explain! {
+    PlaceError {
+        Refused {
+            Inside | Unwritable | NotText =>
+                "git khlone config    # worktree.root in khlone.yml: a writable folder outside the repository",
+            Anothers =>
+                "git khlone config    # worktree.root in khlone.yml: a folder that only you can write",
+            Open { path } => format!(
                 "chmod go-w {}    # or set worktree.root in khlone.yml to a folder that only you can write",
                 quoted(path)
             ),
-            Self::Link { place, .. } => format!("mv {0} {0}.aside", quoted(place)),
-            Self::Taken { place } => format!("mv {0} {0}.aside", place.display()),
-        })
+            Link { place, .. } => format!("mv {0} {0}.aside", quoted(place)),
+            Taken { place } => format!("mv {0} {0}.aside", place.display()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     refs::{Kind, ObjectSink},
-    task::{Class, Explain},
+    task::explain,
 };
 use apply::{Hands, UNFINISHED};
 use target::Target;
@@ -82,16 +82,10 @@ pub enum RestoreError {
     WorkTree(#[from] SnapshotError),
 }
 
-impl Explain for RestoreError {
-    fn class(&self) -> Class {
-        Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Snapshot { .. } => Some("git khlone fsck".to_owned()),
-            Self::WorkTree(error) => error.hint(),
-        }
+explain! {
+    RestoreError {
+        transparent { WorkTree }
+        Failed { Snapshot => "git khlone fsck" }
     }
 }
 

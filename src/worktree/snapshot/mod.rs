@@ -44,7 +44,7 @@ pub(super) use stat::now;
 
 use crate::{
     refs::{ObjectSink, Repo},
-    task::{Class, Explain},
+    task::explain,
 };
 use beneath::Root;
 use build::Builder;
@@ -109,15 +109,11 @@ pub enum SnapshotError {
     Store(#[source] io::Error),
 }
 
-impl Explain for SnapshotError {
-    fn class(&self) -> Class {
-        Class::Failed
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Folder { .. } => Some("git khlone zone repair".to_owned()),
-            Self::Store(_) => Some("df -h .".to_owned()),
+explain! {
+    SnapshotError {
+        Failed {
+            Folder => "git khlone zone repair",
+            Store => "df -h .",
         }
     }
 }
