@@ -2,7 +2,10 @@
 
 use std::{sync::mpsc, time::Duration};
 
-use crate::{process::Cmd, refs::Repo};
+use crate::{
+    refs::Repo,
+    worktree::{checkout::Checkout, lenient::status},
+};
 
 /// How long the look may take.
 const LOOK: Duration = Duration::from_secs(2);
@@ -17,24 +20,19 @@ pub(super) struct Uncommitted(mpsc::Receiver<bool>);
 impl Uncommitted {
     /// Begins to look; nothing to look at without a checkout.
     pub(super) fn look(repo: &Repo) -> Option<Self> {
-        let checkout = repo.work_dir()?.to_owned();
-        let (git_dir, (sender, receiver)) = (repo.git_dir().to_owned(), mpsc::channel());
-        let is_large = std::fs::metadata(git_dir.join("index")).is_ok_and(|index| index.len() > LARGE);
+        let (git_dir, path) = (repo.git_dir().to_owned(), repo.work_dir()?.to_owned());
+        let (checkout, (sender, receiver)) = (Checkout { git_dir, path }, mpsc::channel());
+        let index = std::fs::metadata(checkout.git_dir.join("index"));
+        let patience = if index.is_ok_and(|index| index.len() > LARGE) {
+            GLANCE
+        } else {
+            LOOK
+        };
         std::thread::spawn(move || {
-            let git = Cmd::git(&git_dir)
-                .env("GIT_WORK_TREE", &checkout)
-                .patience(if is_large { GLANCE } else { LOOK })
-                .dir(&checkout);
             // Not `diff-index`: by that, a file whose times alone have changed differs.
-            let status = [
-                "status",
-                "--porcelain",
-                "--untracked-files=no",
-                "--ignore-submodules=dirty",
-            ];
-            let done = git.args(status).finish();
-            let _nobody_waits =
-                sender.send(done.is_ok_and(|done| done.status.success() && !done.stdout.is_empty()));
+            let args = ["--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"];
+            let found = status(&checkout, &args, |git| git.patience(patience));
+            let _nobody_waits = sender.send(found.is_ok_and(|found| !found.is_empty()));
         });
         Some(Self(receiver))
     }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, lenient::leniently};
 use crate::{
     process::{Cmd, ProcessError},
     refs::Oid,
@@ -42,10 +42,7 @@ pub fn pass_over(checkout: &Checkout) -> Result<(), ProcessError> {
         program: marker.display().to_string(),
         source,
     })?;
-    let git = checkout
-        .git()
-        .args(["update-index", "-z", "--skip-worktree", "--stdin"]);
-    git.input(paths).output().map(drop)
+    mark(|| checkout.git(), "--skip-worktree", &paths)
 }
 
 /// Takes the marks off in `index`, a copy of the index of the worktree's git folder `admin`.
@@ -58,8 +55,14 @@ pub fn look_at(admin: &Path, index: &Path) -> Result<(), ProcessError> {
     if paths.is_empty() {
         return Ok(());
     }
-    let git = git().args(["update-index", "-z", "--no-skip-worktree", "--stdin"]);
-    git.input(paths).output().map(drop)
+    mark(git, "--no-skip-worktree", &paths)
+}
+
+fn mark(git: impl Fn() -> Cmd, how: &str, paths: &[u8]) -> Result<(), ProcessError> {
+    leniently(git, |git| {
+        let git = git.args(["update-index", "-z", how, "--stdin"]);
+        git.input(paths).output().map(drop)
+    })
 }
 
 /// The submodules of a checkout's index, with their commits.

@@ -7,7 +7,7 @@ use std::{collections::HashSet, fs, path::Path, time::Duration};
 
 use bstr::{BString, ByteSlice, ByteVec};
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, lenient::leniently};
 use crate::{
     process::{Cmd, ProcessError},
     refs::Oid,
@@ -39,8 +39,11 @@ pub fn reset_and_look(checkout: &Checkout, tree: &str) -> Result<(), ProcessErro
 /// # Errors
 /// If git cannot be run, or was killed.
 pub fn refresh(checkout: &Checkout) -> Result<(), ProcessError> {
-    let git = checkout.git().patience(PATIENCE);
-    match git.args(["update-index", "-q", "--refresh"]).output() {
+    let done = leniently(
+        || checkout.git().patience(PATIENCE),
+        |git| git.args(["update-index", "-q", "--refresh"]).output(),
+    );
+    match done {
         // It fails where something is modified. One that was killed has left its lock.
         Err(error @ ProcessError::Failed { .. }) if !error.was_killed() => Ok(()),
         done => done.map(drop),
@@ -77,9 +80,11 @@ pub fn follow(checkout: &Checkout, old: Oid, new: Oid) -> Result<(), ProcessErro
     // What goes makes room for what comes.
     gone.extend(written);
     keeping_marks(checkout, || {
-        let git = checkout.git();
-        let git = git.args(["update-index", "--add", "--replace", "-z", "--index-info"]);
-        git.input(gone).output().map(drop)
+        let update = |git: Cmd| {
+            let git = git.args(["update-index", "--add", "--replace", "-z", "--index-info"]);
+            git.input(gone.clone()).output().map(drop)
+        };
+        leniently(|| checkout.git(), update)
     })
 }
 
@@ -111,7 +116,9 @@ pub fn unstage(admin: &Path, index: &Path) -> Result<(), ProcessError> {
         git.args(["-c", "core.splitIndex=false"])
     };
     if is_staged(git(), "HEAD")? {
-        git().args(["read-tree", "--reset", "-i", "HEAD"]).output()?;
+        leniently(git, |git| {
+            git.args(["read-tree", "--reset", "-i", "HEAD"]).output()
+        })?;
     }
     Ok(())
 }
@@ -131,7 +138,10 @@ pub fn staged(checkout: &Checkout, tree: &str) -> Result<HashSet<Vec<u8>>, Proce
 
 fn replace(checkout: &Checkout, how: &[&str]) -> Result<(), ProcessError> {
     keeping_marks(checkout, || {
-        checkout.git().arg("read-tree").args(how).output().map(drop)
+        leniently(
+            || checkout.git(),
+            |git| git.arg("read-tree").args(how).output().map(drop),
+        )
     })
 }
 
@@ -161,10 +171,11 @@ fn keeping_marks(
             paths.push(0);
         }
     }
-    let git = checkout
-        .git()
-        .args(["update-index", "-z", "--skip-worktree", "--stdin"]);
-    git.input(paths).output().map(drop)
+    let mark = |git: Cmd| {
+        let git = git.args(["update-index", "-z", "--skip-worktree", "--stdin"]);
+        git.input(paths.clone()).output().map(drop)
+    };
+    leniently(|| checkout.git(), mark)
 }
 
 /// Makes an index that was lost again, from the commit that is checked out.

@@ -13,6 +13,7 @@ pub mod holder;
 pub mod include;
 pub mod index;
 pub mod keep;
+pub mod lenient;
 pub mod modes;
 pub mod moved;
 pub mod neighbours;

@@ -19,9 +19,10 @@ use super::{
     checkout::{Checkout, write_whole},
     effects::{path_bytes, path_text},
     erase::erase,
+    lenient::leniently,
 };
 use crate::{
-    process::{ProcessError, file::read_no_link},
+    process::{Cmd, ProcessError, file::read_no_link},
     refs::{KeptFile, Kind, ObjectSink, Repo, TreeEntry, encode_tree},
 };
 
@@ -228,8 +229,11 @@ pub fn put_back(
 /// If git fails.
 pub fn put_back_conflicts(checkout: &Checkout, conflicts: &[u8]) -> Result<(), CarryError> {
     patiently(checkout, || {
-        let git = checkout.git().args(["update-index", "-z", "--index-info"]);
-        git.input(conflicts.to_vec()).output().map(drop)
+        let put_back = |git: Cmd| {
+            let git = git.args(["update-index", "-z", "--index-info"]);
+            git.input(conflicts).output().map(drop)
+        };
+        leniently(|| checkout.git(), put_back)
     })
 }
 

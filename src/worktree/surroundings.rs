@@ -17,6 +17,7 @@ use rustix::fs::AtFlags;
 use super::{
     checkout::Checkout,
     effects::path_text,
+    lenient::status,
     place,
     snapshot::{StatKey, now},
     starters::Starters,
@@ -166,15 +167,15 @@ fn became(now: Option<&StatKey>) -> &'static str {
 }
 
 fn dirty(main: &Checkout) -> Option<BTreeMap<BString, Option<StatKey>>> {
-    let status = main
-        .git()
-        .args(["status", "--porcelain", "-z", "--no-renames"])
-        .args(["--untracked-files=all", "--ignore-submodules=all"])
-        .patience(PATIENCE)
-        .capture(CAPTURE)
-        .output()
-        .ok()
-        .filter(|said| said.len() < CAPTURE)?;
+    let args = [
+        "--porcelain",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignore-submodules=all",
+    ];
+    let status = status(main, &args, |git| git.patience(PATIENCE).capture(CAPTURE));
+    let status = status.ok().filter(|said| said.len() < CAPTURE)?;
     let names = status.split(|byte| *byte == 0).filter_map(|line| line.get(3..));
     let stat = |name: &[u8]| stat(&main.path.join(name.to_path_lossy()), AtFlags::SYMLINK_NOFOLLOW);
     Some(names.map(|name| (BString::from(name), stat(name))).collect())

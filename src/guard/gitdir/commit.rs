@@ -105,6 +105,20 @@ explain!(CommitError: Failed);
 /// How long filters may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// From there on no filter is required ([`crate::worktree::lenient`]).
+pub(super) const LENIENT: &str = r#"
+lenient() {
+  n=${GIT_CONFIG_COUNT:-0}
+  while IFS= read -r key; do
+    test -n "$key" || return
+    export "GIT_CONFIG_KEY_$n=$key" "GIT_CONFIG_VALUE_$n=false" GIT_CONFIG_COUNT=$((n + 1))
+    n=$GIT_CONFIG_COUNT
+  done <<EOF
+$(git config --name-only --get-regexp '^filter\..*\.required$')
+EOF
+}
+"#;
+
 /// What both scripts begin with. `$1` has the paths, `$2` is a writable folder, `$3` is what `core.ignoreCase` shall be.
 const BEGIN: &str = r#"
 set -e
@@ -138,7 +152,7 @@ else
   commit=$(git commit-tree "$tree" -F "$4")
   git update-ref -m "commit (initial): git-khlone" HEAD "$commit"
 fi
-take
+take || { lenient && take; }
 "#;
 
 /// Which parts of the paths cannot be taken, and what git says of each. `$4` has a line for each part: where it begins, and
@@ -162,7 +176,7 @@ const PARTS: usize = 16;
 
 /// Writes files of the index that are not there.
 const CHECK_OUT: &str = r#"
-git update-index --no-skip-worktree -z --stdin < "$paths"
+git update-index --no-skip-worktree -z --stdin < "$paths" || { lenient && git update-index --no-skip-worktree -z --stdin < "$paths"; }
 git checkout-index -q -u -z --stdin < "$paths"
 "#;
 
@@ -337,7 +351,7 @@ fn run(
     let folder = if own_tmp { Path::new("/tmp") } else { scratch };
     let case = super::uncommitted::ignores_case(&inside.work_dir).to_string();
     let mut argv: Vec<OsString> = ["sh", "-c"].map(OsString::from).to_vec();
-    argv.push([BEGIN, script].concat().into());
+    argv.push([LENIENT, BEGIN, script].concat().into());
     argv.extend(["commit".into(), list.into(), folder.into(), case.into()]);
     argv.extend(more.iter().map(OsString::from));
     Ok(inside.run(&argv, PATIENCE)?)

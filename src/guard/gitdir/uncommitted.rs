@@ -5,7 +5,7 @@
 
 use std::{ffi::OsString, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
-use super::commit::CommitError;
+use super::commit::{CommitError, LENIENT};
 use crate::{
     guard::{beneath::Beneath, sandbox::Confinement},
     refs::Oid,
@@ -45,8 +45,9 @@ pub struct Uncommitted {
 const SCRIPT: &str = r#"
 git() { command git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.ignoreCase="$case" "$@"; }
 unusual() { tr '\000\012' '\012\000' | LC_ALL=C grep -a "$@" | tr '\012\000' '\000\012'; }
+looked() { git status --porcelain=v1 -z --no-renames --untracked-files=all --ignore-submodules=all; }
 case=$1
-git status --porcelain=v1 -z --no-renames --untracked-files=all --ignore-submodules=all || exit
+looked || { lenient && looked; } || exit
 printf '\0'
 git ls-files -s -v -z | unusual -v '^H 1[02]0'
 printf '\0'
@@ -74,7 +75,8 @@ pub fn uncommitted(
     }
     let case = ignores_case(&confinement.work_dir).to_string();
     let links = if links { "links" } else { "" };
-    let argv = ["sh", "-c", SCRIPT, "uncommitted", &case, links].map(OsString::from);
+    let script = [LENIENT, SCRIPT].concat();
+    let argv = ["sh", "-c", &script, "uncommitted", &case, links].map(OsString::from);
     let done = inside.run(&argv, PATIENCE)?;
     if !done.status.success() {
         return Err(CommitError::of(&done));

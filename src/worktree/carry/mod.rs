@@ -20,7 +20,7 @@ pub use error::CarryError;
 pub(crate) use error::{listed, quoted};
 use obstacle::{added_files, in_the_way, tree_of};
 
-use super::{checkout::Checkout, gitlinks, index};
+use super::{checkout::Checkout, gitlinks, index, lenient::status};
 use crate::{
     process::{Cmd, ProcessError},
     refs::{Repo, Stuck, with_locks},
@@ -48,27 +48,26 @@ pub fn populate(checkout: &Checkout) -> Result<(), CarryError> {
 /// # Errors
 /// If git fails.
 pub fn changes(checkout: &Checkout, untracked: bool) -> Result<Vec<BString>, ProcessError> {
-    let records = status(checkout, untracked)?;
+    let records = records(checkout, untracked)?;
     let names = records.split_str(b"\0").filter_map(|record| record.get(3..));
     Ok(names.map(BString::from).collect())
 }
 
 /// `git status`: records of two state letters, a space and a name, each ended by NUL.
-fn status(checkout: &Checkout, untracked: bool) -> Result<Vec<u8>, ProcessError> {
+fn records(checkout: &Checkout, untracked: bool) -> Result<Vec<u8>, ProcessError> {
     let mode = if untracked {
         "--untracked-files=all"
     } else {
         "--untracked-files=no"
     };
-    let status = checkout.git().patience(PATIENCE);
-    let status = status.args([
-        "status",
+    let args = [
         "--porcelain=v1",
         "-z",
         "--ignore-submodules=all",
         "--no-renames",
-    ]);
-    status.arg(mode).output()
+        mode,
+    ];
+    status(checkout, &args, |git| git.patience(PATIENCE))
 }
 
 /// Whether a checkout has exactly the files of commit `to`, all staged: a move that was cut short before the
@@ -89,7 +88,7 @@ fn is_carried(repo: &Repo, checkout: &Checkout, records: &[u8], to: Oid) -> Resu
 /// # Errors
 /// If git fails.
 pub fn restage(repo: &Repo, checkout: &Checkout, staged: Oid, head: Oid) -> Result<(), CarryError> {
-    let records = status(checkout, false)?;
+    let records = records(checkout, false)?;
     if records.is_empty() || checkout.unfinished().is_some() || !is_carried(repo, checkout, &records, staged)?
     {
         return Ok(());
@@ -125,7 +124,7 @@ impl Carry {
         if let Some(what) = checkout.unfinished() {
             return Err(CarryError::Unfinished { path, what });
         }
-        let records = status(&checkout, false)?;
+        let records = records(&checkout, false)?;
         let is_done = !records.is_empty() && is_carried(repo, &checkout, &records, to)?;
         if !records.is_empty() && !is_done {
             let files = changes(&checkout, false)?;

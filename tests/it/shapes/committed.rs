@@ -25,7 +25,8 @@ fn committed(stage: &Stage) -> String {
 fn uncommitted(clone: &Work) -> BTreeSet<String> {
     let index = tempfile::tempdir().unwrap();
     let git = |args: &[&str]| {
-        let git = Cmd::new("git").args(["-c", "core.ignoreCase=false"]).args(args);
+        let git = Cmd::new("git").args(["-c", "core.ignoreCase=false", "-c", "filter.bad.required=false"]);
+        let git = git.args(args);
         let git = git
             .dir(&clone.0)
             .env("GIT_INDEX_FILE", index.path().join("index"));

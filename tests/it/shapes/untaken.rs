@@ -5,11 +5,18 @@ use crate::stage::Stage;
 
 #[test]
 fn what_git_cannot_take_keeps_nothing_else_from_being_committed() {
-    let setups: [(&str, &str, &str, &str); 5] = [
+    let setups: [(&str, &str, &str, &str); 6] = [
         (
-            "filter.bad.clean=false filter.bad.required=true",
+            "filter.bad.clean=false filter.bad.smudge=cat filter.bad.required=true",
             "echo b > x.bad",
             "x.bad",
+            "clean filter 'bad' failed",
+        ),
+        // Of the same size, git reads it anew to find out whether it is changed.
+        (
+            "filter.bad.clean=false filter.bad.smudge=cat filter.bad.required=true filter.b-d.required=true",
+            "echo b > t.bad",
+            "t.bad",
             "clean filter 'bad' failed",
         ),
         ("", "printf odd > x.u16", "x.u16", "git cannot take it"),
@@ -39,7 +46,12 @@ fn what_git_cannot_take_keeps_nothing_else_from_being_committed() {
             if !sandbox && path == "closed" && rustix::process::geteuid().is_root() {
                 continue;
             }
-            let stage = Stage::with(&[("a.txt", "a\n"), (".gitattributes", attributes), ("d/f", "f\n")]);
+            let stage = Stage::with(&[
+                ("a.txt", "a\n"),
+                (".gitattributes", attributes),
+                ("d/f", "f\n"),
+                ("t.bad", "a\n"),
+            ]);
             if !sandbox {
                 unconfined(&stage);
             }
@@ -74,4 +86,52 @@ fn what_git_cannot_take_keeps_nothing_else_from_being_committed() {
             );
         }
     }
+}
+
+/// A checkout in which `git status` fails is one with changes.
+#[test]
+fn a_tracked_file_that_git_cannot_take_is_a_change_like_any_other() {
+    let files = [
+        ("a.txt", "a\n"),
+        (".gitattributes", "*.bad filter=bad\n"),
+        ("t.bad", "a\n"),
+    ];
+    let stage = Stage::with(&files);
+    for (name, value) in [("clean", "false"), ("smudge", "cat"), ("required", "true")] {
+        stage.work.git(&["config", &format!("filter.bad.{name}"), value]);
+    }
+    stage.act("true");
+    let clone = stage.clone();
+    clone.write("t.bad", "b\n");
+    stage.work.write("a.txt", "b\n");
+    // git itself could not commit here.
+    stage.work.git(&[
+        "-c",
+        "filter.bad.required=false",
+        "commit",
+        "-qm",
+        "more",
+        "a.txt",
+    ]);
+    let (said, task) = stage.act("cat a.txt; echo n > n");
+    assert_eq!(
+        (said.code, &task["outcome"]),
+        (0, &"done".into()),
+        "{} {task:#}",
+        said.err
+    );
+    assert!(
+        task["reasons"].to_string().contains("stays behind main: "),
+        "{task:#}"
+    );
+    let removed = stage.run(&["zone", "remove", "--clone", "foreman.1", "main"]);
+    assert!(removed.err.contains("t.bad"), "{}", removed.err);
+    stage.work.write("t.bad", "b\n");
+    let landed = stage.run(&["land"]);
+    assert!(
+        landed.err.contains("t.bad") && landed.code == 4,
+        "{} {}",
+        landed.code,
+        landed.err
+    );
 }
