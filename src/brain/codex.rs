@@ -252,6 +252,10 @@ impl Thread {
     /// the first time it may be renewing its login, the second time it is hopeless.
     fn error(&mut self, message: &Text<'_>) -> Event {
         let whole = message.clip(OUTPUT);
+        // Each try has the model say the same again, at its price, and what it says is told each time.
+        if let Some(reason) = incomplete(&whole) {
+            return Event::fatal(Trouble::Other, reason);
+        }
         let retrying = whole.starts_with("Reconnecting");
         let cause = whole
             .split_once(" (")
@@ -335,6 +339,19 @@ fn paths(item: &Item<'_>) -> Vec<String> {
         .iter()
         .map(|change| change.path.0.clone().into_owned())
         .collect()
+}
+
+/// Why the provider ended an answer before its end, where a message says that it did.
+fn incomplete(message: &str) -> Option<String> {
+    let (_, reason) = message.split_once("Incomplete response returned, reason: ")?;
+    let reason = reason.trim_end_matches(')').trim();
+    Some(match reason {
+        "max_output_tokens" => {
+            format!("the answer was cut off: the model came to its limit of output ({reason})")
+        }
+        "content_filter" => format!("the provider withheld the answer ({reason})"),
+        _ => format!("the provider ended the answer before its end ({reason})"),
+    })
 }
 
 /// What a stderr line says was refused by its own rules.

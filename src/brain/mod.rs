@@ -94,7 +94,7 @@ pub enum BrainError {
     },
     /// No coding CLI at all.
     #[error(
-        "no coding CLI is installed: git khlone works with {}; or run a shell script with --who @shell",
+        "no coding CLI is installed; git khlone works with {}, and with @shell, whose prompts are scripts",
         installable()
     )]
     None,
@@ -121,10 +121,19 @@ explain! {
                     config.display()
                 )
             },
-            None => claude::Claude.account().install,
+            None => first_brain(),
         }
     }
 }
+
+/// How one comes to a brain, and what works until then.
+fn first_brain() -> String {
+    let install = claude::Claude.account().install;
+    format!("{install}    # or another one: git khlone list brains; now: {TRIAL}")
+}
+
+/// A task that needs no coding CLI.
+pub const TRIAL: &str = "git khlone act --who @shell --await 'printf hello > greeting.txt'";
 
 /// Every brain.
 pub fn all() -> impl Iterator<Item = &'static dyn Brain> {

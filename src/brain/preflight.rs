@@ -122,6 +122,14 @@ impl Preflight<'_> {
             .or_else(|| outside().find(is(State::Unknown)))
     }
 
+    /// Why there is no default: one that is installed has a reason of its own.
+    pub fn why_none(&self) -> BrainError {
+        let outside = || all().filter(|brain| brain.account().program.is_some());
+        let reasons: Vec<_> = outside().filter_map(|brain| self.require(brain).err()).collect();
+        let is_there = |error: &BrainError| !matches!(error, BrainError::Missing { .. });
+        reasons.into_iter().find(is_there).unwrap_or(BrainError::None)
+    }
+
     /// Refuses a brain that is known to be unable to work.
     ///
     /// # Errors

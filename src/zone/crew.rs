@@ -111,9 +111,7 @@ explain! {
         }
         Refused { Full { instead, .. } => format!("{instead}    # or raise limits.clones in khlone.yml") }
         Brain {
-            NoBrain =>
-                "npm install -g @anthropic-ai/claude-code    # or another brain: git khlone list brains; or a shell script as \
-                 the task: --who @shell",
+            NoBrain => "git khlone list brains",
         }
     }
 }

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use bstr::ByteSlice;
 
 use super::{
-    Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch, settings::in_home, trial::Trial,
+    CrewError, Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch, settings::in_home,
+    trial::Trial,
 };
 use crate::{
     brain::{self, Brain, Preflight},
@@ -217,7 +218,11 @@ pub fn order(
         }
         Ok(())
     };
-    Ok(dispatch(ledger, request, limits, ready)?)
+    let dispatched = dispatch(ledger, request, limits, ready);
+    Ok(dispatched.map_err(|error| match error {
+        DispatchError::Crew(CrewError::NoBrain) => preflight.why_none().into(),
+        other => other,
+    })?)
 }
 
 /// The tasks that an order waits for. They are there before it is, so that no circle can come about.

@@ -1,5 +1,9 @@
 //! What somebody meets in the first hour: next steps that can be pasted as they stand, and answers without a repository.
 
+use std::os::unix::fs::PermissionsExt;
+
+use git_khlone::process::Cmd;
+
 use crate::stage::Stage;
 
 /// The next step of what was said, and what it comes to when it is pasted.
@@ -224,6 +228,72 @@ fn lists_tell_zones_apart_where_there_are_several() {
         let one = stage.run(&["list", what, "-z", "feat"]).ok();
         assert!(!one.contains(" in "), "{one}");
     }
+}
+
+/// The folders of `PATH` that have no coding CLI, with this program's own before them.
+fn path_without_brains() -> String {
+    let names = ["claude", "codex", "opencode", "gemini"];
+    let path = std::env::var_os("PATH").unwrap();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_git-khlone"));
+    let folders =
+        std::env::split_paths(&path).filter(|dir| !names.iter().any(|name| dir.join(name).exists()));
+    let folders = std::iter::once(program.parent().unwrap().to_owned()).chain(folders);
+    std::env::join_paths(folders).unwrap().into_string().unwrap()
+}
+
+#[test]
+fn without_a_coding_cli_one_learns_which_to_install_and_what_works_now() {
+    let stage = Stage::new();
+    let path = path_without_brains();
+    let run = |path: &str, args: &[&str]| {
+        let cmd = stage.cmd(&stage.work.0, args).env("PATH", path);
+        crate::stage::said(cmd)
+    };
+    let works = |command: &str| {
+        let cmd = Cmd::new("sh").args(["-c", command]);
+        let said = crate::stage::said(stage.surrounded(cmd).env("PATH", &path));
+        assert_eq!(said.code, 0, "{command}: {}", said.err);
+    };
+    let first = run(&path, &[]).ok();
+    assert!(first.contains("no coding CLI that could do one"), "{first}");
+    for name in ["claude", "codex", "opencode", "gemini"] {
+        let line = first.lines().find(|line| line.contains(&format!("@{name} ")));
+        assert!(line.unwrap().contains("npm install -g "), "{first}");
+    }
+    let trial = first.lines().find(|line| line.starts_with("  git khlone "));
+    assert!(
+        trial.unwrap().contains("--who @shell"),
+        "what works comes first: {first}"
+    );
+    for verb in ["act", "ask"] {
+        let said = run(&path, &[verb, "implement auth"]);
+        assert_eq!(said.code, 5, "{}", said.err);
+        assert!(
+            said.err.contains(
+                "no coding CLI is installed; git khlone works with claude, codex, opencode, gemini, and"
+            ),
+            "{}",
+            said.err
+        );
+        let step = next(&said.err);
+        assert!(
+            step.starts_with("npm install -g ") && step.contains("git khlone list brains"),
+            "{step}"
+        );
+        works(step.split_once("now: ").unwrap().1);
+    }
+    // One that is installed is nearer at hand than all that are not.
+    let bin = stage.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("codex"), "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(bin.join("codex"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let said = run(&format!("{}:{path}", bin.display()), &["act", "implement auth"]);
+    assert_eq!(
+        (said.code, next(&said.err).as_str()),
+        (5, "codex login"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]

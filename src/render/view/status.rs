@@ -15,7 +15,7 @@ use super::{
 };
 
 use crate::{
-    brain::{Figures, HeldUp, Readiness, Trouble},
+    brain::{Figures, HeldUp, Readiness, State, TRIAL, Trouble},
     refs::Damaged,
     task::{Attempt, Usage},
     worktree::disk::Disk,
@@ -162,7 +162,8 @@ impl View for StatusView {
         let damaged = self.damage();
         if self.crew.is_empty() && damaged.is_empty() {
             return format!(
-                "{EXAMPLES}\nbrains\n{}",
+                "{}\nbrains\n{}",
+                examples(&self.brains),
                 indent_by(&brain_table(&self.brains), "  ")
             );
         }
@@ -289,12 +290,23 @@ fn part<'a>(name: &str, tasks: impl ExactSizeIterator<Item = (&'a TaskLine, Stri
     text
 }
 
-const EXAMPLES: &str = "\
-No tasks here yet. For example:
+/// What there is to say where there is nothing yet: what works here comes first.
+fn examples(brains: &[Readiness]) -> String {
+    let works =
+        |line: &Readiness| line.name != "shell" && matches!(line.state, State::Ready | State::Unknown);
+    let trial = format!("  {TRIAL}\n");
+    if brains.iter().any(works) {
+        format!("No tasks here yet. For example:\n\n{EXAMPLES}{trial}")
+    } else {
+        format!(
+            "No tasks here yet, and no coding CLI that could do one: the commands below\n\
+             install it or sign in. Without any, a prompt may be a shell script:\n\n{trial}\nWith one, for example:\n\n{EXAMPLES}"
+        )
+    }
+}
 
-  git khlone act \"add a test for the parser\"      # in the background
+const EXAMPLES: &str = "  git khlone act \"add a test for the parser\"      # in the background
   git khlone ask \"what does this project do?\" --await
-  git khlone act --who @shell --await 'printf hello > greeting.txt'
 ";
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What the real CLIs make of what a provider may do, and what we make of that: a table of scenarios for each CLI.
 
+use git_khlone::brain::{Event, Role};
+
 use super::{
     dispatch::Desk,
     each, each_of,
@@ -67,6 +69,35 @@ fn what_was_cut_off_withheld_or_unknown_is_no_success() {
                 ("404", has_failed),
             ],
         );
+    });
+}
+
+/// By itself it asks the model five times over, and tells each time what it had said.
+#[test]
+fn what_did_not_come_to_an_end_is_told_once() {
+    each_of(&["codex"], |name| {
+        let rig = Rig::new(name);
+        for (scenario, words) in [("length", "and then"), ("withheld", "I can")] {
+            let ran = rig.run(&Run::ask(&format!("SCENARIO={scenario}")));
+            let says = |event: &&Event| {
+                let by_it = matches!(
+                    event,
+                    Event::Message {
+                        role: Role::Assistant,
+                        ..
+                    }
+                );
+                by_it && serde_json::to_string(event).unwrap().contains(words)
+            };
+            assert!(
+                ran.events.iter().filter(says).count() <= 1,
+                "{name} {scenario} {ran:?}"
+            );
+            let asked = rig.server.requests();
+            let asked = asked.iter().filter(|body| body.to_string().contains(scenario));
+            assert!(asked.count() <= 2, "{name} {scenario} {ran:?}");
+            assert!(!ran.verdict.reasons[0].contains("stream disconnected"), "{ran:?}");
+        }
     });
 }
 

@@ -154,7 +154,21 @@ fn plain(view: &StatusView) -> String {
 
 #[test]
 fn nobody_yet() {
-    insta::assert_snapshot!(plain(&empty()));
+    let mut view = empty();
+    let brain = |name, state, hint: Option<&str>| Readiness {
+        name,
+        state,
+        version: None,
+        path: None,
+        hint: hint.map(str::to_owned),
+    };
+    let shell = brain("shell", State::Ready, None);
+    let login = Some("codex login");
+    let codex = brain("codex", State::SignedOut, login);
+    view.brains = vec![codex, shell.clone()];
+    insta::assert_snapshot!("none_ready", plain(&view));
+    view.brains = vec![brain("codex", State::Unknown, None), shell];
+    insta::assert_snapshot!("nobody_yet", plain(&view));
 }
 
 #[test]
