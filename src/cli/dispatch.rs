@@ -117,6 +117,7 @@ impl Ready {
         } else {
             format!("{} {place}", task.id)
         });
+        tell_of_settings(cx);
         tell_of_others(cx, dispatched)?;
         tell_of_strangers(cx, dispatched)?;
         if self.uncommitted.is_some_and(Uncommitted::found) {
@@ -130,6 +131,17 @@ impl Ready {
             ));
         }
         Ok(())
+    }
+}
+
+/// What `git -c` and the like set ends with this command.
+fn tell_of_settings(cx: &Cx) {
+    let given = cx.repo.given_settings();
+    if !given.is_empty() {
+        cx.out.note(&format!(
+            "note: {} counts for this command alone; its task runs later, by the settings in your files and the repository's",
+            given.join(", ")
+        ));
     }
 }
 

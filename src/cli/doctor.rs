@@ -64,7 +64,7 @@ fn here(cx: &Cx) -> Result<DoctorView, CmdError> {
     let place = daemon::Place::new(cx.site.common_dir())?;
     let git = machine::git_version();
     let mut findings: Vec<_> = broken.into_iter().chain(findings(cx, &config)?).collect();
-    let git_config = cx.repo.git().config().ok();
+    let git_config = cx.repo.config().ok();
     let known = (git.as_deref(), git_config.as_ref());
     findings.extend(machine::findings(&cx.paths, &config, known));
     Ok(DoctorView {
@@ -121,7 +121,7 @@ fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
     let mut findings = Vec::new();
     let git = cx.repo.git();
     let remotes = git.remotes().map_err(CliError::from)?;
-    let git_config = git.config().map_err(CliError::from)?;
+    let git_config = cx.repo.config().map_err(CliError::from)?;
     for remote in remotes.iter().flatten().flatten() {
         if git_config
             .get_bool(&format!("remote.{remote}.mirror"))

@@ -18,7 +18,6 @@ use crate::{
     delivery::{
         advance::standing,
         landing::{HookUse, Landing, Policy, Style, Voice, land},
-        merge::committer,
         merged::Judge,
     },
     guard::secrets::{cleaner::Cleaner, redact::Redactor},
@@ -84,7 +83,8 @@ fn tell_of_attribution(cx: &Cx, attribution: Attribution) {
     if told.exists() {
         return;
     }
-    let me = committer(&cx.repo).unwrap_or_else(|| "git-khlone, since git knows no user".to_owned());
+    let me = cx.repo.user().map(|(name, email)| format!("{name} <{email}>"));
+    let me = me.unwrap_or_else(|| "git-khlone, since git knows no user".to_owned());
     let name = |party| match party {
         Party::You => me.as_str(),
         Party::Khlone => "git-khlone",

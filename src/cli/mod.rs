@@ -200,6 +200,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers; anything else is a usage error.
             if error.kind() == ErrorKind::DisplayHelp {
+                crate::process::obey_settings();
                 let text = error.render().ansi().to_string();
                 drop(help::show(Out::new(false), Path::new("."), &text));
                 return ExitCode::SUCCESS;
@@ -242,10 +243,14 @@ fn text_only(out: Out, verb: &str) -> Result<Out, CliError> {
 fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
     let dir = cli.global.dir.unwrap_or_else(|| PathBuf::from("."));
     let Some(verb) = cli.verb else {
+        crate::process::obey_settings();
         return status::bare(&dir, out);
     };
     let cx = || Cx::open(&dir, out);
     let look = || Cx::look(&dir, out);
+    if !matches!(verb, Verb::Daemon(_) | Verb::Confine(_) | Verb::Runner(_)) {
+        crate::process::obey_settings();
+    }
     match verb {
         Verb::Act(args) => act::act(cx()?, args),
         Verb::Ask(args) => act::ask(cx()?, args),

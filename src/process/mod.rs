@@ -1,8 +1,8 @@
 //! The one gate by which a child process starts.
 //!
 //! Every child gets a group of its own, no stdin unless one is given, a pinned locale, and none of the `GIT_*`
-//! variables that would send git to another repository: we may ourselves have been called from a hook. What was said
-//! there of repositories that git may trust, and was found to hold, is handed on.
+//! variables that would send git to another repository: we may ourselves have been called from a hook. What is handed on
+//! of them stands in `given`.
 //! Captured output is bounded, waiting is bounded, and a child that overstays is killed with its group, also one that
 //! has closed its streams. A program of the user's can be put on a leash: it ends with this process, too. Output that was cut short is never taken for the whole.
 
@@ -39,6 +39,7 @@ use std::{
 };
 
 pub use exit::{exit_word, was_killed};
+pub use given::{given_files, obey_settings};
 pub use group::in_our_group;
 pub use identity::{ProcessId, boot_id, is_same_machine, is_stopped, machine_id, runs};
 pub use lock::FileLock;
@@ -173,7 +174,7 @@ impl Cmd {
         }
         inner
             .env("LC_ALL", "C.UTF-8")
-            .envs(trust::settings())
+            .envs(given::settings())
             .stdin(Stdio::null())
             .process_group(0);
         Self {

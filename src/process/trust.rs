@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -15,19 +14,8 @@ pub fn trust(path: &Path) {
     trusted.insert(path.to_owned());
 }
 
-/// The variables that say so.
-pub(super) fn settings() -> Vec<(OsString, OsString)> {
+/// Those that children trust.
+pub(super) fn trusted() -> Vec<PathBuf> {
     let trusted = TRUSTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if trusted.is_empty() {
-        return Vec::new();
-    }
-    let mut settings = vec![("GIT_CONFIG_COUNT".into(), trusted.len().to_string().into())];
-    for (n, path) in trusted.iter().enumerate() {
-        settings.push((format!("GIT_CONFIG_KEY_{n}").into(), "safe.directory".into()));
-        settings.push((
-            format!("GIT_CONFIG_VALUE_{n}").into(),
-            path.clone().into_os_string(),
-        ));
-    }
-    settings
+    trusted.iter().cloned().collect()
 }

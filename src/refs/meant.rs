@@ -7,6 +7,7 @@
 //! | `GIT_CEILING_DIRECTORIES`, `GIT_DISCOVERY_ACROSS_FILESYSTEM` | obeyed |
 //! | `GIT_COMMON_DIR`, `GIT_OBJECT_DIRECTORY`, `GIT_ALTERNATE_OBJECT_DIRECTORIES` | refused, but for what the repository has anyway and the quarantine of a push |
 //! | `GIT_WORK_TREE`, `GIT_INDEX_FILE` | refused by what reads or moves the user's checkout |
+//! | `GIT_CONFIG_*`, `git -c` | obeyed by what the command itself does ([`Repo::config`]) |
 //! | `GIT_NAMESPACE` | has no say, as with git itself but for what serves a remote |
 
 use std::{

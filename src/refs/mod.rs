@@ -27,6 +27,7 @@ mod packs;
 mod quarantine;
 mod repo;
 mod reshare;
+mod settings;
 mod shared;
 mod site;
 mod tag;

@@ -167,6 +167,7 @@ impl Repo {
         let linked = linked(&git, &common);
         let main = MainTree::find(&common, start.filter(|_| linked.is_none()));
         let packs = Cell::new((changed(&common), Instant::now()));
+        #[expect(clippy::disallowed_methods, reason = "it holds for all commands")]
         let sharing = Sharing::in_config(&git.config()?);
         Ok(Self {
             git,

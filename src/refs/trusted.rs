@@ -8,21 +8,13 @@ use bstr::ByteSlice;
 
 use crate::process::{self, Cmd};
 
-/// The variables by which git is given settings.
-const VARIABLES: [&str; 4] = [
-    "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_KEY_",
-    "GIT_CONFIG_VALUE_",
-    "GIT_CONFIG_PARAMETERS",
-];
-
 /// The git folder of the repository or linked worktree around `path`, if git trusts it. Whatever is started from here on
 /// is told the same of this repository, and nothing else.
 pub(super) fn git_dir(path: &Path) -> Option<PathBuf> {
     let dir = if path.is_dir() { path } else { path.parent()? };
     // One question at a time, since a path may have line ends.
     let ask = |what: &str| {
-        let git = as_told().dir(dir);
+        let git = Cmd::new("git").as_told().dir(dir);
         let said = git.args(["rev-parse", "--path-format=absolute", what]).output();
         let said = said.ok()?;
         let line = said.strip_suffix(b"\n").unwrap_or(&said);
@@ -37,13 +29,4 @@ pub(super) fn git_dir(path: &Path) -> Option<PathBuf> {
         process::trust(place);
     }
     Some(own)
-}
-
-/// git with the settings that this command was given.
-fn as_told() -> Cmd {
-    let given = std::env::vars_os().filter(|(name, _)| {
-        let name = name.to_string_lossy();
-        VARIABLES.iter().any(|known| name.starts_with(known))
-    });
-    given.fold(Cmd::new("git"), |git, (name, value)| git.env(name, value))
 }

@@ -196,10 +196,7 @@ pub(super) fn folder(site: &Site, task: &Task) -> PathBuf {
 
 /// Where the repository keeps files under Git LFS; a relative `lfs.storage` counts from the git folder.
 fn lfs_store(repo: &Repo) -> PathBuf {
-    let configured = repo
-        .git()
-        .config()
-        .and_then(|config| config.get_path("lfs.storage"));
+    let configured = repo.config().and_then(|config| config.get_path("lfs.storage"));
     let store = configured.unwrap_or_else(|_| "lfs".into());
     repo.common_dir().join(store).join("objects")
 }

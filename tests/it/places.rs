@@ -125,8 +125,8 @@ fn a_task_may_start_from_the_users_uncommitted_files() {
         "grep edited a.txt && cat new.txt && echo z > z",
     ]);
     assert_eq!(done.code, 0, "{}", done.err);
-    // What the task changed is its own alone.
-    assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "z");
+    // What was taken along is in its commit, and lands with it.
+    assert_eq!(stage.run(&["diff", "--name-only"]).ok(), "a.txt\nnew.txt\nz");
     assert_eq!(stage.work.read("a.txt").as_deref(), Some("edited\n"));
 }
 

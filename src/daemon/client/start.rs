@@ -139,6 +139,7 @@ fn launch(
         .args(["daemon", "run", "--handed", "--site"])
         .arg(place.common())
         .args(place.attendance().map(|_| "--attended"))
+        .outliving()
         .dir("/")
         .into_inner();
     // It begins a session of its own, which the leader of a group cannot: it starts in our group.

@@ -327,7 +327,7 @@ pub(super) fn unblock(git_dir: &Beneath) -> io::Result<()> {
 /// [`GitdirError::PartialClone`], [`GitdirError::Lender`].
 pub fn fits(repo: &Repo) -> Result<(), GitdirError> {
     object_folders(repo.common_dir())?;
-    let Ok(config) = repo.git().config() else {
+    let Ok(config) = repo.config() else {
         return Ok(());
     };
     if let Ok(remote) = config.get_string("extensions.partialclone") {

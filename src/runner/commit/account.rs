@@ -364,7 +364,7 @@ impl<'a> Cause<'a> {
         found: &'a Uncommitted,
         missing: &[(String, Change)],
     ) -> Result<Self, RunnerError> {
-        let config = repo.git().config();
+        let config = repo.config();
         let mode = config.and_then(|config| config.get_bool("core.filemode"));
         let paths = missing.iter().map(|(path, _)| path.as_str());
         Ok(Self {

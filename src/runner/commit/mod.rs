@@ -439,22 +439,9 @@ fn message(task: &Task, summary: Option<&str>, attribution: Attribution) -> Stri
 
 /// Who stands in a commit. Where git knows no user, it is git-khlone in any case.
 fn identity(repo: &Repo, party: Party) -> Identity {
+    let user = || repo.user().map(|(name, email)| Identity { name, email });
     match party {
-        Party::You => user(repo).unwrap_or_else(Identity::ours),
+        Party::You => user().unwrap_or_else(Identity::ours),
         Party::Khlone => Identity::ours(),
     }
-}
-
-fn user(repo: &Repo) -> Option<Identity> {
-    let config = repo.git().config().ok()?.snapshot().ok()?;
-    let value = |key: &str| {
-        config
-            .get_string(key)
-            .ok()
-            .filter(|value| !value.trim().is_empty())
-    };
-    Some(Identity {
-        name: value("user.name")?,
-        email: value("user.email")?,
-    })
 }

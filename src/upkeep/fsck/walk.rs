@@ -21,7 +21,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(repo: &'a Repo) -> Result<Self, git2::Error> {
-        let config = repo.git().config()?;
+        let config = repo.config()?;
         Ok(Self {
             repo,
             odb: repo.git().odb()?,

@@ -27,7 +27,7 @@ impl Sources {
     pub(super) fn read(repo: &Repo) -> Self {
         let read = |path: PathBuf| std::fs::read(path).unwrap_or_default();
         let info = repo.common_dir().join("info");
-        let config = repo.git().config().and_then(|mut config| config.snapshot()).ok();
+        let config = repo.config().ok();
         let config = config.as_ref();
         let path = |key: &str, default: &str| {
             config

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use git_khlone::process::Cmd;
+
 use crate::{
     scratch::Work,
     stage::{Said, Stage, said},
@@ -175,4 +177,117 @@ fn ceilings_hold_as_for_git() {
         ("GIT_DIR", store.0.as_path()),
     ];
     assert_eq!(run(&stage, &deep, &vars, &["status"]).code, 0);
+}
+
+/// The three ways to give one command settings, each naming `name`.
+fn given(stage: &Stage, name: &str) -> [Vec<(&'static str, String)>; 3] {
+    let file = format!("[user]\nname = {name}\nemail = e@example.com\n");
+    fs::write(stage.path().join("given"), file).unwrap();
+    let path = stage.path().join("given");
+    let parameters = format!("'user.name'='{name}' 'user.email'='e@example.com'");
+    [
+        vec![("GIT_CONFIG_GLOBAL", path.display().to_string())],
+        vec![("GIT_CONFIG_PARAMETERS", parameters)],
+        vec![
+            ("GIT_CONFIG_COUNT", "2".to_owned()),
+            ("GIT_CONFIG_KEY_0", "user.name".to_owned()),
+            ("GIT_CONFIG_VALUE_0", name.to_owned()),
+            ("GIT_CONFIG_KEY_1", "user.email".to_owned()),
+            ("GIT_CONFIG_VALUE_1", "e@example.com".to_owned()),
+        ],
+    ]
+}
+
+fn with(stage: &Stage, vars: &[(&'static str, String)], args: &[&str]) -> Said {
+    let cmd = stage.cmd(&stage.work.0, args);
+    said(vars.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value)))
+}
+
+#[test]
+fn settings_of_one_command_count_for_what_it_does_itself() {
+    let stage = Stage::new();
+    for name in ["user.name", "user.email"] {
+        stage.work.git(&["config", "--unset", name]);
+    }
+    let landed = |vars: &[(&'static str, String)]| {
+        let said = with(&stage, vars, &["land", "--no-ff"]);
+        assert_eq!(said.code, 0, "{vars:?}: {}", said.err);
+        stage.work.git(&["log", "-1", "--format=%an %cn %ce"])
+    };
+    for (n, mut vars) in given(&stage, "Eve").into_iter().enumerate() {
+        stage.act(&format!("echo {n} > n{n}"));
+        assert_eq!(landed(&vars), "Eve Eve e@example.com", "{vars:?}");
+        // What a command sets wins over files, as with git.
+        stage.work.git(&["config", "user.name", "Ann"]);
+        stage.act(&format!("echo {n} > m{n}"));
+        let who = if n == 0 { "Ann" } else { "Eve" };
+        assert_eq!(landed(&vars), format!("{who} {who} e@example.com"), "{vars:?}");
+        stage.work.git(&["config", "--unset", "user.name"]);
+        // A relative path is as of where the command was started.
+        if n == 0 {
+            vars[0].1 = "../given".to_owned();
+            stage.act("echo x > x");
+            assert_eq!(landed(&vars), "Eve Eve e@example.com");
+        }
+    }
+    // Hooks run, or do not, as for git.
+    let hooks = stage.path().join("hooks");
+    fs::create_dir(&hooks).unwrap();
+    let hook = hooks.join("pre-merge-commit");
+    fs::write(&hook, "#!/bin/sh\necho the hook ran\nexit 1\n").unwrap();
+    Cmd::new("chmod").arg("+x").arg(&hook).output().unwrap();
+    stage.act("echo y > y");
+    let parameters = format!(
+        "'core.hookspath'='{}' 'user.name'='Eve' 'user.email'='e@example.com'",
+        hooks.display()
+    );
+    let said = with(
+        &stage,
+        &[("GIT_CONFIG_PARAMETERS", parameters)],
+        &["land", "--no-ff"],
+    );
+    assert!(
+        said.code == 4 && said.err.contains("the hook ran"),
+        "{} {}",
+        said.code,
+        said.err
+    );
+}
+
+#[test]
+fn settings_of_one_command_end_with_it() {
+    let stage = Stage::new();
+    let act = [
+        "act",
+        "--who",
+        "@shell",
+        "--await",
+        "env | grep -c '^GIT_CONFIG'; echo n >> n",
+    ];
+    for vars in given(&stage, "Eve") {
+        drop(stage.run(&["daemon", "stop"]));
+        let said = with(&stage, &vars, &act);
+        assert_eq!((said.code, said.out.trim()), (0, "0"), "{}", said.err);
+        let name = if vars.len() == 1 && vars[0].0 == "GIT_CONFIG_GLOBAL" {
+            "note: GIT_CONFIG_GLOBAL counts"
+        } else {
+            "note: user.name, user.email counts"
+        };
+        assert!(said.err.contains(name), "{}", said.err);
+        let author = stage
+            .work
+            .git(&["log", "-1", "--format=%an", "khlone/main/foreman.1"]);
+        assert_eq!(author, "Ann", "{vars:?}");
+        let status = stage.run(&["--json", "daemon", "status"]).ok();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let environ = fs::read(format!("/proc/{}/environ", status["pid"])).unwrap();
+        let environ = String::from_utf8_lossy(&environ);
+        assert!(!environ.contains("GIT_CONFIG"), "{environ}");
+    }
+    let (said, _) = stage.act("true");
+    assert!(
+        !said.err.contains("counts for this command alone"),
+        "{}",
+        said.err
+    );
 }
