@@ -134,14 +134,28 @@ impl Loaded {
         }
     }
 
-    /// Takes back what takes effect outside of a task, for a repository that is not trusted: where worktrees stand,
-    /// which branches are its clones', what lands unsigned, how much of the machine it uses. A task is refused altogether.
+    /// Takes back all that needs trust, for a repository that does not have it: what it would run, reveal or open up,
+    /// where worktrees stand, which branches are its clones', what lands unsigned, how much of the machine it uses. Verbs
+    /// other than act and ask, which are refused altogether, look at these settings, too.
     pub fn withhold(&mut self) {
-        self.config.worktree.root.clone_from(&self.own.worktree.root);
-        self.config.branch.clone_from(&self.own.branch);
-        self.config.land.clone_from(&self.own.land);
-        self.config.attribution.sign_off &= self.own.attribution.sign_off;
-        self.config.limits = self.config.limits.within(&self.own.limits);
+        let (config, own) = (&mut self.config, &self.own);
+        for (name, brain) in &mut config.brains {
+            let model = brain.model.take();
+            *brain = own.brains.get(name).cloned().unwrap_or_default();
+            brain.model = model;
+        }
+        config.env.clone_from(&own.env);
+        config.permissions = own.permissions;
+        config.sandbox = own.sandbox;
+        config.delegation = own.delegation;
+        config.resume = own.resume;
+        config.commit.clone_from(&own.commit);
+        config.worktree.setup.clone_from(&own.worktree.setup);
+        config.worktree.root.clone_from(&own.worktree.root);
+        config.branch.clone_from(&own.branch);
+        config.land.clone_from(&own.land);
+        config.attribution.sign_off &= own.attribution.sign_off;
+        config.limits = config.limits.within(&own.limits);
     }
 }
 

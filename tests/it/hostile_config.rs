@@ -1,6 +1,11 @@
 //! A `khlone.yml` that came with a repository reaches nothing outside its own surroundings without `git khlone trust`.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::PathBuf,
+};
 
 use git_khlone::process::Cmd;
 use serde_json::Value;
@@ -240,4 +245,48 @@ fn a_config_file_that_is_none_is_refused_at_once() {
         said.err
     );
     assert!(said.err.contains("git ls-tree main khlone.yml"), "{}", said.err);
+}
+
+/// Whatever is asked of a repository that nobody trusts, nothing of it runs: not to tell its version either.
+#[test]
+fn nothing_of_a_repository_runs_to_look_at_it() {
+    let stage = stage();
+    let mark = stage.path().join("ran");
+    stage.work.write(
+        "x.sh",
+        &format!("#!/bin/sh\n: > \"{}\"\necho 1.0\n", mark.display()),
+    );
+    let script = stage.work.0.join("x.sh");
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    for brain in ["claude", "codex", "opencode", "gemini"] {
+        let config = format!("hero: foreman@{brain}\nbrains: {{{brain}: {{path: ./x.sh}}}}\n");
+        stage.work.write("khlone.yml", &config);
+        for verb in [
+            "",
+            "status",
+            "list brains",
+            "list crew",
+            "list needs",
+            "show",
+            "config",
+            "doctor",
+            "daemon start",
+            "act -m true",
+            "ask -m true",
+            "zone repair main",
+        ] {
+            for json in [&[][..], &["--json"]] {
+                let words: Vec<_> = json.iter().copied().chain(verb.split_whitespace()).collect();
+                stage.run(&words);
+                assert!(!mark.exists(), "{brain}: {words:?}");
+            }
+        }
+        let trusted = stage.run(&["trust", "--yes"]).err;
+        let listed = stage.run(&["list", "brains"]).ok();
+        assert!(
+            mark.exists(),
+            "{brain} is not asked for its version: {trusted}{listed}"
+        );
+        fs::remove_file(&mark).unwrap();
+    }
 }
