@@ -3,11 +3,18 @@
 //! The scripts know no words themselves. They ask `git-khlone __complete`, which answers from the command line's
 //! own definition and from the repository, so they never go stale.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::ValueEnum;
 
 use super::{
     error::{CmdError, printed},
-    install::put,
+    install::{InstallError, Placed},
+    man::prefix,
 };
 use crate::{config::Paths, render::Out};
 
@@ -54,8 +61,61 @@ impl Shell {
         }
     }
 
+    /// The same below the prefix of a package.
+    fn place_of_package(self, prefix: &Path) -> PathBuf {
+        let share = prefix.join("share");
+        match self {
+            Self::Bash => share.join("bash-completion/completions/git-khlone"),
+            Self::Zsh => share.join("zsh/vendor-completions/_git-khlone"),
+            Self::Fish => share.join("fish/vendor_conf.d/git-khlone.fish"),
+        }
+    }
+
+    /// The shell that `program` is: a user's own, from SHELL.
+    pub(super) fn of_program(program: &OsStr) -> Option<Self> {
+        let name = Path::new(program).file_name()?.to_str()?;
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|shell| shell.name() == name)
+    }
+
+    /// Its name, as the command line has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+        }
+    }
+
+    /// Its script, where it looks for one of the user's own.
+    fn placed(self, paths: &Paths) -> Placed {
+        Placed {
+            path: self.place(paths),
+            bytes: self.script().into(),
+        }
+    }
+
+    /// Whether it has its script, the user's or a package's.
+    pub(super) fn has_script(self, paths: &Paths) -> bool {
+        let is_packaged = prefix().is_ok_and(|prefix| self.place_of_package(&prefix).exists());
+        is_packaged || self.placed(paths).is_there()
+    }
+
+    /// Puts its script in place.
+    pub(super) fn install(self, out: Out, paths: &Paths) -> Result<(), InstallError> {
+        let placed = self.placed(paths);
+        placed.put(&format!("completions {} --install", self.name()))?;
+        out.done(&format!("{}; new shells have it", placed.path.display()));
+        if let Some(remark) = self.remark(&placed.path) {
+            out.note(&remark);
+        }
+        Ok(())
+    }
+
     /// What is left to do for the user, if anything.
-    fn remark(self, place: &std::path::Path) -> Option<String> {
+    fn remark(self, place: &Path) -> Option<String> {
         match self {
             Self::Zsh => {
                 let folder = place.parent()?.display();
@@ -73,11 +133,7 @@ pub(super) fn run(out: Out, args: &CompletionsArgs) -> Result<ExitCode, CmdError
         printed(out.text(script))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let place = args.shell.place(&Paths::from_env(|name| std::env::var_os(name))?);
-    put(&place, script.as_bytes(), "completions --install")?;
-    out.done(&format!("{}; new shells have it", place.display()));
-    if let Some(remark) = args.shell.remark(&place) {
-        out.note(&remark);
-    }
+    let paths = Paths::from_env(|name| std::env::var_os(name))?;
+    args.shell.install(out, &paths)?;
     Ok(ExitCode::SUCCESS)
 }

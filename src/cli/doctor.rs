@@ -1,10 +1,11 @@
 //! `git khlone doctor`: what this machine and repository offer, and what stands in the way.
 
 mod machine;
+mod setup;
 
 use std::{path::Path, process::ExitCode};
 
-use clap::Args;
+use clap::{Args, Command};
 
 use super::{
     cx::{Cx, repo_at},
@@ -27,14 +28,23 @@ use crate::{
 
 /// Check this machine and repository
 #[derive(Args, Debug)]
-pub(super) struct DoctorArgs {}
+pub(super) struct DoctorArgs {
+    /// Install the manual and the completions of your shell first, where they are missing
+    #[arg(long)]
+    fix: bool,
+}
 
 /// Checks, and says what is wrong.
-pub(super) fn run(dir: &Path, out: Out, _args: &DoctorArgs) -> Result<ExitCode, CmdError> {
-    let view = match repo_at(dir) {
+pub(super) fn run(dir: &Path, out: Out, command: &Command, args: &DoctorArgs) -> Result<ExitCode, CmdError> {
+    let paths = Paths::from_env(|name| std::env::var_os(name))?;
+    if args.fix {
+        setup::fix(out, command, &paths)?;
+    }
+    let mut view = match repo_at(dir) {
         Err(error @ RepoError::None(_)) => outside(&error)?,
         _ => here(&Cx::look(dir, out)?)?,
     };
+    view.findings.extend(setup::missing(command, &paths));
     printed(out.answer(&view))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -44,6 +44,29 @@ explain! {
     }
 }
 
+/// A file that another program looks for, and what it should hold.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// Where it belongs.
+    pub(super) path: PathBuf,
+    /// What it holds.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Placed {
+    /// Whether it is there as this version of the program writes it, or a package brought it.
+    pub(super) fn is_there(&self) -> bool {
+        let mut packaged = self.path.clone().into_os_string();
+        packaged.push(".gz");
+        Path::new(&packaged).exists() || fs::read(&self.path).is_ok_and(|found| found == self.bytes)
+    }
+
+    /// Writes it; `command` is what was given, for a next step.
+    pub(super) fn put(&self, command: &str) -> Result<(), InstallError> {
+        put(&self.path, &self.bytes, command)
+    }
+}
+
 /// Writes `path` and the folders above it. A reader sees the old file or the new one, never a part.
 pub(super) fn put(path: &Path, bytes: &[u8], command: &str) -> Result<(), InstallError> {
     let write = || {

@@ -18,7 +18,7 @@ use clap_mangen::{
 use super::{
     error::{CmdError, printed},
     examples::examples,
-    install::{InstallError, put},
+    install::{InstallError, Placed},
 };
 use crate::{process::Cmd, render::Out, task::Class};
 
@@ -48,11 +48,11 @@ pub struct Page {
 
 /// Prints a page or installs all.
 pub(super) fn run(out: Out, command: &Command, args: &ManArgs) -> Result<ExitCode, CmdError> {
-    let pages = pages(command).map_err(InstallError::Program)?;
     if args.install {
-        install(out, &pages)?;
+        install(out, command)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let pages = pages(command).map_err(InstallError::Program)?;
     let wanted = std::iter::once(PROGRAM).chain(args.verb.iter().map(String::as_str));
     let wanted = wanted.collect::<Vec<_>>().join("-");
     let is_it = |page: &&Page| page.name.rsplit_once('.').is_some_and(|(name, _)| name == wanted);
@@ -249,9 +249,14 @@ fn see_also(roff: &mut Roff, name: &str) {
     roff.text(words);
 }
 
-/// The folder of the pages: seen from the folder on `PATH` that this program was found in, since that is the one
-/// man knows, and a link in it may lead anywhere.
+/// The folder of the pages.
 fn folder() -> Result<PathBuf, InstallError> {
+    Ok(prefix()?.join("share/man/man1"))
+}
+
+/// What the program was installed below: `/usr` for `/usr/bin/git-khlone`. Seen from the folder on `PATH` that this
+/// program was found in, since that is the one man knows, and a link in it may lead anywhere.
+pub(super) fn prefix() -> Result<PathBuf, InstallError> {
     let program = std::env::current_exe().and_then(|path| path.canonicalize());
     let program = program.map_err(InstallError::Program)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -264,16 +269,29 @@ fn folder() -> Result<PathBuf, InstallError> {
     let bin = on_path
         .or_else(|| program.parent().map(Path::to_owned))
         .unwrap_or_default();
-    Ok(bin.parent().unwrap_or(&bin).join("share/man/man1"))
+    Ok(bin.parent().unwrap_or(&bin).to_owned())
 }
 
-fn install(out: Out, pages: &[Page]) -> Result<(), InstallError> {
+/// Every page, where man looks for it.
+pub(super) fn placed(command: &Command) -> Result<Vec<Placed>, InstallError> {
     let folder = folder()?;
     let root = folder.parent().unwrap_or(&folder);
-    for page in pages {
+    let placed = |page: Page| {
         let section = page.name.rsplit_once('.').map_or("1", |(_, section)| section);
-        let path = root.join(format!("man{section}")).join(&page.name);
-        put(&path, &page.roff, "man --install")?;
+        Placed {
+            path: root.join(format!("man{section}")).join(&page.name),
+            bytes: page.roff,
+        }
+    };
+    let pages = pages(command).map_err(InstallError::Program)?;
+    Ok(pages.into_iter().map(placed).collect())
+}
+
+/// Puts every page in place.
+pub(super) fn install(out: Out, command: &Command) -> Result<(), InstallError> {
+    let (folder, pages) = (folder()?, placed(command)?);
+    for page in &pages {
+        page.put("man --install")?;
     }
     out.done(&format!("{} pages in {}", pages.len(), folder.display()));
     let page = folder.join(format!("{PROGRAM}.1"));
@@ -281,7 +299,7 @@ fn install(out: Out, pages: &[Page]) -> Result<(), InstallError> {
     match found {
         Ok(found) if Path::new(String::from_utf8_lossy(&found).trim()) == page => {}
         Ok(_) | Err(_) => {
-            let root = root.display();
+            let root = folder.parent().unwrap_or(&folder).display();
             out.note(&format!("  man does not look there yet: export MANPATH={root}:"));
         }
     }

@@ -277,7 +277,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<ExitCode, CmdError> {
         Verb::Gc(args) => gc::run(&cx()?, &args),
         Verb::Fsck(args) => fsck::run(&look()?, &args),
         Verb::Redact(args) => redact::run(&cx()?, &args),
-        Verb::Doctor(args) => doctor::run(&dir, out, &args),
+        Verb::Doctor(args) => doctor::run(&dir, out, &command(), &args),
         Verb::Trust(args) => trust::run(&cx()?, &args),
         Verb::Config(args) => config::run(&dir, out, &args),
         Verb::Completions(args) => completions::run(text_only(out, "completions")?, &args),

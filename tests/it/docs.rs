@@ -104,6 +104,7 @@ fn git_opens_the_manual_once_it_is_installed() {
             .env("PATH", &path);
         let git = git
             .env("HOME", scratch.path())
+            .env("SHELL", "/usr/bin/fish")
             .env("MANPAGER", "cat")
             .env("MANWIDTH", "80")
             .env("COLUMNS", "80");
@@ -114,8 +115,26 @@ fn git_opens_the_manual_once_it_is_installed() {
             String::from_utf8(done.stderr).unwrap(),
         )
     };
+    let (ok, report, told) = run(&["git", "khlone", "doctor"]);
+    let missing = "`git khlone --help` has no manual, or an older one\n  next: git khlone doctor --fix\n";
+    assert!(ok && report.contains(missing), "{report}{told}");
+    let missing = "fish does not complete `git khlone`\n  next: git khlone doctor --fix\n";
+    assert!(report.contains(missing), "{report}");
+    let (ok, report, told) = run(&["git", "khlone", "doctor", "--fix"]);
+    assert!(ok && told.contains("share/man/man1"), "{told}");
+    assert!(told.contains("fish/conf.d/git-khlone.fish"), "{told}");
+    assert!(!report.contains("--fix"), "{report}");
+    // A page of another version is replaced, and what is as it should be is left alone.
+    fs::write(scratch.path().join("opt/share/man/man1/git-khlone-act.1"), "old").unwrap();
+    let (ok, report, told) = run(&["git", "khlone", "doctor"]);
+    assert!(
+        ok && report.contains("has no manual, or an older one"),
+        "{report}{told}"
+    );
     let (ok, _, told) = run(&["git", "khlone", "man", "--install"]);
     assert!(ok && told.contains("share/man/man1"), "{told}");
+    let (ok, _, told) = run(&["git", "khlone", "doctor", "--fix"]);
+    assert!(ok && !told.contains("✓"), "{told}");
     assert!(
         !told.contains("MANPATH"),
         "man should find them by itself: {told}"
