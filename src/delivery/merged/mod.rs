@@ -119,7 +119,8 @@ pub fn is_in(repo: &Repo, commit: Oid, tip: Oid) -> bool {
     commit == tip || repo.git().graph_descendant_of(tip, commit).unwrap_or(false)
 }
 
-/// The last commit of the clone's branch that a recorded landing has brought into the zone, whatever became of it there.
+/// The last commit of the clone's branch that a recorded landing has brought into the zone, whatever became of it there;
+/// none where git finds as late a commit by itself, since both have it.
 ///
 /// # Errors
 /// If the ledger cannot be read.
@@ -132,9 +133,14 @@ pub fn landing_of(
     let repo = ledger.repo();
     let mut landings = landings(ledger, zone, clone)?;
     landings.sort_by_key(|landed| std::cmp::Reverse(landed.at));
+    let Ok(parted) = repo.git().merge_base(branch_tip, zone_tip) else {
+        return Ok(None);
+    };
     let mut tips = landings.iter().filter_map(tip_and_new);
     Ok(tips
-        .find(|(tip, new)| is_in(repo, *tip, branch_tip) && is_in(repo, *new, zone_tip))
+        .find(|(tip, new)| {
+            is_in(repo, *tip, branch_tip) && is_in(repo, *new, zone_tip) && is_in(repo, parted, *tip)
+        })
         .map(|(tip, _)| tip))
 }
 
