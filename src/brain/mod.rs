@@ -121,15 +121,11 @@ explain! {
                     config.display()
                 )
             },
-            None => first_brain(),
+            None => format!(
+                "npm install -g @anthropic-ai/claude-code    # or another one: git khlone list brains; now: {TRIAL}"
+            ),
         }
     }
-}
-
-/// How one comes to a brain, and what works until then.
-fn first_brain() -> String {
-    let install = claude::Claude.account().install;
-    format!("{install}    # or another one: git khlone list brains; now: {TRIAL}")
 }
 
 /// A task that needs no coding CLI.

@@ -71,19 +71,41 @@ fn outside(error: &RepoError) -> Result<DoctorView, CmdError> {
 
 fn here(cx: &Cx) -> Result<DoctorView, CmdError> {
     let (config, broken) = settings(cx)?;
-    let place = daemon::Place::new(cx.site.common_dir())?;
+    let place = daemon::Place::new(cx.site.common_dir());
     let git = machine::git_version();
     let mut findings: Vec<_> = broken.into_iter().chain(findings(cx, &config)?).collect();
+    findings.extend(place.as_ref().err().map(|error| unwritable(cx, error)));
     let git_config = cx.repo.config().ok();
     let known = (git.as_deref(), git_config.as_ref());
     findings.extend(machine::findings(&cx.paths, &config, known));
     Ok(DoctorView {
         site: Some(cx.site.owner().site_uuid.clone()),
-        daemon: daemon::Client::connect(&place).ok().map(|client| client.pid()),
+        daemon: place
+            .ok()
+            .and_then(|place| daemon::Client::connect(&place).ok())
+            .map(|client| client.pid()),
         brains: list::brains(cx),
         findings,
         ..view(&cx.paths, &config, git)
     })
+}
+
+/// Tasks can be looked at here, and not given.
+fn unwritable(cx: &Cx, error: &daemon::DaemonError) -> Finding {
+    let common = cx.site.common_dir();
+    if cx.site.dir().exists() {
+        return Finding {
+            what: error.to_string(),
+            next: error.hint().unwrap_or_default(),
+        };
+    }
+    Finding {
+        what: format!(
+            "{}: you may not write here, so no task can be given",
+            common.display()
+        ),
+        next: "ls -ld \"$(git rev-parse --git-common-dir)\"".to_owned(),
+    }
 }
 
 /// What the machine gives, and nothing else yet.

@@ -4,7 +4,10 @@ use anstyle::{AnsiColor, Style};
 use jiff::{Timestamp, tz::TimeZone};
 use unicode_width::UnicodeWidthStr;
 
-use crate::task::{Outcome, Status, TaskId};
+use crate::{
+    guard::secrets::sanitise::is_unsafe,
+    task::{Outcome, Status, TaskId},
+};
 
 /// Success.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
@@ -167,24 +170,21 @@ pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Text of unknown origin on one line: what a terminal would act upon is shown, not sent.
+/// Text of unknown origin on one line: what a terminal would act upon is shown, not sent, and so is what hides in a
+/// word. What joins emoji or letters of scripts that need it is neither.
 pub fn one_line(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{e0000}'..='\u{e007f}' => true,
-        c => c.is_control(),
-    };
-    text.chars()
-        .map(|c| {
-            if shown(c) {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
+    let mut before = ' ';
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        let joins = matches!(c, '\u{200c}' | '\u{200d}');
+        if is_unsafe(c) || c.is_control() || joins && before.is_ascii() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        before = c;
+    }
+    line
 }
 
 /// As much of a site's id as people need.
@@ -208,6 +208,28 @@ mod tests {
         for columns in 3..10 {
             let short = cut(family, columns);
             assert!(width(&short) <= columns, "{columns}: {short}");
+        }
+    }
+
+    #[test]
+    fn what_hides_is_shown_and_what_joins_is_not() {
+        for whole in [
+            "👨\u{200d}👩\u{200d}👧 at home",
+            "🏳\u{fe0f}\u{200d}🌈",
+            "می\u{200c}خواهم",
+            "e\u{301}",
+        ] {
+            assert_eq!(one_line(whole), whole);
+        }
+        for (hidden, shown) in [
+            ("pass\u{200d}word", "pass\\u{200d}word"),
+            ("a\u{200b}b", "a\\u{200b}b"),
+            ("evil\u{202e}txt", "evil\\u{202e}txt"),
+            ("soft\u{ad}hyphen", "soft\\u{ad}hyphen"),
+            ("\u{1b}[31m", "\\u{1b}[31m"),
+            ("two\nlines\tand", "two\\nlines\\tand"),
+        ] {
+            assert_eq!(one_line(hidden), shown);
         }
     }
 

@@ -297,6 +297,50 @@ fn without_a_coding_cli_one_learns_which_to_install_and_what_works_now() {
 }
 
 #[test]
+fn a_repository_that_one_may_not_write_can_be_looked_at() {
+    let stage = Stage::new();
+    let script = "chmod 755 .; chown -R 65534:65534 . 2>/dev/null || :; chmod -R a-w repo";
+    let sh = |script: &str| {
+        let sh = Cmd::new("sh").args(["-c", script]).dir(stage.path());
+        sh.output().unwrap();
+    };
+    sh(script);
+    let as_nobody = |args: &[&str]| {
+        let cmd = stage.cmd(&stage.work.0, args);
+        if !rustix::process::geteuid().is_root() {
+            return crate::stage::said(cmd);
+        }
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+        let argv = cmd.argv();
+        crate::stage::said(stage.surrounded(Cmd::new("setpriv").args(nobody).args(argv)))
+    };
+    for (args, code) in [
+        (&[][..], 0),
+        (&["list", "tasks"], 0),
+        (&["list", "crew"], 0),
+        (&["show"], 3),
+        (&["doctor"], 0),
+        (&["act", "--who", "@shell", "true"], 1),
+    ] {
+        let said = as_nobody(args);
+        assert_eq!(said.code, code, "{args:?}: {}", said.err);
+        assert!(!said.err.contains("No such file"), "{args:?}: {}", said.err);
+        if args == ["doctor"] {
+            assert!(said.out.contains("you may not write here"), "{}", said.out);
+        }
+        if args.len() > 3 {
+            assert!(
+                said.err.contains("Permission denied")
+                    && next(&said.err).trim_end_matches('\'').ends_with("/.git"),
+                "{}",
+                said.err
+            );
+        }
+    }
+    sh("chmod -R u+w repo");
+}
+
+#[test]
 fn an_empty_list_of_trust_says_that_it_is_empty() {
     let said = Stage::new().run(&["trust", "--list"]);
     assert_eq!((said.code, said.out.as_str()), (0, ""));

@@ -44,6 +44,13 @@ impl Desk {
         }
     }
 
+    /// The user's own settings.
+    pub(super) fn settings(&self, text: &str) {
+        let folder = format!("{}/.config/khlone", self.vars["HOME"]);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(format!("{folder}/config.yml"), text).unwrap();
+    }
+
     pub(super) fn khlone(&self, args: &[&str]) -> Said {
         let vars = self.vars.iter().map(|(name, value)| (name.into(), value.into()));
         let done: Finished = Cmd::new(env!("CARGO_BIN_EXE_git-khlone"))

@@ -40,14 +40,18 @@ fn until(desk: &Desk, id: &str, holds: impl Fn(&Value) -> bool) -> Value {
 
 #[test]
 fn a_limit_is_waited_for_until_the_reset_told_and_retry_lifts_it() {
-    each_of(&["codex", "gemini"], |name| {
+    each_of(&["claude", "codex", "gemini"], |name| {
         let desk = Desk::new(name);
         let start = jiff::Timestamp::now().as_second();
         let id = dispatch(&desk, name, "SCENARIO=usage-limit");
         let parked = until(&desk, &id, |task| task["status"] == "parked");
-        let wait = parked["parked_until"].as_i64().unwrap() - start;
+        let wait = parked["parked_until"].as_i64().unwrap_or_default() - start;
         // Some tell it to the minute.
-        assert!((7100..7500).contains(&wait), "{name} {wait} {parked:#}");
+        assert!(
+            (7100..7500).contains(&wait),
+            "{name} {wait} {parked:#}\n{}",
+            desk.story()
+        );
         assert_eq!(parked["attempts"][0].get("obstacle"), None, "{parked:#}");
         let lifted = desk.khlone(&["retry", &id]);
         assert_eq!(lifted.code, Some(0), "{lifted:?}");
@@ -106,25 +110,22 @@ fn a_full_session_is_given_up_and_the_next_one_knows_of_it() {
 
 #[test]
 fn a_provider_out_of_reach_ends_the_try_and_says_so_meanwhile() {
-    each_of(&["claude", "codex"], |name| {
+    each_name(|name| {
         let mut desk = Desk::new(name);
         // A port that nobody listens on.
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let home = desk.vars["HOME"].clone();
-        let settings = format!("{home}/.codex/config.toml");
         let url = desk.server.url();
-        if let Ok(text) = std::fs::read_to_string(&settings) {
-            std::fs::write(&settings, text.replace(&url, &format!("http://{free}"))).unwrap();
+        for settings in [".codex/config.toml", ".config/opencode/opencode.json"] {
+            let settings = format!("{home}/{settings}");
+            if let Ok(text) = std::fs::read_to_string(&settings) {
+                std::fs::write(&settings, text.replace(&url, &format!("http://{free}"))).unwrap();
+            }
         }
         for value in desk.vars.values_mut().filter(|value| **value == url) {
             *value = format!("http://{free}");
         }
-        std::fs::create_dir_all(format!("{home}/.config/khlone")).unwrap();
-        std::fs::write(
-            format!("{home}/.config/khlone/config.yml"),
-            "limits: {silence: 45s}\n",
-        )
-        .unwrap();
+        desk.settings("limits: {silence: 45s}\n");
         let id = dispatch(&desk, name, "SCENARIO=answer");
         let bound = Instant::now() + BOUND;
         while !desk.khlone(&[]).out.contains("cannot reach its provider, try ") {
@@ -138,6 +139,62 @@ fn a_provider_out_of_reach_ends_the_try_and_says_so_meanwhile() {
         );
         until(&desk, &id, |task| task["status"] == "parked");
         assert_eq!(desk.khlone(&["cancel", &id]).code, Some(0));
+    });
+}
+
+#[test]
+fn a_provider_whose_errors_last_is_waited_for() {
+    each_name(|name| {
+        let desk = Desk::new(name);
+        desk.settings("limits: {silence: 30s}\n");
+        let id = dispatch(&desk, name, "SCENARIO=500");
+        let tried = until(&desk, &id, |task| task["attempts"][0]["ended"].is_i64());
+        assert_eq!(tried["attempts"][0]["obstacle"], "offline", "{name} {tried:#}");
+        until(&desk, &id, |task| task["status"] == "parked");
+        assert_eq!(desk.khlone(&["cancel", &id]).code, Some(0));
+    });
+}
+
+#[test]
+fn a_limit_waited_for_inside_stands_in_the_status() {
+    each_name(|name| {
+        let desk = Desk::new(name);
+        let id = dispatch(&desk, name, "SCENARIO=429");
+        let bound = Instant::now() + BOUND;
+        while !desk.khlone(&[]).out.contains("at a limit, try ") {
+            let status = task(&desk, &id)["status"].clone();
+            assert!(status != "parked", "{name} never said so\n{}", desk.story());
+            assert!(Instant::now() < bound, "{name} {}", desk.story());
+        }
+        until(&desk, &id, |task| task["status"] == "parked");
+        assert_eq!(desk.khlone(&["cancel", &id]).code, Some(0));
+    });
+}
+
+#[test]
+fn a_run_with_several_results_is_counted_once() {
+    each_of(&["claude"], |name| {
+        let desk = Desk::new(name);
+        let spent = |scenario: &str| {
+            let said = desk.act(&format!("SCENARIO={scenario}"));
+            assert_eq!(said.code, Some(0), "{name} {said:?}\n{}", desk.story());
+            let read = |verb| serde_json::from_str(&desk.khlone(&["--json", verb]).out).unwrap();
+            let (show, log): (Value, Value) = (read("show"), read("log"));
+            let events = log["events"].as_array().unwrap();
+            let results = events.iter().filter(|event| event["type"] == "result").count();
+            let output = show["usage"]["output"].as_f64().unwrap();
+            (results, output, show["cost"].as_f64().unwrap())
+        };
+        let (results, output, cost) = spent("shell");
+        assert_eq!(results, 1, "{}", desk.story());
+        // Once the command in the background has ended the model has another turn, with a result of its own.
+        let (results, more, total) = spent("background");
+        assert!(results > 1, "{}", desk.story());
+        assert!(
+            (total - cost / output * more).abs() < 1e-9,
+            "every turn costs the same here: {output} {cost}, {more} {total}\n{}",
+            desk.story()
+        );
     });
 }
 

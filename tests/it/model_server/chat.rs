@@ -68,7 +68,9 @@ fn delta(turn: &Turn, seen: &Seen) -> Value {
         Turn::Say(text) | Turn::Stop(text, _) => return json!({"content": text}),
         Turn::Write { path, content } => ("write", json!({"filePath": path, "content": content})),
         Turn::Ask(text) => ("question", Seen::questions(text)),
-        Turn::Run(command) => ("bash", json!({"command": command, "description": "scripted"})),
+        Turn::Run(command) | Turn::Later(command) => {
+            ("bash", json!({"command": command, "description": "scripted"}))
+        }
     };
     let id = format!("call_{}", seen.rounds + 1);
     json!({"tool_calls": [{"index": 0, "id": id, "type": "function",
@@ -80,7 +82,7 @@ fn reason(turn: &Turn) -> &'static str {
         Turn::Say(_) => "stop",
         Turn::Stop(_, Stop::Length) => "length",
         Turn::Stop(_, Stop::Withheld) => "content_filter",
-        Turn::Write { .. } | Turn::Run(_) | Turn::Ask(_) => "tool_calls",
+        Turn::Write { .. } | Turn::Run(_) | Turn::Later(_) | Turn::Ask(_) => "tool_calls",
     }
 }
 

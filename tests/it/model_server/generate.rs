@@ -38,7 +38,7 @@ impl Protocol for Generate {
                 json!({"functionCall": {"name": "write_file", "args": {"file_path": path, "content": content}}})
             }
             Turn::Ask(text) => json!({"functionCall": {"name": "ask_user", "args": Seen::questions(text)}}),
-            Turn::Run(command) => json!({"functionCall": {"name": "run_shell_command",
+            Turn::Run(command) | Turn::Later(command) => json!({"functionCall": {"name": "run_shell_command",
                 "args": {"command": command, "description": "scripted"}}}),
         };
         let reason = match turn {

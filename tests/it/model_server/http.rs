@@ -72,8 +72,9 @@ fn chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
 
 /// Answers with one document.
 pub(super) fn respond(stream: &mut TcpStream, status: u16, body: &Value) {
+    let wait = body["retry_after"].as_u64().or((status == 429).then_some(1));
+    let wait = wait.map_or(String::new(), |wait| format!("retry-after: {wait}\r\n"));
     let body = body.to_string();
-    let wait = if status == 429 { "retry-after: 1\r\n" } else { "" };
     let head = format!(
         "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\n{wait}content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()

@@ -42,7 +42,7 @@ impl Protocol for Messages {
                 json!({"type": "text", "text": ""}),
                 json!({"type": "text_delta", "text": text}),
             ),
-            Turn::Write { .. } | Turn::Run(_) | Turn::Ask(_) => (
+            Turn::Write { .. } | Turn::Run(_) | Turn::Later(_) | Turn::Ask(_) => (
                 json!({"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}),
                 json!({"type": "input_json_delta", "partial_json": block["input"].to_string()}),
             ),
@@ -81,7 +81,11 @@ fn block(turn: &Turn, seen: &Seen) -> Value {
         Turn::Say(text) | Turn::Stop(text, _) => return json!({"type": "text", "text": text}),
         Turn::Write { path, content } => ("Write", json!({"file_path": path, "content": content})),
         Turn::Ask(text) => ("AskUserQuestion", Seen::questions(text)),
-        Turn::Run(command) => ("Bash", json!({"command": command, "description": "scripted"})),
+        Turn::Run(command) | Turn::Later(command) => {
+            let later = matches!(turn, Turn::Later(_));
+            let input = json!({"command": command, "description": "scripted", "run_in_background": later});
+            ("Bash", input)
+        }
     };
     json!({"type": "tool_use", "id": format!("toolu_{:06}_{:06}", seen.prompts, seen.rounds), "name": name, "input": input})
 }
@@ -91,7 +95,7 @@ fn reason(turn: &Turn) -> &'static str {
         Turn::Say(_) => "end_turn",
         Turn::Stop(_, Stop::Length) => "max_tokens",
         Turn::Stop(_, Stop::Withheld) => "refusal",
-        Turn::Write { .. } | Turn::Run(_) | Turn::Ask(_) => "tool_use",
+        Turn::Write { .. } | Turn::Run(_) | Turn::Later(_) | Turn::Ask(_) => "tool_use",
     }
 }
 

@@ -25,6 +25,13 @@ impl Refusal {
         let anthropic = path.contains("/messages");
         match self {
             Self::UsageLimit if google => (429, quota()),
+            Self::UsageLimit if anthropic => {
+                // Of a wait as long as this the client tells the provider's words at once.
+                let words = format!("Claude AI usage limit reached|{}", reset());
+                let mut told = error(429, "rate_limit_error", &words);
+                told["retry_after"] = RESET.into();
+                (429, told)
+            }
             Self::UsageLimit => (429, usage_limit()),
             Self::NoCredit if google => (402, error(402, "PERMISSION_DENIED", "Insufficient Balance.")),
             Self::NoCredit if anthropic => (
@@ -98,10 +105,14 @@ fn error(code: u16, kind: &str, message: &str) -> Value {
     }
 }
 
+/// When the plan's limit ends, in seconds since the epoch.
+fn reset() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + RESET
+}
+
 fn usage_limit() -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     json!({"type": "error", "error": {"type": "usage_limit_reached", "message": "The usage limit has been reached",
-        "plan_type": "plus", "resets_at": now + RESET, "resets_in_seconds": RESET}})
+        "plan_type": "plus", "resets_at": reset(), "resets_in_seconds": RESET}})
 }
 
 fn quota() -> Value {

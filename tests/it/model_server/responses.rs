@@ -81,7 +81,7 @@ fn item(turn: &Turn, seen: &Seen) -> Value {
             json!({"type": "function_call", "id": "fc_1", "call_id": id, "name": "request_user_input",
             "arguments": Seen::questions(text).to_string()})
         }
-        Turn::Run(command) => run(&id, command, seen),
+        Turn::Run(command) | Turn::Later(command) => run(&id, command, seen),
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Turn {
         content: String,
     },
     Run(String),
+    /// In the background, where the client can.
+    Later(String),
     /// By a tool of the client's, if it has one.
     Ask(String),
     /// So far, and no further.
@@ -179,6 +181,8 @@ pub(super) fn turn(seen: &Seen) -> Turn {
             Some(step) => Turn::Run((*step).to_owned()),
             None => say("Every step is done."),
         },
+        ("background", 0) => Turn::Later("sleep 1; echo late > late.txt".to_owned()),
+        ("background", _) => say("It runs in the background."),
         ("slow", 0) => Turn::Run("sleep 90; echo late > late.txt".to_owned()),
         ("slow", _) => say("It goes on."),
         ("long", 0) => Turn::Run("echo started > marker; sleep 25; echo finished > marker2".to_owned()),
