@@ -1,28 +1,23 @@
 //! Task ids: `t-` and ten base32 characters, accepted as the shortest unique prefix.
 
-use std::{fmt, str::FromStr};
-
-use super::explain;
+use super::{explain, text::text_type};
 
 /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`, so an id survives being read aloud.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: usize = 10;
 
-/// The id of one task, unique in its site.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
-pub struct TaskId(String);
+text_type!(
+    /// The id of one task, unique in its site.
+    TaskId,
+    whole,
+    IdError
+);
+text_type!(
+    /// The beginning of a task id, as people type it: `t-7k3` or a whole id.
+    TaskPrefix,
+    beginning,
+    IdError
+);
 
 impl TaskId {
     /// Makes an id of 50 random bits; the caller owns the randomness, so that tests can fix it.
@@ -35,80 +30,33 @@ impl TaskId {
         }
         Self(id)
     }
-
-    /// The whole id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for TaskId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let prefix: TaskPrefix = text.parse()?;
-        if prefix.0.len() == 2 + LENGTH {
-            Ok(Self(prefix.0))
-        } else {
-            Err(IdError::NotAnId(text.to_owned()))
-        }
-    }
-}
-
-impl TryFrom<String> for TaskId {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
-    }
-}
-
-impl From<TaskId> for String {
-    fn from(id: TaskId) -> Self {
-        id.0
-    }
-}
-
-/// The beginning of a task id, as people type it: `t-7k3` or a whole id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskPrefix(String);
 
 impl TaskPrefix {
-    /// The text of the prefix, `t-` included.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Whether `id` begins with it.
     pub fn matches(&self, id: &TaskId) -> bool {
         id.0.starts_with(&self.0)
     }
 }
 
-impl fmt::Display for TaskPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+fn beginning(text: &str) -> Result<String, IdError> {
+    let lower = text.to_ascii_lowercase();
+    let is_one = lower
+        .strip_prefix("t-")
+        .is_some_and(|body| body.len() <= LENGTH && body.bytes().all(|byte| ALPHABET.contains(&byte)));
+    if is_one {
+        Ok(lower)
+    } else {
+        Err(IdError::NotAnId(text.to_owned()))
     }
 }
 
-impl FromStr for TaskPrefix {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let lower = text.to_ascii_lowercase();
-        let body = lower
-            .strip_prefix("t-")
-            .ok_or_else(|| IdError::NotAnId(text.to_owned()))?;
-        if body.len() > LENGTH || !body.bytes().all(|byte| ALPHABET.contains(&byte)) {
-            return Err(IdError::NotAnId(text.to_owned()));
-        }
-        Ok(Self(lower))
+fn whole(text: &str) -> Result<String, IdError> {
+    let id = beginning(text)?;
+    if id.len() == 2 + LENGTH {
+        Ok(id)
+    } else {
+        Err(IdError::NotAnId(text.to_owned()))
     }
 }
 

@@ -16,6 +16,7 @@ mod question;
 mod queue;
 mod retry;
 mod status;
+mod text;
 mod until;
 mod words;
 

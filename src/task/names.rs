@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::explain;
+use super::{explain, text::text_type};
 
 const MAX_SLUG: usize = 41;
 
@@ -29,80 +29,33 @@ fn is_slug(text: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-macro_rules! slug_name {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = NameError;
-
-            fn from_str(text: &str) -> Result<Self, NameError> {
-                if is_slug(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(NameError::Shape(text.to_owned(), $what))
-                }
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = NameError;
-
-            fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
+/// Parses a name of the kind `what`.
+fn slug(what: &'static str) -> impl Fn(&str) -> Result<String, NameError> {
+    move |text| {
+        is_slug(text)
+            .then(|| text.to_owned())
+            .ok_or_else(|| NameError::Shape(text.to_owned(), what))
+    }
 }
 
-slug_name!(
+text_type!(
     /// A role: a name with briefs and skills.
     RoleName,
-    "role"
+    slug("role"),
+    NameError
 );
-slug_name!(
+text_type!(
     /// A brain: a coding CLI and a model.
     BrainName,
-    "brain"
+    slug("brain"),
+    NameError
 );
-
-/// The id of a zone, derived from its branch name.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
-pub struct ZoneId(String);
+text_type!(
+    /// The id of a zone, derived from its branch name.
+    ZoneId,
+    slug("zone"),
+    NameError
+);
 
 impl ZoneId {
     /// The id of the zone of `branch`: the name itself where it is a slug, else its slug, a dash and six hex
@@ -129,11 +82,6 @@ impl ZoneId {
             Self(format!("{slug}-{hash}"))
         }
     }
-
-    /// The id as text: one ref component.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 fn ends_like_a_hash(branch: &str) -> bool {
@@ -143,30 +91,6 @@ fn ends_like_a_hash(branch: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     })
-}
-
-impl TryFrom<String> for ZoneId {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        if is_slug(&text) {
-            Ok(Self(text))
-        } else {
-            Err(NameError::Shape(text, "zone"))
-        }
-    }
-}
-
-impl From<ZoneId> for String {
-    fn from(id: ZoneId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for ZoneId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// A clone of a zone: a role and its number, `mechanic.1`.
