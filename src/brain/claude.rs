@@ -11,11 +11,10 @@ use std::{borrow::Cow, path::PathBuf};
 use line::{Block, Blocks, Line};
 
 use super::{
-    contract::{
-        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
-    },
+    contract::{Account, Brain, Capabilities, Job, Launch, Permissions, Stdin, ToolStart},
     event::{Event, Role, Trouble},
-    preflight::{SignedIn, has_any, is_filled, says},
+    model::{Dialect, Session, SignedIn, Vars},
+    preflight::{has_any, is_filled, says},
     provider::Provider,
     text::{INPUT, OUTPUT, framed},
     translate::{Translator, before},

@@ -14,11 +14,10 @@ use line::{Item, Line, Tokens};
 use settings::Settings;
 
 use super::{
-    contract::{
-        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
-    },
+    contract::{Account, Brain, Capabilities, Job, Launch, Permissions, Stdin, ToolStart},
     event::{Event, Trouble},
-    preflight::{SignedIn, has_any, is_filled},
+    model::{Dialect, Session, SignedIn, Vars},
+    preflight::{has_any, is_filled},
     provider::Provider,
     text::{INPUT, OUTPUT, Text, clip},
     translate::{Translator, before, grown},

@@ -11,14 +11,14 @@ use std::{borrow::Cow, path::PathBuf};
 use serde::Deserialize;
 
 use super::{
-    contract::{
-        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
-    },
+    contract::{Account, Brain, Capabilities, Job, Launch, Permissions, Stdin, ToolStart},
     event::{Event, Role, Trouble},
-    preflight::{SignedIn, has_any, is_filled, says},
+    model::{Dialect, Session, SignedIn, Vars},
+    preflight::{has_any, is_filled, says},
     provider::Provider,
+    reset::ends,
     text::{INPUT, Input, OUTPUT, Text, clip, framed, lenient},
-    translate::{Translator, ends},
+    translate::Translator,
     trouble::trouble,
 };
 use crate::{refs::now, task::Mode};

@@ -10,6 +10,7 @@ mod contract;
 mod event;
 mod figures;
 mod gemini;
+mod model;
 mod opencode;
 mod preflight;
 mod provider;
@@ -22,13 +23,11 @@ mod text;
 mod translate;
 mod trouble;
 
-pub use contract::{
-    Account, Brain, Capabilities, Job, Launch, Mount, Permissions, Session, Stdin, ToolStart, Total, Vars,
-    Verdict,
-};
+pub use contract::{Account, Brain, Capabilities, Job, Launch, Mount, Permissions, Stdin, ToolStart};
 pub use event::{Event, Record, Role, Trouble, schema};
 pub use figures::{Figures, HeldUp};
-pub use preflight::{Preflight, Readiness, SignedIn, State};
+pub use model::{Session, SignedIn, Total, Vars, Verdict};
+pub use preflight::{Preflight, Readiness, State};
 pub use provider::Provider;
 pub use translate::{LINE, Translator};
 

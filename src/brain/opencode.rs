@@ -13,14 +13,14 @@ use line::{Failure, Line, Part};
 use settings::Settings;
 
 use super::{
-    contract::{
-        Account, Brain, Capabilities, Dialect, Job, Launch, Permissions, Session, Stdin, ToolStart, Vars,
-    },
+    contract::{Account, Brain, Capabilities, Job, Launch, Permissions, Stdin, ToolStart},
     event::{Event, Trouble},
-    preflight::{SignedIn, has_any, is_filled},
+    model::{Dialect, Session, SignedIn, Vars},
+    preflight::{has_any, is_filled},
     provider::Provider,
+    reset::ends,
     text::{INPUT, OUTPUT, Text, clip},
-    translate::{Translator, ends},
+    translate::Translator,
     trouble::{sort, trouble},
 };
 use crate::{refs::now, task::Mode};

@@ -14,7 +14,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{BrainError, all, contract::Brain, contract::Vars};
+use super::{
+    BrainError, all,
+    contract::Brain,
+    model::{SignedIn, Vars},
+};
 use crate::process::{Cmd, file::replace};
 
 /// How long a CLI may take to tell its version; the slowest needs three seconds on a cold disk.
@@ -34,17 +38,6 @@ pub enum State {
     SignedOut,
     /// Installed, and does not run.
     Broken,
-}
-
-/// Whether somebody is signed in, as far as files and variables tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignedIn {
-    /// There is a key or a login.
-    Yes,
-    /// There is none, and no place left where one could be.
-    No,
-    /// It cannot be told from here.
-    Unknown,
 }
 
 /// What is known of a brain on this machine.

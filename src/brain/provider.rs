@@ -8,7 +8,7 @@ use std::{ffi::OsStr, fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::Vars;
+use super::model::Vars;
 use crate::refs::Kind;
 
 /// An account at a provider: `anthropic/1f2e3d4c5b6a`.

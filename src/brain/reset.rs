@@ -7,7 +7,7 @@
 use jiff::tz::TimeZone;
 
 use super::clock;
-use crate::task::sane_until;
+use crate::{refs::now, task::sane_until};
 
 /// What stands before a time that is still to pass. What the provider says goes before what the CLI makes of it.
 const SPANS: [&str; 10] = [
@@ -124,6 +124,11 @@ fn leading(text: &str) -> Option<i64> {
     let text = text.trim_start_matches([' ', '"']);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
+}
+
+/// When the limit that `text` tells of ends. Times of the clock are those of this machine, as the brain's are.
+pub(super) fn ends(text: &str) -> Option<i64> {
+    reset(text, now(), &TimeZone::system())
 }
 
 #[cfg(test)]

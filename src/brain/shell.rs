@@ -5,9 +5,10 @@
 //! the receipts alone, since a script has no read-only mode.
 
 use super::{
-    contract::{Account, Brain, Capabilities, Dialect, Job, Launch, Session, ToolStart, Vars},
+    contract::{Account, Brain, Capabilities, Job, Launch, ToolStart},
     event::{Event, Role},
-    preflight::SignedIn,
+    model::SignedIn,
+    model::{Dialect, Session, Vars},
     provider::Provider,
     translate::Translator,
 };

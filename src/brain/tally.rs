@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::{
-    contract::{Session, Total, Verdict},
     event::{Event, Role, Trouble},
+    model::{Session, Total, Verdict},
+    reset::ends,
     text::{self, ANSWER, OUTPUT},
-    translate::ends,
 };
 use crate::{
     refs::now,

@@ -13,17 +13,14 @@ use std::{
     time::Duration,
 };
 
-use jiff::tz::TimeZone;
 use rustix::fs::OFlags;
 
 use super::{
-    contract::{Dialect, Session, Total, Verdict},
     event::{Event, Trouble},
-    reset::reset,
+    model::{Dialect, Session, Total, Verdict},
     tally::Tally,
     text::{self, INPUT},
 };
-use crate::refs::now;
 
 /// The longest line that is looked at; the rest of a longer one is dropped here, not in the raw log.
 pub const LINE: usize = 10 << 20;
@@ -342,11 +339,6 @@ impl OpenCalls {
             _ => {}
         }
     }
-}
-
-/// When the limit that `text` tells of ends. Times of the clock are those of this machine, as the brain's are.
-pub(super) fn ends(text: &str) -> Option<i64> {
-    reset(text, now(), &TimeZone::system())
 }
 
 /// What is new in a count that only grows: `now` less `before`, or all of `now` where it began anew.

@@ -20,7 +20,7 @@ pub use error::{At, ConfigError};
 pub use load::{FILE_NAME, Layers, Loaded, MAX_FILE, Origin, Source, json_schema};
 pub use network::{HostRule, Network};
 pub use notify::{Desktop, Notify};
-pub use paths::{HomeError, Paths};
+pub use paths::{HomeError, Paths, in_home};
 pub use policy::{AutoCommit, Delegation, LandSign, Party, Permissions, Resume, Sandbox, Trust};
 pub use shape::{
     Attribution, Brain, Branch, Commit, Config, Land, Limits, ProviderLimits, Redact, Role, Worktree,

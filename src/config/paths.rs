@@ -1,6 +1,9 @@
 //! Where files of git-khlone live besides the repository, computed from an environment that the caller shows us.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use crate::task::explain;
 
@@ -60,6 +63,14 @@ impl Paths {
             data_home,
             khlone_home,
         })
+    }
+}
+
+/// A path of a config file, where `~/` is the user's home.
+pub fn in_home(path: &Path, home: &Path) -> PathBuf {
+    match path.strip_prefix("~") {
+        Ok(rest) if !home.as_os_str().is_empty() => home.join(rest),
+        _ => path.to_owned(),
     }
 }
 

@@ -1,22 +1,26 @@
 //! Between two attempts of a task no brain of ours ran: what the last one left, and what somebody else did since.
 
-use super::{doubt, last_seen};
+use super::{
+    Run, RunnerError,
+    claim::Claim,
+    doubt,
+    files::{bring_changes, last_seen},
+};
 use crate::{
     refs::Oid,
-    runner::{Run, RunnerError, claim::Claim, prepare::bring_changes},
     task::Effects,
     worktree::{checkout::Checkout, receipt::Receipt},
 };
 
 /// The last attempt before this one that has left anything.
 #[derive(Debug)]
-pub(in crate::runner) struct Before {
+pub(super) struct Before {
     n: u32,
     effects: Effects,
 }
 
 /// Finds it. None where there is none, or where it has been taken back.
-pub(in crate::runner) fn before(run: &Run<'_>, claim: &Claim) -> Result<Option<Before>, RunnerError> {
+pub(super) fn before(run: &Run<'_>, claim: &Claim) -> Result<Option<Before>, RunnerError> {
     let ledger = run.ledger;
     for n in (1..claim.n).rev() {
         let Some(bytes) = ledger.file(&claim.stored, &format!("attempts/{n}/effects.json"))? else {
@@ -33,7 +37,7 @@ pub(in crate::runner) fn before(run: &Run<'_>, claim: &Claim) -> Result<Option<B
 
 impl Before {
     /// Lays the files that it left, which may be in no commit, into a worktree that had to be made again; says so.
-    pub(in crate::runner) fn bring_back(
+    pub(super) fn bring_back(
         &self,
         run: &Run<'_>,
         claim: &Claim,
@@ -51,7 +55,7 @@ impl Before {
     }
 
     /// Its effects, with `seen` and all else that is different now, and where they stand.
-    pub(in crate::runner) fn with_external(
+    pub(super) fn with_external(
         mut self,
         run: &Run<'_>,
         claim: &Claim,

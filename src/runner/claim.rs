@@ -11,7 +11,7 @@ use super::{RunnerError, spool};
 use crate::{
     guard::sandbox::{survivors, tier::Tier},
     process::{FileLock, lock::take_for_all, runs},
-    refs::{Ledger, LedgerError, Stored, Update},
+    refs::{Crew, Ledger, LedgerError, Stored, Update},
     task::{Attempt, Event, How, Move, Status, Task, TaskId},
 };
 
@@ -210,4 +210,20 @@ fn is_alive(ledger: &Ledger<'_>, id: &TaskId, n: u32) -> bool {
     let attempt = attempts.iter().find(|attempt| attempt.n == n);
     let pid = attempt.and_then(|attempt| attempt.pid);
     pid.is_some_and(|pid| runs(pid, &["runner", id.as_str()]))
+}
+
+/// Changes what the zone remembers of the task's clone.
+pub(super) fn remember(
+    ledger: &Ledger<'_>,
+    task: &Task,
+    change: impl Fn(&mut Crew),
+) -> Result<(), RunnerError> {
+    ledger.update_zone(&task.zone, None, |zone| {
+        let member = zone
+            .crew
+            .get_mut(&task.clone)
+            .ok_or_else(|| RunnerError::NoClone(task.clone.clone()))?;
+        change(member);
+        Ok(())
+    })
 }

@@ -8,10 +8,9 @@
 
 use super::{
     RunnerError,
-    claim::Claim,
+    claim::{Claim, remember},
     ground::clear_locks,
     postpone::{Cause, hold, postpone},
-    prepare::remember,
     tidy::tidy,
 };
 use crate::{

@@ -2,12 +2,12 @@
 
 use bstr::ByteSlice;
 
+use super::{
+    Run,
+    compare::{Seen, compare},
+};
 use crate::{
     refs::Repo,
-    runner::{
-        Run,
-        finish::{Seen, compare},
-    },
     task::{BranchMove, Change, Effects, FileChange, OpenTool},
     worktree::{checkout::Checkout, effects::path_bytes, receipt::Receipt},
 };
@@ -61,7 +61,7 @@ pub(super) fn effects(run: &Run<'_>, checkout: &Checkout, compared: &Compared<'_
 
 /// The files that differ from the last checkpoint, each with what speaks for it. Both receipts' objects must be
 /// readable.
-pub(in crate::runner) fn late_files(
+pub(super) fn late_files(
     run: &Run<'_>,
     checkout: &Checkout,
     (base, after): (&Receipt, &Receipt),

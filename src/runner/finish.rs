@@ -1,6 +1,6 @@
 //! After the brain: its changes are committed and brought home, compared with before, and judged.
 
-use std::{collections::BTreeSet, os::unix::process::ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
@@ -9,14 +9,17 @@ use super::{
     checkpoint::{self, Store},
     claim::Claim,
     commit::{Books, Uncommitted, account, auto_commit, is_untouched},
+    compare::{NAMED, Seen, compare, new_commits},
     conclude::conclude,
+    doubt,
+    files::{put_back, shot},
     follow::{Ended, Stop},
     ground::{Left, clear_locks},
     launch::Plan,
     pins,
-    prepare::{Prepared, pin, put_back, shot},
-    record::record,
-    recover, sparse,
+    prepare::Prepared,
+    record::{Finished, record},
+    sparse,
     spool::Spool,
 };
 use crate::{
@@ -24,38 +27,13 @@ use crate::{
     config::Limits,
     guard::sandbox::tier::Tier,
     process::exit_word,
-    refs::{Oid, Pack, Repo},
-    task::{BranchMove, Checkpoint, Effects, Evidence, Mode, Obstacle, Outcome, Task, few, judge},
-    worktree::{
-        checkout::Checkout,
-        effects::{Context, Outside, effects},
-        moved::is_as_linked,
-        receipt::Receipt,
-    },
+    refs::{Oid, Pack},
+    task::{BranchMove, Effects, Evidence, Mode, Obstacle, Outcome, Task, few, judge},
+    worktree::receipt::Receipt,
 };
 
-/// So many things of a kind are named as reasons; effects have more of them.
-pub(super) const NAMED: usize = 20;
 /// So many times a task that cannot reach its provider is parked, as for a limit; then it waits for a person.
 const OFFLINE_TRIES: usize = 2;
-
-/// What an attempt came to.
-pub(super) struct Finished {
-    pub(super) outcome: Outcome,
-    pub(super) reasons: Vec<String>,
-    pub(super) effects: Effects,
-    pub(super) after: Receipt,
-    pub(super) checkpoints: Vec<Checkpoint>,
-    /// Where the branch must go, and from where.
-    pub(super) import: Option<(Oid, Oid)>,
-}
-
-impl Finished {
-    /// Whether neither a branch move nor a note is still to come.
-    pub(super) fn is_complete(&self) -> bool {
-        self.import.is_none() && self.effects.commits.is_empty()
-    }
-}
 
 /// What came home of a run, before it is compared.
 struct Home {
@@ -112,7 +90,7 @@ pub(super) fn finish(
         // Read back: a cut-off file is known by what it was.
         pack.publish()?;
         let base = last.as_ref().unwrap_or(&prepared.before);
-        effects.in_doubt = recover::in_doubt(run, &prepared.checkout, (base, &after));
+        effects.in_doubt = doubt::late_files(run, &prepared.checkout, (base, &after));
     }
     if claim.task().mode == Mode::Ask && run.bwrap.is_none() && !effects.files.is_empty() {
         pack.publish()?;
@@ -188,7 +166,7 @@ fn come_home(
     }
     let head = left.head.unwrap_or(prepared.head);
     left.head = Some(head);
-    keep_home(run, claim, &mut left)?;
+    left.keep(run, claim)?;
     let repo = run.ledger.repo().git();
     let moved = head != prepared.head && !repo.graph_descendant_of(head, prepared.head)?;
     Ok(Home {
@@ -197,18 +175,6 @@ fn come_home(
         head,
         moved,
     })
-}
-
-/// Pins what came home, and gives its pack to git.
-pub(super) fn keep_home(run: &Run<'_>, claim: &Claim, left: &mut Left) -> Result<(), RunnerError> {
-    pins::set(run.ledger, claim, &left.pins)?;
-    if let Some(head) = left.head {
-        pin(run.ledger, &claim.pin("head-after"), head)?;
-    }
-    if let Some(pack) = left.pack.take() {
-        pack.release()?;
-    }
-    Ok(())
 }
 
 /// What changed, with the branch move that is still to come.
@@ -249,55 +215,6 @@ fn weigh_effects(
         );
     }
     Ok(effects)
-}
-
-/// What is known of the time between two receipts.
-#[derive(Clone, Copy)]
-pub(super) struct Seen<'a> {
-    /// The sandbox proves that the brain wrote nothing outside its worktree.
-    pub(super) confined: bool,
-    /// The branches of clones; where they are not known, those of their prefix.
-    pub(super) clones: Option<&'a BTreeSet<String>>,
-}
-
-/// What changed, and whose doing it can be. Branches and worktrees of other clones are their runners' doing.
-pub(super) fn compare(
-    run: &Run<'_>,
-    (before, after): (&Receipt, &Receipt),
-    (branch, checkout): (&str, &Checkout),
-    seen: Seen<'_>,
-) -> Effects {
-    let prefix = format!("refs/heads/{}/", run.config.branch.prefix.as_str());
-    let explained = |outside: Outside<'_>| match outside {
-        Outside::Ref(name) if name == branch => false,
-        Outside::Ref(name) => match seen.clones {
-            Some(clones) => clones.contains(name),
-            None => name.starts_with(&prefix),
-        },
-        Outside::Head(id) => id.contains('.'),
-        // A worktree whose repository was moved is linked with it again.
-        Outside::Config(".git") => is_as_linked(checkout),
-        Outside::Config(path) => path.starts_with("worktrees/"),
-    };
-    let worktree = checkout.git_dir.file_name().unwrap_or_default().to_string_lossy();
-    let context = Context {
-        branch,
-        worktree: &worktree,
-        own: &|_| false,
-        explained: &explained,
-        confined: seen.confined,
-        died: false,
-    };
-    effects(before, after, run.ledger.repo(), &context)
-}
-
-pub(super) fn new_commits(repo: &Repo, old: Oid, new: Oid) -> Result<Vec<String>, RunnerError> {
-    let mut walk = repo.git().revwalk()?;
-    walk.push(new)?;
-    walk.hide(old)?;
-    Ok(walk
-        .map(|oid| oid.map(|oid| oid.to_string()))
-        .collect::<Result<_, _>>()?)
 }
 
 fn evidence(task: &Task, ended: &Ended, plan: &Plan) -> Evidence {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Run, RunnerError, claim::Claim, finish::NAMED, pins};
+use super::{Run, RunnerError, claim::Claim, compare::NAMED, pins};
 use crate::{
     guard::{
         gitdir::{HostGit, PrivateGit, import, left_locks::clear_left, lfs, privaterefs::HeadState},
@@ -34,6 +34,23 @@ pub(super) struct Left {
     /// Only its branch names anything that the repository did not have.
     pub(super) only_branch: bool,
 }
+
+impl Left {
+    /// Pins what came home, and gives its pack to git.
+    pub(super) fn keep(&mut self, run: &Run<'_>, claim: &Claim) -> Result<(), RunnerError> {
+        pins::set(run.ledger, claim, &self.pins)?;
+        if let Some(head) = self.head {
+            pins::pin(run.ledger, &claim.pin("head-after"), head)?;
+        }
+        if let Some(pack) = self.pack.take() {
+            pack.release()?;
+        }
+        Ok(())
+    }
+}
+
+/// The patterns of a sparse checkout, in a git folder.
+pub(super) const PATTERNS: &str = "info/sparse-checkout";
 
 /// The git that the brain works with.
 #[derive(Debug)]
@@ -91,6 +108,12 @@ impl Ground {
         let folder = crate::guard::beneath::Beneath::open(&self.git_dir)?;
         Ok(crate::guard::gitdir::privaterefs::sequencer(&folder)?
             .map(crate::guard::gitdir::privaterefs::Sequencer::as_str))
+    }
+
+    /// Whether there are patterns of a sparse checkout.
+    pub(super) fn has_patterns(&self) -> bool {
+        let patterns = self.git_dir.join(PATTERNS).symlink_metadata();
+        patterns.is_ok_and(|data| data.len() > 0)
     }
 
     /// Lets the clone borrow what the repository has, rather than keep it as well.

@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
+use super::{Run, RunnerError, claim::Claim};
 use crate::{
     brain::{Event, Record, Role},
     refs::Stored,
-    runner::{Run, RunnerError, claim::Claim},
     task::{Attempt, Effects, Outcome, Task},
 };
 
@@ -20,7 +20,7 @@ const TASKS: usize = 100;
 const EVENT: usize = 1200;
 
 /// What an attempt that resumes is told before the prompt.
-pub(in crate::runner) fn told(run: &Run<'_>, claim: &Claim) -> Result<String, RunnerError> {
+pub(super) fn told(run: &Run<'_>, claim: &Claim) -> Result<String, RunnerError> {
     let task = claim.task();
     let before = claim.n.saturating_sub(1);
     let mut text = format!("{}\n", opening(task, claim.n));
@@ -96,11 +96,7 @@ fn list(text: &mut String, head: &str, items: &[String]) {
 }
 
 /// What was done in a session of the clone's that is gone: its tasks, the newest last. `None` if there were none.
-pub(in crate::runner) fn digest(
-    run: &Run<'_>,
-    claim: &Claim,
-    session: &str,
-) -> Result<Option<String>, RunnerError> {
+pub(super) fn digest(run: &Run<'_>, claim: &Claim, session: &str) -> Result<Option<String>, RunnerError> {
     let own = claim.task();
     let mut heads = run.ledger.heads()?;
     heads.retain(|head| head.zone == own.zone && head.clone == own.clone && head.id != own.id);
@@ -146,7 +142,7 @@ fn summary(run: &Run<'_>, stored: &Stored) -> Result<String, RunnerError> {
 }
 
 /// What happened in the attempt before, the newest within the budget.
-pub(in crate::runner) fn history(run: &Run<'_>, claim: &Claim) -> Result<String, RunnerError> {
+pub(super) fn history(run: &Run<'_>, claim: &Claim) -> Result<String, RunnerError> {
     let before = claim.n.saturating_sub(1);
     let path = format!("attempts/{before}/transcript/0001.jsonl");
     let transcript = run.ledger.file(&claim.stored, &path)?.unwrap_or_default();

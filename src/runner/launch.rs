@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{Run, RunnerError, claim::Claim, prepare::Prepared, recover};
+use super::{Run, RunnerError, claim::Claim, handover, prepare::Prepared};
 use crate::{
     brain::{self, Brain, Job, Launch, Session, Stdin, Total, Translator},
     config,
@@ -209,12 +209,12 @@ fn prompt_text(
     let how = claim.task().last_attempt().and_then(|attempt| attempt.how);
     let mut told = Vec::new();
     if let Some(before) = before {
-        told.extend(recover::digest(run, claim, before)?);
+        told.extend(handover::digest(run, claim, before)?);
     }
     if how == Some(How::Resume) {
-        told.push(recover::told(run, claim)?);
+        told.push(handover::told(run, claim)?);
         if matches!(session, Session::New(_)) {
-            let history = recover::history(run, claim)?;
+            let history = handover::history(run, claim)?;
             if !history.is_empty() {
                 told.push(format!("What happened before, shortened:\n{history}"));
             }
@@ -317,12 +317,6 @@ fn lead_to_proxy(environment: &mut Environment, network: &config::Network) {
     environment.passed.sort();
 }
 
-/// A path of the user's configuration.
-fn in_home(path: &Path, home: &Path) -> PathBuf {
-    path.strip_prefix("~")
-        .map_or_else(|_| path.to_owned(), |rest| home.join(rest))
-}
-
 /// The variables that configuration names, for all brains and for this one.
 fn asked_for(run: &Run<'_>, task: &Task) -> Vec<String> {
     let own = run.config.brains.get(&task.brain).map(|settings| &settings.env);
@@ -402,7 +396,7 @@ fn confine(
     let expanded = |paths: &[PathBuf]| {
         paths
             .iter()
-            .map(|path| in_home(path, &run.home))
+            .map(|path| config::in_home(path, &run.home))
             .collect::<Vec<_>>()
     };
     read_only.extend(expanded(&run.config.readable));

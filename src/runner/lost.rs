@@ -3,12 +3,12 @@
 //! Transcript and checkpoints went with the folder, and perhaps the clone's git with what it had committed there. What
 //! is left are the files, all of them in doubt, and a person decides.
 
-use super::super::{Run, RunnerError, claim::Claim};
+use super::{Run, RunnerError, claim::Claim};
 use crate::worktree::receipt::{Receipt, ReceiptDocument};
 
 /// Whether the ledger has a receipt of before the attempt that the attempt's folder has not. The brain starts after
 /// both are written.
-pub(in crate::runner) fn is_lost(run: &Run<'_>, claim: &Claim) -> Result<bool, RunnerError> {
+pub(super) fn is_lost(run: &Run<'_>, claim: &Claim) -> Result<bool, RunnerError> {
     Ok(!claim.dir.join("receipt-before").exists() && document(run, claim)?.is_some())
 }
 

@@ -6,25 +6,32 @@
 //! ledger says how far it came, and [`is_free`] says whether anything of it still lives.
 
 mod around;
+mod between;
 mod capped;
 mod checkpoint;
 mod claim;
 mod commit;
+mod compare;
 mod conclude;
 mod control;
+mod doubt;
 mod error;
 mod figures;
+mod files;
 mod finish;
 mod follow;
 mod ground;
+mod handover;
 mod launch;
 mod limits;
+mod lost;
 mod our_refs;
 mod pins;
 mod postpone;
 mod prepare;
 mod record;
 mod recover;
+mod run;
 mod setup;
 mod sparse;
 mod spool;
@@ -48,6 +55,7 @@ use follow::{Ears, Ended, Patience, follow};
 use launch::{Memory, Plan};
 use prepare::Prepared;
 use recover::Verdict;
+use run::Run;
 use spool::Spool;
 
 use crate::{
@@ -55,11 +63,11 @@ use crate::{
     guard::{
         sandbox::{
             self, survivors,
-            tier::{NoSandbox, Probe, Tier},
+            tier::{NoSandbox, Probe},
         },
         secrets::redact::Redactor,
     },
-    process::{is_shortage, run_dir},
+    process::run_dir,
     refs::{Ledger, LedgerError, Update},
     task::{Explain, Move, Outcome, Status, TaskId},
     worktree::receipt::Receipt,
@@ -76,33 +84,6 @@ pub struct Surroundings {
     pub paths: Paths,
     /// The user's home.
     pub home: PathBuf,
-}
-
-/// One attempt under way.
-struct Run<'a> {
-    ledger: &'a Ledger<'a>,
-    paths: &'a Paths,
-    home: PathBuf,
-    config: Config,
-    bwrap: Option<PathBuf>,
-    /// Why there is no sandbox, or what weakens it.
-    probe: Probe,
-}
-
-impl Run<'_> {
-    fn tier(&self) -> Tier {
-        if self.bwrap.is_some() { Tier::T2 } else { Tier::T0 }
-    }
-
-    /// Whether the sandbox that was there when we began is gone, as in the midst of a package's upgrade.
-    fn has_lost_sandbox(&self) -> bool {
-        self.bwrap.as_ref().is_some_and(|bwrap| !bwrap.is_file())
-    }
-
-    /// Whether an error says nothing of the task: the same can succeed later.
-    fn is_passing(&self, error: &RunnerError) -> bool {
-        is_shortage(&error.to_string()) || self.has_lost_sandbox()
-    }
 }
 
 /// Runs the next attempt of a task to its end; none where a task whose attempt died has to wait.
@@ -188,7 +169,7 @@ fn over(run: &Run<'_>, claim: Claim, outcome: Outcome) -> Outcome {
 
 fn attempt(run: &Run<'_>, claim: &mut Claim) -> Result<Outcome, RunnerError> {
     let task = claim.task().clone();
-    prepare::find_again(run, &task)?;
+    files::find_again(run, &task)?;
     let zone = run
         .ledger
         .zone(&task.zone)?
@@ -293,7 +274,7 @@ fn subject(run: &Run<'_>, claim: &Claim, prepared: &Prepared) -> Subject {
 
 /// Whether the attempt's brain may have run.
 fn has_begun(run: &Run<'_>, claim: &Claim) -> bool {
-    spool::begun(&claim.dir).is_some() || recover::is_lost(run, claim).unwrap_or(true)
+    spool::begun(&claim.dir).is_some() || lost::is_lost(run, claim).unwrap_or(true)
 }
 
 /// Breaks off an attempt that is not brought home yet.

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{ObjectType, Repository, Sort};
 
-use super::{RunnerError, claim::Claim, prepare::pin};
+use super::{RunnerError, claim::Claim};
 use crate::{
     guard::secrets::redact::Redactor,
-    refs::{Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, TreeEntry, encode_tree},
+    refs::{Kind, Ledger, LedgerError, ObjectSink, Oid, Pack, TreeEntry, encode_tree, pin_ref, update_ref},
     task::{Effects, RefChange},
 };
 
@@ -24,6 +24,22 @@ const NAME: usize = 120;
 const TOLD: usize = 100;
 /// The pin of all that have none of their own.
 const REST: &str = "rest";
+
+/// Keeps a commit that the task needs.
+pub(super) fn pin(ledger: &Ledger<'_>, name: &str, commit: Oid) -> Result<(), RunnerError> {
+    let old = ledger.repo().ref_target(name)?;
+    if old != Some(commit) {
+        update_ref(ledger.repo(), name, old, commit).map_err(LedgerError::from)?;
+    }
+    Ok(())
+}
+
+impl Claim {
+    /// The name of a pin of this attempt.
+    pub(super) fn pin(&self, what: &str) -> String {
+        pin_ref(&self.task().id, self.n, what)
+    }
+}
 
 /// Which of `made`, each with the name that it goes by, needs a pin, if `kept` are kept anyway.
 ///

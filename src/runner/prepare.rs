@@ -1,21 +1,26 @@
 //! Before the brain: the clone's worktree, its base, and the receipt of how everything stood.
 
-use super::{Run, RunnerError, around::Around, claim::Claim, ground::Ground, recover};
+use super::{
+    Run, RunnerError,
+    around::Around,
+    between,
+    claim::{Claim, remember},
+    files::{bring_changes, rules, shot},
+    ground::Ground,
+    pins::pin,
+};
 use crate::{
     delivery::advance::{Advance, advance},
     process::{Tried, file::replace_durably},
-    refs::{Crew, Ledger, MemorySink, ObjectSink, Oid, Pack, branch_ref, pin_ref, update_ref},
+    refs::{Crew, Oid, Pack, branch_ref},
     task::{Task, of_clone},
-    upkeep::adopt::{Surveyor, settle_clone, stood},
     worktree::{
         checkout::{Checkout, Locked},
         create::{self, Want},
         gitlinks,
-        place::{self, Chosen, Rules},
+        place::{self, Chosen},
         port,
-        receipt::{Receipt, take_receipt},
-        restore::restore,
-        snapshot::{Limits, Manifest, Source, snapshot},
+        receipt::Receipt,
     },
 };
 
@@ -50,25 +55,6 @@ pub(super) struct Made {
     fresh: bool,
     port: Option<u16>,
     lock: Locked,
-}
-
-/// Finds the clone's worktree again where the repository, or both, were moved.
-pub(super) fn find_again(run: &Run<'_>, task: &Task) -> Result<(), RunnerError> {
-    let surveyor = || {
-        let stood = stood(run.ledger, &run.paths.khlone_home.join("sites"))?;
-        Ok(Surveyor {
-            rules: rules(run),
-            stood,
-        })
-    };
-    Ok(settle_clone(run.ledger, (&task.zone, &task.clone), surveyor)?)
-}
-
-fn rules<'a>(run: &'a Run<'_>) -> Rules<'a> {
-    Rules {
-        root: run.config.worktree.root.as_deref(),
-        data_home: &run.paths.data_home,
-    }
 }
 
 /// Makes or finds the worktree and brings it to the zone's tip where nothing is lost by it.
@@ -163,44 +149,6 @@ pub(super) fn worktree(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Made
     })
 }
 
-/// Lays the user's uncommitted files into the worktree.
-pub(super) fn bring_changes(
-    run: &Run<'_>,
-    checkout: &Checkout,
-    tip: Oid,
-    tree: Oid,
-) -> Result<(), RunnerError> {
-    let index = checkout.git_dir.join("index");
-    let repo = run.ledger.repo();
-    let source = Source {
-        work_dir: &checkout.path,
-        index: &index,
-        repo,
-        pinned: Some(tip),
-    };
-    let now = snapshot(&source, &Limits::default(), None, &mut MemorySink::default())?;
-    restore(&source, tree, &now.manifest)?;
-    Ok(())
-}
-
-/// Takes back what an ask wrote, which it can where no sandbox keeps it from it. All of it is in the receipt after, and
-/// that is in the ledger.
-pub(super) fn put_back(
-    run: &Run<'_>,
-    checkout: &Checkout,
-    (before, pinned): (Oid, Option<Oid>),
-    after: &Receipt,
-) -> Result<(), RunnerError> {
-    let source = Source {
-        work_dir: &checkout.path,
-        index: &checkout.git_dir.join("index"),
-        repo: run.ledger.repo(),
-        pinned,
-    };
-    restore(&source, before, &after.snapshot.manifest)?;
-    Ok(())
-}
-
 /// The clone's range of ports, free on this machine and shared with no other clone of the site.
 fn lease(run: &Run<'_>, task: &Task, member: &Crew) -> Result<Option<u16>, RunnerError> {
     let zones = run.ledger.readable_zones()?;
@@ -237,7 +185,7 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
     let head = repo
         .ref_target(&branch)?
         .ok_or_else(|| RunnerError::NoCloneBranch(branch.clone()))?;
-    let last = recover::before(run, claim)?;
+    let last = between::before(run, claim)?;
     let mut external = None;
     if fresh && let Some(last) = &last {
         external = Some(last.bring_back(run, claim, (&checkout, head))?);
@@ -277,58 +225,5 @@ pub(super) fn receipt(run: &Run<'_>, claim: &mut Claim, made: Made) -> Result<Pr
         ground,
         around: run.bwrap.is_none().then(|| Around::look(run, claim.task())),
         _lock: lock,
-    })
-}
-
-/// A receipt of the clone's work tree and of the repository around it.
-pub(super) fn shot(
-    run: &Run<'_>,
-    checkout: &Checkout,
-    pinned: Option<Oid>,
-    previous: Option<&Manifest>,
-    sink: &mut dyn ObjectSink,
-) -> Result<Receipt, RunnerError> {
-    let source = Source {
-        work_dir: &checkout.path,
-        index: &checkout.git_dir.join("index"),
-        repo: run.ledger.repo(),
-        pinned,
-    };
-    let limits = Limits {
-        max_blob: run.config.limits.blob.as_u64(),
-        ..Limits::default()
-    };
-    Ok(take_receipt(&source, &limits, previous, sink)?)
-}
-
-/// Keeps a commit that the task needs.
-pub(super) fn pin(ledger: &Ledger<'_>, name: &str, commit: Oid) -> Result<(), RunnerError> {
-    let old = ledger.repo().ref_target(name)?;
-    if old != Some(commit) {
-        update_ref(ledger.repo(), name, old, commit).map_err(crate::refs::LedgerError::from)?;
-    }
-    Ok(())
-}
-
-impl Claim {
-    /// The name of a pin of this attempt.
-    pub(super) fn pin(&self, what: &str) -> String {
-        pin_ref(&self.task().id, self.n, what)
-    }
-}
-
-/// Changes what the zone remembers of the task's clone.
-pub(super) fn remember(
-    ledger: &Ledger<'_>,
-    task: &Task,
-    change: impl Fn(&mut Crew),
-) -> Result<(), RunnerError> {
-    ledger.update_zone(&task.zone, None, |zone| {
-        let member = zone
-            .crew
-            .get_mut(&task.clone)
-            .ok_or_else(|| RunnerError::NoClone(task.clone.clone()))?;
-        change(member);
-        Ok(())
     })
 }

@@ -3,15 +3,33 @@
 //! word, too: one pack and one ref less to sync.
 
 use super::{
-    Run, RunnerError, checkpoint, claim::Claim, finish::Finished, follow::Ended, launch::Plan,
-    prepare::Prepared, spool::Spool,
+    Run, RunnerError, checkpoint, claim::Claim, follow::Ended, launch::Plan, prepare::Prepared, spool::Spool,
 };
 use crate::{
     config::Size,
     process::{exit_word, file::replace_durably},
-    refs::{Kind, ObjectSink, Pack},
-    task::{Attempt, Ending, Import, Mode, Move, Obstacle, Usage, question},
+    refs::{Kind, ObjectSink, Oid, Pack},
+    task::{Attempt, Checkpoint, Effects, Ending, Import, Mode, Move, Obstacle, Outcome, Usage, question},
+    worktree::receipt::Receipt,
 };
+
+/// What an attempt came to.
+pub(super) struct Finished {
+    pub(super) outcome: Outcome,
+    pub(super) reasons: Vec<String>,
+    pub(super) effects: Effects,
+    pub(super) after: Receipt,
+    pub(super) checkpoints: Vec<Checkpoint>,
+    /// Where the branch must go, and from where.
+    pub(super) import: Option<(Oid, Oid)>,
+}
+
+impl Finished {
+    /// Whether neither a branch move nor a note is still to come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.import.is_none() && self.effects.commits.is_empty()
+    }
+}
 
 /// Writes what is known, and the branch move that is still to come.
 pub(super) fn record(

@@ -6,7 +6,11 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
-use super::{Run, RunnerError, commit::away, ground::Ground};
+use super::{
+    Run, RunnerError,
+    commit::away,
+    ground::{Ground, PATTERNS},
+};
 use crate::{
     guard::{
         beneath::Beneath,
@@ -19,15 +23,8 @@ use crate::{
     worktree::checkout::Checkout,
 };
 
-const PATTERNS: &str = "info/sparse-checkout";
 /// Longer patterns are nobody's.
 const LIMIT: usize = 16 << 20;
-
-/// Whether a git folder has patterns of a sparse checkout.
-pub(super) fn has_patterns(git_dir: &Path) -> bool {
-    let patterns = git_dir.join(PATTERNS).symlink_metadata();
-    patterns.is_ok_and(|data| data.len() > 0)
-}
 
 /// Puts the files back; `scratch` is a folder of ours.
 pub(super) fn fill(
@@ -36,7 +33,7 @@ pub(super) fn fill(
     confinement: &Confinement,
     scratch: &Path,
 ) -> Result<(), RunnerError> {
-    if ground.private.is_none() || !has_patterns(&ground.git_dir) {
+    if ground.private.is_none() || !ground.has_patterns() {
         return Ok(());
     }
     let folder = Beneath::open(&ground.git_dir)?;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::DirBuilderExt, path::Path, time::Duration};
 
-use super::{CrewError, Pick, Place, Rank, crew::pick, waiting::ahead};
+use super::{CrewError, Pick, Place, crew::pick, waiting::ahead};
 use crate::{
     brain::BrainError,
     config::Config,
@@ -55,6 +55,32 @@ pub struct Dispatch<'a> {
     pub settings: &'a Config,
     /// The same for its `config.json`.
     pub config: serde_json::Value,
+}
+
+/// Where in its clone's queue a task stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rank {
+    /// In the order of arrival.
+    #[default]
+    Arrival,
+    /// Before all that wait.
+    First,
+    /// Before even those: it takes the place of the one under way.
+    Disrupt,
+}
+
+/// The `priority` of a task that takes the place of the one under way.
+pub const DISRUPTS: i32 = 2;
+
+impl Rank {
+    /// The task's `priority`.
+    pub(super) fn priority(self) -> i32 {
+        match self {
+            Self::Arrival => 0,
+            Self::First => 1,
+            Self::Disrupt => DISRUPTS,
+        }
+    }
 }
 
 /// The limits that dispatching respects.

@@ -19,8 +19,8 @@ mod waiting;
 
 pub use admission::{AdmissionError, Admitted, Caller, admit, refuse_home, require_khlone_home};
 pub use crew::{CrewError, Hero, Pick, pick};
-pub use dispatch::{Dispatch, DispatchError, Dispatched, Limits, dispatch};
-pub use order::{DISRUPTS, Order, OrderError, Rank, clone_of, order, program};
+pub use dispatch::{DISRUPTS, Dispatch, DispatchError, Dispatched, Limits, Rank, dispatch};
+pub use order::{Order, OrderError, clone_of, order, program};
 pub use resolve::{Place, ResolveError, clone_named, here, nearest, zone_named};
 pub use settings::{
     SettingsError, require_trust, settings, site_settings, trust_request, trust_store, user_settings,

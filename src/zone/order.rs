@@ -8,8 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use bstr::ByteSlice;
 
 use super::{
-    CrewError, Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, dispatch, settings::in_home,
-    trial::Trial,
+    CrewError, Dispatch, DispatchError, Dispatched, Hero, Limits, Pick, Place, Rank, dispatch, trial::Trial,
 };
 use crate::{
     brain::{self, Brain, Preflight},
@@ -74,32 +73,6 @@ pub fn clone_of(task: &Task) -> Who {
         role: Some(task.clone.role.clone()),
         number: Some(task.clone.number),
         ..Who::default()
-    }
-}
-
-/// Where in its clone's queue a task stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Rank {
-    /// In the order of arrival.
-    #[default]
-    Arrival,
-    /// Before all that wait.
-    First,
-    /// Before even those: it takes the place of the one under way.
-    Disrupt,
-}
-
-/// The `priority` of a task that takes the place of the one under way.
-pub const DISRUPTS: i32 = 2;
-
-impl Rank {
-    /// The task's `priority`.
-    pub(super) fn priority(self) -> i32 {
-        match self {
-            Self::Arrival => 0,
-            Self::First => 1,
-            Self::Disrupt => DISRUPTS,
-        }
     }
 }
 
@@ -202,7 +175,11 @@ pub fn order(
     let home = std::env::home_dir().unwrap_or_default();
     let bwrap = request.protection.bwrap.as_deref().map(path_bytes);
     let bwrap = bwrap.map(|path| path.to_path_lossy().into_owned());
-    let readable: Vec<_> = config.readable.iter().map(|path| in_home(path)).collect();
+    let readable: Vec<_> = config
+        .readable
+        .iter()
+        .map(|path| config::in_home(path, &home))
+        .collect();
     let ready = |name: &BrainName| {
         let brain = brain::find(name)?;
         let ready = preflight.require(brain)?;

@@ -92,9 +92,10 @@ pub fn site_settings(repo: &Repo, paths: &Paths) -> Result<Loaded, SettingsError
 /// any effect outside of a task.
 fn in_force(repo: &Repo, file: Option<Vec<u8>>, paths: &Paths) -> Result<Loaded, SettingsError> {
     let mut loaded = load(paths, file.as_deref())?;
+    let home = std::env::home_dir().unwrap_or_default();
     for config in [&mut loaded.config, &mut loaded.own] {
         if let Some(root) = &mut config.worktree.root {
-            *root = in_home(root);
+            *root = config::in_home(root, &home);
         }
     }
     ask_for_places(repo, &mut loaded)?;
@@ -148,15 +149,6 @@ fn is_taken(repo: &Repo, prefix: &str) -> Result<bool, git2::Error> {
         }
     }
     Ok(false)
-}
-
-/// A path of a config file, where `~/` is the user's home.
-pub(super) fn in_home(path: &Path) -> PathBuf {
-    let home = std::env::home_dir();
-    match (path.strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.to_owned(),
-    }
 }
 
 /// The user's file alone.

@@ -335,7 +335,7 @@ fn next_steps_begin_with_a_command() {
         "next.clone()",
         "damaged.next.clone()",
         "*",
-        "claude::Claude",
+        "first_brain()",
     ];
     let first = regex::Regex::new(r#"(?:Some\(|format!\(|=> |^)\s*"((?:[^"\\]|\\.)*)"#).unwrap();
     let mut prose = Vec::new();

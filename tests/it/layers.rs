@@ -266,7 +266,7 @@ fn is_test(path: &Path) -> bool {
         .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
 }
 
-fn without_tests(text: &str) -> &str {
+pub(crate) fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 

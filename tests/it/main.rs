@@ -8,6 +8,7 @@
 
 mod bounds;
 mod brains;
+mod circles;
 mod completions;
 mod config_page;
 mod confinement;

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::contract::{Job, Launch, Vars};
+use super::super::{
+    contract::{Job, Launch},
+    model::Vars,
+};
 
 /// Any of these is the user's own word.
 const OWN: [&str; 5] = [

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::super::contract::Vars;
+use super::super::model::Vars;
 
 /// What the settings say. A file that cannot be read says nothing; the CLI itself will tell why.
 pub(super) struct Settings(Vec<Value>);

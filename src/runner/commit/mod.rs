@@ -16,9 +16,7 @@ use std::{
     path::Path,
 };
 
-use super::{
-    Run, RunnerError, claim::Claim, finish::NAMED, ground::host_head, prepare::Prepared, sparse::has_patterns,
-};
+use super::{Run, RunnerError, claim::Claim, compare::NAMED, ground::host_head, prepare::Prepared};
 use crate::{
     config::{Attribution, AutoCommit, Party},
     guard::{
@@ -179,7 +177,7 @@ pub(super) fn auto_commit(
     }
     // Without a sandbox it is the host's own git folder that git stumbles over.
     let is_the_brains = |error: &CommitError| ground.private.is_some() && error.is_the_brains();
-    let is_sparse = has_patterns(&ground.git_dir);
+    let is_sparse = ground.has_patterns();
     // What is committed is what stands in its files, and what is ignored is what the user ignores.
     ground.mend(run, checkout)?;
     let links = submodules::expected(run, prepared);

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use super::{checkout_of, doubt, lost};
 use crate::{
     brain::Record,
     guard::{
@@ -16,10 +15,12 @@ use crate::{
         Run, RunnerError, around,
         checkpoint::{self, Progress, Store},
         claim::Claim,
-        finish::keep_home,
-        ground::{Ground, Left, host_head},
-        pins,
-        prepare::{bring_changes, pin, put_back, shot},
+        compare::new_commits,
+        doubt,
+        files::{bring_changes, checkout_of, put_back, shot},
+        ground::{Ground, Left, folder, host_head},
+        lost,
+        pins::{self, pin},
         sparse, spool,
     },
     task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Move, Task},
@@ -132,7 +133,7 @@ fn examine(run: &Run<'_>, claim: &Claim, tier: &str, pack: &mut Pack) -> Result<
         .repo()
         .ref_target(&claim.pin("head-before"))?
         .ok_or_else(|| RunnerError::NoPin(claim.pin("head-before")))?;
-    let mut left = come_home(run, claim, &checkout, tier)?;
+    let mut left = import(run, claim, &checkout, tier)?;
     let last = store.last().filter(|last| {
         let tree = last.snapshot.tree.to_string();
         checkpoints.iter().any(|checkpoint| checkpoint.tree == tree)
@@ -233,34 +234,45 @@ fn worktree(
 }
 
 /// What the dead brain's git holds comes home and is pinned.
-fn come_home(run: &Run<'_>, claim: &Claim, checkout: &Checkout, tier: &str) -> Result<Left, RunnerError> {
-    let task = claim.task();
-    if task.mode == Mode::Ask {
+fn import(run: &Run<'_>, claim: &Claim, checkout: &Checkout, tier: &str) -> Result<Left, RunnerError> {
+    let Some(ground) = ground_of_dead(run, claim.task(), checkout, tier)? else {
         return Ok(Left::default());
-    }
-    let site = run.ledger.site();
-    let private = (tier == "T2").then(|| PrivateGit::at(super::super::ground::folder(site, task)));
-    if private
-        .as_ref()
-        .is_some_and(|private| !private.git_dir().exists())
-    {
-        // Gone with all that it held, and said so.
-        return Ok(Left::default());
-    }
-    if private.is_some() && run.bwrap.is_none() {
-        return Err(RunnerError::SandboxGone(run.probe.reason()));
-    }
-    let ground = Ground {
-        git_dir: private
-            .as_ref()
-            .map_or_else(|| checkout.git_dir.clone(), PrivateGit::git_dir),
-        private,
     };
     let confinement = confinement(run, checkout, &ground)?;
     sparse::fill(run, (checkout, &ground), &confinement, &claim.dir)?;
     let mut left = ground.bring_home(run, claim, checkout, &confinement)?;
-    keep_home(run, claim, &mut left)?;
+    left.keep(run, claim)?;
     Ok(left)
+}
+
+/// The git that the dead brain worked with; none where it could write none, or where that is gone with all that it held,
+/// which is said then.
+fn ground_of_dead(
+    run: &Run<'_>,
+    task: &Task,
+    checkout: &Checkout,
+    tier: &str,
+) -> Result<Option<Ground>, RunnerError> {
+    if task.mode == Mode::Ask {
+        return Ok(None);
+    }
+    if tier != "T2" {
+        return Ok(Some(Ground {
+            git_dir: checkout.git_dir.clone(),
+            private: None,
+        }));
+    }
+    let private = PrivateGit::at(folder(run.ledger.site(), task));
+    if !private.git_dir().exists() {
+        return Ok(None);
+    }
+    if run.bwrap.is_none() {
+        return Err(RunnerError::SandboxGone(run.probe.reason()));
+    }
+    Ok(Some(Ground {
+        git_dir: private.git_dir(),
+        private: Some(private),
+    }))
 }
 
 /// Enough for git to pack what is new; nothing can be written.
@@ -345,7 +357,7 @@ fn homecoming(
     if head == start {
         return Ok(None);
     }
-    effects.commits = super::super::finish::new_commits(repo, start, head)?;
+    effects.commits = new_commits(repo, start, head)?;
     let follows = repo.git().graph_descendant_of(head, start)?;
     if !follows || host != Some(start) && host != Some(head) {
         if host != Some(head) {
@@ -381,7 +393,7 @@ fn late(
     if seen == head || !run.ledger.repo().git().odb()?.exists(seen) {
         return Ok(Vec::new());
     }
-    super::super::finish::new_commits(run.ledger.repo(), seen, head)
+    new_commits(run.ledger.repo(), seen, head)
 }
 
 /// How far the dead run had come, by its transcript.

@@ -6,32 +6,23 @@
 //! again. Nothing is replayed, and no brain runs here.
 
 mod autopsy;
-mod between;
 mod decide;
-mod doubt;
-mod lost;
-mod words;
 
 use super::{
     Run, RunnerError,
     claim::Claim,
     conclude::{bring, note_commits},
-    ground::clear_locks,
+    doubt,
+    files::{checkout_of, find_again, last_seen, shot},
+    ground::{clear_locks, host_head},
     postpone::{Cause, postpone},
-    prepare::{find_again, shot},
 };
 use crate::{
     guard::{sandbox::survivors::end_marked, secrets::redact::Redactor},
     refs::{LedgerError, MemorySink, Update, now},
     task::{Effects, How, IllegalMove, Move, Outcome, Status, Task, TaskId},
-    worktree::{checkout::Checkout, receipt::Receipt},
 };
 use decide::{Decision, Facts, deaths, decide};
-
-pub(super) use between::before;
-pub(super) use doubt::late_files as in_doubt;
-pub(super) use lost::is_lost;
-pub(super) use words::{digest, history, told};
 
 /// The variable that everything of a task carries.
 const MARK: &str = "KHLONE_TASK";
@@ -156,24 +147,11 @@ fn since(run: &Run<'_>, claim: &Claim) -> Result<Effects, RunnerError> {
     let Some(then) = last_seen(&claim.dir) else {
         return Ok(Effects::default());
     };
-    let head = super::ground::host_head(run.ledger.repo(), &checkout)?;
+    let head = host_head(run.ledger.repo(), &checkout)?;
     let mut unkept = MemorySink::default();
     let today = shot(run, &checkout, head, Some(&then.snapshot.manifest), &mut unkept)?;
     let ours = effects_of(run, claim)?.branch;
     Ok(doubt::external(run, &checkout, (&then, &today), ours.as_ref()))
-}
-
-/// The clone's worktree, as git knows it and if it is there.
-fn checkout_of(run: &Run<'_>, task: &Task) -> Result<Option<Checkout>, RunnerError> {
-    let zone = run.ledger.zone(&task.zone)?;
-    let path = zone.and_then(|zone| zone.crew.get(&task.clone).and_then(|member| member.path.clone()));
-    let found = path.and_then(|path| Checkout::linked_at(run.ledger.repo().common_dir(), path.as_ref()));
-    Ok(found.filter(|checkout| checkout.path.join(".git").exists()))
-}
-
-/// The receipt that was last taken of an attempt's end.
-fn last_seen(dir: &std::path::Path) -> Option<Receipt> {
-    Receipt::from_bytes(&std::fs::read(dir.join("receipt-after")).ok()?).ok()
 }
 
 fn effects_of(run: &Run<'_>, claim: &Claim) -> Result<Effects, RunnerError> {
