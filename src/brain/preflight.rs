@@ -6,6 +6,7 @@
 //! What cannot be told is `unknown`, and nothing is refused for that.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -25,7 +26,7 @@ use crate::process::{Cmd, file::replace};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How far a brain is from being able to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Installed and signed in.
@@ -41,10 +42,10 @@ pub enum State {
 }
 
 /// What is known of a brain on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Readiness {
     /// The brain's name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// How far it is from being able to work.
     pub state: State,
     /// Its version, once asked.
@@ -149,7 +150,7 @@ impl Preflight<'_> {
 
     fn check(&self, brain: &dyn Brain, known: impl FnOnce(&str, &Path) -> Option<Known>) -> Readiness {
         let mut ready = Readiness {
-            name: brain.name(),
+            name: brain.name().into(),
             state: State::Ready,
             version: None,
             path: None,

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     process::Cmd,
+    query::Step,
     refs::{Stored, task_ref},
-    render::view::{AuditView, AuditedAttempt, SignedCommit, Step},
+    render::view::{AuditView, AuditedAttempt, SignedCommit},
     task::Task,
 };
 

@@ -17,12 +17,10 @@ use git2::BranchType;
 use super::{
     cx::{Cx, repo_at},
     error::{CmdError, printed},
-    list::crew,
-    status::gather::Parts,
 };
 use crate::{
     brain,
-    delivery::merged::Judge,
+    query::Parts,
     refs::{Layout, Ledger, Site, TaskHead},
     render::Out,
     task::{Mode, Need, Status},
@@ -154,11 +152,10 @@ fn tasks(fits: fn(&TaskHead) -> bool) -> Vec<CompletionCandidate> {
 
 /// Those that need a person, the most urgent first.
 fn needing(fits: fn(Need) -> bool) -> Vec<CompletionCandidate> {
-    from_ledger(|ledger| {
+    from_ledger(|_| {
         let cx = Cx::look(&std::env::current_dir().ok()?, Out::new(false)).ok()?;
-        let (heads, zones) = (ledger.heads().ok()?, ledger.readable_zones().ok()?);
-        let crew = crew(&cx, &zones, &heads).ok()?;
-        let parts = Parts::of(&cx, &heads, &crew, &mut Judge::within(ledger, LOOK)).ok()?;
+        let ground = cx.ground();
+        let parts = Parts::within(&ground, LOOK).ok()?;
         let fitting = parts.needs_you.iter().filter(|needed| fits(needed.need));
         Some(fitting.map(|needed| needed.head).enumerate().map(told).collect())
     })

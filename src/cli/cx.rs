@@ -10,11 +10,12 @@ use crate::{
     config::{Config, Loaded, Paths},
     daemon::{self, DaemonError},
     process::machine_id,
-    refs::{Ledger, Repo, RepoError, Site, TaskHead, Whose, sweep_announced},
+    query::Ground,
+    refs::{Ledger, Repo, RepoError, Site, sweep_announced},
     render::{Out, Pager, View},
-    task::{Task, ZoneAddress},
+    task::ZoneAddress,
     worktree::place::Rules,
-    zone::{Place, ResolveError, Waits, here, settings, sites, waits_for, zone_named},
+    zone::{Place, ResolveError, here, settings, sites, zone_named},
 };
 
 /// The surroundings of a command.
@@ -136,25 +137,9 @@ impl Cx {
         })
     }
 
-    /// What `task` waits for, with what holds it up on the machine if it is next in its queue.
-    pub(super) fn waits(&self, task: &Task, heads: &[TaskHead]) -> Option<Waits> {
-        let waits = waits_for(task, heads)?;
-        if self.site.whose(&task.owner) != Whose::Here {
-            return Some(Waits::Owner {
-                site: task.owner.site_uuid.clone(),
-            });
-        }
-        if waits != Waits::Turn {
-            return Some(waits);
-        }
-        // A file that cannot be read has its own complaint elsewhere; here the answer is only less exact.
-        let config = self
-            .place(None)
-            .and_then(|place| self.config(&place))
-            .ok()?
-            .config;
-        let held_up = daemon::hindrance(&config, &self.paths, task).ok().flatten();
-        held_up.or(Some(waits))
+    /// The site as a source of answers, for one question or a few that belong together.
+    pub(super) fn ground(&self) -> Ground<'_> {
+        Ground::new(&self.repo, &self.site, &self.paths)
     }
 
     /// Refuses to read or move the checkout here where git would take another work tree or index.

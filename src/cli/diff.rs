@@ -7,14 +7,11 @@ use clap::Args;
 use super::{
     cx::Cx,
     error::{CliError, CmdError, printed},
-    target::{Target, target},
 };
 use crate::{
-    process::{self, Cmd},
-    query::sides,
-    refs::branch_ref,
-    render::view::{ChangedFile, DiffView},
-    task::{TaskId, ZoneAddress},
+    process,
+    query::{Diff, Source, range},
+    task::ZoneAddress,
 };
 
 /// Show what a task or a clone changed
@@ -36,46 +33,25 @@ pub(super) struct DiffArgs {
 
 /// Shows the diff as git does, with the user's pager on a terminal.
 pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
-    let mut beside = None;
-    let range = match target(cx, args.target.as_deref(), args.zone.as_ref())? {
-        Target::Task(stored) => {
-            let id = &stored.task.id;
-            let sides = sides(&cx.ledger(), &stored)?.ok_or_else(|| not_yet(id))?;
-            beside = sides.beside;
-            vec![sides.before.to_string(), sides.after.to_string()]
-        }
-        Target::Clone(place, member) => {
-            // In full: a tag may have the same name.
-            vec![format!(
-                "{}...{}",
-                branch_ref(&place.branch),
-                branch_ref(&member.branch)
-            )]
-        }
-    };
-    let diff = || {
-        let git = Cmd::new("git")
-            .as_pager()
-            .arg("--git-dir")
-            .arg(cx.repo.common_dir())
-            .arg("diff");
-        match &beside {
-            Some(beside) => git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", beside.objects()),
-            None => git,
-        }
+    let ground = cx.ground();
+    let query = Diff {
+        target: args.target.clone(),
+        zone: args.zone.as_ref().map(|zone| zone.branch.clone()),
+        patch: !args.stat && !args.name_only,
     };
     if cx.out.is_json() {
-        printed(cx.out.answer(&document(args, &range, diff)?))?;
+        printed(cx.out.answer(&ground.ask(&query)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut git = diff();
+    let range = range(&ground, &query)?;
+    let mut git = range.git_diff(&ground);
     if args.stat {
         git = git.arg("--stat");
     }
     if args.name_only {
         git = git.arg("--name-only");
     }
-    let mut git = git.args(range).arg("--").into_inner();
+    let mut git = git.args(&range.words).arg("--").into_inner();
     // The pager needs the terminal.
     process::in_our_group(&mut git);
     let status = process::spawn(git.stdin(Stdio::inherit())).and_then(|mut git| git.wait());
@@ -84,26 +60,4 @@ pub(super) fn run(cx: &Cx, args: &DiffArgs) -> Result<ExitCode, CmdError> {
         source,
     })?;
     Ok(ExitCode::from(u8::from(!status.success())))
-}
-
-/// The diff as one document; each file by its own name, as git would apply it.
-fn document(args: &DiffArgs, range: &[String], diff: impl Fn() -> Cmd) -> Result<DiffView, CmdError> {
-    let git = |form: &[&str]| -> Result<Vec<u8>, CmdError> {
-        let plain = ["--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"];
-        let git = diff().args(plain).args(form).args(range).arg("--");
-        Ok(git.output()?)
-    };
-    let wants_patch = !args.stat && !args.name_only;
-    let patch = wants_patch.then(|| git(&["--patch"])).transpose()?;
-    Ok(DiffView {
-        files: ChangedFile::of_numstat(&git(&["--numstat", "-z"])?),
-        patch: patch.map(|patch| String::from_utf8_lossy(&patch).into_owned()),
-    })
-}
-
-fn not_yet(id: &TaskId) -> CliError {
-    CliError::nothing(
-        format!("{id} has not changed anything yet"),
-        format!("git khlone await {id}"),
-    )
 }

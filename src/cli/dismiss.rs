@@ -7,12 +7,10 @@ use clap::Args;
 use super::{
     cx::Cx,
     error::{CliError, CmdError, printed},
-    list,
-    status::gather::{JUDGE, Parts},
     target,
 };
 use crate::{
-    delivery::merged::Judge,
+    query::{JUDGE, Parts},
     refs::{LedgerError, Update, now},
     render::view::DismissedView,
     task::{Move, Status, TaskId},
@@ -90,10 +88,8 @@ fn named(cx: &Cx, words: &[String]) -> Result<Vec<TaskId>, CmdError> {
 }
 
 fn all_done(cx: &Cx) -> Result<Vec<TaskId>, CmdError> {
-    let ledger = cx.ledger();
-    let (heads, zones) = (ledger.heads()?, ledger.readable_zones()?);
-    let crew = list::crew(cx, &zones, &heads)?;
-    let parts = Parts::of(cx, &heads, &crew, &mut Judge::within(&ledger, JUDGE))?;
+    let ground = cx.ground();
+    let parts = Parts::within(&ground, JUDGE)?;
     let done = parts
         .needs_you
         .iter()

@@ -12,7 +12,8 @@ use crate::{
     config::Config,
     daemon,
     guard::secrets::redact::Redactor,
-    render::view::{DispatchedView, StrangerLine},
+    query::StrangerLine,
+    render::view::{DispatchedView, stranger},
     runner,
     task::{Explain, Mode, Status, TaskId},
     zone::{self, Admitted, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
@@ -174,7 +175,7 @@ fn tell_of_strangers(cx: &Cx, dispatched: &Dispatched) -> Result<(), CmdError> {
     let mut heads = ledger.open_heads()?;
     heads.retain(|head| has_moved || head.zone == task.zone && head.clone == task.clone);
     for line in waiting_elsewhere(&ledger, &heads).iter().map(StrangerLine::of) {
-        cx.out.note(&format!("note: {}; {}", line.what(), line.next));
+        cx.out.note(&format!("note: {}; {}", stranger(&line), line.next));
     }
     Ok(())
 }

@@ -10,16 +10,16 @@ use clap::{Args, Command};
 use super::{
     cx::{Cx, repo_at},
     error::{CliError, CmdError, printed},
-    list,
 };
 use crate::{
     config::{Config, Paths, Sandbox},
     daemon,
     guard::sandbox::{confine::has_scope, tier::Probe},
+    query::{StrangerLine, brains_by},
     refs::RepoError,
     render::{
         Out,
-        view::{DoctorView, Finding, StrangerLine},
+        view::{DoctorView, Finding, stranger},
     },
     task::Explain,
     upkeep::adopt::{AdoptError, Surveyor, stood},
@@ -63,7 +63,7 @@ fn outside(error: &RepoError) -> Result<DoctorView, CmdError> {
     Ok(DoctorView {
         site: None,
         daemon: None,
-        brains: list::brains_by(&config, &paths),
+        brains: brains_by(&config, &paths),
         findings,
         ..view(&paths, &config, git)
     })
@@ -84,7 +84,7 @@ fn here(cx: &Cx) -> Result<DoctorView, CmdError> {
             .ok()
             .and_then(|place| daemon::Client::connect(&place).ok())
             .map(|client| client.pid()),
-        brains: list::brains(cx),
+        brains: brains_by(&config, &cx.paths),
         findings,
         ..view(&cx.paths, &config, git)
     })
@@ -171,7 +171,7 @@ fn findings(cx: &Cx, config: &Config) -> Result<Vec<Finding>, CmdError> {
         .map(StrangerLine::of)
     {
         findings.push(Finding {
-            what: line.what(),
+            what: stranger(&line),
             next: line.next,
         });
     }

@@ -9,6 +9,7 @@ use clap::{
 
 use crate::{
     process::is_shortage,
+    query::QueryError,
     render::Out,
     task::{AddressError, Explain, explain},
     zone::nearest,
@@ -26,6 +27,12 @@ impl std::fmt::Display for CmdError {
 impl<E: Explain + 'static> From<E> for CmdError {
     fn from(error: E) -> Self {
         Self(Box::new(error))
+    }
+}
+
+impl From<QueryError> for CmdError {
+    fn from(error: QueryError) -> Self {
+        Self(error.into())
     }
 }
 

@@ -4,11 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{cx::Cx, error::CmdError, target};
-use crate::{
-    render::view::{LogView, log_line},
-    runner,
-};
+use super::{cx::Cx, error::CmdError};
+use crate::query::{Log, Source};
 
 /// Show what happened in a task
 #[derive(Args, Debug)]
@@ -20,22 +17,7 @@ pub(super) struct LogArgs {
 
 /// Prints the transcript of the last attempt.
 pub(super) fn run(cx: &Cx, args: &LogArgs) -> Result<ExitCode, CmdError> {
-    let stored = target::task(cx, args.task.as_deref(), None)?;
-    let ledger = cx.ledger();
-    let n = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-    let transcript = match ledger.transcript(&stored, n)? {
-        Some(bytes) => bytes,
-        // Still under way, or died: what the spool has.
-        None => runner::transcript_of(&cx.site.layout().attempt(&stored.task.id, n)).unwrap_or_default(),
-    };
-    let history = ledger.file(&stored, "history.jsonl")?.unwrap_or_default();
-    cx.paged(
-        "log",
-        &LogView::new(
-            &stored.task,
-            &history,
-            transcript.split(|byte| *byte == b'\n').filter_map(log_line),
-        ),
-    )?;
+    let (task, zone) = (args.task.clone(), None);
+    cx.paged("log", &cx.ground().ask(&Log { task, zone })?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,17 +3,22 @@
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 
 use super::config::ConfigView;
-use crate::render::{
-    DaemonView, Document,
-    report::{EventLine, StateLine},
-    view::{
-        AdoptedView, AuditView, BrainList, CrewList, DiffView, DismissedView, DispatchedView, DoctorView,
-        EndedList, EnvView, ErrorView, FsckView, GcView, HoldingList, LandedView, LogLines, LogView,
-        MovedView, NeedsList, PathView, RedactedView, RolledBackView, SiteList, StartedList, StartedView,
-        StatusView, StoppedView, TaskDetail, TaskList, TrustList, TrustedView, UninstalledView, UnitView,
-        UpdatedView, ZoneList,
+use crate::{
+    query::{
+        BrainList, CrewList, DiffView, Document, EnvView, LogView, NeedsList, SiteList, StatusView,
+        TaskDetail, TaskList, ZoneList,
     },
-    zones::{OpenedView, PrunedView, RemovedView, RepairView, UndoList, UndoneView},
+    render::{
+        DaemonView,
+        report::{EventLine, StateLine},
+        view::{
+            AdoptedView, AuditView, DismissedView, DispatchedView, DoctorView, EndedList, ErrorView,
+            FsckView, GcView, HoldingList, LandedView, LogLines, MovedView, PathView, RedactedView,
+            RolledBackView, StartedList, StartedView, StoppedView, TrustList, TrustedView, UninstalledView,
+            UnitView, UpdatedView,
+        },
+        zones::{OpenedView, PrunedView, RemovedView, RepairView, UndoList, UndoneView},
+    },
 };
 
 /// The forms of an answer, each a document.

@@ -4,12 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{
-    cx::Cx,
-    error::{CliError, CmdError},
-    target, wait,
-};
-use crate::render::view::EnvView;
+use super::{cx::Cx, error::CmdError};
+use crate::query::{Env, Show, Source};
 
 /// Show a task
 #[derive(Args, Debug)]
@@ -24,16 +20,11 @@ pub(super) struct ShowArgs {
 
 /// Shows a task.
 pub(super) fn run(cx: &Cx, args: &ShowArgs) -> Result<ExitCode, CmdError> {
-    let stored = target::task(cx, args.task.as_deref(), None)?;
+    let (source, task, zone) = (cx.ground(), args.task.clone(), None);
     if args.env {
-        let view = EnvView::of(&stored.task).ok_or_else(|| {
-            let id = &stored.task.id;
-            CliError::nothing(format!("{id} has not run yet"), format!("git khlone await {id}"))
-        })?;
-        cx.paged("show", &view)?;
-        return Ok(ExitCode::SUCCESS);
+        cx.paged("show", &source.ask(&Env { task, zone })?)?;
+    } else {
+        cx.paged("show", &source.ask(&Show { task, zone })?)?;
     }
-    let detail = wait::detail(cx, &stored)?;
-    cx.paged("show", &detail)?;
     Ok(ExitCode::SUCCESS)
 }

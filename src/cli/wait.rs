@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     daemon::Line,
-    query::sides,
+    query::{Show, Source, sides},
     refs::{Beside, Stored},
     render::{
         Pulse, one_line,
-        view::{EndedList, TaskDetail, TaskDocument, diff_stat},
+        view::{EndedList, diff_stat},
     },
     task::{Class, Mode, Outcome, Status, Task, TaskId},
     zone::{Waits, waits_for},
@@ -245,7 +245,10 @@ pub(super) enum Answer {
 /// that what reads it never takes them for an answer.
 pub(super) fn tell(cx: &Cx, stored: &Stored, answer: Answer) -> Result<ExitCode, CmdError> {
     let task = &stored.task;
-    let detail = detail(cx, stored)?;
+    let detail = cx.ground().ask(&Show {
+        task: Some(task.id.to_string()),
+        zone: None,
+    })?;
     let is_good = exit_code(stored) == ExitCode::SUCCESS;
     if answer == Answer::Wanted {
         match &detail.answer {
@@ -287,50 +290,6 @@ fn next(cx: &Cx, task: &Task) {
     }
     if task.question.is_some() && task.outcome == Some(Outcome::NoOp) {
         cx.out.note(&format!("  git khlone reply {} TEXT", task.id));
-    }
-}
-
-/// What a task is, whole.
-pub(super) fn detail(cx: &Cx, stored: &Stored) -> Result<TaskDetail, CmdError> {
-    let ledger = cx.ledger();
-    let text = |path: &str| -> Result<Option<String>, CmdError> {
-        Ok(ledger
-            .file(stored, path)?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    };
-    let answer = match text("artifacts/answer")? {
-        Some(answer) => Some(answer),
-        None => text("artifacts/summary")?,
-    };
-    let last = stored.task.last_attempt().map_or(0, |attempt| attempt.n);
-    let effects = |n: u32| -> Result<Option<serde_json::Value>, CmdError> {
-        let text = text(&format!("attempts/{n}/effects.json"))?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
-    };
-    let earlier = stored.task.first_of_last()..last;
-    let earlier: Result<Vec<_>, _> = earlier.map(effects).collect();
-    let stderr = text(&format!("attempts/{last}/stderr.log"))?;
-    Ok(TaskDetail {
-        stderr: stderr.map(|text| last_lines(&text).to_owned()),
-        prompt: text("prompt.md")?.unwrap_or_default(),
-        answer,
-        clone_branch: target::crew_of(cx, stored)
-            .map(|member| member.branch)
-            .unwrap_or_default(),
-        effects: effects(last)?,
-        earlier: earlier?.into_iter().flatten().collect(),
-        task: TaskDocument(stored.task.clone()),
-    })
-}
-
-/// The end of a text, in whole lines where it has some.
-fn last_lines(text: &str) -> &str {
-    const MOST: usize = 2000;
-    let from = text.ceil_char_boundary(text.len().saturating_sub(MOST));
-    let end = &text[from..];
-    match end.split_once('\n') {
-        Some((_, whole)) if from > 0 && !whole.is_empty() => whole,
-        _ => end,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError, Site, StoredZone, TaskHead, names, repo::quoted
 use crate::task::TaskId;
 
 /// A ref that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Damaged {
     /// Its full name.
     pub name: String,

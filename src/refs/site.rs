@@ -64,7 +64,9 @@ struct SiteFile {
 }
 
 /// Whose a task is, as seen from a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Whose {
     /// This site's: it schedules and recovers it.

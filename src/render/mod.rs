@@ -2,7 +2,6 @@
 //! stderr; colour only on a terminal.
 
 mod daemon;
-mod document;
 mod pager;
 mod pulse;
 pub mod report;
@@ -20,19 +19,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use daemon::DaemonView;
-pub use document::Document;
 pub use pager::Pager;
 pub use pulse::Pulse;
 pub use report::{Form, Reporter, waits};
 pub use story::Story;
 pub use style::{
-    ShortIds, ago, bytes, clock, counted, cut, elapsed, listed, money, one_line, short_site, state_style,
-    tokens, width,
+    ShortIds, ago, bytes, clock, counted, cut, elapsed, listed, money, one_line, state_style, tokens, width,
 };
 pub use table::Table;
 pub use terminal::{Screen, Stream, fit};
 
-use crate::{guard::secrets::sanitise::is_unsafe, task::Explain};
+use crate::{guard::secrets::sanitise::is_unsafe, query::Document, task::Explain};
 
 /// Where output goes, and in which form.
 #[derive(Debug, Clone, Copy)]

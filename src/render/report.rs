@@ -5,12 +5,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Document, Story, clock, money, one_line, short_site, tokens};
+use super::{Story, clock, money, one_line, tokens};
 use crate::{
     brain::{Figures, Record},
     daemon::Told,
+    query::Document,
     task::{CloneName, Outcome, Status, Task, TaskId, ZoneId},
-    zone::Waits,
+    zone::{Waits, owners::short_site},
 };
 
 /// How events are shown.

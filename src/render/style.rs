@@ -187,11 +187,6 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// As much of a site's id as people need.
-pub fn short_site(uuid: &str) -> &str {
-    uuid.get(..8).unwrap_or(uuid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

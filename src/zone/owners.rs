@@ -25,6 +25,21 @@ impl Holding {
         let open = self.tasks.iter().filter(|(status, _)| !status.is_over());
         open.map(|(_, count)| count).sum()
     }
+
+    /// The command that takes over what it has; `None` if it is this site's.
+    pub fn adopting(&self) -> Option<String> {
+        let next = "git khlone sites adopt";
+        match self.whose {
+            Whose::Here => None,
+            Whose::Former => Some(next.to_owned()),
+            Whose::Other => Some(format!("{next} {}", short_site(&self.owner.site_uuid))),
+        }
+    }
+}
+
+/// As much of a site's id as people need.
+pub fn short_site(uuid: &str) -> &str {
+    uuid.get(..8).unwrap_or(uuid)
 }
 
 /// The owners of the tasks in `heads`, this site's former selves first. A task that cannot be read counts for nobody.

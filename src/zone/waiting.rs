@@ -1,6 +1,6 @@
 //! What a task that has not begun waits for. Pure; the daemon's plan decides, this tells.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     refs::TaskHead,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What a task waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "for", rename_all = "kebab-case")]
 pub enum Waits {
     /// A limit, or a pause after its attempt died.

@@ -1,12 +1,12 @@
 //! `git khlone status`, and `git khlone` alone: one screen, what needs you first.
 
-pub(super) mod gather;
 mod keys;
 mod prompt;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::Args;
+use jiff::{Timestamp, Zoned};
 
 use super::{
     cx::{Cx, repo_at},
@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     daemon::{ChangeFeed, Line, Place},
+    query::{Naming, Source, Status},
     refs::RepoError,
-    render::{Out, Screen, View, fit},
+    render::{Out, Screen, View, fit, view::Shown},
     task::Class,
 };
 
@@ -49,8 +50,18 @@ pub(super) fn run(dir: &Path, out: Out, args: &StatusArgs) -> Result<ExitCode, C
 }
 
 fn show(cx: &Cx) -> Result<ExitCode, CmdError> {
-    printed(cx.out.answer(&gather::status(cx)?))?;
+    let (source, query) = (cx.ground(), today());
+    let (status, names) = (source.ask(&query)?, source.ask(&Naming {})?);
+    printed(cx.out.answer(&Shown::new(&status, &names)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The status of the day that it is here.
+fn today() -> Status {
+    let midnight = Zoned::now().start_of_day().map(|start| start.timestamp());
+    Status {
+        since: midnight.unwrap_or(Timestamp::now()).as_second(),
+    }
 }
 
 /// Shows it again and again, in place, until `q` or ctrl-c.
@@ -69,7 +80,9 @@ fn watch(cx: &Cx) -> Result<ExitCode, CmdError> {
         // Before the look: what changes during it is told by the next call.
         let _first = changes.next(&cx.ledger(), Duration::ZERO)?;
         fit();
-        printed(screen.show(&gather::status(cx)?.plain()))?;
+        let (source, query) = (cx.ground(), today());
+        let (status, names) = (source.ask(&query)?, source.ask(&Naming {})?);
+        printed(screen.show(&Shown::new(&status, &names).plain()))?;
         changes.next(&cx.ledger(), BEAT)?;
     }
 }

@@ -13,16 +13,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    super::{
-        cx::{Cx, repo_at},
-        list,
-    },
-    gather::Parts,
-};
+use super::super::cx::{Cx, repo_at};
 use crate::{
-    delivery::merged::Judge,
     process::file::{self, replace},
+    query::Parts,
     refs::{Layout, branch_ref},
     render::Out,
     task::FORMAT,
@@ -85,9 +79,9 @@ fn make(cx: &Cx) -> Option<Kept> {
     });
     let made_from = made_from.collect();
     let heads = ledger.heads().ok()?;
-    let crew = list::crew(cx, &zones, &heads).ok()?;
     let damaged = ledger.damaged(&heads, &zones).ok()?.len();
-    let parts = Parts::of(cx, &heads, &crew, &mut Judge::within(&ledger, LOOK)).ok()?;
+    let ground = cx.ground();
+    let parts = Parts::within(&ground, LOOK).ok()?;
     let counts = [
         ("!", damaged + parts.needs_you.len()),
         ("▶", parts.under_way.len()),

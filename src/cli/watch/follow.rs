@@ -147,7 +147,7 @@ impl<'a> Watch<'a> {
     fn say_what_it_waits_for(&self, id: &TaskId, said: &mut String) -> Result<(), CmdError> {
         let ledger = self.cx.ledger();
         let stored = ledger.task(id)?;
-        let Some(wait) = self.cx.waits(&stored.task, &ledger.heads()?) else {
+        let Some(wait) = self.cx.ground().waits(&stored.task, &ledger.heads()?) else {
             return Ok(());
         };
         let mut text = format!("{id} {}", waits(&wait));

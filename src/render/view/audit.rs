@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    render::{Document, View, plain_json, view::Step},
+    query::{Document, Step},
+    render::{View, plain_json},
     task::{Attempt, Effects, Task, TaskId},
 };
 

@@ -11,14 +11,8 @@ use super::{
 use crate::{
     brain::{Readiness, State},
     config::Sandbox,
+    query::BrainList,
 };
-
-/// Brains.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct BrainList {
-    /// The brains.
-    pub brains: Vec<Readiness>,
-}
 
 impl View for BrainList {
     fn plain(&self) -> String {

@@ -23,25 +23,21 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use audit::{AuditView, AuditedAttempt, SignedCommit};
-pub use crew::{CrewLine, CrewList, SiteLine, SiteList, ZoneLine, ZoneList};
-pub use diff::{ChangedFile, DiffView};
 pub use diffstat::diff_stat;
-pub use doctor::{BrainList, DoctorView, Finding};
+pub use doctor::{DoctorView, Finding};
 pub use done::{
     LogLines, MovedView, PathView, StartedList, StartedSite, StartedView, StoppedView, TrustedView,
     UninstalledView, UnitView, UpdatedView,
 };
-pub use env::EnvView;
 pub use fsck::FsckView;
 pub use gc::GcView;
 pub use landed::LandedView;
-pub use log::{LogView, Step, log_line};
-pub use needs::{DismissedView, NeedsLine, NeedsList, Shown};
+pub use needs::{DismissedView, Shown};
 pub use redacted::RedactedView;
 pub use rolled::RolledBackView;
-pub use sites::{AdoptedView, HoldingList, StrangerLine};
-pub use status::{RunningLine, StatusView, WaitingLine, damage};
-pub use task::{EndedList, TaskDetail, TaskDocument, TaskLine, TaskList};
+pub use sites::{AdoptedView, HoldingList, stranger};
+pub use status::damage;
+pub use task::EndedList;
 
 use super::View;
 use crate::{

@@ -1,130 +1,93 @@
 //! What needs a person, one line a task with what it says below.
 
-use std::collections::BTreeMap;
-
 use anstyle::Style;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
     super::{ShortIds, Table, View, cut, one_line, terminal::columns},
-    task::{TaskLine, row},
+    task::row,
 };
 use crate::{
-    query::Needed,
-    refs::{StoredZone, TaskHead},
-    task::{Need, Task, TaskId, ZoneId},
+    query::{Listed, Names, NeedsLine, NeedsList},
+    task::{Need, TaskId},
 };
 
 /// What stands before a second line.
 const BELOW: &str = "         ";
 
+/// An answer with the names that its tasks have for people.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Shown<'a, T> {
+    pub(super) answer: &'a T,
+    #[serde(skip)]
+    pub(super) names: &'a Names,
+}
+
+impl<'a, T> Shown<'a, T> {
+    /// An answer of the site that `names` are of.
+    pub fn new(answer: &'a T, names: &'a Names) -> Self {
+        Self { answer, names }
+    }
+}
+
 /// How tasks of a site are shown: by ids that can be typed, and with their zone where there are several.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub(super) struct Naming<'a> {
     ids: ShortIds<'a>,
-    branches: BTreeMap<&'a ZoneId, &'a str>,
+    names: &'a Names,
 }
 
-impl<'a> Shown<'a> {
-    /// Of all tasks and zones of a site.
-    pub fn of(heads: &'a [TaskHead], zones: &'a [StoredZone]) -> Self {
-        let branches = zones
-            .iter()
-            .map(|zone| (&zone.zone.id, zone.zone.branch.as_str()));
+impl<'a> Naming<'a> {
+    pub(super) fn of(names: &'a Names) -> Self {
         Self {
-            ids: ShortIds::of(heads.iter().map(|head| &head.id)),
-            branches: branches.collect(),
+            ids: ShortIds::of(&names.tasks),
+            names,
         }
     }
 
-    /// The line of a task.
-    pub fn line(&self, head: &TaskHead) -> TaskLine {
-        let line = TaskLine::new(head, &self.ids);
-        match self.branches.get(&head.zone) {
-            Some(branch) if self.branches.len() > 1 => line.in_zone(branch),
-            _ => line,
-        }
+    pub(super) fn short(&self, task: &TaskId) -> String {
+        self.ids.short(task)
+    }
+
+    /// The branch of a zone, where there are several.
+    pub(super) fn branch(&self, zone: &str) -> Option<&'a str> {
+        let branches = Some(&self.names.branches).filter(|branches| branches.len() > 1)?;
+        let mut named = branches.iter().filter(|(id, _)| id.as_str() == zone);
+        named.next().map(|(_, branch)| branch.as_str())
     }
 }
 
-/// A task that needs a person.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct NeedsLine {
-    #[serde(flatten)]
-    task: TaskLine,
-    /// What for.
-    need: Need,
-    /// So many tasks of its clone wait for it.
-    #[serde(skip_serializing_if = "is_none")]
-    blocks: usize,
-    /// Its question, or why it is blocked or failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    says: Option<String>,
-    /// The command to answer it with.
-    next: String,
+/// What there is to say of a task that needs a person.
+fn below(line: &NeedsLine) -> String {
+    let mut parts = Vec::new();
+    match line.blocks {
+        0 => {}
+        1 => parts.push("1 task waits for it".to_owned()),
+        many => parts.push(format!("{many} tasks wait for it")),
+    }
+    parts.extend(line.says.as_deref().map(one_line));
+    parts.join(" · ")
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
-fn is_none(count: &usize) -> bool {
-    *count == 0
-}
-
-impl NeedsLine {
-    /// The line of a task; its document where more than its head is wanted.
-    pub fn new(needed: &Needed<'_>, task: Option<&Task>, shown: &Shown<'_>) -> Self {
-        let (id, need) = (&needed.head.id, needed.need);
-        let why = task.and_then(|task| task.hold.clone().or_else(|| task.reasons.first().cloned()));
-        let next = match need {
-            Need::Question => format!("git khlone reply {id} TEXT"),
-            Need::Land => format!("git khlone land {id}"),
-            Need::Blocked | Need::Failed => task
-                .and_then(Task::next_step)
-                .unwrap_or_else(|| format!("git khlone show {id}")),
-        };
-        Self {
-            task: shown.line(needed.head),
-            need,
-            blocks: needed.blocks,
-            says: if need == Need::Question || need == Need::Land {
-                needed.head.question.clone()
-            } else {
-                why
-            },
-            next,
-        }
+fn cells(line: &NeedsLine, naming: &Naming<'_>) -> [(String, Style); 5] {
+    let mut cells = row(&line.task, naming);
+    if line.need == Need::Question {
+        "asks".clone_into(&mut cells[1].0);
     }
-
-    /// What there is to say of it.
-    fn below(&self) -> String {
-        let mut parts = Vec::new();
-        match self.blocks {
-            0 => {}
-            1 => parts.push("1 task waits for it".to_owned()),
-            many => parts.push(format!("{many} tasks wait for it")),
-        }
-        parts.extend(self.says.as_deref().map(one_line));
-        parts.join(" · ")
-    }
-
-    fn cells(&self) -> [(String, Style); 5] {
-        let mut cells = row(&self.task);
-        if self.need == Need::Question {
-            "asks".clone_into(&mut cells[1].0);
-        }
-        cells
-    }
+    cells
 }
 
 /// The lines, at most so many, each with what it says below.
-pub(super) fn lines<'a>(needs: impl Iterator<Item = &'a NeedsLine>) -> String {
-    let (mut table, mut below) = (Table::default(), Vec::new());
+pub(super) fn lines<'a>(needs: impl Iterator<Item = &'a NeedsLine>, naming: &Naming<'_>) -> String {
+    let (mut table, mut said) = (Table::default(), Vec::new());
     for line in needs {
-        table.styled(line.cells());
-        below.push(line.below());
+        table.styled(cells(line, naming));
+        said.push(below(line));
     }
     let mut text = String::new();
-    for (line, more) in table.render_below("  ").lines().zip(below) {
+    for (line, more) in table.render_below("  ").lines().zip(said) {
         text.push_str(&format!("{line}\n"));
         if !more.is_empty() {
             text.push_str(&format!("{}\n", cut(&format!("{BELOW}{more}"), columns())));
@@ -148,15 +111,22 @@ impl View for DismissedView {
     }
 }
 
-/// All that needs a person.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct NeedsList {
-    /// The most urgent first.
-    pub needs_you: Vec<NeedsLine>,
+impl View for Shown<'_, NeedsList> {
+    fn plain(&self) -> String {
+        lines(self.answer.needs_you.iter(), &Naming::of(self.names))
+    }
 }
 
-impl View for NeedsList {
+impl View for Shown<'_, Listed> {
     fn plain(&self) -> String {
-        lines(self.needs_you.iter())
+        let names = self.names;
+        match self.answer {
+            Listed::Tasks(tasks) => Shown::new(tasks, names).plain(),
+            Listed::Needs(needs) => Shown::new(needs, names).plain(),
+            Listed::Crew(crew) => crew.plain(),
+            Listed::Zones(zones) => zones.plain(),
+            Listed::Sites(sites) => sites.plain(),
+            Listed::Brains(brains) => brains.plain(),
+        }
     }
 }

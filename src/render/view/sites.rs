@@ -7,11 +7,15 @@ use serde::Serialize;
 
 use crate::{
     process::is_same_machine,
+    query::StrangerLine,
     refs::Whose,
-    render::{Table, View, counted, one_line, short_site},
+    render::{Table, View, counted, one_line},
     task::{CloneName, Status, TaskId, ZoneId},
     upkeep::adopt::{Adopted, Misplaced},
-    zone::{owners::Holding, sites::Known},
+    zone::{
+        owners::{Holding, short_site},
+        sites::Known,
+    },
 };
 
 /// The sites that have tasks here.
@@ -57,7 +61,7 @@ impl HoldingList {
                 path: known.map(|known| known.path.display().to_string()),
                 unfinished: holding.unfinished(),
                 counts: holding.tasks.clone(),
-                next: adopting(holding),
+                next: holding.adopting(),
             }
         };
         Self {
@@ -101,53 +105,16 @@ impl View for HoldingList {
     }
 }
 
-/// The command that takes over what a site has.
-fn adopting(holding: &Holding) -> Option<String> {
-    let next = "git khlone sites adopt";
-    match holding.whose {
-        Whose::Here => None,
-        Whose::Former => Some(next.to_owned()),
-        Whose::Other => Some(format!("{next} {}", short_site(&holding.owner.site_uuid))),
-    }
-}
-
-/// A site whose tasks wait here and do not run.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct StrangerLine {
-    /// Its id.
-    site: String,
-    /// What it is to this site.
-    whose: Whose,
-    /// How many of its tasks are not over.
-    unfinished: usize,
-    /// The next step.
-    pub next: String,
-}
-
-impl StrangerLine {
-    /// The line of a site that is not this one.
-    pub fn of(holding: &Holding) -> Self {
-        Self {
-            site: holding.owner.site_uuid.clone(),
-            whose: holding.whose,
-            unfinished: holding.unfinished(),
-            next: adopting(holding).unwrap_or_default(),
-        }
-    }
-
-    /// What is the matter, in words.
-    pub fn what(&self) -> String {
-        let (count, site) = (self.unfinished, short_site(&self.site));
-        let tasks = counted(count, "task");
-        let why = match self.whose {
-            Whose::Former | Whose::Here => {
-                "this repository was copied, or moved to another disk or machine: "
-            }
-            Whose::Other => "",
-        };
-        let verb = if count == 1 { "does" } else { "do" };
-        format!("{why}{tasks} of site {site} {verb} not run here")
-    }
+/// What is the matter with a site whose tasks wait here, in words.
+pub fn stranger(line: &StrangerLine) -> String {
+    let (count, site) = (line.unfinished, short_site(&line.site));
+    let tasks = counted(count, "task");
+    let why = match line.whose {
+        Whose::Former | Whose::Here => "this repository was copied, or moved to another disk or machine: ",
+        Whose::Other => "",
+    };
+    let verb = if count == 1 { "does" } else { "do" };
+    format!("{why}{tasks} of site {site} {verb} not run here")
 }
 
 /// `sites adopt`.

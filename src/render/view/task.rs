@@ -1,15 +1,17 @@
 //! Tasks: in a list, and whole.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer, ser::Error as _};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::needs::{Naming, Shown};
 use crate::{
     guard::secrets::sanitise::strip,
-    refs::{TaskHead, now},
-    render::{ShortIds, Table, View, ago, one_line, state_style, waits},
-    task::{CloneName, Effects, Outcome, Status, Task, TaskId, few},
+    query::{TaskDetail, TaskDocument, TaskLine, TaskList},
+    refs::now,
+    render::{Table, View, ago, one_line, state_style, waits},
+    task::{Outcome, Status, Task, TaskId, few},
     zone::recovering,
 };
 
@@ -18,77 +20,11 @@ const ERRORS: usize = 10;
 /// So many changes of a kind are shown; the JSON form has all.
 const CHANGES: usize = 200;
 
-/// One line of a list of tasks.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct TaskLine {
-    /// Its id.
-    pub(super) task: TaskId,
-    #[serde(skip)]
-    short: String,
-    /// Where it is in its life.
-    status: Status,
-    /// How its last attempt came out; absent before it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
-    /// `ask` or `act`.
-    mode: &'static str,
-    /// The zone's id.
-    zone: String,
-    /// Who does it.
-    clone: CloneName,
-    /// The site's order of arrival.
-    seq: u64,
-    /// When it last changed, seconds since the epoch.
-    updated: i64,
-    /// The first line of the prompt.
-    title: String,
-    /// Its zone's branch, where it is to be shown.
-    #[serde(skip)]
-    branch: Option<String>,
-}
-
-impl TaskLine {
-    /// The line of a task, whose short form is told apart from those of `ids`.
-    pub fn new(head: &TaskHead, ids: &ShortIds<'_>) -> Self {
-        Self {
-            task: head.id.clone(),
-            short: ids.short(&head.id),
-            status: head.status,
-            outcome: head.outcome,
-            mode: head.mode.as_str(),
-            zone: head.zone.to_string(),
-            clone: head.clone.clone(),
-            seq: head.seq,
-            updated: head.updated,
-            title: head.title.clone(),
-            branch: None,
-        }
-    }
-
-    /// The same, with the zone's branch shown.
-    pub(super) fn in_zone(mut self, branch: &str) -> Self {
-        self.branch = Some(branch.to_owned());
-        self
-    }
-
-    /// How long ago it last changed.
-    pub(super) fn since(&self) -> String {
-        ago(self.updated, now())
-    }
-}
-
-/// Tasks, in order of arrival.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct TaskList {
-    /// The tasks.
-    pub tasks: Vec<TaskLine>,
-}
-
-impl View for TaskList {
+impl View for Shown<'_, TaskList> {
     fn plain(&self) -> String {
-        let mut table = Table::default();
-        for task in self.tasks.iter().rev() {
-            table.styled(row(task));
+        let (mut table, naming) = (Table::default(), Naming::of(self.names));
+        for task in self.answer.tasks.iter().rev() {
+            table.styled(row(task, &naming));
         }
         table.render()
     }
@@ -138,70 +74,28 @@ impl View for EndedList {
     }
 }
 
-pub(super) fn row(task: &TaskLine) -> [(String, anstyle::Style); 5] {
+/// How long ago a task last changed.
+pub(super) fn since(task: &TaskLine) -> String {
+    ago(task.updated, now())
+}
+
+pub(super) fn row(task: &TaskLine, naming: &Naming<'_>) -> [(String, anstyle::Style); 5] {
     let plain = anstyle::Style::new();
     let word = task
         .outcome
         .filter(|_| task.status.is_over())
         .map_or(task.status.as_str(), Outcome::told);
-    let clone = match &task.branch {
+    let clone = match naming.branch(&task.zone) {
         Some(branch) => format!("{} in {branch}", task.clone),
         None => task.clone.to_string(),
     };
     [
-        (task.short.clone(), plain),
+        (naming.short(&task.task), plain),
         (word.to_owned(), state_style(task.status, task.outcome)),
         (clone, plain),
-        (task.since(), plain),
+        (since(task), plain),
         (format!("{} {}", task.mode, task.title), plain),
     ]
-}
-
-/// A task's document, in which its id has the name that it has in every answer.
-#[derive(Debug)]
-pub struct TaskDocument(pub Task);
-
-impl Serialize for TaskDocument {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut document = serde_json::to_value(&self.0).map_err(S::Error::custom)?;
-        if let Some(fields) = document.as_object_mut() {
-            fields.shift_remove("format");
-            let id = fields.shift_remove("id").unwrap_or_default();
-            fields.shift_insert(0, "task".to_owned(), id);
-        }
-        document.serialize(to)
-    }
-}
-
-impl JsonSchema for TaskDocument {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "TaskDocument".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = Task::json_schema(generator);
-        if let Some(fields) = schema
-            .get_mut("properties")
-            .and_then(|fields| fields.as_object_mut())
-        {
-            fields.shift_remove("format");
-            let id = fields.shift_remove("id").unwrap_or_default();
-            fields.shift_insert(0, "task".to_owned(), id);
-        }
-        if let Some(required) = schema.get_mut("required").and_then(|names| names.as_array_mut()) {
-            required.retain(|name| name != "format");
-            for name in required {
-                if name == "id" {
-                    *name = "task".into();
-                }
-            }
-        }
-        schema
-    }
 }
 
 /// What keeps a brain in its worktree, by the tier of the documents.
@@ -213,68 +107,40 @@ pub(super) fn sandbox_word(tier: &str) -> &str {
     }
 }
 
-/// One task, whole.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct TaskDetail {
-    /// All that its document in git has.
-    #[serde(flatten)]
-    pub task: TaskDocument,
-    /// What was asked.
-    pub prompt: String,
-    /// What it answered or says that it did; absent before it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<String>,
-    /// The clone's branch.
-    pub clone_branch: String,
-    /// The end of what its last attempt wrote to stderr.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stderr: Option<String>,
-    /// What its last attempt changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Effects>")]
-    pub effects: Option<serde_json::Value>,
-    /// What the attempts changed that the last one went on with, the oldest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<Effects>")]
-    pub earlier: Vec<serde_json::Value>,
-}
-
-impl TaskDetail {
-    /// What all of these attempts changed, and what is to be said of it, each once.
-    fn changes(&self) -> Vec<(&'static str, String)> {
-        let (mut lines, mut seen) = (Vec::new(), HashSet::new());
-        let mut add = |name, value: &str| {
-            let line = (name, one_line(value));
-            if seen.insert(line.clone()) {
-                lines.push(line);
-            }
-        };
-        let all = || self.earlier.iter().chain(&self.effects);
-        for file in all().filter_map(|effects| effects["files"].as_array()).flatten() {
-            let word = |name: &str| file[name].as_str().unwrap_or_default();
-            add("file", &format!("{} {}", word("change"), word("path")));
+/// What all of a task's attempts changed, and what is to be said of it, each once.
+fn changes(detail: &TaskDetail) -> Vec<(&'static str, String)> {
+    let (mut lines, mut seen) = (Vec::new(), HashSet::new());
+    let mut add = |name, value: &str| {
+        let line = (name, one_line(value));
+        if seen.insert(line.clone()) {
+            lines.push(line);
         }
-        for change in all().filter_map(|effects| effects["refs"].as_array()).flatten() {
-            let word = |name: &str| change[name].as_str().unwrap_or_default();
-            let commit: String = word("after").chars().take(10).collect();
-            add("ref", format!("{} {commit}", word("name")).trim_end());
-        }
-        let more: u64 = all().filter_map(|effects| effects["more_refs"].as_u64()).sum();
-        if more > 0 {
-            add("ref", &format!("… and {more} more"));
-        }
-        for (word, name) in [
-            ("doubt", "in_doubt"),
-            ("running", "running"),
-            ("external", "external"),
-        ] {
-            let words = all().filter_map(|effects| effects[name].as_array());
-            for value in words.flatten() {
-                add(word, value.as_str().unwrap_or_default());
-            }
-        }
-        lines
+    };
+    let all = || detail.earlier.iter().chain(&detail.effects);
+    for file in all().filter_map(|effects| effects["files"].as_array()).flatten() {
+        let word = |name: &str| file[name].as_str().unwrap_or_default();
+        add("file", &format!("{} {}", word("change"), word("path")));
     }
+    for change in all().filter_map(|effects| effects["refs"].as_array()).flatten() {
+        let word = |name: &str| change[name].as_str().unwrap_or_default();
+        let commit: String = word("after").chars().take(10).collect();
+        add("ref", format!("{} {commit}", word("name")).trim_end());
+    }
+    let more: u64 = all().filter_map(|effects| effects["more_refs"].as_u64()).sum();
+    if more > 0 {
+        add("ref", &format!("… and {more} more"));
+    }
+    for (word, name) in [
+        ("doubt", "in_doubt"),
+        ("running", "running"),
+        ("external", "external"),
+    ] {
+        let words = all().filter_map(|effects| effects[name].as_array());
+        for value in words.flatten() {
+            add(word, value.as_str().unwrap_or_default());
+        }
+    }
+    lines
 }
 
 impl View for TaskDetail {
@@ -285,7 +151,7 @@ impl View for TaskDetail {
             .filter(|_| task.status.is_over())
             .map_or(task.status.as_str(), Outcome::told);
         let style = state_style(task.status, task.outcome);
-        let changes = self.changes();
+        let changes = changes(self);
         let mut text = format!("{} {}{word}{}\n", task.id, style.render(), style.render_reset());
         let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<9}{value}\n"));
         line("mode", task.mode.as_str());

@@ -2,22 +2,22 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    brain::{Event, Role},
-    query::Needed,
+    brain::{Event, Figures, Role},
+    query::{CrewLine, Names, Needed, NeedsLine},
     refs::{TaskHead, now},
-    render::{ShortIds, view::Shown, width},
-    task::{Mode, Need, Outcome, Status, Task, TaskId},
+    render::width,
+    task::{Attempt, Mode, Need, Outcome, Status, Task, TaskId},
+    worktree::disk::Disk,
+    zone::Waits,
 };
 
 fn line(n: u64, status: Status, outcome: Option<Outcome>, title: &str) -> TaskLine {
-    let head = head(n, status, outcome, title);
-    TaskLine::new(&head, &ShortIds::of([&head.id]))
+    TaskLine::of(&head(n, status, outcome, title))
 }
 
 fn needed(need: Need, head: &TaskHead, task: Option<&Task>) -> NeedsLine {
-    let shown = Shown::of(std::slice::from_ref(head), &[]);
     let blocks = usize::from(need == Need::Blocked);
-    NeedsLine::new(&Needed { head, need, blocks }, task, &shown)
+    NeedsLine::new(&Needed { head, need, blocks }, task)
 }
 
 fn head(n: u64, status: Status, outcome: Option<Outcome>, title: &str) -> TaskHead {
@@ -145,7 +145,7 @@ fn full() -> StatusView {
 }
 
 fn plain(view: &StatusView) -> String {
-    let text = anstream::adapter::strip_str(&view.plain()).to_string();
+    let text = anstream::adapter::strip_str(&Shown::new(view, &Names::default()).plain()).to_string();
     for line in text.lines() {
         assert!(width(line) <= 80, "{line}");
     }
@@ -155,8 +155,8 @@ fn plain(view: &StatusView) -> String {
 #[test]
 fn nobody_yet() {
     let mut view = empty();
-    let brain = |name, state, hint: Option<&str>| Readiness {
-        name,
+    let brain = |name: &'static str, state, hint: Option<&str>| Readiness {
+        name: name.into(),
         state,
         version: None,
         path: None,
