@@ -5,8 +5,8 @@ use std::io;
 use git2::{ErrorCode, ObjectType, Oid};
 
 use super::{
-    Damaged, Kind, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, damaged::remembered, names, tag,
-    update_ref, zones::ZoneError,
+    Damaged, Kind, ObjectSink, Pack, RefError, Repo, Site, TreeEdit, damaged::remembered, mend_by_records,
+    names, tag, update_ref, zones::ZoneError,
 };
 use crate::task::{
     FORMAT, FormatError, IllegalMove, Move, Status, Task, TaskId, TaskPrefix, Transition, ZoneId, explain,
@@ -248,10 +248,16 @@ impl<'a> Ledger<'a> {
     /// [`LedgerError::NoTask`] if there is none, [`LedgerError::Format`] if it cannot be read.
     pub fn task(&self, id: &TaskId) -> Result<Stored, LedgerError> {
         let name = names::task_ref(id);
-        let tag = self
-            .repo
-            .ref_target(&name)
-            .map_err(|error| self.damage(&name, error.into()))?;
+        let look = || {
+            let tag = self.repo.ref_target(&name);
+            tag.map_err(|error| self.damage(&name, error.into()))
+        };
+        let records = || mend_by_records(self.repo.common_dir(), &self.site.layout().kept_packed_refs());
+        let tag = match look() {
+            // A brain without a sandbox may just have seen to that.
+            Ok(None) | Err(_) if records().is_ok_and(|mended| mended) => look()?,
+            tag => tag?,
+        };
         let tag = tag.ok_or_else(|| LedgerError::NoTask(id.to_string()))?;
         let read = || {
             let tree = self

@@ -1,7 +1,8 @@
 //! `packed-refs`, kept while a brain without a sandbox runs.
 //!
-//! A file that git cannot read takes every ref with it, those of all tasks and of the user. What is left of a broken one
-//! counts over what was kept, line by line; a file that is gone is put back as it was.
+//! A file that git cannot read takes every ref with it, those of all tasks and of the user; and loose refs may be packed
+//! into it before it is spoiled. So every ref is kept. What is left of a broken file counts over what was kept, line by
+//! line. One that is gone or empty is put back, where refs are missing by it. A ref that was deleted as git does it stays so.
 //!
 //! What was kept is recorded in the site's folder for as long as the brain runs: with its runner dead, no ledger can be
 //! read that would say so, and whoever opens the site next puts the file right.
@@ -12,21 +13,43 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Sharing, locks::Lock, pack::sync_dir};
+use bstr::ByteSlice;
 
-/// The file as it was.
+use super::{Sharing, listing, locks::Lock, pack::sync_dir};
+
+const FILE: &str = "packed-refs";
+const LEDGER: &[u8] = b"refs/khlone/tasks/";
+
+/// What the first line of a record says where there was no file.
+const NONE: &[u8] = b"# no packed-refs\n";
+const HEADER: &[u8] = b"# pack-refs with: sorted \n";
+
+/// The refs as they were, as the file would have them.
 #[derive(Debug)]
 pub struct PackedRefs {
-    path: PathBuf,
-    kept: Option<Vec<u8>>,
+    common: PathBuf,
+    kept: Vec<u8>,
 }
 
 impl PackedRefs {
-    /// Keeps that of the repository at `common`.
-    pub fn keep(common: &Path) -> Self {
-        let path = common.join("packed-refs");
-        let kept = fs::read(&path).ok().filter(|text| is_whole(text));
-        Self { path, kept }
+    /// Keeps those of the repository at `common`, loose ones too: they may be packed before the file is spoiled.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn keep(common: &Path) -> io::Result<Self> {
+        let packed = read(&common.join(FILE))?;
+        let loose = listing::below(common, "refs/")?;
+        let mut refs = entries(packed.as_deref().unwrap_or_default());
+        let texts: Vec<_> = loose.iter().map(|(name, oid)| (name, oid.to_string())).collect();
+        for (name, oid) in &texts {
+            let known = refs.get(name.as_bytes());
+            if known.is_none_or(|(known, _)| *known != oid.as_bytes()) {
+                refs.insert(name.as_bytes(), (oid.as_bytes(), None));
+            }
+        }
+        let kept = text_of(if packed.is_some() { HEADER } else { NONE }, &refs);
+        let common = common.to_owned();
+        Ok(Self { common, kept })
     }
 
     /// Records what was kept, for whoever comes after the death of this process.
@@ -37,79 +60,102 @@ impl PackedRefs {
         if let Some(folder) = record.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(record, self.kept.as_deref().unwrap_or_default())
+        fs::write(record, &self.kept)
     }
 
-    /// Puts it right if it is broken or gone; says what was wrong. A broken one is left beside as `aside`.
+    /// Puts the file right if it is broken or gone; says what was wrong. A broken one is left beside as `aside`.
     ///
     /// # Errors
     /// If the disk refuses, or git holds the file's lock.
     pub fn mend(&self, aside: &Path) -> io::Result<Option<&'static str>> {
-        let Some(kept) = &self.kept else {
-            let found = read(&self.path)?.unwrap_or_default();
-            return if is_whole(&found) {
-                Ok(None)
-            } else {
-                self.replace(&[], &found, aside).map(Some)
-            };
+        let (path, kept) = (self.common.join(FILE), entries(&self.kept));
+        let is_file = fs::metadata(&path).is_ok_and(|data| data.is_file());
+        let found = if is_file { fs::read(&path)? } else { Vec::new() };
+        let refs = entries(&found);
+        let is_there = |name: &[u8]| refs.contains_key(name) || is_loose(&self.common, name);
+        let loses = |prefix: &[u8]| {
+            kept.keys()
+                .any(|name| name.starts_with(prefix) && !is_there(name))
         };
-        match read(&self.path)? {
-            Some(found) if is_whole(&found) => Ok(None),
-            Some(found) => self.replace(kept, &found, aside).map(Some),
-            None if kept.is_empty() => Ok(None),
-            None => {
-                self.write(kept)?;
-                Ok(Some("packed-refs: removed, and put back"))
-            }
+        let words = if !is_file && path.symlink_metadata().is_ok() || !is_whole(&found) {
+            "packed-refs: broken, and put right"
+        } else if !loses(b"refs/") {
+            return Ok(None);
+        } else if !is_file && !self.kept.starts_with(NONE) {
+            "packed-refs: removed, and put back"
+        // git writes no empty one.
+        } else if is_file && found.is_empty() {
+            "packed-refs: emptied, and put back"
+        } else if loses(LEDGER) && !kept.keys().any(|name| name.starts_with(LEDGER) && is_there(name)) {
+            "packed-refs: all of git-khlone's refs were gone, and every ref is put back"
+        } else {
+            return Ok(None);
+        };
+        if is_file && !found.is_empty() {
+            fs::write(aside, &found)?;
+        } else if fs::symlink_metadata(&path).is_ok_and(|data| data.is_dir()) {
+            fs::rename(&path, aside)?;
         }
-    }
-
-    fn replace(&self, kept: &[u8], found: &[u8], aside: &Path) -> io::Result<&'static str> {
-        fs::write(aside, found)?;
-        let mut refs = entries(kept);
-        refs.extend(entries(found));
-        let mut text = b"# pack-refs with: sorted \n".to_vec();
-        for (name, (oid, peeled)) in &refs {
-            text.extend([*oid, b" ", *name, b"\n"].concat());
-            if let Some(peeled) = peeled {
-                text.extend([b"^", *peeled, b"\n"].concat());
-            }
-        }
-        self.write(&text)?;
-        Ok("packed-refs: broken, and put right")
+        let mut all = kept;
+        all.extend(refs);
+        self.write(&text_of(HEADER, &all))?;
+        Ok(Some(words))
     }
 
     fn write(&self, text: &[u8]) -> io::Result<()> {
-        let sharing = self.path.parent().map(Sharing::of).unwrap_or_default();
-        let mut lock = Lock::take(&self.path.with_extension("lock"), sharing)?;
+        let path = self.common.join(FILE);
+        let mut lock = Lock::take(&path.with_extension("lock"), Sharing::of(&self.common))?;
         io::Write::write_all(&mut lock.file, text)?;
         lock.file.sync_all()?;
-        lock.rename_to(&self.path)?;
-        sync_dir(self.path.parent().unwrap_or(&self.path))
+        lock.rename_to(&path)?;
+        sync_dir(&self.common)
     }
 }
 
-/// Puts the file of the repository at `common` right by the newest record in `folder`. Nearly always there is none.
+fn is_loose(common: &Path, name: &[u8]) -> bool {
+    common
+        .join(name.to_path_lossy())
+        .metadata()
+        .is_ok_and(|data| data.is_file())
+}
+
+/// Entries as the file has them, below a first line.
+fn text_of(first: &[u8], refs: &Entries<'_>) -> Vec<u8> {
+    let mut text = first.to_vec();
+    for (name, (oid, peeled)) in refs {
+        text.extend([*oid, b" ", *name, b"\n"].concat());
+        if let Some(peeled) = peeled {
+            text.extend([b"^", *peeled, b"\n"].concat());
+        }
+    }
+    text
+}
+
+/// Puts the file of the repository at `common` right by the newest record in `folder`; says whether it did. Nearly always
+/// there is none.
 ///
 /// # Errors
 /// As [`PackedRefs::mend`].
-pub fn mend_by_records(common: &Path, folder: &Path) -> io::Result<()> {
+pub fn mend_by_records(common: &Path, folder: &Path) -> io::Result<bool> {
     let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(());
+        return Ok(false);
     };
     let records = entries.flatten().filter(|entry| !is_mark(&entry.path()));
     let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
     let newest = records
         .map(|entry| entry.path())
         .max_by_key(|path| modified(path));
-    let Some(record) = newest else { return Ok(()) };
+    let Some(record) = newest else { return Ok(false) };
     let packed = PackedRefs {
-        path: common.join("packed-refs"),
-        kept: read(&record)?,
+        common: common.to_owned(),
+        // An empty one is from before loose refs were kept, too.
+        kept: read(&record)?
+            .filter(|kept| !kept.is_empty())
+            .unwrap_or(NONE.to_vec()),
     };
     match packed.mend(&marked(&record, BROKEN))? {
-        Some(words) => fs::write(marked(&record, MENDED), words),
-        None => Ok(()),
+        Some(words) => fs::write(marked(&record, MENDED), words).map(|()| true),
+        None => Ok(false),
     }
 }
 
@@ -200,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("packed-refs");
         fs::write(&path, before).unwrap();
-        let kept = PackedRefs::keep(dir.path());
+        let kept = PackedRefs::keep(dir.path()).unwrap();
         match after {
             Some(text) => fs::write(&path, text).unwrap(),
             None => fs::remove_file(&path).unwrap(),
@@ -228,7 +274,10 @@ mod tests {
         }
         assert_eq!(
             mended(&before, None),
-            (Some("packed-refs: removed, and put back"), before)
+            (
+                Some("packed-refs: removed, and put back"),
+                before.replace("peeled fully-peeled ", "")
+            )
         );
         assert_eq!(mended("", None), (None, String::new()));
     }

@@ -22,7 +22,7 @@ pub(super) struct Around {
     heads: Option<BTreeMap<TaskId, TaskHead>>,
     surroundings: Surroundings,
     neighbours: Option<Neighbours>,
-    packed: PackedRefs,
+    packed: Option<PackedRefs>,
     /// Where that is recorded.
     record: PathBuf,
     ours: Option<OurRefs>,
@@ -44,16 +44,17 @@ pub(super) struct Told {
 impl Around {
     /// Looks around the worktree of `task`.
     pub(super) fn look(run: &Run<'_>, task: &Task) -> Self {
-        let packed = PackedRefs::keep(run.ledger.repo().common_dir());
+        let warn = |error: &std::io::Error| tracing::warn!(%error, "not every ref is kept");
+        let packed = PackedRefs::keep(run.ledger.repo().common_dir()).inspect_err(warn);
         let record = record(run.ledger.site(), task);
-        if let Err(error) = packed.record(&record) {
-            tracing::warn!(%error, "packed-refs is not recorded");
+        if let Ok(packed) = &packed {
+            drop(packed.record(&record).inspect_err(warn));
         }
         Self {
             heads: heads(run.ledger).ok(),
             surroundings: surroundings(run),
             neighbours: worktrees(run.ledger, task).ok().map(Neighbours::look),
-            packed,
+            packed: packed.ok(),
             record,
             ours: OurRefs::look(run.ledger).ok(),
             clones: clones(run.ledger),
@@ -62,7 +63,9 @@ impl Around {
 
     /// Puts the refs right if the brain has left them so that nothing can be read any more; says what it did.
     pub(super) fn mend(&self, attempt: &Path) -> std::io::Result<Option<String>> {
-        let mended = self.packed.mend(&attempt.join("packed-refs.broken"))?;
+        let packed = self.packed.as_ref();
+        let mended = packed.map(|packed| packed.mend(&attempt.join("packed-refs.broken")));
+        let mended = mended.transpose()?.flatten();
         // A command that came meanwhile may have been first.
         Ok(forget_record(&self.record).or(mended.map(str::to_owned)))
     }

@@ -151,6 +151,48 @@ fn refs_that_git_cannot_read_any_more_are_put_right() {
     }
 }
 
+/// Refs that were loose are in no `packed-refs` of before.
+#[test]
+fn refs_that_were_packed_and_then_lost_are_put_back() {
+    for damage in [
+        "echo garbage > $p",
+        "rm $p",
+        ": > $p",
+        "head -c 400 /dev/urandom > $p",
+        "rm $p; ln -s nowhere $p",
+        "rm $p; mkdir $p",
+        "echo '# pack-refs with: peeled fully-peeled sorted ' > $p",
+    ] {
+        for packed_before in [false, true] {
+            let stage = unconfined();
+            stage.work.git(&["tag", "kept"]);
+            stage.work.git(&["branch", "other"]);
+            let (done, first) = stage.act("echo a > a");
+            assert_eq!(done.code, 0, "{}", done.err);
+            if packed_before {
+                stage.work.git(&["pack-refs", "--all"]);
+            }
+            let refs = || stage.work.git(&["for-each-ref", "refs/heads", "refs/tags"]);
+            let before = refs();
+            let script = format!(
+                "cd \"$(git rev-parse --git-common-dir)\" && git pack-refs --all && p=packed-refs && {damage}"
+            );
+            let (said, task) = stage.act(&script);
+            assert_eq!(
+                (said.code, &task["outcome"]),
+                (1, &"foreign".into()),
+                "{damage}: {}",
+                said.err
+            );
+            assert!(is_told(&task, "packed-refs: "), "{damage}: {task:#}");
+            assert_eq!(refs(), before, "{damage}");
+            assert_eq!(stage.task(first["task"].as_str().unwrap())["status"], "done");
+            stage.work.git(&["fsck", "--strict"]);
+            stage.run(&["fsck"]).ok();
+        }
+    }
+}
+
 #[test]
 fn refs_are_put_right_though_the_runner_died_with_its_brain() {
     let stage = unconfined();

@@ -214,16 +214,18 @@ impl LedgerStore {
         Ok(seen)
     }
 
-    /// The refs of all tasks. Where they cannot be read, a brain without a sandbox may have seen to that.
+    /// The refs of all tasks. Where there are none, or they cannot be read, a brain without a sandbox may have seen to that.
     fn tags(&self) -> Result<Vec<(TaskId, Oid)>, LedgerError> {
         let ledger = Ledger::new(&self.repo, &self.site);
-        ledger.tags().or_else(|error| {
-            let records = self.site.layout().kept_packed_refs();
-            match mend_by_records(self.repo.common_dir(), &records) {
-                Ok(()) => ledger.tags(),
-                Err(_) => Err(error),
-            }
-        })
+        let tags = ledger.tags();
+        if tags.as_ref().is_ok_and(|tags| !tags.is_empty()) {
+            return tags;
+        }
+        let records = self.site.layout().kept_packed_refs();
+        match mend_by_records(self.repo.common_dir(), &records) {
+            Ok(true) => ledger.tags(),
+            Ok(false) | Err(_) => tags,
+        }
     }
 
     /// The account that an open task would run into the limits of may be another one by now.
