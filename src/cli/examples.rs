@@ -179,7 +179,16 @@ const ALL: &[(&str, &[Example])] = &[
             "git khlone zone remove main --clone foreman.2",
         )],
     ),
-    ("gc", &[("Delete what is old and landed", "git khlone gc")]),
+    (
+        "gc",
+        &[
+            ("Delete what is old and landed", "git khlone gc"),
+            (
+                "Delete saved state 3 for good, whatever it holds",
+                "git khlone gc --forget 3",
+            ),
+        ],
+    ),
     (
         "config",
         &[

@@ -280,6 +280,12 @@ impl Ledger<'_> {
                 .and_then(|rest| rest.split('/').next()?.parse().ok());
             numbers.extend(number);
         }
+        // What stands there is of a state that is gone, and nothing of another's may come to it.
+        let apart = std::fs::read_dir(self.site.layout().apart())
+            .into_iter()
+            .flatten()
+            .flatten();
+        numbers.extend(apart.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()));
         numbers.sort_unstable();
         numbers.dedup();
         Ok(numbers)

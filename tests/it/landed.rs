@@ -426,47 +426,6 @@ fn an_update_leaves_out_what_has_landed_in_another_form() {
     assert_eq!(stage.work.read("y").as_deref(), Some("y\n"));
 }
 
-/// A landing merges from where git finds that the two parted, or from a later commit that has landed in another form.
-#[test]
-fn what_landed_before_makes_no_conflict_where_git_has_none() {
-    for styles in [
-        ["", "--squash", ""],
-        ["", "--squash", "--rebase"],
-        ["--no-ff", "--squash", "--squash"],
-        ["--squash", "", "--rebase"],
-        ["--rebase", "--squash", "--no-ff"],
-        ["--squash", "--rebase", "--no-ff"],
-    ] {
-        let stage = Stage::with(&[("f", "0\n"), ("mine", "0\n")]);
-        for (n, style) in styles.iter().enumerate() {
-            stage.act(&format!("echo {n}{n} > f"));
-            stage.work.commit(&[("mine", &format!("{n}{n}\n"))], "mine");
-            let mut land = vec!["land"];
-            land.extend(Some(*style).filter(|style| !style.is_empty()));
-            let landed = stage.run(&land);
-            assert_eq!(landed.code, 0, "{styles:?} {n}: {}", landed.err);
-            let text = format!("{n}{n}\n");
-            let both = (stage.work.read("f"), stage.work.read("mine"));
-            assert_eq!(both, (Some(text.clone()), Some(text)), "{styles:?} {n}");
-        }
-    }
-    // The clone's branch merges the squash of its own work.
-    let stage = Stage::with(&[("f", "0\n"), ("mine", "0\n")]);
-    stage.act("echo 1 > f");
-    stage.work.commit(&[("mine", "1\n")], "mine");
-    stage.run(&["land", "--squash"]).ok();
-    let clone = stage.clone();
-    clone.write("other", "1\n");
-    clone.git(&["add", "other"]);
-    let who = ["-c", "user.name=Ann", "-c", "user.email=a@example.com"];
-    clone.git(&[&who[..], &["commit", "-qm", "other"]].concat());
-    clone.git(&[&who[..], &["merge", "-q", "--no-edit", "main"]].concat());
-    stage.work.commit(&[("mine", "2\n")], "mine");
-    stage.act("echo 2 > f");
-    stage.run(&["land"]).ok();
-    assert_eq!(stage.work.read("f").as_deref(), Some("2\n"));
-}
-
 #[test]
 fn four_landings_at_once_all_land() {
     let scratch = Scratch::new();

@@ -129,6 +129,11 @@ impl View for GcView {
             }
             for n in &what.undos {
                 text.push_str(&format!("{word} saved state {n}\n"));
+                if word != verb {
+                    text.push_str(&format!(
+                        "  next: git khlone undo {n}    # or, to delete it for good, git khlone gc --forget {n}\n"
+                    ));
+                }
             }
             for folder in &what.folders {
                 text.push_str(&format!("{word} {}\n", one_line(folder)));

@@ -10,7 +10,7 @@ use std::{
 use bstr::ByteSlice;
 use git2::Oid;
 
-use super::{Collected, GcError};
+use super::{Collected, GcError, forgotten::apart};
 use crate::{
     process::{FileLock, file::read_no_link},
     refs::{KEPT, LANDED, Layout, Ledger, LedgerError, UNDO, Undo, delete_ref},
@@ -21,7 +21,7 @@ use crate::{
 /// A temporary file that is older belongs to a program that is gone.
 const ABANDONED: Duration = Duration::from_hours(24);
 
-/// Saved states from before `before`.
+/// Saved states from before `before`. What was moved aside for one that is there no more is somebody's last, whatever its age.
 pub(super) fn undos(
     ledger: &Ledger<'_>,
     before: i64,
@@ -38,6 +38,12 @@ pub(super) fn undos(
             ledger.forget_undo(&undo)?;
         }
     }
+    let whole: BTreeSet<u64> = ledger.undos()?.into_iter().map(|(undo, _)| undo.n).collect();
+    let folder = |n: &u64| ledger.site().layout().apart().join(n.to_string());
+    let without = apart(ledger)?;
+    collected
+        .held_folders
+        .extend(without.difference(&whole).map(folder));
     Ok(())
 }
 
@@ -186,7 +192,7 @@ fn has_own_commits(ledger: &Ledger<'_>, git_dir: &Path) -> io::Result<bool> {
     Ok(commits.any(|commit| ledger.repo().git().find_object(commit, None).is_err()))
 }
 
-fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         found => found?.map(|entry| Ok(entry?.path())).collect(),

@@ -5,6 +5,7 @@
 //! branch, tag or remote has, or files that are in no commit, stays and is named. Killed anywhere, the next one goes
 //! on.
 
+mod forgotten;
 mod kept;
 mod leftovers;
 mod receipts;
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use forgotten::forget;
 pub use worktrees::{Held, Stray};
 
 pub use receipts::{drop_receipts, drop_receipts_before};
@@ -91,6 +93,9 @@ pub enum GcError {
     /// git cannot tell what a worktree holds.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// There is no saved state of that number.
+    #[error("nothing is saved as {0}")]
+    NoState(u64),
     /// The disk refuses.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -99,25 +104,28 @@ pub enum GcError {
 explain! {
     GcError {
         transparent { Ledger, Process }
+        NotFound { NoState => "git khlone undo --list" }
         Failed { Retention | Git | Io => "git khlone fsck" }
     }
 }
 
-/// Collects at `now`, or says what would be collected. Worktrees stand by `rules`.
+/// Collects at `now`, or says what would be collected; saved states that are `forgotten` go whatever they hold. Worktrees
+/// stand by `rules`.
 ///
 /// # Errors
 /// [`GcError`]; what went before it stays gone.
 pub fn gc(
     ledger: &Ledger<'_>,
-    keep: Keep,
+    (keep, now): (Keep, i64),
     rules: &Rules<'_>,
-    now: i64,
+    forgotten: &[u64],
     dry_run: bool,
 ) -> Result<Collected, GcError> {
     let mut collected = Collected {
         before: kept_size(ledger.site())?,
         ..Collected::default()
     };
+    forget(ledger, forgotten, dry_run, &mut collected)?;
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs((now - keep.age).unsigned_abs());
     if dry_run {
         collected.tasks = would_retain(ledger, keep, now)?;

@@ -179,3 +179,58 @@ fn what_is_too_large_to_save_is_never_destroyed() {
     assert_eq!(large(&clone), Some(60_000_000));
     assert!(clone.0.join("pipe").exists());
 }
+
+/// A saved state with things moved aside is somebody's last of them: it goes by that person's word alone.
+#[test]
+fn a_saved_state_is_given_up_only_by_its_number() {
+    let stage = Stage::new();
+    let user = stage.path().join("home/.config/khlone");
+    fs::create_dir_all(&user).unwrap();
+    let apart = |n: u64| stage.work.0.join(format!(".git/khlone/apart/{n}"));
+    let remove = || {
+        stage.act("true");
+        shell(
+            &stage.clone(),
+            "git init -q nest; echo mine > nest/mine; mkdir nest/shut; chmod 0500 nest/shut",
+        );
+        stage.run(&["zone", "remove", "--force", "main"]).ok();
+    };
+    remove();
+    fs::write(user.join("config.yml"), "limits: {keep_for: 1s}\n").unwrap();
+    let told = stage.until("the state is old", || {
+        let told = stage.run(&["gc"]).ok();
+        told.contains("saved state 1").then_some(told)
+    });
+    assert!(
+        told.contains("kept, holds work: saved state 1\n  next: git khlone undo 1 "),
+        "{told}"
+    );
+    assert!(told.contains("git khlone gc --forget 1\n"), "{told}");
+    let unknown = stage.run(&["gc", "--forget", "1", "--forget", "9"]);
+    assert!(
+        unknown.code == 3 && unknown.err.contains("nothing is saved as 9"),
+        "{}",
+        unknown.err
+    );
+    let would = stage.run(&["gc", "-n", "--forget", "1"]).ok();
+    assert!(would.contains("would drop saved state 1\n"), "{would}");
+    assert!(apart(1).exists());
+    // Of a state whose refs are lost, what was moved aside is told, and nothing of another comes to it.
+    for name in stage
+        .work
+        .git(&["for-each-ref", "--format=%(refname)", "refs/khlone/undo"])
+        .lines()
+    {
+        stage.work.git(&["update-ref", "-d", name]);
+    }
+    let told = stage.run(&["gc"]).ok();
+    assert!(
+        told.contains(&format!("kept, holds work: {}", apart(1).display())),
+        "{told}"
+    );
+    remove();
+    assert!(apart(1).exists() && apart(2).exists());
+    stage.run(&["gc", "--forget", "1", "--forget", "2"]).ok();
+    assert!(!apart(1).exists() && !apart(2).exists());
+    assert_eq!(stage.run(&["undo"]).code, 3);
+}
