@@ -16,6 +16,7 @@ use super::{
 use crate::{
     daemon::{self, Place, RunOptions, Woken},
     process::machine_id,
+    query,
     refs::Site,
     render::{
         DaemonView, Out,
@@ -145,6 +146,7 @@ fn be(dir: &Path, args: &RunArgs) -> Result<(), CmdError> {
         handed: args.handed,
         attended: args.attended,
         idle,
+        answers: query::serve,
         foreground: !args.handed,
     };
     Ok(daemon::run(&place, &options)?)

@@ -37,10 +37,10 @@ pub use life::{
     run::{RunOptions, run},
 };
 pub use protocol::{
-    Call, Frame, Greeting, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal,
+    Call, Frame, Greeting, MAX_ANSWER, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal,
     codes::{Code, RpcError, RpcErrorData},
     parse as parse_frame,
 };
 pub use schedule::hindrance::hindrance;
-pub use server::methods::Standing;
+pub use server::{methods::Standing, reading::Answers};
 pub use shared::DaemonStatus;

@@ -20,6 +20,7 @@ use super::{
         plan::{Known, find},
         settings::Limits,
     },
+    server::reading::Reading,
 };
 use crate::{
     refs::Oid,
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) table: watch::Sender<Arc<Table>>,
     /// What has changed in the ledger since the daemon began.
     pub(crate) history: watch::Sender<History>,
+    pub(crate) reading: Reading,
     /// Asks the engine for a look at the ledger.
     pub(crate) wake: Notify,
     /// Whether the daemon is on its way out.

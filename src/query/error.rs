@@ -1,8 +1,13 @@
 //! Why a question has no answer: any error of the crate that can explain itself, by whichever source.
 
-use std::{fmt, io};
+use std::{error::Error, fmt, io};
 
-use crate::task::{Explain, explain};
+use crate::{
+    daemon::{Code, RpcError},
+    refs::LedgerError,
+    task::{Explain, explain},
+    zone::ResolveError,
+};
 
 /// A question without an answer.
 pub struct QueryError(Box<dyn Explain + Send>);
@@ -34,6 +39,24 @@ impl From<git2::Error> for QueryError {
 impl From<QueryError> for Box<dyn Explain> {
     fn from(error: QueryError) -> Self {
         error.0
+    }
+}
+
+impl QueryError {
+    /// The error that it is on the wire.
+    pub(super) fn to_rpc(&self) -> RpcError {
+        let (class, hint) = self.0.explain();
+        let source: &dyn Error = &*self.0;
+        let is_missing = |of: Option<&LedgerError>| matches!(of, Some(LedgerError::NoTask(_)));
+        let code = match source.downcast_ref::<ResolveError>() {
+            Some(ResolveError::NoBranch { .. }) => Code::ZoneNotFound,
+            Some(ResolveError::NoClone { .. }) => Code::CloneNotFound,
+            _ if is_missing(source.downcast_ref()) => Code::TaskNotFound,
+            _ => Code::of_class(class),
+        };
+        let mut rpc = RpcError::new(code, self.to_string());
+        rpc.data.hint = hint;
+        rpc
     }
 }
 

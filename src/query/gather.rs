@@ -4,7 +4,7 @@ use std::{collections::HashSet, thread, time::Duration};
 
 use super::{
     CrewLine, Ground, Look, Needed, NeedsLine, QueryError, RunningLine, StatusView, StrangerLine, TaskLine,
-    WaitingLine, ask::list::brains, needs,
+    WaitingLine, brains::brains, needs,
 };
 use crate::{
     brain::Figures,

@@ -1,16 +1,20 @@
 //! What is asked of a site: one typed question each for what `list`, `show`, `status`, `diff` and `log` tell, with an
 //! answer that is the verb's document with `--json`.
 //!
-//! A [`Query`] is answered by a [`Source`]: the ledger here is one ([`Ground`]). What reads for a person or a program
-//! asks a source.
+//! A [`Query`] is answered by a [`Source`]: the ledger here ([`Ground`]), or a daemon ([`Rpc`]), which has it answered by
+//! its own ledger ([`serve()`]). Both give the same document, byte for byte. What reads for a person or a program asks a
+//! source.
 
 mod answer;
 mod ask;
+mod brains;
 mod document;
 mod error;
 mod gather;
 mod ground;
 mod needs;
+mod rpc;
+mod serve;
 mod sides;
 mod target;
 
@@ -28,15 +32,18 @@ pub use answer::{
 };
 pub use ask::{
     diff::{Diff, Range, range},
-    list::{Damage, Damages, List, Naming, What, brains_by, site_list},
+    list::{Damage, Damages, List, Naming, What, site_list},
     status::Status,
     task::{Env, Log, Show},
 };
+pub use brains::brains_by;
 pub use document::Document;
 pub use error::{QueryError, nothing};
 pub use gather::{JUDGE, Parts, crew};
 pub use ground::Ground;
 pub use needs::{Look, Needed, needs};
+pub use rpc::Rpc;
+pub use serve::serve;
 pub use sides::{Sides, sides};
 pub use target::{Target, crew_of, target, task};
 

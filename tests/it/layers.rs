@@ -216,6 +216,28 @@ fn the_fields_of_a_state_are_set_in_one_place() {
     assert!(wrong.is_empty(), "set them by a move:\n{}", wrong.join("\n"));
 }
 
+/// Verbs that read ask a source of answers: they would tell only of what is here otherwise.
+#[test]
+fn verbs_that_read_ask_a_source() {
+    const VERBS: [&str; 4] = ["diff", "list", "log", "show"];
+    let mut wrong = Vec::new();
+    for verb in VERBS {
+        let path = format!("src/cli/{verb}.rs");
+        let source = sources("src/cli").into_iter();
+        let mut source = source.filter(|source| source.path == Path::new(&path));
+        let text = source.next().unwrap_or_else(|| panic!("{path} is gone")).text;
+        for (at, line) in text.lines().enumerate() {
+            if ["ledger", "Ledger", "Stored", "cx.repo", "cx.site", "git2"]
+                .iter()
+                .any(|word| line.contains(word))
+            {
+                wrong.push(format!("{path}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "ask a query::Source:\n{}", wrong.join("\n"));
+}
+
 /// What is the whole process's cannot be set for a moment: another thread makes a file, or a child, in that moment.
 #[test]
 fn nothing_sets_the_mask_or_the_folder_of_the_whole_process() {

@@ -37,6 +37,7 @@ mod pipeline;
 mod places;
 mod planted;
 mod policy;
+mod queries;
 mod reading;
 mod readme;
 mod recovery;

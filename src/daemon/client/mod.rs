@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::process::is_stopped;
 
-use super::{DaemonError, Greeting, MAX_FRAME, PROTOCOL, Place, RpcError, life::place::Record, protocol};
+use super::{DaemonError, Greeting, MAX_ANSWER, PROTOCOL, Place, RpcError, life::place::Record, protocol};
 
 /// How long connecting and writing may take; the daemon is on this machine.
 const REACH: Duration = Duration::from_secs(2);
@@ -124,8 +124,7 @@ impl Client {
     fn read(&mut self, patience: Duration) -> Result<Answer, DaemonError> {
         let mut line = Vec::new();
         let deadline = Instant::now() + patience;
-        // Answers may be longer than requests (a list of tasks), but not without bound.
-        let mut limited = self.stream.by_ref().take(64 * MAX_FRAME as u64);
+        let mut limited = self.stream.by_ref().take(MAX_ANSWER as u64);
         loop {
             match limited.read_until(b'\n', &mut line) {
                 Ok(_) if line.ends_with(b"\n") => return Ok(serde_json::from_slice(&line)?),

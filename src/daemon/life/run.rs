@@ -43,7 +43,10 @@ use crate::{
             runners::{Launcher, Runners},
             settings::Limits,
         },
-        server,
+        server::{
+            self,
+            reading::{Answers, Reading},
+        },
         shared::{Shared, Table},
     },
     refs::now,
@@ -59,6 +62,8 @@ pub struct RunOptions {
     pub idle: Option<Duration>,
     /// Whether it leaves with the last command that uses it, and ends before what it has started.
     pub attended: bool,
+    /// What answers questions about the site.
+    pub answers: Answers,
     /// Whether its log goes to stderr instead of its file: for people who watch it.
     pub foreground: bool,
 }
@@ -167,6 +172,7 @@ async fn live(
         keeper,
         table: watch::Sender::new(Arc::new(Table::default())),
         history: watch::Sender::new(History::new(teller)),
+        reading: Reading::new(options.answers, place.common()),
         wake: Notify::new(),
         stopping: watch::Sender::new(false),
         connections: Cell::new(0),

@@ -17,6 +17,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_FRAME: usize = 1 << 20;
 /// Deepest nesting of a frame.
 pub const MAX_DEPTH: usize = 32;
+/// Longest answer. It may be longer than a request, a log say, but not without bound.
+pub const MAX_ANSWER: usize = 64 * MAX_FRAME;
 /// Most requests in one batch.
 pub const MAX_BATCH: usize = 64;
 
@@ -152,6 +154,11 @@ pub(crate) fn response(id: &Value, result: Result<Value, RpcError>) -> Value {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
         Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": error }),
     }
+}
+
+/// The response to the call with `id` whose result is written already.
+pub(crate) fn written(id: &Value, result: &str) -> String {
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}")
 }
 
 /// A request, or with no id a notification, as one line.

@@ -7,18 +7,20 @@ use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     again::AgainParams,
     changes::{ChangesParams, changes},
     enqueue::EnqueueParams,
+    queries::{self, query},
+    reading::Written,
     watching::watch,
 };
 use crate::{
     daemon::{
         Code, RpcError,
-        protocol::{Call, Hello, PROTOCOL},
+        protocol::{self, Call, Hello, PROTOCOL},
         schedule::plan::Known,
         shared::{DaemonStatus, Shared},
     },
@@ -47,14 +49,17 @@ pub(crate) enum Reply {
     Whole(Answer),
     /// What this gives when the answer is about to be sent: a caller that does not read costs nothing.
     OnSend(Box<dyn FnOnce() -> Answer>),
+    /// This, which is written already.
+    Written(Written),
 }
 
 impl Reply {
-    /// The answer itself.
-    pub(crate) fn get(self) -> Answer {
+    /// The response to the call with `id`, and the room that it takes until it is sent.
+    pub(crate) fn response(self, id: &Value) -> (String, Option<OwnedSemaphorePermit>) {
         match self {
-            Self::Whole(answer) => answer,
-            Self::OnSend(make) => make(),
+            Self::Whole(answer) => (protocol::response(id, answer).to_string(), None),
+            Self::OnSend(make) => (protocol::response(id, make()).to_string(), None),
+            Self::Written(Written { text, room }) => (protocol::written(id, &text), Some(room)),
         }
     }
 }
@@ -172,6 +177,7 @@ pub(crate) fn handle(shared: &Rc<Shared>, call: Call, by: Caller) -> Handled {
         "cancel" => later(call.params, move |params: TaskParams| {
             whole(brief(cancel(shared, params.task)))
         }),
+        method if queries::is_one(method) => Handled::Long(Box::pin(query(shared, call))),
         method => {
             let message = format!("there is no method `{method}`");
             Handled::Now(Err(RpcError::new(Code::Method, message)))
@@ -218,7 +224,7 @@ async fn whole(answer: impl Future<Output = Answer>) -> Reply {
     Reply::Whole(answer.await)
 }
 
-async fn brief(answer: impl Future<Output = Answer>) -> Answer {
+pub(super) async fn brief<T>(answer: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
     let late = |_| RpcError::new(Code::Timeout, format!("not done within {} s", REQUEST.as_secs()));
     timeout(REQUEST, answer).await.map_err(late)?
 }

@@ -7,6 +7,8 @@ pub(in crate::daemon) mod again;
 pub(in crate::daemon) mod changes;
 pub(in crate::daemon) mod enqueue;
 pub(in crate::daemon) mod methods;
+mod queries;
+pub(in crate::daemon) mod reading;
 pub(in crate::daemon) mod watching;
 
 use std::{io, pin::Pin, rc::Rc, sync::Arc, time::Duration};
@@ -146,7 +148,7 @@ struct Connection {
 
 /// An answer that is made when it is about to be sent.
 struct Outgoing {
-    make: Box<dyn FnOnce() -> Vec<u8>>,
+    make: Box<dyn FnOnce() -> (Vec<u8>, Option<OwnedSemaphorePermit>)>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -207,7 +209,11 @@ impl Connection {
             let place = take_place(long).await;
             let reply = future.await;
             let id = id?;
-            let make = move || protocol::line(&protocol::response(&id, reply.get()));
+            let make = move || {
+                let (mut response, room) = reply.response(&id);
+                response.push('\n');
+                (response.into_bytes(), room)
+            };
             Some(Outgoing {
                 make: Box::new(make),
                 _place: place,
@@ -237,7 +243,7 @@ impl Connection {
             let place = take_place(Some(long)).await;
             let answers = answer_batch(begun).await?;
             Some(Outgoing {
-                make: Box::new(move || answers),
+                make: Box::new(move || (answers, None)),
                 _place: place,
             })
         });
@@ -275,7 +281,8 @@ impl Connection {
         match done {
             Some(Ok(Some(outgoing))) => {
                 let Outgoing { make, _place } = outgoing;
-                self.write(&make()).await
+                let (line, _room) = make();
+                self.write(&line).await
             }
             Some(Ok(None)) | None => true,
             Some(Err(error)) => {
@@ -327,12 +334,12 @@ async fn take_place(places: Option<Arc<Semaphore>>) -> Option<OwnedSemaphorePerm
 async fn answer_batch(begun: Vec<(Option<Value>, Handled)>) -> Option<Vec<u8>> {
     let mut frame = vec![b'['];
     for (id, handled) in begun {
-        let result = match handled {
-            Handled::Now(result) => result,
-            Handled::Later(future) | Handled::Long(future) => future.await.get(),
+        let reply = match handled {
+            Handled::Now(result) => Reply::Whole(result),
+            Handled::Later(future) | Handled::Long(future) => future.await,
         };
         let Some(id) = id else { continue };
-        let mut answer = protocol::response(&id, result).to_string();
+        let (mut answer, _room) = reply.response(&id);
         if frame.len() + answer.len() > BATCH_ANSWER {
             let error = RpcError::new(Code::Refused, "the batch's answer is too long; ask this alone");
             answer = protocol::response(&id, Err(error)).to_string();

@@ -5,15 +5,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    brain::{Preflight, Readiness},
-    config::{Config, Paths},
     query::{
         BrainList, CrewList, Ground, JUDGE, Listed, Names, NeedsLine, NeedsList, Parts, Query, QueryError,
-        SiteLine, SiteList, TaskLine, TaskList, ZoneLine, ZoneList, crew, error::unread,
+        SiteLine, SiteList, TaskLine, TaskList, ZoneLine, ZoneList, brains::brains, crew, error::unread,
     },
     refs::{Damaged, StoredZone, TaskHead},
     task::ZoneId,
-    zone::{program, sites},
+    zone::sites,
 };
 
 /// What can be listed.
@@ -109,26 +107,6 @@ fn zone_list(zones: &[&StoredZone], heads: &[TaskHead]) -> ZoneList {
     ZoneList {
         zones: zones.iter().map(line).collect(),
     }
-}
-
-/// Every brain, fully checked.
-pub(in crate::query) fn brains(ground: &Ground<'_>) -> Vec<Readiness> {
-    // Settings that cannot be read have their own complaint elsewhere.
-    let config = ground.config().map(|loaded| loaded.config).unwrap_or_default();
-    brains_by(&config, ground.paths)
-}
-
-/// The same under these settings.
-pub fn brains_by(config: &Config, paths: &Paths) -> Vec<Readiness> {
-    let vars = |name: &str| std::env::var_os(name);
-    let program = |name: &str| program(config, name);
-    let cache = paths.khlone_home.join("cache");
-    Preflight {
-        vars: &vars,
-        cache: &cache,
-        program: &program,
-    }
-    .list()
 }
 
 /// The sites that `folder` remembers.

@@ -24,7 +24,7 @@ impl View for CrewList {
         let several = self.crew.iter().any(|clone| clone.zone != self.crew[0].zone);
         for clone in &self.crew {
             table.row([
-                shown(clone, several),
+                named(clone, several),
                 format!("@{}", clone.brain),
                 doing(clone),
                 standing(clone),
@@ -36,7 +36,7 @@ impl View for CrewList {
 }
 
 /// A clone's name, with its zone where there are `several`.
-pub(super) fn shown(line: &CrewLine, several: bool) -> String {
+pub(super) fn named(line: &CrewLine, several: bool) -> String {
     if several {
         format!("{} in {}", line.clone, line.branch)
     } else {

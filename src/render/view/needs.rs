@@ -5,59 +5,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    super::{ShortIds, Table, View, cut, one_line, terminal::columns},
+    super::{Table, View, cut, one_line, terminal::columns},
+    shown::{Naming, Shown},
     task::row,
 };
 use crate::{
-    query::{Listed, Names, NeedsLine, NeedsList},
+    query::{Listed, NeedsLine, NeedsList},
     task::{Need, TaskId},
 };
 
 /// What stands before a second line.
 const BELOW: &str = "         ";
-
-/// An answer with the names that its tasks have for people.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Shown<'a, T> {
-    pub(super) answer: &'a T,
-    #[serde(skip)]
-    pub(super) names: &'a Names,
-}
-
-impl<'a, T> Shown<'a, T> {
-    /// An answer of the site that `names` are of.
-    pub fn new(answer: &'a T, names: &'a Names) -> Self {
-        Self { answer, names }
-    }
-}
-
-/// How tasks of a site are shown: by ids that can be typed, and with their zone where there are several.
-#[derive(Debug)]
-pub(super) struct Naming<'a> {
-    ids: ShortIds<'a>,
-    names: &'a Names,
-}
-
-impl<'a> Naming<'a> {
-    pub(super) fn of(names: &'a Names) -> Self {
-        Self {
-            ids: ShortIds::of(&names.tasks),
-            names,
-        }
-    }
-
-    pub(super) fn short(&self, task: &TaskId) -> String {
-        self.ids.short(task)
-    }
-
-    /// The branch of a zone, where there are several.
-    pub(super) fn branch(&self, zone: &str) -> Option<&'a str> {
-        let branches = Some(&self.names.branches).filter(|branches| branches.len() > 1)?;
-        let mut named = branches.iter().filter(|(id, _)| id.as_str() == zone);
-        named.next().map(|(_, branch)| branch.as_str())
-    }
-}
 
 /// What there is to say of a task that needs a person.
 fn below(line: &NeedsLine) -> String {

@@ -3,10 +3,10 @@
 
 use super::{
     super::{Table, View, bytes, cut, elapsed, money, one_line, terminal::columns, waits},
-    crew::{doing, shown, standing},
+    crew::{doing, named, standing},
     doctor::brain_table,
-    indent_by,
-    needs::{self, Naming, Shown},
+    indent_by, needs,
+    shown::{Naming, Shown},
     sites::stranger,
     task::{row, since},
 };
@@ -136,7 +136,7 @@ fn crew_table(view: &StatusView) -> String {
     let mut table = Table::default();
     for clone in crew.iter().take(CREW) {
         table.row([
-            shown(clone, several),
+            named(clone, several),
             format!("@{}", clone.brain),
             doing(clone),
             standing(clone),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::needs::{Naming, Shown};
+use super::shown::{Naming, Shown};
 use crate::{
     guard::secrets::sanitise::strip,
     query::{TaskDetail, TaskDocument, TaskLine, TaskList},
