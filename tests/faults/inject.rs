@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     KillAny,
     /// The system call finds the disk full.
     Full,
+    /// The user's share of the disk is used up.
+    Quota,
     /// The system call finds the disk broken.
     Broken,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for Fault {
             Self::Kill => "kill",
             Self::KillAny => "kill-any",
             Self::Full => "ENOSPC",
+            Self::Quota => "EDQUOT",
             Self::Broken => "EIO",
         })
     }
@@ -122,12 +125,14 @@ pub(crate) fn strike(rig: &Rig, args: &[&str], place: Option<&Place>, then: impl
             std::os::unix::process::ExitStatusExt::signal(&status) == Some(9) && answer.is_none()
         }
         Some(Fault::Kill | Fault::KillAny) => trace.contains("killed by SIGKILL") && answer.is_none(),
-        Some(Fault::Full | Fault::Broken) => trace.contains("(INJECTED)"),
+        Some(Fault::Full | Fault::Quota | Fault::Broken) => trace.contains("(INJECTED)"),
     };
     let passed = match place.map(|place| place.fault) {
         None | Some(Fault::Point | Fault::Kill) => points(&told),
         Some(Fault::KillAny) => points(trace.split("+++ killed by").next().unwrap_or_default()),
-        Some(Fault::Full | Fault::Broken) => points(trace.split("(INJECTED)").next().unwrap_or_default()),
+        Some(Fault::Full | Fault::Quota | Fault::Broken) => {
+            points(trace.split("(INJECTED)").next().unwrap_or_default())
+        }
     };
     Struck {
         hit,
@@ -146,6 +151,7 @@ fn strace(rig: &Rig, log: &Path, place: Option<&Place>, args: &[&str]) -> Cmd {
     if let Some(place) = place {
         let what = match place.fault {
             Fault::Full => "error=ENOSPC",
+            Fault::Quota => "error=EDQUOT",
             Fault::Broken => "error=EIO",
             Fault::Point | Fault::Kill | Fault::KillAny => "signal=KILL",
         };
@@ -201,7 +207,7 @@ pub(crate) fn places(unharmed: &Struck, faults: &[Fault]) -> Vec<(Place, usize)>
         let of_it: &Vec<_> = match fault {
             Fault::Point => &points,
             Fault::KillAny => &others,
-            Fault::Kill | Fault::Full | Fault::Broken => &own,
+            Fault::Kill | Fault::Full | Fault::Quota | Fault::Broken => &own,
         };
         let struck = of_it.iter().filter(|(call, ..)| is_refused(fault, call));
         places.extend(struck.map(|(call, n, passed)| {
@@ -215,7 +221,9 @@ pub(crate) fn places(unharmed: &Struck, faults: &[Fault]) -> Vec<(Place, usize)>
 /// What a disk refuses to remove is left, whoever asks; a full one removes and locks all the same.
 fn is_refused(fault: Fault, call: &str) -> bool {
     match fault {
-        Fault::Full => !call.starts_with("unlink") && !matches!(call, "rmdir" | "flock" | "fchmod"),
+        Fault::Full | Fault::Quota => {
+            !call.starts_with("unlink") && !matches!(call, "rmdir" | "flock" | "fchmod")
+        }
         Fault::Broken => !call.starts_with("unlink") && call != "rmdir",
         Fault::Point | Fault::Kill | Fault::KillAny => true,
     }

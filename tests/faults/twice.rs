@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use git_khlone::{refs::now, task::Status};
+
 use crate::{
     inject::{Fault, Place, places},
     oracle::{Journal, gather, judge},
@@ -50,7 +52,13 @@ fn a_recovery_that_is_struck_twice_asks_nobody() {
         let scene = Scene::set(&rig, verb);
         let (calm, _) = scene.strike(&rig, None, &mut Journal::default());
         rig.stop();
-        for fault in [Fault::Kill, Fault::KillAny, Fault::Full, Fault::Broken] {
+        for fault in [
+            Fault::Kill,
+            Fault::KillAny,
+            Fault::Full,
+            Fault::Quota,
+            Fault::Broken,
+        ] {
             let mut found = places(&calm, &[fault]);
             let at = |passed: usize| {
                 let passed = &calm.passed[..passed.min(calm.passed.len())];
@@ -68,4 +76,60 @@ fn a_recovery_that_is_struck_twice_asks_nobody() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Where the disk is full, and where the user's quota is used up: the same is done, and the cause is told.
+#[test]
+fn a_recovery_that_is_struck_again_and_again_pauses_longer_each_time() {
+    if !has("strace") {
+        return;
+    }
+    let causes = [(Fault::Full, "No space left"), (Fault::Quota, "quota exceeded")];
+    in_parallel(causes.into(), |(fault, words)| {
+        let rig = Rig::new();
+        let scene = Scene::set(&rig, Verb::Recover);
+        let (calm, _) = scene.strike(&rig, None, &mut Journal::default());
+        rig.stop();
+        rig.restore();
+        let mut pauses = Vec::new();
+        let mut found = places(&calm, &[fault]);
+        found.retain(|(_, passed)| {
+            let passed = &calm.passed[..(*passed).min(calm.passed.len())];
+            transition(Verb::Recover, scene.task.as_ref(), passed) == "recover"
+        });
+        shuffle(&mut found, 7);
+        for (place, _) in found {
+            let before = now();
+            scene.strike(&rig, Some(&place), &mut Journal::default());
+            let task = rig.task(scene.task.as_ref().unwrap());
+            assert_eq!(task.hold, None, "{place}: {task:?}");
+            let Some(retry) = task.recovery().filter(|retry| !retry.reason.is_empty()) else {
+                // It came to its end for all that, or could not write down why not.
+                if task.status != Status::Interrupted {
+                    rig.stop();
+                    rig.restore();
+                    pauses.clear();
+                }
+                continue;
+            };
+            assert!(
+                retry.reason.to_lowercase().contains(&words.to_lowercase()),
+                "{place}: {retry:?}"
+            );
+            let least = 4_i64.pow(retry.tries - 1).min(600);
+            assert!(
+                (before + least..=now() + least).contains(&retry.until),
+                "{place}: {retry:?}"
+            );
+            pauses.push(least);
+            if pauses.len() == 2 {
+                break;
+            }
+        }
+        rig.stop();
+        assert!(
+            pauses.is_sorted_by(|a, b| a < b) && pauses.len() == 2,
+            "{fault}: {pauses:?}"
+        );
+    });
 }

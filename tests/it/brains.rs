@@ -10,6 +10,7 @@ mod limits;
 mod recovery;
 mod rig;
 mod struck;
+mod table;
 mod told;
 
 use std::time::Duration;
@@ -152,7 +153,7 @@ fn prompts_of_any_shape_arrive_whole() {
         for odd in [
             "-rf --help",
             "/clear",
-            "@nowhere $(id) `id` \"'\\ %s",
+            "@nowhere $(id) `id` \"'\\ %s mail to bob@README.md, see @README.md; @app.route",
             "two\nlines\n",
             long.as_str(),
         ] {
@@ -165,6 +166,11 @@ fn prompts_of_any_shape_arrive_whole() {
                 rig.name
             );
             let sent = rig.server.requests().last().unwrap().to_string();
+            // For one it is marked as text, which it is told of.
+            let sent = sent.replace(r"\\@", "@");
+            // One shows the model the file beside the words, as it does for a person.
+            let is_apart = rig.name == "claude" || !sent.contains("A project.");
+            assert!(is_apart, "{}: a file is put in", rig.name);
             let quoted = serde_json::to_string(odd.trim()).unwrap();
             assert!(
                 sent.contains(quoted.trim_matches('"')),

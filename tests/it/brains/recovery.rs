@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bstr::ByteSlice;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -23,15 +24,17 @@ fn until<T>(what: &str, desk: &Desk, mut there: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// The files of lines below `dir` that have `text` in them.
+/// The files below `dir` that sessions are kept in, and that have `text` in them.
 fn holding(dir: &Path, text: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let found = entries.map(|entry| entry.path()).flat_map(|path| {
         if path.is_dir() && !path.is_symlink() {
             return holding(&path, text);
         }
-        let lines = path.extension().is_some_and(|it| it == "jsonl");
-        let holds = lines && std::fs::read_to_string(&path).unwrap_or_default().contains(text);
+        let kinds = ["jsonl", "json", "db", "db-wal"];
+        let name = path.to_string_lossy();
+        let keeps = kinds.iter().any(|kind| name.ends_with(&format!(".{kind}")));
+        let holds = keeps && std::fs::read(&path).unwrap_or_default().contains_str(text);
         if holds { vec![path] } else { Vec::new() }
     });
     found.collect()
@@ -60,9 +63,12 @@ fn mid_tool(name: &'static str, scenario: &str) -> (Desk, String) {
         Path::new(path.trim()).join("marker").exists().then_some(())
     });
     // What the CLI has not written yet, no kill leaves behind.
-    let home = PathBuf::from(&desk.vars["HOME"]);
+    let homes = [PathBuf::from(&desk.vars["HOME"]), desk.repo.0.join(".git/khlone")];
     until("the session's file", &desk, || {
-        (!holding(&home, "echo started > marker").is_empty()).then_some(())
+        let mut kept = homes
+            .iter()
+            .flat_map(|home| holding(home, "echo started > marker"));
+        kept.next().map(drop)
     });
     // Nor does anybody know what the runner has not heard yet.
     let heard = desk
@@ -168,6 +174,8 @@ fn a_killed_runner_of_claude_goes_on_in_the_same_session() {
 }
 
 #[test]
-fn a_killed_runner_of_codex_goes_on_in_the_same_session() {
-    each_of(&["codex"], |name| assert_same_session(&killed_mid_tool(name)));
+fn a_killed_runner_of_the_others_goes_on_in_the_same_session() {
+    each_of(&["codex", "opencode", "gemini"], |name| {
+        assert_same_session(&killed_mid_tool(name));
+    });
 }

@@ -55,6 +55,8 @@ pub(crate) struct Ran {
     pub(crate) hopeless: Option<Trouble>,
     pub(crate) code: Option<i32>,
     pub(crate) took: Duration,
+    /// How much it had written beside its streams.
+    pub(crate) aside: u64,
     stderr: String,
 }
 
@@ -173,6 +175,7 @@ impl Rig {
         let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let status = child.wait().unwrap();
         let code = status.code().filter(|_| ended && status.signal().is_none());
+        let aside = launch.aside.as_ref().and_then(|file| fs::metadata(file).ok());
         events.extend(translator.finish(code));
         Ran {
             launch,
@@ -181,6 +184,7 @@ impl Rig {
             hopeless,
             code,
             took: start.elapsed(),
+            aside: aside.map_or(0, |meta| meta.len()),
             stderr,
         }
     }

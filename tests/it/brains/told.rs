@@ -174,3 +174,22 @@ fn an_answer_that_was_cut_off_fails_its_task() {
         );
     });
 }
+
+/// What it writes beside its stream grows by the requests, and is small enough to be kept for a run.
+#[test]
+fn the_telemetry_is_as_large_as_the_document_says() {
+    each_of(&["gemini"], |name| {
+        for (scenario, requests) in [("answer", 1), ("steps", 6)] {
+            let rig = Rig::new(name);
+            let ran = rig.run(&Run {
+                sandboxed: true,
+                ..Run::act(&format!("SCENARIO={scenario}"))
+            });
+            let each = ran.aside / requests;
+            assert!(
+                (50_000..300_000).contains(&each),
+                "{name} {scenario} {each} {ran:?}"
+            );
+        }
+    });
+}
