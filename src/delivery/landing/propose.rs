@@ -167,6 +167,6 @@ fn is_signed_off(message: &[u8], who: &str) -> bool {
 /// The checkouts of a zone's branch, each ready to be brought from a commit to another, or to a tree.
 pub(super) fn carries(repo: &Repo, zone: &str, from: Oid, to: Oid) -> Result<Vec<Carry>, LandError> {
     let holders = holders(repo, zone)?.into_iter();
-    let carries = holders.map(|checkout| Carry::check(repo, checkout, from, to));
+    let carries = holders.map(|checkout| Carry::check_around_changes(repo, checkout, from, to));
     Ok(carries.collect::<Result<_, _>>()?)
 }

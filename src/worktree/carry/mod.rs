@@ -1,7 +1,8 @@
 //! Brings the files of a checkout from one commit to another, whole or not at all.
 //!
-//! Everything is checked before anything is touched: no operation half done, no tracked file changed or staged,
-//! and nothing untracked, ignored files included, where a new file would go (git itself overwrites ignored ones).
+//! Everything is checked before anything is touched: no operation half done, no tracked file changed or staged (in a
+//! person's checkout: none of those that differ between the two commits), and nothing untracked, ignored files included,
+//! where a new file would go (git itself overwrites ignored ones).
 //! Then git moves index and files, with the user's filters and without hooks. Should that fail on the way (a
 //! filter, a full disk), the old files are put back. Refs are not touched here.
 //!
@@ -18,7 +19,7 @@ use git2::Oid;
 
 pub use error::CarryError;
 pub(crate) use error::{listed, quoted};
-use obstacle::{added_files, in_the_way, tree_of};
+use obstacle::{Moved, in_the_way};
 
 use super::{checkout::Checkout, gitlinks, index, lenient::status};
 use crate::{
@@ -70,16 +71,29 @@ fn records(checkout: &Checkout, untracked: bool) -> Result<Vec<u8>, ProcessError
     status(checkout, &args, |git| git.patience(PATIENCE))
 }
 
-/// Whether a checkout has exactly the files of commit `to`, all staged: a move that was cut short before the
+/// The files of those `records` that count.
+fn named(records: &[u8], counts: impl Fn(&[u8]) -> bool) -> Vec<(u8, &[u8])> {
+    let records = records.split_str(b"\0").filter(|record| record.len() > 3);
+    let named = records.map(|record| (record[1], &record[3..]));
+    named.filter(|(_, name)| counts(name)).collect()
+}
+
+/// Whether those of a checkout's files that count are staged as `to` has them: a move that was cut short before the
 /// branch followed.
-fn is_carried(repo: &Repo, checkout: &Checkout, records: &[u8], to: Oid) -> Result<bool, CarryError> {
-    let is_staged = |record: &[u8]| record.get(1).is_none_or(|unstaged| *unstaged == b' ');
-    if !records.split_str(b"\0").all(is_staged) {
+fn is_carried(
+    checkout: &Checkout,
+    uncommitted: &[(u8, &[u8])],
+    to: Oid,
+    counts: impl Fn(&[u8]) -> bool,
+) -> Result<bool, CarryError> {
+    if uncommitted.is_empty() || uncommitted.iter().any(|(unstaged, _)| *unstaged != b' ') {
         return Ok(false);
     }
-    let index = checkout.git().arg("write-tree").finish()?;
-    let tree = tree_of(repo, to)?.id().to_string();
-    Ok(index.status.success() && index.stdout.trim() == tree.as_bytes())
+    let git = checkout.git().patience(PATIENCE);
+    let git = git.args(["diff-index", "--cached", "--no-renames", "--name-only", "-z"]);
+    let apart = git.arg(to.to_string()).output()?;
+    let mut apart = apart.split_str(b"\0").filter(|name| !name.is_empty());
+    Ok(!apart.any(counts))
 }
 
 /// Takes the files of a move from `head` to `staged` away again that was cut short before the branch followed. Files that
@@ -88,17 +102,19 @@ fn is_carried(repo: &Repo, checkout: &Checkout, records: &[u8], to: Oid) -> Resu
 /// # Errors
 /// If git fails.
 pub fn restage(repo: &Repo, checkout: &Checkout, staged: Oid, head: Oid) -> Result<(), CarryError> {
+    let moved = Moved::between(repo, head, staged)?;
     let records = records(checkout, false)?;
-    if records.is_empty() || checkout.unfinished().is_some() || !is_carried(repo, checkout, &records, staged)?
-    {
+    let counts = |name: &[u8]| moved.touches(name);
+    let uncommitted = named(&records, counts);
+    if checkout.unfinished().is_some() || !is_carried(checkout, &uncommitted, staged, counts)? {
         return Ok(());
     }
     let carry = Carry {
         checkout: checkout.clone(),
         from: head,
         to: staged,
-        added: Vec::new(),
-        is_done: true,
+        moved,
+        is_done: false,
     };
     carry.undo()
 }
@@ -109,7 +125,7 @@ pub struct Carry {
     checkout: Checkout,
     from: Oid,
     to: Oid,
-    added: Vec<BString>,
+    moved: Moved,
     /// The files are at `to` already.
     is_done: bool,
 }
@@ -120,21 +136,47 @@ impl Carry {
     /// # Errors
     /// [`CarryError`] naming what is in the way.
     pub fn check(repo: &Repo, checkout: Checkout, from: Oid, to: Oid) -> Result<Self, CarryError> {
+        Self::unless(repo, checkout, (from, to), |_, _| true)
+    }
+
+    /// The same for a checkout in which somebody works: what is uncommitted and does not differ between the two commits
+    /// stays as it is, as with `git merge`.
+    ///
+    /// # Errors
+    /// As [`Carry::check`].
+    pub fn check_around_changes(
+        repo: &Repo,
+        checkout: Checkout,
+        from: Oid,
+        to: Oid,
+    ) -> Result<Self, CarryError> {
+        Self::unless(repo, checkout, (from, to), Moved::touches)
+    }
+
+    /// Checks a move, which no uncommitted file that `counts` may be in the way of.
+    fn unless(
+        repo: &Repo,
+        checkout: Checkout,
+        (from, to): (Oid, Oid),
+        counts: impl Fn(&Moved, &[u8]) -> bool,
+    ) -> Result<Self, CarryError> {
         let path = checkout.path.clone();
         if let Some(what) = checkout.unfinished() {
             return Err(CarryError::Unfinished { path, what });
         }
+        let moved = Moved::between(repo, from, to)?;
+        let counts = |name: &[u8]| counts(&moved, name);
         let records = records(&checkout, false)?;
-        let is_done = !records.is_empty() && is_carried(repo, &checkout, &records, to)?;
-        if !records.is_empty() && !is_done {
-            let files = changes(&checkout, false)?;
+        let uncommitted = named(&records, counts);
+        let is_done = is_carried(&checkout, &uncommitted, to, counts)?;
+        if !uncommitted.is_empty() && !is_done {
+            let files = uncommitted.iter().map(|(_, name)| BString::from(*name)).collect();
             return Err(CarryError::Dirty { path, files });
         }
-        let added = added_files(repo, from, to)?;
         let files = if is_done {
             Vec::new()
         } else {
-            in_the_way(repo, &path, from, &added)?
+            in_the_way(repo, &path, from, moved.added())?
         };
         if !files.is_empty() {
             return Err(CarryError::InTheWay { path, files });
@@ -143,7 +185,7 @@ impl Carry {
             checkout,
             from,
             to,
-            added,
+            moved,
             is_done,
         })
     }
@@ -238,12 +280,14 @@ impl Carry {
         Ok(found)
     }
 
-    /// Undoes a finished [`Carry::run`].
+    /// Undoes a finished [`Carry::run`]; what it found in place stays.
     ///
     /// # Errors
     /// If git fails.
     pub fn undo(&self) -> Result<(), CarryError> {
-        patiently(&self.checkout, || self.two_way(&[], self.to, self.from).output())?;
+        if !self.is_done {
+            patiently(&self.checkout, || self.two_way(&[], self.to, self.from).output())?;
+        }
         Ok(())
     }
 
@@ -259,10 +303,11 @@ impl Carry {
         git.args(dry).args([from.to_string(), to.to_string()])
     }
 
-    /// Puts the old files back after a move that failed half way. Every tracked file was unchanged before, and
-    /// nothing stood where files were added, so nothing but the move's own work is undone.
+    /// Puts the old files back after a move that failed half way: git writes the index last, so it has them still. Each
+    /// that the move changes was unchanged before, and nothing stood where files were added, so nothing but the move's own
+    /// work is undone.
     fn put_back(&self) -> Result<(), CarryError> {
-        for name in &self.added {
+        for name in self.moved.added() {
             let path = self.checkout.path.join(name.to_path_lossy());
             match fs::remove_file(&path) {
                 Ok(()) => remove_empty_parents(&path, &self.checkout.path),
@@ -274,10 +319,27 @@ impl Carry {
                 Err(source) => return Err(CarryError::Io { path, source }),
             }
         }
+        let git = || {
+            self.checkout
+                .git()
+                .env("GIT_NO_LAZY_FETCH", "0")
+                .patience(PATIENCE)
+        };
+        // `S` of skip-worktree, in small letters if it is assume-unchanged as well: those were not written.
+        let listed = git().args(["ls-files", "-v", "-z"]).output()?;
+        let mut gone = Vec::new();
+        for record in listed.split_str(b"\0") {
+            if let Some((tag, name)) = record.split_once_str(b" ")
+                && !tag.eq_ignore_ascii_case(b"S")
+                && self.moved.is_old_file(name)
+            {
+                gone.extend_from_slice(name);
+                gone.push(0);
+            }
+        }
         patiently(&self.checkout, || {
-            let git = self.checkout.git().env("GIT_NO_LAZY_FETCH", "0");
-            let git = git.patience(PATIENCE).args(["read-tree", "--reset", "-u"]);
-            git.arg(self.from.to_string()).output()
+            let git = git().args(["checkout-index", "-f", "-u", "-q", "-z", "--stdin"]);
+            git.input(gone.clone()).output()
         })?;
         Ok(())
     }

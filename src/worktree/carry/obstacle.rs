@@ -1,31 +1,82 @@
-//! What stands where a new commit's files would go.
+//! The files that a move touches, and what stands where they would go.
 
-use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
+use std::{collections::BTreeSet, fs, io, ops::Bound, os::unix::ffi::OsStrExt, path::Path};
 
-use bstr::{BString, ByteSlice, ByteVec};
-use git2::{Delta, DiffOptions, Oid, Tree};
+use bstr::{BStr, BString, ByteSlice, ByteVec};
+use git2::{Delta, DiffOptions, FileMode, Oid, Tree};
 
 use super::CarryError;
 use crate::refs::Repo;
 
-/// The tree of a commit, or the tree itself.
-pub(super) fn tree_of(repo: &Repo, oid: Oid) -> Result<Tree<'_>, git2::Error> {
-    repo.git().find_object(oid, None)?.peel_to_tree()
+/// The files that a move from one commit to another touches.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// That only the new one has.
+    added: Vec<BString>,
+    /// That the old one has, and the new one not or otherwise.
+    old: BTreeSet<BString>,
+    /// Both, and submodules.
+    all: BTreeSet<BString>,
 }
 
-/// The files that `to` has and `from` has not.
-pub(super) fn added_files(repo: &Repo, from: Oid, to: Oid) -> Result<Vec<BString>, git2::Error> {
-    let git = repo.git();
-    let tree = |oid| tree_of(repo, oid);
-    let mut options = DiffOptions::new();
-    options.include_typechange(true);
-    let diff = git.diff_tree_to_tree(Some(&tree(from)?), Some(&tree(to)?), Some(&mut options))?;
-    let added = diff
-        .deltas()
-        .filter(|delta| delta.status() == Delta::Added && delta.new_file().mode() != git2::FileMode::Commit);
-    Ok(added
-        .filter_map(|delta| delta.new_file().path_bytes().map(BString::from))
-        .collect())
+impl Moved {
+    /// Those that differ between two commits, or trees.
+    pub(super) fn between(repo: &Repo, from: Oid, to: Oid) -> Result<Self, git2::Error> {
+        let (from, to) = (tree_of(repo, from)?, tree_of(repo, to)?);
+        let mut options = DiffOptions::new();
+        options.include_typechange(true);
+        let diff = repo
+            .git()
+            .diff_tree_to_tree(Some(&from), Some(&to), Some(&mut options))?;
+        let mut moved = Self::default();
+        for delta in diff.deltas() {
+            let is_added = delta.status() == Delta::Added;
+            let file = if is_added {
+                delta.new_file()
+            } else {
+                delta.old_file()
+            };
+            let Some(name) = file.path_bytes().map(BString::from) else {
+                continue;
+            };
+            moved.all.insert(name.clone());
+            match (file.mode(), is_added) {
+                (FileMode::Commit, _) => {}
+                (_, true) => moved.added.push(name),
+                (_, false) => drop(moved.old.insert(name)),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Those that only the new one has; no submodules.
+    pub(super) fn added(&self) -> &[BString] {
+        &self.added
+    }
+
+    /// Whether the old one has the file `name`, and it is to change or go.
+    pub(super) fn is_old_file(&self, name: &[u8]) -> bool {
+        self.old.contains(name.as_bstr())
+    }
+
+    /// Whether the move touches `name`: the file, one in whose place it would be a folder, or one below it.
+    pub(super) fn touches(&self, name: &[u8]) -> bool {
+        let parents = name.find_iter(b"/").map(|end| &name[..end]);
+        let folder = [name, b"/"].concat();
+        let below = self
+            .all
+            .range::<BStr, _>((Bound::Included(folder.as_bstr()), Bound::Unbounded))
+            .next();
+        parents
+            .chain([name])
+            .any(|name| self.all.contains(name.as_bstr()))
+            || below.is_some_and(|below| below.starts_with(&folder))
+    }
+}
+
+/// The tree of a commit, or the tree itself.
+fn tree_of(repo: &Repo, oid: Oid) -> Result<Tree<'_>, git2::Error> {
+    repo.git().find_object(oid, None)?.peel_to_tree()
 }
 
 /// What stands untracked in the work tree where one of `added` must go: the path itself, a file where one of its
