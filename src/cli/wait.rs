@@ -21,6 +21,7 @@ use crate::{
     render::{
         Pulse, one_line,
         view::{EndedList, diff_stat},
+        waits,
     },
     task::{Class, Mode, Outcome, Status, Task, TaskId},
     zone::{Waits, waits_for},
@@ -86,7 +87,7 @@ pub(super) fn run(cx: &Cx, args: &AwaitArgs) -> Result<ExitCode, CmdError> {
             }
             for stored in many {
                 verdict(cx, stored);
-                next(cx, &stored.task);
+                next(cx, &stored.task, None);
             }
             Ok(worst(many))
         }
@@ -190,7 +191,10 @@ impl Wait {
             if open.is_empty() || self.any && !ended.is_empty() || left.is_zero() {
                 return Ok(ended);
             }
-            pulse.say(awaited(&open));
+            pulse.say(match open.as_slice() {
+                [id] if pulse.is_seen() => what_for(cx, id)?,
+                many => awaited(many),
+            });
             let wait = left.min(PATIENCE);
             let params = json!({ "tasks": open, "any": true, "timeout": wait.as_secs_f64() });
             // Whatever it says, the ledger tells what has become of them.
@@ -223,6 +227,13 @@ fn leaves(cx: &Cx, ids: &[TaskId], pulse: &Pulse) {
         ));
         out.note(&format!("  git khlone await {names}"));
     });
+}
+
+/// One task, and what it waits for itself.
+fn what_for(cx: &Cx, id: &TaskId) -> Result<String, CmdError> {
+    let ledger = cx.ledger();
+    let waits_for = cx.ground().waits(&ledger.task(id)?.task, &ledger.heads()?);
+    Ok(waits_for.map_or_else(|| id.to_string(), |wait| format!("{id} {}", waits(&wait))))
 }
 
 fn awaited(ids: &[TaskId]) -> String {
@@ -265,7 +276,7 @@ pub(super) fn tell(cx: &Cx, stored: &Stored, answer: Answer) -> Result<ExitCode,
             cx.out.note(&done);
         }
     }
-    next(cx, task);
+    next(cx, task, detail.answer.as_deref());
     Ok(exit_code(stored))
 }
 
@@ -284,11 +295,18 @@ fn verdict(cx: &Cx, stored: &Stored) {
 }
 
 /// What can be done about it.
-fn next(cx: &Cx, task: &Task) {
+fn next(cx: &Cx, task: &Task, said: Option<&str>) {
     if let Some(next) = task.next_step() {
         cx.out.note(&format!("  {next}"));
     }
-    if task.question.is_some() && task.outcome == Some(Outcome::NoOp) {
+    // One that asked and worked on all the same needs no answer.
+    if let Some(question) = &task.question
+        && (task.outcome == Some(Outcome::NoOp) || task.mode == Mode::Ask)
+    {
+        // By a tool, it stands in no answer.
+        if !said.is_some_and(|said| said.contains(question)) {
+            cx.out.note(&format!("  asks: {}", one_line(question)));
+        }
         cx.out.note(&format!("  git khlone reply {} TEXT", task.id));
     }
 }

@@ -273,7 +273,8 @@ fn a_question_by_a_tool_is_a_question_that_reply_answers() {
         let need = &list["needs_you"][0];
         assert_eq!(need["need"], "question", "{list:#}\n{story}");
         assert_eq!(need["says"], "Which database? (Postgres | SQLite)", "{list:#}");
-        assert!(said.err.contains("git khlone reply"), "{said:?}");
+        let asked = "  asks: Which database? (Postgres | SQLite)\n  git khlone reply t-";
+        assert!(said.err.contains(asked), "{said:?}");
         let id = need["task"].as_str().unwrap();
         let reply = desk.khlone(&["reply", id, "--await", "SCENARIO=count Postgres"]);
         assert_eq!(reply.out.trim(), "I have seen 2 prompts.", "{reply:?}");
