@@ -124,25 +124,21 @@ fn queue(cx: Cx, args: DispatchArgs, mode: Mode) -> Result<ExitCode, CmdError> {
         .with_changes
         .then(|| own_changes(&cx.repo, &cx.site))
         .transpose()?;
-    let rank = match args.when {
-        When::Disrupt => Rank::Disrupt,
-        When::Enqueue if args.prioritize => Rank::First,
-        When::Enqueue => Rank::Arrival,
-    };
+    let disrupts = matches!(args.when, When::Disrupt);
     let order = Order {
         id: new_id()?,
         mode,
         prompt: args.prompt.read()?,
         who: args.who.as_ref(),
         model: args.model,
-        rank,
+        rank: Rank::of(disrupts, args.prioritize),
         after: &args.after,
         reply_to: None,
         with_changes: changes.as_ref().map(|(tree, _)| *tree),
         folder: cx.folder.clone(),
         new_session: args.new_session,
     };
-    ready.send(cx, &place, order, then)
+    ready.send(cx, &order, then)
 }
 
 /// The zone of the task; with `--create`, made at the one gate where zones are made.

@@ -9,14 +9,13 @@ use super::{
     wait, watch,
 };
 use crate::{
-    config::Config,
     daemon,
     guard::secrets::redact::Redactor,
     query::StrangerLine,
     render::view::{DispatchedView, stranger},
     runner,
     task::{Explain, Mode, Status, TaskId},
-    zone::{self, Admitted, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
+    zone::{Admitted, Caller, Dispatched, Order, Place, admit, owners::waiting_elsewhere, sites},
 };
 
 /// What comes after a task is queued.
@@ -41,39 +40,30 @@ impl Then {
 }
 
 /// A place where tasks may be dispatched: its settings are trusted, and brains can run there.
-pub(super) struct Ready {
-    config: Config,
-    admitted: Admitted,
+pub(super) struct Ready<'a> {
+    admitted: Admitted<'a>,
     uncommitted: Option<Uncommitted>,
 }
 
-impl Ready {
+impl<'a> Ready<'a> {
     /// Looks at everything that would refuse a task, and with `looks` at changes that it would not see.
-    pub(super) fn at(cx: &Cx, place: &Place, looks: bool) -> Result<Self, CmdError> {
+    pub(super) fn at(cx: &'a Cx, place: &'a Place, looks: bool) -> Result<Self, CmdError> {
         let loaded = cx.config(place)?;
-        let admitted = admit(&cx.repo, place, (&loaded, &cx.paths), Caller::this())?;
+        let admitted = admit(&cx.repo, place, (loaded, &cx.paths), Caller::this())?;
         let uncommitted = (looks && place.inside.is_none())
             .then(|| Uncommitted::look(&cx.repo))
             .flatten();
         Ok(Self {
-            config: loaded.config,
             admitted,
             uncommitted,
         })
     }
 
     /// Queues the task, says so, and does what comes then.
-    pub(super) fn send(
-        self,
-        cx: &Cx,
-        place: &Place,
-        order: Order<'_>,
-        then: Then,
-    ) -> Result<ExitCode, CmdError> {
+    pub(super) fn send(self, cx: &Cx, order: &Order<'_>, then: Then) -> Result<ExitCode, CmdError> {
         let then = then.within(cx);
         warn_of_secrets(cx, &order.prompt);
-        let protection = self.admitted.protection.clone();
-        let dispatched = zone::order(&cx.ledger(), place, (&self.config, &cx.paths), protection, order)?;
+        let dispatched = self.admitted.submit(&cx.ledger(), order)?;
         self.tell(cx, &dispatched, then)?;
         if let Err(error) = cx.daemon().and_then(|place| daemon::wake(&place)) {
             cx.out.note(&format!(

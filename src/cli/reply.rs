@@ -7,11 +7,11 @@ use clap::Args;
 use super::{
     cx::Cx,
     dispatch::{Ready, Then, new_id},
-    error::{CliError, CmdError},
+    error::CmdError,
     prompt::PromptArgs,
     target,
 };
-use crate::zone::{Order, clone_of, zone_named};
+use crate::zone::{Order, clone_of, refuse_open, zone_named};
 
 /// Answer a task: its clone goes on in the same session
 ///
@@ -35,17 +35,7 @@ pub(super) struct ReplyArgs {
 /// Queues the answer.
 pub(super) fn run(cx: &Cx, args: ReplyArgs) -> Result<ExitCode, CmdError> {
     let asked = target::task(cx, Some(&args.task), None)?.task;
-    if !asked.status.is_over() {
-        let next = if asked.hold.is_some() { "resume" } else { "await" };
-        return Err(CliError::refused(
-            format!(
-                "{} is {}, and can be answered once it is over",
-                asked.id, asked.status
-            ),
-            format!("git khlone {next} {}", asked.id),
-        )
-        .into());
-    }
+    refuse_open(&asked)?;
     let place = zone_named(&cx.repo, &asked.branch)?;
     let ready = Ready::at(cx, &place, false)?;
     let who = clone_of(&asked);
@@ -55,5 +45,5 @@ pub(super) fn run(cx: &Cx, args: ReplyArgs) -> Result<ExitCode, CmdError> {
         (_, true) => Then::Watch,
         _ => Then::Leave,
     };
-    ready.send(cx, &place, order, then)
+    ready.send(cx, &order, then)
 }

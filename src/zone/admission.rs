@@ -84,7 +84,13 @@ explain! {
 
 /// Leave to queue tasks, with the protection that they will have: decided here, once.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Admitted<'a> {
+    /// Where.
+    pub(super) place: &'a Place,
+    /// The user's folders.
+    pub(super) paths: &'a Paths,
+    /// The settings that its tasks run under.
+    pub config: Config,
     /// Goes into the task.
     pub protection: Protection,
     /// Why it runs without a sandbox, if it does.
@@ -95,15 +101,15 @@ pub struct Admitted {
 ///
 /// # Errors
 /// [`AdmissionError`].
-pub fn admit(
+pub fn admit<'a>(
     repo: &Repo,
-    place: &Place,
-    (loaded, paths): (&Loaded, &Paths),
+    place: &'a Place,
+    (loaded, paths): (Loaded, &'a Paths),
     by: Caller,
-) -> Result<Admitted, AdmissionError> {
+) -> Result<Admitted<'a>, AdmissionError> {
     refuse_home(repo, paths)?;
     require_khlone_home(paths)?;
-    require_trust(repo, place, (loaded, paths))?;
+    require_trust(repo, place, (&loaded, paths))?;
     if by.in_task && loaded.config.delegation != Delegation::Allow {
         return Err(AdmissionError::Delegation);
     }
@@ -112,11 +118,17 @@ pub fn admit(
         data_home: &paths.data_home,
     };
     refuse_exposed(repo, &rules)?;
-    let admitted = protect(&loaded.config, paths)?;
-    if admitted.unconfined.is_none() {
+    let (protection, unconfined) = protect(&loaded.config, paths)?;
+    if unconfined.is_none() {
         fits(repo)?;
     }
-    Ok(admitted)
+    Ok(Admitted {
+        place,
+        paths,
+        config: loaded.config,
+        protection,
+        unconfined,
+    })
 }
 
 /// Who orders a task.
@@ -184,7 +196,8 @@ pub fn refuse_home(repo: &Repo, paths: &Paths) -> Result<(), AdmissionError> {
     }
 }
 
-fn protect(config: &Config, paths: &Paths) -> Result<Admitted, NoSandbox> {
+/// How a task will be kept, and why without a sandbox, if so.
+fn protect(config: &Config, paths: &Paths) -> Result<(Protection, Option<String>), NoSandbox> {
     let probe = Probe::run(&paths.khlone_home.join("cache"));
     let bwrap = probe.choose(config.sandbox, &config.network)?;
     let unconfined = match (bwrap, config.sandbox) {
@@ -197,8 +210,5 @@ fn protect(config: &Config, paths: &Paths) -> Result<Admitted, NoSandbox> {
         tier: tier.as_str().to_owned(),
         bwrap: bwrap.map(|path| path_text(path.as_os_str().as_bytes())),
     };
-    Ok(Admitted {
-        protection,
-        unconfined,
-    })
+    Ok((protection, unconfined))
 }

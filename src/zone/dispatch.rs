@@ -3,93 +3,35 @@
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::DirBuilderExt, path::Path, time::Duration};
 
-use super::{CrewError, Pick, Place, crew::pick, waiting::ahead};
+use super::{Admitted, CrewError, Order, Pick, Place, crew::pick, waiting::ahead};
 use crate::{
     brain::BrainError,
-    config::Config,
     guard::secrets::redact::Redactor,
     process::FileLock,
     refs::{
-        Crew, Ledger, LedgerError, NewTask, Oid, Site, Stored, StoredZone, TaskHead, Zone, branch_ref,
+        Crew, Ledger, LedgerError, NewTask, Site, Stored, StoredZone, TaskHead, Zone, branch_ref,
         clone_branch, has_room, now,
     },
-    task::{BrainName, CloneName, FORMAT, Mode, Protection, Status, Task, TaskId, explain},
+    task::{BrainName, CloneName, FORMAT, Status, Task, TaskId, explain},
     worktree::create::{CreateError, refuse_unfit},
 };
 
 /// How long others may take to count and add.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is to be done, by whom.
+/// An order under the settings that count there.
 #[derive(Debug)]
-pub struct Dispatch<'a> {
-    /// Where.
-    pub place: &'a Place,
+pub(super) struct Request<'a> {
+    /// What is to be done.
+    pub(super) order: &'a Order<'a>,
+    /// Where, and how it will be kept.
+    pub(super) admitted: &'a Admitted<'a>,
     /// Whom to choose from.
-    pub pick: Pick<'a>,
-    /// What it may do.
-    pub mode: Mode,
-    /// The whole prompt.
-    pub prompt: String,
-    /// The model, where one is asked for.
-    pub model: Option<String>,
-    /// A skill to do it by.
-    pub skill: Option<String>,
-    /// Where in the queue it stands.
-    pub rank: Rank,
+    pub(super) pick: Pick<'a>,
     /// Tasks that must be done before.
-    pub after: Vec<TaskId>,
-    /// The task whose question it answers.
-    pub reply_to: Option<TaskId>,
-    /// The tree of the user's uncommitted files to start from.
-    pub with_changes: Option<Oid>,
-    /// The folder that the brain starts in, relative to the top.
-    pub folder: Option<String>,
-    /// A new session of the brain.
-    pub new_session: bool,
-    /// The id; the caller makes it, so that repeating a request returns the first result.
-    pub id: TaskId,
-    /// How its brain will be kept.
-    pub protection: Protection,
-    /// The configuration that the task runs under, as the invoking checkout has it.
-    pub settings: &'a Config,
-    /// The same for its `config.json`.
-    pub config: serde_json::Value,
-}
-
-/// Where in its clone's queue a task stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Rank {
-    /// In the order of arrival.
-    #[default]
-    Arrival,
-    /// Before all that wait.
-    First,
-    /// Before even those: it takes the place of the one under way.
-    Disrupt,
-}
-
-/// The `priority` of a task that takes the place of the one under way.
-pub const DISRUPTS: i32 = 2;
-
-impl Rank {
-    /// The task's `priority`.
-    pub(super) fn priority(self) -> i32 {
-        match self {
-            Self::Arrival => 0,
-            Self::First => 1,
-            Self::Disrupt => DISRUPTS,
-        }
-    }
-}
-
-/// The limits that dispatching respects.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits<'a> {
-    /// Tasks that may wait for one clone.
-    pub queue: usize,
-    /// The prefix of clones' branches.
-    pub branch_prefix: &'a str,
+    pub(super) after: Vec<TaskId>,
+    /// What goes into its `config.json`.
+    pub(super) config: serde_json::Value,
 }
 
 /// A task that is in the ledger now.
@@ -151,42 +93,41 @@ explain! {
 ///
 /// # Errors
 /// [`DispatchError`]; no task exists then.
-pub fn dispatch(
+pub(super) fn dispatch(
     ledger: &Ledger<'_>,
-    mut request: Dispatch<'_>,
-    limits: Limits<'_>,
+    mut request: Request<'_>,
     ready: impl Fn(&BrainName) -> Result<(), DispatchError>,
 ) -> Result<Dispatched, DispatchError> {
-    if request.prompt.trim().is_empty() {
+    let (order, admitted) = (request.order, request.admitted);
+    let place = admitted.place;
+    if order.prompt.trim().is_empty() {
         return Err(DispatchError::Empty);
     }
     let crew = ledger
-        .zone(&request.place.zone)?
+        .zone(&place.zone)?
         .map(|zone| zone.crew)
         .unwrap_or_default();
     let _any = any(ledger, &mut request)?;
     let (_, brain) = pick(&crew, &request.pick)?;
     ready(&brain)?;
-    let (member, enrolled) = enrol(ledger, &request, limits)?;
-    let lock = ledger
-        .site()
-        .layout()
-        .queue_lock(&request.place.zone, &member.name);
+    let (member, enrolled) = enrol(ledger, &request)?;
+    let lock = ledger.site().layout().queue_lock(&place.zone, &member.name);
     let _turn = turn(ledger.site(), &lock).map_err(LedgerError::from)?;
-    let (open, others): (Vec<_>, Vec<_>) = open(ledger, request.place, &member.name)?
+    let (open, others): (Vec<_>, Vec<_>) = open(ledger, place, &member.name)?
         .into_iter()
         .partition(|head| head.site_uuid == ledger.site().owner().site_uuid);
     if let Some(path) = member.path.as_ref().filter(|_| open.is_empty()) {
         // With a task under way it may stand otherwise when this one begins.
-        let sees_all = request.protection.bwrap.is_none();
+        let sees_all = admitted.protection.bwrap.is_none();
         refuse_unfit(ledger.repo(), Path::new(path), &member.branch, sees_all)?;
     }
     let follows = open.iter().map(|head| head.seq).min().unwrap_or(u64::MAX);
     let waiting = open.iter().filter(|head| head.status != Status::Interrupted);
-    if waiting.count() >= limits.queue {
+    let most = admitted.config.limits.queue.get() as usize;
+    if waiting.count() >= most {
         return Err(DispatchError::QueueFull {
             clone: member.name,
-            most: limits.queue,
+            most,
         });
     }
     let task = Task {
@@ -196,7 +137,7 @@ pub fn dispatch(
     let stored = ledger.create(
         NewTask {
             task,
-            prompt: request.prompt,
+            prompt: order.prompt.clone(),
             config: request.config,
         },
         "cli",
@@ -210,12 +151,9 @@ pub fn dispatch(
     })
 }
 
-fn enrol(
-    ledger: &Ledger<'_>,
-    request: &Dispatch<'_>,
-    limits: Limits<'_>,
-) -> Result<(Crew, bool), DispatchError> {
-    let place = request.place;
+fn enrol(ledger: &Ledger<'_>, request: &Request<'_>) -> Result<(Crew, bool), DispatchError> {
+    let (order, config) = (request.order, &request.admitted.config);
+    let place = request.admitted.place;
     let created = now();
     let fresh = Zone {
         format: FORMAT,
@@ -233,11 +171,11 @@ fn enrol(
         let member = Crew {
             format: FORMAT,
             role: name.role.clone(),
-            branch: clone_branch(limits.branch_prefix, &place.zone, &name),
-            model: request
+            branch: clone_branch(config.branch.prefix.as_str(), &place.zone, &name),
+            model: order
                 .model
                 .clone()
-                .or_else(|| request.settings.model_of(&name.role, &brain)),
+                .or_else(|| config.model_of(&name.role, &brain)),
             brain,
             path: None,
             session: None,
@@ -265,15 +203,15 @@ fn turn(site: &Site, lock: &Path) -> io::Result<Option<FileLock>> {
 }
 
 /// For `any`: what each clone has to do. Two that look for a free clone at once must not find the same.
-fn any(ledger: &Ledger<'_>, request: &mut Dispatch<'_>) -> Result<Option<FileLock>, LedgerError> {
+fn any(ledger: &Ledger<'_>, request: &mut Request<'_>) -> Result<Option<FileLock>, LedgerError> {
     if !request.pick.who.is_some_and(|who| who.any) {
         return Ok(None);
     }
     let turn = turn(
         ledger.site(),
-        &ledger.site().layout().any_lock(&request.place.zone),
+        &ledger.site().layout().any_lock(&request.admitted.place.zone),
     )?;
-    request.pick.busy = busy(ledger, request.place)?;
+    request.pick.busy = busy(ledger, request.admitted.place)?;
     Ok(turn)
 }
 
@@ -294,35 +232,36 @@ fn open(ledger: &Ledger<'_>, place: &Place, clone: &CloneName) -> Result<Vec<Tas
     Ok(heads)
 }
 
-fn new_task(ledger: &Ledger<'_>, request: &Dispatch<'_>, member: &Crew) -> Task {
+fn new_task(ledger: &Ledger<'_>, request: &Request<'_>, member: &Crew) -> Task {
+    let (order, admitted) = (request.order, request.admitted);
     let created = now();
     Task {
         format: FORMAT,
-        id: request.id.clone(),
-        mode: request.mode,
+        id: order.id.clone(),
+        mode: order.mode,
         status: Status::Queued,
         outcome: None,
         reasons: Vec::new(),
         question: None,
         dismissed: None,
-        zone: request.place.zone.clone(),
-        branch: request.place.branch.clone(),
+        zone: admitted.place.zone.clone(),
+        branch: admitted.place.branch.clone(),
         clone: member.name.clone(),
         role: member.role.clone(),
         brain: member.brain.clone(),
-        model: request.model.clone().or_else(|| member.model.clone()),
+        model: order.model.clone().or_else(|| member.model.clone()),
         prompt_sha: String::new(),
-        title: title(&request.prompt),
-        skill: request.skill.clone(),
-        priority: request.rank.priority(),
+        title: title(&order.prompt),
+        skill: None,
+        priority: order.rank.priority(),
         seq: 0,
         after: request.after.clone(),
-        reply_to: request.reply_to.clone(),
+        reply_to: order.reply_to.clone(),
         follows: None,
-        with_changes: request.with_changes.map(|tree| tree.to_string()),
-        folder: request.folder.clone(),
-        new_session: request.new_session,
-        protection: Some(request.protection.clone()),
+        with_changes: order.with_changes.map(|tree| tree.to_string()),
+        folder: order.folder.clone(),
+        new_session: order.new_session,
+        protection: Some(admitted.protection.clone()),
         owner: ledger.site().owner().clone(),
         generation: 0,
         import: None,

@@ -17,7 +17,7 @@ use crate::{
     task::{Class, Explain, FORMAT, Mode, Task, TaskId, TaskPrefix, Who},
     zone::{
         self, AdmissionError, Caller, CrewError, DispatchError, Order, OrderError, Place, Rank, ResolveError,
-        SettingsError, admit, changes::own_changes, clone_of, open::open_missing, settings,
+        SettingsError, admit, changes::own_changes, clone_of, open::open_missing, refuse_open, settings,
     },
 };
 
@@ -92,8 +92,7 @@ pub(crate) fn enqueue(
     let asked = params.reply_to.as_ref().map(|id| asked(ledger, id)).transpose()?;
     let place = place(ledger, params, asked.as_ref())?;
     let loaded = settings(ledger.repo(), &place, paths).map_err(|error| of_settings(&error))?;
-    let admitted =
-        admit(ledger.repo(), &place, (&loaded, paths), by).map_err(|error| of_admission(&error))?;
+    let admitted = admit(ledger.repo(), &place, (loaded, paths), by).map_err(|error| of_admission(&error))?;
     let wrong = |what: &dyn std::fmt::Display| RpcError::new(Code::Params, what.to_string());
     let who: Option<Who> = params
         .who
@@ -114,7 +113,7 @@ pub(crate) fn enqueue(
         prompt: params.prompt.clone(),
         who: who.as_ref(),
         model: params.model.clone(),
-        rank: rank(params),
+        rank: Rank::of(params.when == When::Disrupt, params.prioritize),
         after: &after.map_err(|error| wrong(&error))?,
         reply_to: None,
         // The pack is held until the task is in the ledger.
@@ -126,13 +125,7 @@ pub(crate) fn enqueue(
         (Some(asked), Some(clone)) => Order::reply(asked, clone, order.id, order.prompt),
         _ => order,
     };
-    match zone::order(
-        ledger,
-        &place,
-        (&loaded.config, paths),
-        admitted.protection,
-        order,
-    ) {
+    match admitted.submit(ledger, &order) {
         Ok(dispatched) => {
             let task = &dispatched.stored.task;
             runner::disrupted_by(ledger, task, "daemon")?;
@@ -185,10 +178,7 @@ fn asked(ledger: &Ledger<'_>, id: &TaskId) -> Result<Task, RpcError> {
         }
         other => other?.task,
     };
-    if !task.status.is_over() {
-        let message = format!("{id} is {}, and can be answered once it is over", task.status);
-        return Err(RpcError::new(Code::Refused, message));
-    }
+    refuse_open(&task).map_err(|error| of_order(&error))?;
     Ok(task)
 }
 
@@ -200,14 +190,6 @@ fn below_top(folder: &str) -> Result<String, RpcError> {
     }
     let message = format!("invalid folder `{folder}`: expected one below the top of the work tree");
     Err(RpcError::new(Code::Params, message))
-}
-
-fn rank(params: &EnqueueParams) -> Rank {
-    match params.when {
-        When::Disrupt => Rank::Disrupt,
-        When::Enqueue if params.prioritize => Rank::First,
-        When::Enqueue => Rank::Arrival,
-    }
 }
 
 /// What the first call with this id gave, if there was one. Another order may not have the same id.
