@@ -11,3 +11,4 @@ pub mod retention;
 pub mod rollback;
 pub mod undo;
 pub mod uninstall;
+mod work;

@@ -24,6 +24,7 @@ use crate::{
     delivery::merged::Judge,
     refs::{Ledger, LedgerError, PINS, TaskHead, branch_ref, delete_ref, forget_notes, notes, task_ref},
     task::{Effects, Mode, Outcome, Task, TaskId},
+    upkeep::work::kept,
     worktree::erase::erase,
 };
 
@@ -49,8 +50,6 @@ impl Keep {
 
 /// Most tasks that are looked at in one go: whoever waits for the ledger meanwhile waits for no more.
 const BATCH: usize = 50;
-/// Clocks of committers differ by so much at most, in seconds.
-const SKEW: i64 = 86_400;
 
 /// What went, and what was due and stays for the work that it holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,13 +131,13 @@ fn weigh(
     let candidates: Result<Vec<_>, _> = batch.map(|head| Candidate::of(ledger, &head.id)).collect();
     let candidates = candidates?;
     let pinned = candidates.iter().flat_map(|candidate| &candidate.pins);
-    let landed = landed(ledger, pinned.map(|(_, commit)| *commit).collect())?;
+    let kept = kept(ledger, pinned.map(|(_, commit)| *commit).collect())?;
     let mut retained = Retained::default();
     let looked = from + candidates.len();
     let mut going = Vec::new();
     let mut judge = Judge::new(ledger);
     for candidate in candidates {
-        if candidate.holds_work(ledger, &landed, &mut judge)? {
+        if candidate.holds_work(ledger, &kept, &mut judge)? {
             retained.held.push(candidate.task.id);
         } else {
             going.push(candidate);
@@ -204,11 +203,11 @@ impl Candidate {
     fn holds_work(
         &self,
         ledger: &Ledger<'_>,
-        landed: &BTreeSet<Oid>,
+        kept: &BTreeSet<Oid>,
         judge: &mut Judge<'_>,
     ) -> Result<bool, RetentionError> {
         let repo = ledger.repo();
-        let missing = self.pins.iter().filter(|(_, commit)| !landed.contains(commit));
+        let missing = self.pins.iter().filter(|(_, commit)| !kept.contains(commit));
         let missing: Vec<_> = missing.map(|(_, commit)| *commit).collect();
         if self.loose || missing.is_empty() {
             return Ok(self.loose);
@@ -224,44 +223,6 @@ impl Candidate {
         }
         Ok(false)
     }
-}
-
-/// Which of `commits` the user's own branches and tags have, or those of a remote. A clone's branch does not count.
-pub(super) fn landed(
-    ledger: &Ledger<'_>,
-    mut commits: BTreeSet<Oid>,
-) -> Result<BTreeSet<Oid>, RetentionError> {
-    let (git, mut found) = (ledger.repo().git(), BTreeSet::new());
-    let time = |oid: &Oid| git.find_commit(*oid).ok().map(|commit| commit.time().seconds());
-    let Some(oldest) = commits.iter().filter_map(time).min() else {
-        return Ok(found);
-    };
-    let zones = ledger.zones()?;
-    let crew = zones.iter().flat_map(|zone| zone.crew.values());
-    let clones: BTreeSet<String> = crew.map(|member| branch_ref(&member.branch)).collect();
-    let mut walk = git.revwalk()?;
-    walk.set_sorting(git2::Sort::TIME)?;
-    for kind in ["refs/heads/*", "refs/remotes/*", "refs/tags/*"] {
-        for reference in git.references_glob(kind)? {
-            let reference = reference?;
-            if reference.name().is_ok_and(|name| !clones.contains(name))
-                && let Ok(commit) = reference.peel_to_commit()
-            {
-                walk.push(commit.id())?;
-            }
-        }
-    }
-    for oid in walk {
-        let oid = oid?;
-        if commits.remove(&oid) {
-            found.insert(oid);
-        }
-        // Newest first: what is older than all of them, and then some, has none of them behind it.
-        if commits.is_empty() || git.find_commit(oid)?.time().seconds() < oldest - SKEW {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// Whether a task changed files that no commit of it has. An attempt that ended without saying what it changed may
@@ -336,7 +297,7 @@ fn unpin(ledger: &Ledger<'_>) -> Result<Vec<String>, RetentionError> {
             strays.push((name.to_owned(), target));
         }
     }
-    let landed = landed(ledger, strays.iter().map(|(_, commit)| *commit).collect())?;
+    let kept = kept(ledger, strays.iter().map(|(_, commit)| *commit).collect())?;
     let zones = ledger.zones()?;
     let tips: Result<Vec<_>, _> = zones
         .iter()
@@ -346,7 +307,7 @@ fn unpin(ledger: &Ledger<'_>) -> Result<Vec<String>, RetentionError> {
     let (mut held, mut judge) = (Vec::new(), Judge::new(ledger));
     for (name, commit) in strays {
         let is_in = |tip: &Oid| judge.has_change(commit, *tip);
-        if landed.contains(&commit) || tips.iter().any(is_in) {
+        if kept.contains(&commit) || tips.iter().any(is_in) {
             delete_ref(ledger.repo(), &name, commit).map_err(LedgerError::from)?;
         } else {
             held.push(name);

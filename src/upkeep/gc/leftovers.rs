@@ -14,7 +14,7 @@ use super::{Collected, GcError, forgotten::apart};
 use crate::{
     process::{FileLock, file::read_no_link},
     refs::{KEPT, LANDED, Layout, Ledger, LedgerError, UNDO, Undo, delete_ref},
-    upkeep::retention::landed,
+    upkeep::work::kept,
     worktree::{erase::erase, remove::sweep},
 };
 
@@ -69,7 +69,7 @@ pub(super) fn tips(ledger: &Ledger<'_>) -> Result<(), GcError> {
             if name.ends_with(KEPT) {
                 tips = repo.git().find_commit(tip)?.parent_ids().collect();
             }
-            let found = landed(ledger, tips.clone()).map_err(GcError::from)?;
+            let found = kept(ledger, tips.clone())?;
             Ok(found != tips)
         };
         // A landing without its state was never made, or is forgotten.
@@ -103,7 +103,7 @@ fn holds_work(ledger: &Ledger<'_>, undo: &Undo) -> Result<bool, GcError> {
                 .filter_map(|commit| commit.parse::<Oid>().ok()),
         );
     }
-    let found = landed(ledger, tips.clone()).map_err(GcError::from)?;
+    let found = kept(ledger, tips.clone())?;
     Ok(found != tips)
 }
 

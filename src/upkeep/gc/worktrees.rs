@@ -5,7 +5,10 @@
 //! nobody's lock. Ignored files go with it, as in any removal. Everything else stays, and is named with the reason and
 //! the next command. The user's own worktrees are not looked at, also where they keep them in the same folder.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use bstr::ByteSlice;
 use git2::Oid;
@@ -15,13 +18,12 @@ use crate::{
     process::FileLock,
     refs::{Ledger, StoredZone, branch_ref},
     task::TaskId,
-    upkeep::removal::own_repositories,
+    upkeep::work::inside,
     worktree::{
-        carry::{changes, listed, quoted},
+        carry::{listed, quoted},
         checkout::{Checkout, LOCK_WORDS},
         place::{self, Rules},
         remove::discard,
-        submodule,
     },
 };
 
@@ -88,7 +90,8 @@ fn what_holds(ledger: &Ledger<'_>, checkout: &Checkout) -> Result<Option<Held>, 
     {
         return held(format!("locked: {reason}"), next);
     }
-    if let Some(what) = checkout.unfinished() {
+    let inside = inside(checkout)?;
+    if let Some(what) = inside.unfinished {
         return held(
             format!("a {what} stands half done there"),
             format!("git -C {path} status"),
@@ -100,32 +103,22 @@ fn what_holds(ledger: &Ledger<'_>, checkout: &Checkout) -> Result<Option<Held>, 
             format!("git branch NAME {commit:.10}"),
         );
     }
-    if !checkout.path.is_dir() {
-        return Ok(None);
-    }
-    let changed = changes(checkout, true)?;
-    if !changed.is_empty() {
+    if !inside.uncommitted.is_empty() {
         return held(
-            format!("uncommitted changes in {}", listed(&changed)),
+            format!("uncommitted changes in {}", listed(&inside.uncommitted)),
             format!("git -C {path} status"),
         );
     }
-    match submodule::moved(checkout)?.first() {
-        Some(moved) => held(
-            format!("commits of its own in the submodule {}", moved.display()),
-            format!("git -C {} log", quoted(&checkout.path.join(moved))),
-        ),
-        None => match own_repositories(checkout)?.first() {
-            Some(repo) => {
-                let repo = repo.to_path_lossy();
-                held(
-                    format!("commits of its own in {}", repo.display()),
-                    format!("git -C {} log", quoted(&checkout.path.join(&repo))),
-                )
-            }
-            None => Ok(None),
-        },
+    let log = |repo: &Path| format!("git -C {} log", quoted(&checkout.path.join(repo)));
+    if let Some(moved) = inside.submodules.first() {
+        let why = format!("commits of its own in the submodule {}", moved.display());
+        return held(why, log(moved));
     }
+    if let Some(repo) = inside.repositories.first() {
+        let repo = repo.to_path_lossy();
+        return held(format!("commits of its own in {}", repo.display()), log(&repo));
+    }
+    Ok(None)
 }
 
 /// Whether a lock is a person's, or that of a task which is not over; with the command that ends it.

@@ -13,7 +13,7 @@ use bstr::ByteSlice;
 use git2::Oid;
 
 pub use error::RemovalError;
-pub use stake::{Stake, own_repositories, stakes};
+pub use stake::{Stake, stakes};
 
 use crate::{
     refs::{Ledger, LedgerError, Origin, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
