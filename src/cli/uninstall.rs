@@ -36,9 +36,11 @@ pub(super) struct UninstallArgs {
 
 /// Takes everything away.
 pub(super) fn run(cx: &Cx, args: UninstallArgs) -> Result<ExitCode, CmdError> {
+    let named = args.bundle.is_some();
     let bundle = args.bundle.unwrap_or_else(|| usual_bundle(cx));
     let wish = Wish {
         bundle: &bundle,
+        named,
         keep_branches: args.keep_branches,
         force: args.force,
     };

@@ -16,7 +16,7 @@ use crate::{
     process::{Cmd, ProcessError, fault::point},
     refs::{Ledger, LedgerError, NOTES, StoredZone, delete_ref, keep_no_packs, update_ref},
     task::{TaskId, explain},
-    upkeep::removal::{RemovalError, remove},
+    upkeep::removal::{RemovalError, Stake, remove, stakes},
     worktree::{carry::quoted, erase::erase},
 };
 
@@ -33,10 +33,47 @@ const LONG: Duration = Duration::from_secs(3600);
 pub struct Wish<'a> {
     /// The file that gets everything that was stored.
     pub bundle: &'a Path,
+    /// Whether the user named it.
+    pub named: bool,
     /// Whether the branches of clones stay.
     pub keep_branches: bool,
     /// Whether also what is not landed, not committed or not over goes, into the bundle.
     pub force: bool,
+}
+
+impl Wish<'_> {
+    /// The same command again, with the bundle at `bundle`, where one is to be named.
+    fn again(&self, bundle: Option<&Path>) -> String {
+        let mut again = "git khlone uninstall".to_owned();
+        if self.keep_branches {
+            again += " --keep-branches";
+        }
+        if self.force {
+            again += " --force";
+        }
+        bundle.map_or(again.clone(), |path| format!("{again} --bundle {}", quoted(path)))
+    }
+
+    /// The same command again.
+    fn same(&self) -> String {
+        self.again(self.named.then_some(self.bundle))
+    }
+
+    /// That something would be lost.
+    fn at_stake(&self, what: &RemovalError) -> UninstallError {
+        UninstallError::AtStake {
+            what: what.to_string(),
+            again: self.same(),
+        }
+    }
+
+    /// That `path` is taken; another one is free.
+    fn exists(&self, path: PathBuf) -> UninstallError {
+        let mut other = self.bundle.as_os_str().to_owned();
+        other.push(".2");
+        let again = self.again(Some(Path::new(&other)));
+        UninstallError::Exists { path, again }
+    }
 }
 
 /// What went.
@@ -62,13 +99,33 @@ pub enum UninstallError {
         count: usize,
         /// One of them.
         first: TaskId,
+        /// The command.
+        again: String,
+    },
+    /// Something would go that is nowhere else.
+    #[error("{what}")]
+    AtStake {
+        /// What.
+        what: String,
+        /// The command.
+        again: String,
     },
     /// The bundle would replace something.
-    #[error("{path} is there already", path = .0.display())]
-    Exists(PathBuf),
+    #[error("{path} is there already", path = .path.display())]
+    Exists {
+        /// What.
+        path: PathBuf,
+        /// The command, with another bundle.
+        again: String,
+    },
     /// A command that ran meanwhile stored something.
-    #[error("{0} came meanwhile")]
-    News(String),
+    #[error("{name} came meanwhile")]
+    News {
+        /// Its ref.
+        name: String,
+        /// The command.
+        again: String,
+    },
     /// A zone's clones stay.
     #[error(transparent)]
     Removal(#[from] RemovalError),
@@ -92,14 +149,9 @@ explain! {
     UninstallError {
         transparent { Removal, Ledger, Process }
         Refused {
-            Open | Removal(RemovalError::AtStake { .. }) =>
-                "git khlone uninstall --force    # all of it goes into the bundle",
-            Exists(path) => {
-                let mut other = path.clone().into_os_string();
-                other.push(".2");
-                format!("git khlone uninstall --bundle {}", quoted(Path::new(&other)))
-            },
-            News => "git khlone uninstall",
+            Open { again, .. } | AtStake { again, .. } =>
+                format!("{again} --force    # all of it goes into the bundle"),
+            Exists { again, .. } | News { again, .. } => again.clone(),
         }
         Failed { Io }
     }
@@ -108,7 +160,7 @@ explain! {
 /// Looks at what would refuse it; nothing has changed yet.
 ///
 /// # Errors
-/// [`UninstallError::Open`], [`UninstallError::Exists`].
+/// [`UninstallError::Open`], [`UninstallError::Exists`], [`UninstallError::AtStake`].
 pub fn check(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<(), UninstallError> {
     let mut open = ledger.open_heads()?;
     let site = &ledger.site().owner().site_uuid;
@@ -120,12 +172,21 @@ pub fn check(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<(), UninstallError>
         return Err(UninstallError::Open {
             count: open.len(),
             first: first.id.clone(),
+            again: wish.same(),
         });
     }
     let stored = refs(ledger, &[OURS, NOTES])?;
     let is_there = fs::symlink_metadata(wish.bundle).is_ok();
     if is_there && !stored.is_empty() && !is_of(ledger, wish.bundle, &stored)? {
-        return Err(UninstallError::Exists(wish.bundle.to_owned()));
+        return Err(wish.exists(wish.bundle.to_owned()));
+    }
+    for zone in ledger.readable_zones()?.into_iter().filter(|_| !wish.force) {
+        let mut stakes = stakes(ledger, &zone)?;
+        stakes.retain(Stake::is_something);
+        if !stakes.is_empty() {
+            let (zone, only) = (zone.zone.branch, None);
+            return Err(wish.at_stake(&RemovalError::AtStake { stakes, zone, only }));
+        }
     }
     Ok(())
 }
@@ -143,7 +204,10 @@ pub fn uninstall(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Uninstalled, Un
     }
     point("staying", "");
     for zone in &zones {
-        remove(ledger, &zone.zone.id, wish.force)?;
+        remove(ledger, &zone.zone.id, wish.force).map_err(|error| match error {
+            at_stake @ RemovalError::AtStake { .. } => wish.at_stake(&at_stake),
+            other => other.into(),
+        })?;
     }
     let branches = back_in_place(ledger)?;
     let stored = refs(ledger, &[OURS, NOTES])?;
@@ -153,16 +217,17 @@ pub fn uninstall(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Uninstalled, Un
         if !is_of(ledger, wish.bundle, &stored)? {
             let kept = branches.iter().map(|branch| format!("{HEADS}{branch}"));
             let names = stored.iter().map(|(name, _)| name.clone()).chain(kept);
-            bundled(ledger, names, wish.bundle)?;
+            bundled(ledger, names, wish)?;
         }
         point("bundled", "");
         delete_all(ledger, &stored)?;
         point("refs-deleted", "");
         if let Some((name, _)) = refs(ledger, &[OURS])?.into_iter().next() {
-            return Err(UninstallError::News(name));
+            let again = wish.same();
+            return Err(UninstallError::News { name, again });
         }
     }
-    let apart = put_aside(ledger, wish.bundle)?;
+    let apart = put_aside(ledger, wish)?;
     let dir = ledger.site().dir();
     keep_no_packs(ledger.site()).map_err(|source| io_at(dir, source))?;
     point("emptied", "");
@@ -235,8 +300,9 @@ fn is_of(ledger: &Ledger<'_>, path: &Path, stored: &[(String, Oid)]) -> Result<b
 fn bundled(
     ledger: &Ledger<'_>,
     names: impl Iterator<Item = String>,
-    path: &Path,
+    wish: &Wish<'_>,
 ) -> Result<(), UninstallError> {
+    let path = wish.bundle;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let io = |source| io_at(path, source);
@@ -260,7 +326,7 @@ fn bundled(
     // A link, not a rename: what came to be there meanwhile stays.
     match fs::hard_link(&new, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(UninstallError::Exists(path.to_owned()));
+            return Err(wish.exists(path.to_owned()));
         }
         Ok(()) => fs::remove_file(&new).map_err(io)?,
         // A filesystem without links.
@@ -283,17 +349,17 @@ fn delete_all(ledger: &Ledger<'_>, stored: &[(String, Oid)]) -> Result<(), Unins
 }
 
 /// What saved states have beside objects, next to the bundle.
-fn put_aside(ledger: &Ledger<'_>, bundle: &Path) -> Result<Option<PathBuf>, UninstallError> {
+fn put_aside(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Option<PathBuf>, UninstallError> {
     let apart = ledger.site().layout().apart();
     let is_empty = fs::read_dir(&apart).map_or(true, |mut entries| entries.next().is_none());
     if is_empty {
         return Ok(None);
     }
-    let mut to = bundle.as_os_str().to_owned();
+    let mut to = wish.bundle.as_os_str().to_owned();
     to.push(".apart");
     let to = PathBuf::from(to);
     if fs::symlink_metadata(&to).is_ok() {
-        return Err(UninstallError::Exists(to));
+        return Err(wish.exists(to));
     }
     match fs::rename(&apart, &to) {
         Ok(()) => {}

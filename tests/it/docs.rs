@@ -326,12 +326,13 @@ fn next_steps_begin_with_a_command() {
         "sudo",
     ];
     // `hint.clone()`, `of_clone("land", …)`, `ADOPT`: made, or held, elsewhere.
-    const MADE: [&str; 9] = [
+    const MADE: [&str; 10] = [
         "ADOPT",
         "of_clone(",
         "way_out(",
         "hint.clone()",
         "instead.clone()",
+        "again.clone()",
         "next.clone()",
         "damaged.next.clone()",
         "*",

@@ -44,6 +44,13 @@ fn plain_git_is_left_and_the_bundle_brings_it_back() {
         "{}",
         refused.err
     );
+    let kept = stage.run(&["uninstall", "--keep-branches", "--bundle", "away bundle"]);
+    assert!(
+        kept.err
+            .contains("git khlone uninstall --keep-branches --bundle 'away bundle' --force"),
+        "{}",
+        kept.err
+    );
     assert_eq!(stage.work.tip("khlone/main/foreman.1"), branch);
     let done = stage.run(&["uninstall", "--force"]);
     assert_eq!(done.code, 0, "{}", done.err);

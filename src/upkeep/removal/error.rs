@@ -10,7 +10,7 @@ use crate::{
     delivery::advance::AdvanceError,
     process::ProcessError,
     refs::LedgerError,
-    task::{CloneName, Status, TaskId, explain, of_clone},
+    task::{CloneName, Status, TaskId, explain, of_clone, zone_remove},
     worktree::carry::quoted,
     zone::{hold::HoldError, saving::SaveError},
 };
@@ -49,8 +49,12 @@ pub enum RemovalError {
     Worktree {
         /// Where.
         path: PathBuf,
+        /// Where it would not be in the way.
+        aside: PathBuf,
         /// The zone's branch.
         zone: String,
+        /// The one clone that was to go, if not all.
+        only: Option<CloneName>,
     },
     /// A clone is at work.
     #[error(transparent)]
@@ -85,12 +89,7 @@ explain! {
         transparent { Hold, Standing, Save, Ledger, Process }
         Refused {
             AtStake { stakes, zone, only } => {
-                let only = only.as_ref().map(|clone| format!(" --clone {clone}"));
-                let force = format!(
-                    "git khlone zone remove {}{} --force",
-                    quoted(Path::new(zone)),
-                    only.unwrap_or_default()
-                );
+                let force = again(zone, only.as_ref()) + " --force";
                 let saves = "saves it; git khlone undo brings it back";
                 let unlanded = stakes.iter().find(|stake| stake.unlanded > 0);
                 match unlanded {
@@ -107,15 +106,20 @@ explain! {
                 quoted(path),
                 quoted(Path::new(zone))
             ),
-            Worktree { path, zone } => {
-                let path = quoted(path);
-                format!(
-                    "git -C {path} worktree move {path} NEW-PLACE, then git khlone zone remove {}",
-                    quoted(Path::new(zone))
-                )
-            },
+            Worktree { path, aside, zone, only } => format!(
+                "git -C {0} worktree move {0} {1} && {2}",
+                quoted(path),
+                quoted(aside),
+                again(zone, only.as_ref())
+            ),
         }
         NotFound { NoClone => "git khlone list crew" }
         Failed { Git, Io }
     }
+}
+
+/// The removal that was asked for.
+fn again(zone: &str, only: Option<&CloneName>) -> String {
+    let only = only.map(|clone| format!(" --clone {clone}"));
+    zone_remove(zone) + &only.unwrap_or_default()
 }

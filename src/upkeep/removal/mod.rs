@@ -91,7 +91,7 @@ pub fn remove_part(
         });
     }
     is_checked_out_nowhere_else(ledger, &stored)?;
-    holds_no_worktree(ledger, &stored)?;
+    holds_no_worktree(ledger, &stored, only)?;
     let undo = save(ledger, &stored)?;
     // What an interrupted task has not brought home yet is in its clone's own git folder, which stays then.
     let is_interrupted = waiting.iter().any(|head| head.status == Status::Interrupted);
@@ -156,7 +156,11 @@ fn is_checked_out_nowhere_else(ledger: &Ledger<'_>, stored: &StoredZone) -> Resu
 }
 
 /// Nor does it take a folder away in which another worktree of somebody's stands: that one would be forgotten.
-fn holds_no_worktree(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<(), RemovalError> {
+fn holds_no_worktree(
+    ledger: &Ledger<'_>,
+    stored: &StoredZone,
+    only: Option<&CloneName>,
+) -> Result<(), RemovalError> {
     for crew in stored.crew.values() {
         let Some(checkout) = worktree_of(ledger, crew).filter(|checkout| checkout.path.is_dir()) else {
             continue;
@@ -167,9 +171,12 @@ fn holds_no_worktree(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<(), Rem
             repo.is_linked(&checkout.path) && !repo.git_dir(&checkout.path).starts_with(&private)
         });
         if let Some(linked) = linked {
+            let path = checkout.path.join(linked.path.to_path_lossy());
             return Err(RemovalError::Worktree {
-                path: checkout.path.join(linked.path.to_path_lossy()),
+                aside: checkout.path.with_file_name(path.file_name().unwrap_or_default()),
+                path,
                 zone: stored.zone.branch.clone(),
+                only: only.cloned(),
             });
         }
     }
