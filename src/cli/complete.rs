@@ -12,7 +12,6 @@ use std::{
 
 use clap::{Arg, Command};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
-use git2::BranchType;
 
 use super::{
     cx::{Cx, repo_at},
@@ -185,11 +184,7 @@ fn branches(typed: &OsStr) -> Vec<CompletionCandidate> {
     let at = if typed.starts_with('@') { "@" } else { "" };
     let found = || {
         let repo = repo_at(&std::env::current_dir().ok()?).ok()?;
-        let mut names = Vec::new();
-        for branch in repo.git().branches(Some(BranchType::Local)).ok()? {
-            let (branch, _) = branch.ok()?;
-            names.extend(branch.name().ok().flatten().map(str::to_owned));
-        }
+        let mut names = repo.branches().ok()?;
         let mut clones = HashSet::new();
         if Layout::of(repo.common_dir()).dir().is_dir() {
             let site = Site::open(&repo, "").ok()?;

@@ -238,6 +238,117 @@ fn verbs_that_read_ask_a_source() {
     assert!(wrong.is_empty(), "ask a query::Source:\n{}", wrong.join("\n"));
 }
 
+/// Where a thing may be done: whole folders, and files that do it besides, each of them in the list as long as it does.
+struct Hands {
+    what: &'static str,
+    by: &'static str,
+    folders: &'static [&'static str],
+    besides: &'static [&'static str],
+}
+
+/// Who may touch git, start a process, print. The lists of files are to become shorter.
+const HANDS: [Hands; 3] = [
+    Hands {
+        what: "touches git",
+        by: r"\b(?:git2|gix)::|\.git\(\)",
+        folders: &[
+            "refs",
+            "worktree",
+            "guard/gitdir",
+            "zone",
+            "delivery",
+            "upkeep",
+            "runner",
+            "query",
+        ],
+        besides: &[
+            "cli/doctor.rs",
+            "cli/doctor/machine.rs",
+            "cli/error.rs",
+            "cli/wait.rs",
+            // How much it keeps in memory all day.
+            "daemon/life/run.rs",
+            "render/view/diffstat.rs",
+        ],
+    },
+    Hands {
+        what: "starts a process",
+        by: r"\bCmd::(?:new|git)\(",
+        folders: &["refs", "worktree", "guard", "delivery", "upkeep", "daemon"],
+        besides: &[
+            // Asks a coding CLI for its version.
+            "brain/preflight.rs",
+            "cli/audit.rs",
+            "cli/boot.rs",
+            "cli/doctor/machine.rs",
+            "cli/man.rs",
+            // The user's editor.
+            "cli/prompt.rs",
+            "query/ask/diff.rs",
+            "render/pager.rs",
+        ],
+    },
+    Hands {
+        what: "prints",
+        by: r"\be?println?!|\banstream::std|\bstd(?:out|err)\(\)(?:\.lock\(\)|;|,)|with_writer\(io::std",
+        folders: &["render"],
+        besides: &[
+            // Passes on what the daemon of another machine says.
+            "daemon/client/ask.rs",
+            // The daemon's log, and that it has begun.
+            "daemon/life/run.rs",
+            // Holds stdout while it reads keys.
+            "cli/status/keys.rs",
+            // Says to a test that it is there.
+            "process/fault.rs",
+        ],
+    },
+];
+
+#[test]
+fn each_thing_is_done_where_it_belongs() {
+    let sources = sources("src");
+    for Hands {
+        what,
+        by,
+        folders,
+        besides,
+    } in HANDS
+    {
+        let by = regex::Regex::new(by).unwrap();
+        let does = |source: &&Source| {
+            let lines = without_tests(&source.text).lines();
+            let mut code = lines.map(|line| line.split("//").next().unwrap_or_default());
+            code.any(|line| by.is_match(line))
+                && !source
+                    .path
+                    .iter()
+                    .any(|part| part.to_string_lossy().contains("test"))
+        };
+        let below = |source: &Source| source.path.strip_prefix("src").unwrap().display().to_string();
+        let found: BTreeSet<_> = sources.iter().filter(does).map(below).collect();
+        let in_a_folder = |path: &&String| folders.iter().any(|folder| Path::new(path).starts_with(folder));
+        let idle: Vec<_> = folders
+            .iter()
+            .filter(|folder| !found.iter().any(|path| Path::new(path).starts_with(folder)))
+            .collect();
+        assert!(idle.is_empty(), "nothing there {what}: {idle:?}");
+        let others: Vec<_> = found
+            .iter()
+            .filter(|path| !in_a_folder(path))
+            .map(String::as_str)
+            .collect();
+        let listed: BTreeSet<_> = besides.iter().copied().collect();
+        let wrong: Vec<_> = others.iter().filter(|path| !listed.contains(*path)).collect();
+        assert!(
+            wrong.is_empty(),
+            "{what}, and is not one of those that may: {wrong:#?}"
+        );
+        let gone: Vec<_> = listed.iter().filter(|path| !others.contains(path)).collect();
+        assert!(gone.is_empty(), "in the list, and no longer {what}: {gone:#?}");
+    }
+}
+
 /// What is the whole process's cannot be set for a moment: another thread makes a file, or a child, in that moment.
 #[test]
 fn nothing_sets_the_mask_or_the_folder_of_the_whole_process() {

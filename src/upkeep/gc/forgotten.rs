@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Collected, GcError, leftovers::entries};
+use super::{Collected, GcError, entries};
 use crate::{refs::Ledger, worktree::erase::erase};
 
 /// Drops the saved states of `numbers`, with all that they hold; with `dry_run`, only says that they would go.

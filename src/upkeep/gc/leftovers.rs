@@ -10,7 +10,7 @@ use std::{
 use bstr::ByteSlice;
 use git2::Oid;
 
-use super::{Collected, GcError, forgotten::apart};
+use super::{Collected, GcError, entries, forgotten::apart};
 use crate::{
     process::{FileLock, file::read_no_link},
     refs::{KEPT, LANDED, Layout, Ledger, LedgerError, UNDO, Undo, delete_ref},
@@ -190,13 +190,6 @@ fn has_own_commits(ledger: &Ledger<'_>, git_dir: &Path) -> io::Result<bool> {
             .filter(|_| word.len() >= 40)
     });
     Ok(commits.any(|commit| ledger.repo().git().find_object(commit, None).is_err()))
-}
-
-pub(super) fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        found => found?.map(|entry| Ok(entry?.path())).collect(),
-    }
 }
 
 fn is_older(path: &Path, than: SystemTime) -> bool {

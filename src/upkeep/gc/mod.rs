@@ -13,8 +13,8 @@ mod worktrees;
 
 use std::{
     collections::BTreeSet,
-    io,
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -166,4 +166,12 @@ pub fn gc(
         collected.zones.push((zone.zone.id, size));
     }
     Ok(collected)
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found?.map(|entry| Ok(entry?.path())).collect(),
+    }
 }
