@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     Greeting, RpcError,
-    events::changes::History,
+    events::changes::Stood,
     life::place::Record,
     schedule::{
         keeper::Keeper,
@@ -22,17 +22,12 @@ use super::{
     },
     server::reading::Reading,
 };
-use crate::{
-    refs::Oid,
-    task::{CloneName, TaskId, ZoneId},
-};
+use crate::task::{CloneName, TaskId, ZoneId};
 
 /// The tasks as the last look at the ledger found them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) tasks: Vec<Arc<Known>>,
-    /// Each zone with the tag that its ref points at.
-    pub(crate) zones: Vec<(ZoneId, Oid)>,
     /// Tasks that a runner holds.
     pub(crate) held: Vec<TaskId>,
     /// What kept the last look from succeeding.
@@ -51,8 +46,8 @@ pub(crate) struct Shared {
     pub(crate) record: Record,
     pub(crate) keeper: Keeper,
     pub(crate) table: watch::Sender<Arc<Table>>,
-    /// What has changed in the ledger since the daemon began.
-    pub(crate) history: watch::Sender<History>,
+    /// What the refs stood at in the last look.
+    pub(crate) seen: watch::Sender<Option<Stood>>,
     pub(crate) reading: Reading,
     /// Asks the engine for a look at the ledger.
     pub(crate) wake: Notify,

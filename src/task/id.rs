@@ -30,6 +30,15 @@ impl TaskId {
         }
         Self(id)
     }
+
+    /// The bits that it is made of.
+    pub fn entropy(&self) -> u64 {
+        let index = |c: u8| ALPHABET.iter().position(|known| *known == c).unwrap_or(0);
+        let letters = self.0.bytes().skip(2).enumerate();
+        letters.fold(0, |bits, (position, c)| {
+            bits | (index(c) as u64) << (5 * position)
+        })
+    }
 }
 
 impl TaskPrefix {

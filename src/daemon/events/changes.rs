@@ -1,12 +1,12 @@
 //! What has changed in the ledger since a caller last asked: which tasks, and which zones with their crew.
 //!
-//! Whoever tells counts the changes that it has seen; the cursor is that count, with a word for who counted. A cursor of
-//! somebody else's, a daemon that is gone say, gets the answer that anything may have changed. So nothing is missed by
-//! asking again, and nothing is kept for a caller.
+//! The cursor says what all refs stood at ([`super::sketch`]), so that whoever can read the refs can tell what has moved
+//! since: this daemon, the next one, or a caller without any. Nothing is kept for a caller, and nothing is missed by
+//! asking again. Of more changes than the cursor can tell, or by a cursor of another form, the answer is that anything
+//! may have changed.
 
 use std::{
-    cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     time::{Duration, Instant, SystemTime},
 };
@@ -14,14 +14,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::sketch::{Entry, Sketch};
 use crate::{
     daemon::{Code, DaemonError, Line, RpcError},
     refs::{Ledger, LedgerError, Oid},
     task::{TaskId, ZoneId},
 };
 
-/// So many tasks and zones are told of by name; of more, that anything may have changed.
-const MOST: usize = 1024;
+/// The form of a cursor.
+const FORM: &str = "1.";
+/// A key with this bit is a zone's.
+const ZONE: u64 = 1 << 63;
 /// How often refs are looked at where no daemon tells.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -39,106 +42,93 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// The answer of one who has not looked yet.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            whole: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty() && self.zones.is_empty() && !self.whole
     }
 }
 
-/// The changes that were seen.
-#[derive(Debug)]
-pub(crate) struct History {
-    /// Who counts.
-    by: String,
-    count: u64,
-    /// Cursors before it are too old.
-    floor: u64,
-    tasks: BTreeMap<TaskId, u64>,
-    zones: BTreeMap<ZoneId, u64>,
+/// What all tasks and zones stood at in one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stood {
+    zones: BTreeMap<u64, ZoneId>,
+    sketch: Sketch,
+    cursor: String,
 }
 
-impl History {
-    /// Of a teller with a name that no other has or had.
-    pub(crate) fn new(by: String) -> Self {
-        Self {
-            by,
-            count: 0,
-            floor: 0,
-            tasks: BTreeMap::new(),
-            zones: BTreeMap::new(),
-        }
+impl Stood {
+    /// Looks at the refs.
+    pub(crate) fn look(ledger: &Ledger<'_>) -> Result<Self, LedgerError> {
+        Ok(Self::of(&ledger.tags()?, &ledger.zone_tags()?))
     }
 
-    /// Takes note of what has changed; gives whether anything has.
-    pub(crate) fn note(&mut self, tasks: Vec<TaskId>, zones: Vec<ZoneId>) -> bool {
-        if tasks.is_empty() && zones.is_empty() {
-            return false;
+    /// These, with the tags that their refs point at.
+    pub(crate) fn of(tasks: &[(TaskId, Oid)], zones: &[(ZoneId, Oid)]) -> Self {
+        let value = |tag: &Oid| {
+            let bytes = tag.as_bytes().first_chunk().copied().unwrap_or_default();
+            u64::from_be_bytes(bytes)
+        };
+        let entry = |key, tag| Entry {
+            key,
+            value: value(tag),
+        };
+        let tasks = tasks.iter().map(|(id, tag)| entry(id.entropy(), tag));
+        let sketch = Sketch::of(tasks.chain(zones.iter().map(|(id, tag)| entry(key(id), tag))));
+        Self {
+            cursor: format!("{FORM}{}", sketch.write()),
+            zones: zones.iter().map(|(id, _)| (key(id), id.clone())).collect(),
+            sketch,
         }
-        self.count += 1;
-        let count = self.count;
-        self.tasks.extend(tasks.into_iter().map(|task| (task, count)));
-        self.zones.extend(zones.into_iter().map(|zone| (zone, count)));
-        if self.tasks.len() + self.zones.len() > MOST {
-            self.tasks.clear();
-            self.zones.clear();
-            self.floor = count;
-        }
-        true
     }
 
     /// What has changed since `cursor`.
     pub(crate) fn since(&self, cursor: Option<&str>) -> Changes {
-        let next = format!("{}.{}", self.by, self.count);
-        let own = cursor.and_then(|cursor| cursor.rsplit_once('.'));
-        let own = own.filter(|(by, _)| *by == self.by);
-        let since = own.and_then(|(_, count)| count.parse::<u64>().ok());
-        let Some(since) = since.filter(|since| (self.floor..=self.count).contains(since)) else {
+        let next = self.cursor.clone();
+        if cursor == Some(&self.cursor) {
             return Changes {
-                whole: true,
                 next,
                 ..Changes::default()
             };
-        };
+        }
+        let told = cursor.and_then(|cursor| self.moved(cursor));
+        let whole = told.is_none();
+        let (tasks, zones) = told.unwrap_or_default();
         Changes {
-            tasks: newer(&self.tasks, since),
-            zones: newer(&self.zones, since),
-            whole: false,
+            tasks: tasks.into_iter().collect(),
+            zones: zones.into_iter().collect(),
+            whole,
             next,
         }
     }
-}
 
-fn newer<K: Clone>(of: &BTreeMap<K, u64>, since: u64) -> Vec<K> {
-    let newer = of.iter().filter(|(_, count)| **count > since);
-    newer.map(|(key, _)| key.clone()).collect()
-}
-
-/// The keys of what is in one of two lists alone, or is not the same in both. Both are in the order of keys.
-pub(crate) fn differing<T, K: Ord + Clone>(
-    old: &[T],
-    new: &[T],
-    key: impl Fn(&T) -> &K,
-    same: impl Fn(&T, &T) -> bool,
-) -> Vec<K> {
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    let mut found = Vec::new();
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return found,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(was), Some(is)) => key(was).cmp(key(is)),
-        };
-        let was = old.next_if(|_| order.is_le());
-        let is = new.next_if(|_| order.is_ge());
-        let differs = match (was, is) {
-            (Some(was), Some(is)) => !same(was, is),
-            _ => true,
-        };
-        if differs && let Some(one) = was.or(is) {
-            found.push(key(one).clone());
+    /// The tasks and zones that have moved since; `None` if it cannot be told.
+    fn moved(&self, cursor: &str) -> Option<(BTreeSet<TaskId>, BTreeSet<ZoneId>)> {
+        let then = Sketch::read(cursor.strip_prefix(FORM)?)?;
+        let (mut tasks, mut zones) = (BTreeSet::new(), BTreeSet::new());
+        for key in self.sketch.differing(&then)? {
+            if key & ZONE == 0 {
+                tasks.insert(TaskId::from_entropy(key));
+            } else {
+                // Of one that is gone nothing tells its name.
+                zones.insert(self.zones.get(&key)?.clone());
+            }
         }
+        Some((tasks, zones))
     }
+}
+
+/// The key of a zone: FNV-1a of its id.
+fn key(zone: &ZoneId) -> u64 {
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    zone.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, fold) | ZONE
 }
 
 /// Follows the changes of a site, by its daemon where there is one, else by the refs themselves.
@@ -150,11 +140,9 @@ pub struct ChangeFeed {
 }
 
 /// What is seen without a daemon.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Own {
-    history: History,
-    tasks: Vec<(TaskId, Oid)>,
-    zones: Vec<(ZoneId, Oid)>,
+    seen: Option<Stood>,
     stamps: [Option<SystemTime>; 3],
 }
 
@@ -164,12 +152,7 @@ impl ChangeFeed {
         Self {
             cursor: None,
             line,
-            own: Own {
-                history: History::new(format!("own-{}", std::process::id())),
-                tasks: Vec::new(),
-                zones: Vec::new(),
-                stamps: [None; 3],
-            },
+            own: Own::default(),
         }
     }
 
@@ -202,8 +185,7 @@ impl Own {
     ) -> Result<Changes, LedgerError> {
         let deadline = Instant::now() + patience;
         loop {
-            self.look(ledger)?;
-            let changes = self.history.since(cursor);
+            let changes = self.look(ledger)?.since(cursor);
             if !changes.is_empty() || Instant::now() >= deadline {
                 return Ok(changes);
             }
@@ -211,7 +193,7 @@ impl Own {
         }
     }
 
-    fn look(&mut self, ledger: &Ledger<'_>) -> Result<(), LedgerError> {
+    fn look(&mut self, ledger: &Ledger<'_>) -> Result<&Stood, LedgerError> {
         let common = ledger.repo().common_dir();
         let stamp = |name: &str| {
             fs::metadata(common.join(name))
@@ -225,17 +207,13 @@ impl Own {
                 .duration_since(*time)
                 .is_ok_and(|age| age > LOOK)
         });
-        if stamps == self.stamps && is_settled {
-            return Ok(());
-        }
-        let (tasks, zones) = (ledger.tags()?, ledger.zone_tags()?);
-        let changed = (
-            differing(&self.tasks, &tasks, |(id, _)| id, PartialEq::eq),
-            differing(&self.zones, &zones, |(id, _)| id, PartialEq::eq),
-        );
-        self.history.note(changed.0, changed.1);
-        (self.tasks, self.zones, self.stamps) = (tasks, zones, stamps);
-        Ok(())
+        let is_same = stamps == self.stamps && is_settled;
+        let seen = match self.seen.take().filter(|_| is_same) {
+            Some(seen) => seen,
+            None => Stood::look(ledger)?,
+        };
+        self.stamps = stamps;
+        Ok(self.seen.insert(seen))
     }
 }
 
@@ -247,49 +225,54 @@ mod tests {
         format!("t-{n:0>10}").parse().unwrap()
     }
 
-    #[test]
-    fn each_caller_is_told_all_that_changed_since_it_asked() {
-        let mut history = History::new("a".to_owned());
-        let first = history.since(None);
-        assert!(first.whole);
-        assert!(history.since(Some(&first.next)).is_empty());
-        assert!(history.note(vec![id(1), id(2)], Vec::new()));
-        assert!(history.note(vec![id(2)], vec![ZoneId::of_branch("main")]));
-        assert!(!history.note(Vec::new(), Vec::new()));
-        let all = history.since(Some(&first.next));
-        assert_eq!(
-            (all.tasks, all.zones.len(), all.whole),
-            (vec![id(1), id(2)], 1, false)
-        );
-        assert_eq!(history.since(Some("a.1")).tasks, [id(2)]);
-        for strange in ["", "a", "a.", "a.9", "b.1", "a.-1", "a.1.1"] {
-            assert!(history.since(Some(strange)).whole, "{strange}");
-        }
+    fn at(n: u8) -> Oid {
+        Oid::from_bytes(&[n; 20]).unwrap()
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_too_old_a_cursor_is_told_to_look_at_all() {
-        let mut history = History::new("a".to_owned());
-        history.note(vec![id(0)], Vec::new());
-        let old = history.since(None).next;
-        for n in 0..=MOST {
-            history.note(vec![id(n)], Vec::new());
-        }
-        assert!(history.tasks.len() <= MOST);
-        assert!(history.since(Some(&old)).whole);
-        let new = history.since(Some(&old)).next;
-        history.note(vec![id(3)], Vec::new());
-        assert_eq!(history.since(Some(&new)).tasks, [id(3)]);
+    fn whoever_looks_tells_the_same_since_any_look() {
+        let zones = ["main", "feat/auth"].map(ZoneId::of_branch);
+        let mut tasks: Vec<_> = (0..1000).map(|n| (id(n), at(1))).collect();
+        let stood = [(zones[0].clone(), at(1)), (zones[1].clone(), at(1))];
+        let first = Stood::of(&tasks, &stood);
+        let all = first.since(None);
+        assert!(all.whole && all.tasks.is_empty());
+        assert!(first.since(Some(&all.next)).is_empty());
+        tasks[7].1 = at(2);
+        tasks.remove(3);
+        tasks.push((id(1000), at(1)));
+        let moved = [(zones[0].clone(), at(1)), (zones[1].clone(), at(2))];
+        let second = Stood::of(&tasks, &moved);
+        let told = second.since(Some(&all.next));
+        assert_eq!(told.tasks, [id(3), id(7), id(1000)]);
+        assert_eq!((told.zones.as_slice(), told.whole), (&zones[1..], false));
+        // And back.
+        assert_eq!(first.since(Some(&told.next)).tasks, told.tasks);
+        // A zone that is gone is told by looking at all.
+        assert!(Stood::of(&tasks, &moved[..1]).since(Some(&told.next)).whole);
+        let every: Vec<_> = tasks.iter().map(|(id, _)| (id.clone(), at(9))).collect();
+        assert!(Stood::of(&every, &moved).since(Some(&told.next)).whole);
     }
 
     #[test]
-    fn what_came_went_or_changed_differs() {
-        let old = [(1, 'a'), (2, 'b'), (4, 'd'), (7, 'g')];
-        let new = [(0, 'z'), (2, 'b'), (4, 'x'), (5, 'e')];
-        assert_eq!(
-            differing(&old, &new, |(key, _)| key, PartialEq::eq),
-            [0, 1, 4, 5, 7]
-        );
-        assert!(differing(&old, &old, |(key, _)| key, PartialEq::eq).is_empty());
+    fn a_cursor_of_another_form_gets_everything() {
+        let seen = Stood::of(&[(id(1), at(1))], &[]);
+        let cut = &seen.cursor[..seen.cursor.len() - 1];
+        let torn = seen.cursor.replace('0', "g");
+        for strange in [
+            "",
+            "a",
+            "1.",
+            "9-9-9.1",
+            "1.\u{e9}",
+            cut,
+            &torn,
+            &"1.f".repeat(9000),
+        ] {
+            assert!(seen.since(Some(strange)).whole, "{strange}");
+        }
+        // One that somebody made up costs what any costs.
+        let made_up = format!("{FORM}{}", "f".repeat(seen.cursor.len() - FORM.len()));
+        assert!(seen.since(Some(&made_up)).tasks.len() < 200);
     }
 }

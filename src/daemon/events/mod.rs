@@ -5,6 +5,7 @@
 
 pub(in crate::daemon) mod changes;
 pub(in crate::daemon) mod feed;
+mod sketch;
 
 use std::{
     fs::File,

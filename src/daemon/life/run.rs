@@ -31,7 +31,6 @@ use crate::{
     daemon::{
         DaemonError, Place, RpcError,
         client::start::{READY, START},
-        events::changes::History,
         schedule::{
             engine::Engine,
             keeper::Keeper,
@@ -165,13 +164,11 @@ async fn live(
     if options.handed {
         say_ready();
     }
-    let of = &record.process;
-    let teller = format!("{}-{}-{}", of.pid, of.start, of.boot);
     let shared = Rc::new(Shared {
         record,
         keeper,
         table: watch::Sender::new(Arc::new(Table::default())),
-        history: watch::Sender::new(History::new(teller)),
+        seen: watch::Sender::new(None),
         reading: Reading::new(options.answers, place.common()),
         wake: Notify::new(),
         stopping: watch::Sender::new(false),

@@ -19,13 +19,12 @@ use super::{
 use crate::{
     daemon::{
         Code, Place, RpcError,
-        events::changes::differing,
+        events::changes::Stood,
         life::{lock::DaemonLock, upkeep::Upkeep},
         server::with_limit,
         shared::{Part, Shared, Table},
     },
-    refs::Oid,
-    task::{Move, TaskId, ZoneId},
+    task::{Move, TaskId},
 };
 
 /// A look at the ledger is never further away than this.
@@ -167,14 +166,14 @@ impl Engine {
         }
     }
 
-    async fn scan(&mut self) -> Result<(Vec<Arc<Known>>, Vec<(ZoneId, Oid)>), RpcError> {
-        let look = |store: &mut dyn Store| (store.limits(), store.scan(), store.zones());
-        let (limits, tasks, zones) = self.shared.keeper.with(look).await?;
+    async fn scan(&mut self) -> Result<(Vec<Arc<Known>>, Stood), RpcError> {
+        let look = |store: &mut dyn Store| (store.limits(), store.scan(), store.look());
+        let (limits, tasks, seen) = self.shared.keeper.with(look).await?;
         if let Some(in_force) = limits {
             self.shared.limits.set(in_force.limits);
             self.rates = in_force.rates;
         }
-        Ok((tasks?, zones?))
+        Ok((tasks?, seen?))
     }
 
     async fn round(&mut self) -> Outlook {
@@ -182,7 +181,7 @@ impl Engine {
             while let Ok(exit) = self.ended.try_recv() {
                 self.exits.push(exit);
             }
-            let (tasks, zones) = match self.scan().await {
+            let (tasks, seen) = match self.scan().await {
                 Ok(found) => found,
                 Err(error) => {
                     tracing::warn!(%error, "the ledger cannot be read");
@@ -215,7 +214,7 @@ impl Engine {
             let moved = self.follow(&plan, &tasks).await;
             let pending = plan.pending;
             let at = self.next_look(&plan);
-            self.publish(tasks, zones);
+            self.publish(tasks, seen);
             if !moved || self.shared.is_stopping() {
                 return Outlook { at, pending };
             }
@@ -351,13 +350,11 @@ impl Engine {
             .fold(tick, Instant::min)
     }
 
-    fn publish(&mut self, tasks: Vec<Arc<Known>>, zones: Vec<(ZoneId, Oid)>) {
+    fn publish(&mut self, tasks: Vec<Arc<Known>>, seen: Stood) {
         self.notices.look(&tasks);
-        self.tell_changes(&tasks, &zones);
         let held = self.runners.held().into_iter().collect();
         let new = Table {
             tasks,
-            zones,
             held,
             problem: None,
         };
@@ -366,16 +363,12 @@ impl Engine {
             *table = Arc::new(new);
             changed
         });
-    }
-
-    /// Tells those who follow the ledger what has changed since the last look.
-    fn tell_changes(&self, tasks: &[Arc<Known>], zones: &[(ZoneId, Oid)]) {
-        let before = Arc::clone(&self.shared.table.borrow());
-        let tasks = differing(&before.tasks, tasks, |known| &known.id, Arc::ptr_eq);
-        let zones = differing(&before.zones, zones, |(id, _)| id, PartialEq::eq);
-        self.shared
-            .history
-            .send_if_modified(|history| history.note(tasks, zones));
+        let seen = Some(seen);
+        self.shared.seen.send_if_modified(|last| {
+            let changed = *last != seen;
+            *last = seen;
+            changed
+        });
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     config::{HomeError, Paths},
     daemon::{
         Code, RpcError,
+        events::changes::Stood,
         server::{
             again::{AgainParams, try_again},
             enqueue::{EnqueueParams, enqueue},
@@ -31,7 +32,7 @@ use crate::{
         sweep_locks,
     },
     runner,
-    task::{BrainName, Explain, FORMAT, How, Move, Need, Status, Task, TaskId, ZoneId},
+    task::{BrainName, Explain, FORMAT, How, Move, Need, Status, Task, TaskId},
     upkeep::retention::{Keep, retain},
     zone::Caller,
 };
@@ -302,8 +303,8 @@ impl Store for LedgerStore {
         Ok(tasks)
     }
 
-    fn zones(&mut self) -> Result<Vec<(ZoneId, Oid)>, RpcError> {
-        Ok(Ledger::new(&self.repo, &self.site).zone_tags()?)
+    fn look(&mut self) -> Result<Stood, RpcError> {
+        Ok(Stood::look(&Ledger::new(&self.repo, &self.site))?)
     }
 
     fn limits(&mut self) -> Option<InForce> {

@@ -6,10 +6,10 @@ use super::{plan::Known, settings::InForce};
 use crate::{
     daemon::{
         RpcError,
+        events::changes::Stood,
         server::{again::AgainParams, enqueue::EnqueueParams},
     },
-    refs::Oid,
-    task::{How, Move, Outcome, TaskId, ZoneId},
+    task::{How, Move, Outcome, TaskId},
     upkeep::retention::Keep,
     zone::Caller,
 };
@@ -21,8 +21,8 @@ pub(crate) trait Store {
     /// Every task, in the order of ids. One that has not changed is the same one as at the last look.
     fn scan(&mut self) -> Result<Vec<Arc<Known>>, RpcError>;
 
-    /// Every zone, in the order of ids, with the tag that its ref points at.
-    fn zones(&mut self) -> Result<Vec<(ZoneId, Oid)>, RpcError>;
+    /// What all tasks and zones stand at.
+    fn look(&mut self) -> Result<Stood, RpcError>;
 
     /// The limits in force, if they may be others than at the last call.
     fn limits(&mut self) -> Option<InForce>;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::methods::Answer;
-use crate::daemon::shared::Shared;
+use crate::daemon::{events::changes::Changes, shared::Shared};
 
 /// Longest wait for a change; the caller asks again.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -28,12 +28,17 @@ pub(crate) struct ChangesParams {
 pub(crate) async fn changes(shared: Rc<Shared>, params: ChangesParams) -> Answer {
     let wait = Duration::try_from_secs_f64(params.wait).unwrap_or_default();
     let deadline = Instant::now() + wait.min(LONGEST);
-    let (mut history, mut stopping) = (shared.history.subscribe(), shared.stopping.subscribe());
+    let (mut seen, mut stopping) = (shared.seen.subscribe(), shared.stopping.subscribe());
     let since = params.since.as_deref();
-    let is_news = history.wait_for(|history| !history.since(since).is_empty());
+    let is_news = seen.wait_for(|seen| seen.as_ref().is_some_and(|seen| !seen.since(since).is_empty()));
     tokio::select! {
         _ = timeout_at(deadline, is_news) => {}
         _ = stopping.wait_for(|stop| *stop) => {}
     }
-    Ok(json!(shared.history.borrow().since(since)))
+    let seen = shared.seen.borrow();
+    // Before its first look it tells nothing: the caller is to look, and to ask again.
+    let changes = seen
+        .as_ref()
+        .map_or_else(Changes::unknown, |seen| seen.since(since));
+    Ok(json!(changes))
 }

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use git_khlone::{
     daemon::{ChangeFeed, Line, Place},
+    process::Cmd,
     task::{TaskId, ZoneId},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::site::{BOUND, Site, until};
+use super::site::{BOUND, Site, Talk, until};
 
 impl Site {
     fn changes(&self) -> ChangeFeed {
@@ -51,11 +52,11 @@ fn changes_are_told_with_a_daemon_and_without_and_none_is_missed() {
         })
     });
     assert!(!quiet.next.is_empty());
-    // One whose daemon is gone looks at all of it once, then goes on by the refs.
+    // One whose daemon is gone goes on by the refs, from where it was.
     drop(caller);
     site.run(&["daemon", "stop"]);
-    let cursor = site.with_ledger(|ledger| by_daemon.next(ledger, Duration::ZERO).unwrap());
-    assert!(cursor.whole, "{cursor:?}");
+    let same = site.with_ledger(|ledger| by_daemon.next(ledger, Duration::ZERO).unwrap());
+    assert_eq!(same, quiet);
     assert!(first(&mut by_refs).whole);
     let last = site.act("@shell++", "true");
     site.run(&["daemon", "stop"]);
@@ -82,4 +83,85 @@ fn a_cursor_of_nobody_gets_everything_at_once_and_a_wait_ends_with_the_daemon() 
     site.run(&["daemon", "stop"]);
     let last = caller.hear();
     assert!(last.is_none_or(|answer| answer["result"]["tasks"] == json!([])));
+}
+
+#[test]
+fn a_cursor_outlives_its_daemon_and_the_refs_say_the_same() {
+    let site = Site::new();
+    site.done("@shell", "true");
+    let git = |input: &str| {
+        let git = Cmd::new("git").dir(site.common()).args(["update-ref", "--stdin"]);
+        git.input(input).output().unwrap();
+    };
+    let tag = |commands: &dyn Fn(String) -> String| {
+        let ids = (0..1000).map(|n| format!("refs/khlone/tasks/t-{n:0>10}"));
+        git(&ids.map(commands).collect::<String>());
+    };
+    // A thousand more, which no daemon has a use for.
+    site.run(&["daemon", "stop"]);
+    tag(&|name| format!("create {name} HEAD\n"));
+    site.run(&["daemon", "start"]);
+    let mut caller = site.greeted();
+    let settled = |caller: &mut Talk, since: &Value| {
+        until("a look", || {
+            let answer = caller.ask("changes", &json!({ "since": since }))["result"].clone();
+            (!answer["next"].as_str().unwrap().is_empty()).then_some(answer)
+        })
+    };
+    let first = settled(&mut caller, &Value::Null);
+    let (next, mut feed) = (&first["next"], site.changes());
+    assert!(first["whole"].as_bool().unwrap());
+    let before = site.with_ledger(|ledger| feed.next(ledger, BOUND).unwrap());
+    assert_eq!(json!(before), first);
+    // What moves while no daemon is there is told by the next one, and by the refs, in the same words.
+    site.kill();
+    git(
+        "delete refs/khlone/tasks/t-0000000003\nupdate refs/khlone/tasks/t-0000000500 HEAD^{tree}\n\
+         create refs/khlone/tasks/t-zzzzzzzzzz HEAD\n",
+    );
+    let by_refs = site.with_ledger(|ledger| feed.next(ledger, BOUND).unwrap());
+    let moved = ["t-0000000003", "t-0000000500", "t-zzzzzzzzzz"].map(|id| id.parse::<TaskId>().unwrap());
+    assert_eq!((by_refs.tasks.as_slice(), by_refs.whole), (&moved[..], false));
+    site.run(&["daemon", "start"]);
+    let (mut one, mut other) = (site.greeted(), site.greeted());
+    assert_eq!(settled(&mut one, next), json!(by_refs));
+    // Two wait for the next.
+    let call = |since: &str, wait: f64| {
+        let params = json!({ "since": since, "wait": wait });
+        format!(
+            "{}\n",
+            json!({ "jsonrpc": "2.0", "id": 7, "method": "changes", "params": params })
+        )
+    };
+    for caller in [&mut one, &mut other] {
+        caller.say(call(&by_refs.next, 60.0).as_bytes());
+    }
+    git("delete refs/khlone/tasks/t-zzzzzzzzzz\n");
+    let (told, too) = (one.hear().unwrap(), other.hear().unwrap());
+    assert_eq!(told["result"]["tasks"], json!(["t-zzzzzzzzzz"]), "{told}");
+    assert_eq!(told["result"], too["result"]);
+    // A wait has its bound; so has what somebody made up.
+    let last = told["result"]["next"].as_str().unwrap();
+    for wait in [0.0, -1.0, 0.05] {
+        one.say(call(last, wait).as_bytes());
+        assert_eq!(one.hear().unwrap()["result"]["tasks"], json!([]));
+    }
+    for made_up in [
+        last.replace('0', "f"),
+        last[1..].to_owned(),
+        last.repeat(9),
+        "\u{1}".to_owned(),
+    ] {
+        one.say(call(&made_up, 60.0).as_bytes());
+        let answer = one.hear().unwrap();
+        assert!(answer["result"]["whole"].as_bool().unwrap() || answer["result"]["tasks"].is_array());
+    }
+    // More than a cursor can tell.
+    git("create refs/khlone/tasks/t-0000000003 HEAD\n");
+    tag(&|name| format!("update {name} HEAD^{{tree}}\n"));
+    let all = until("the many", || {
+        let answer = one.ask("changes", &json!({ "since": last, "wait": 1 }))["result"].clone();
+        answer["whole"].as_bool().unwrap().then_some(answer)
+    });
+    assert!(all["next"].as_str().unwrap().len() < 8 << 10);
 }

@@ -18,7 +18,7 @@ use super::*;
 use crate::{
     config::Config,
     daemon::{
-        events::changes::History,
+        events::changes::Stood,
         schedule::{
             keeper::Keeper,
             runners::Launcher,
@@ -65,8 +65,8 @@ impl Store for Memory {
         Ok(memory.tasks.iter().cloned().map(Arc::new).collect())
     }
 
-    fn zones(&mut self) -> Result<Vec<(ZoneId, Oid)>, RpcError> {
-        Ok(Vec::new())
+    fn look(&mut self) -> Result<Stood, RpcError> {
+        Ok(Stood::of(&[], &[]))
     }
 
     fn limits(&mut self) -> Option<InForce> {
@@ -142,7 +142,7 @@ fn engine(memory: &Memory, dir: &std::path::Path) -> Engine {
         record: place.write_record(dir.join("socket")).unwrap(),
         keeper: Keeper::start(move || Ok(Box::new(store) as _)).unwrap(),
         table: watch::Sender::new(Arc::new(Table::default())),
-        history: watch::Sender::new(History::new("test".to_owned())),
+        seen: watch::Sender::new(None),
         reading: Reading::new(|_, _, _| None, dir),
         wake: Notify::new(),
         stopping: watch::Sender::new(false),
