@@ -176,10 +176,12 @@ impl View for TaskDetail {
             let tier = sandbox_word(attempt.tier.as_deref().unwrap_or("-"));
             let cut_off = attempt.network.as_deref() == Some("none");
             let network = if cut_off { " · no network" } else { "" };
-            let exit = attempt.exit.as_deref().unwrap_or("-");
+            // One that is under way has none yet.
+            let exit = attempt.exit.as_deref();
+            let exit = exit.map_or_else(String::new, |exit| format!(" · exit {exit}"));
             line(
                 "attempt",
-                &format!("{} · exit {exit} · sandbox {tier}{network}", attempt.n),
+                &format!("{}{exit} · sandbox {tier}{network}", attempt.n),
             );
             if let Some(model) = &attempt.model {
                 line("model", model);
