@@ -1,11 +1,13 @@
 //! The index of a checkout, written anew. The files are not touched, and need not be there.
 //!
-//! In a sparse checkout the index says of each file outside of the patterns that it need not be there. git forgets that
-//! mark wherever a tree replaces an entry, and would show the file as deleted from then on. So it is kept.
+//! The index says of a file that git need not look at it (`assume-unchanged`), or that it need not be there
+//! (`skip-worktree`: a person's, or outside of the patterns of a sparse checkout). git forgets such a mark wherever a tree
+//! replaces an entry. So it is kept.
 
 use std::{collections::HashSet, fs, path::Path, time::Duration};
 
-use bstr::{BString, ByteSlice, ByteVec};
+use bstr::{BString, ByteSlice};
+use gix::index::entry::Flags;
 
 use super::{checkout::Checkout, lenient::leniently};
 use crate::{
@@ -50,15 +52,12 @@ pub fn refresh(checkout: &Checkout) -> Result<(), ProcessError> {
     }
 }
 
-/// Brings the index of a checkout from commit `old` to `new`. What is staged in files that are the same in both stays
-/// staged.
+/// Brings the index of a checkout from commit `old` to `new`. What is staged, or to be added, of files that are the same in
+/// both stays so.
 ///
 /// # Errors
 /// If git fails.
 pub fn follow(checkout: &Checkout, old: Oid, new: Oid) -> Result<(), ProcessError> {
-    if !is_staged(checkout.git(), &old.to_string())? {
-        return reset(checkout, &new.to_string());
-    }
     let diff = checkout
         .git()
         .args(["diff-tree", "-r", "-z", "--raw", "--no-renames"]);
@@ -145,37 +144,114 @@ fn replace(checkout: &Checkout, how: &[&str]) -> Result<(), ProcessError> {
     })
 }
 
-/// Changes the index; what need not be there in a sparse checkout, need not be there after it.
+/// Changes the index; its marks stay. What need not be there in a sparse checkout need not be there after it, but for a
+/// file that is there now.
 fn keeping_marks(
     checkout: &Checkout,
     change: impl FnOnce() -> Result<(), ProcessError>,
 ) -> Result<(), ProcessError> {
-    let passed_over = if is_sparse(checkout) {
-        marked(checkout, b"S ")?
+    let before = if may_have_marks(checkout) {
+        marked(checkout)?
     } else {
-        HashSet::new()
+        Marks::default()
     };
     change()?;
-    if passed_over.is_empty() {
+    if before.is_empty() {
         return Ok(());
     }
-    let mut paths = Vec::new();
-    for path in marked(checkout, b"H ")?.intersection(&passed_over) {
-        if checkout
+    let (after, is_sparse) = (marked(checkout)?, is_sparse(checkout));
+    let is_there = |path: &&BString| {
+        checkout
             .path
             .join(path.to_path_lossy())
             .symlink_metadata()
-            .is_err()
-        {
-            paths.push_str(path);
-            paths.push(0);
+            .is_ok()
+    };
+    let lost = |mark: Mark| {
+        let (then, now) = (before.of(mark), after.of(mark));
+        let lost = then.difference(now).filter(|path| after.paths.contains(*path));
+        lost.filter(|path| mark == Mark::Assumed || !is_sparse || !is_there(path))
+            .flat_map(|path| [path.as_slice(), b"\0"].concat())
+            .collect::<Vec<u8>>()
+    };
+    for (mark, option) in [
+        (Mark::Assumed, "--assume-unchanged"),
+        (Mark::Skipped, "--skip-worktree"),
+    ] {
+        let paths = lost(mark);
+        if paths.is_empty() {
+            continue;
+        }
+        let set = |git: Cmd| {
+            let git = git.args(["update-index", "-z", option, "--stdin"]);
+            git.input(paths.clone()).output().map(drop)
+        };
+        leniently(|| checkout.git(), set)?;
+    }
+    Ok(())
+}
+
+/// A mark by which git does not look at a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Assumed,
+    Skipped,
+}
+
+/// The files of an index, and those with marks.
+#[derive(Debug, Default)]
+struct Marks {
+    paths: HashSet<BString>,
+    assumed: HashSet<BString>,
+    skipped: HashSet<BString>,
+}
+
+impl Marks {
+    fn is_empty(&self) -> bool {
+        self.assumed.is_empty() && self.skipped.is_empty()
+    }
+
+    fn of(&self, mark: Mark) -> &HashSet<BString> {
+        match mark {
+            Mark::Assumed => &self.assumed,
+            Mark::Skipped => &self.skipped,
         }
     }
-    let mark = |git: Cmd| {
-        let git = git.args(["update-index", "-z", "--skip-worktree", "--stdin"]);
-        git.input(paths.clone()).output().map(drop)
-    };
-    leniently(|| checkout.git(), mark)
+}
+
+/// Whether an index may have marks: nearly none has, and that is told without a process.
+fn may_have_marks(checkout: &Checkout) -> bool {
+    let options = gix::index::decode::Options::default();
+    let file = gix::index::File::at(
+        checkout.git_dir.join("index"),
+        gix::hash::Kind::Sha1,
+        true,
+        options,
+    );
+    let marks = Flags::ASSUME_VALID | Flags::SKIP_WORKTREE;
+    file.map_or(true, |file| {
+        file.entries().iter().any(|entry| entry.flags.intersects(marks))
+    })
+}
+
+/// The marks, as `git ls-files -v` has them.
+fn marked(checkout: &Checkout) -> Result<Marks, ProcessError> {
+    let listed = checkout.git().args(["ls-files", "-v", "-z"]).output()?;
+    let mut marks = Marks::default();
+    for record in listed.split_str(b"\0") {
+        let [tag, b' ', path @ ..] = record else {
+            continue;
+        };
+        let path = BString::from(path);
+        if tag.is_ascii_lowercase() {
+            marks.assumed.insert(path.clone());
+        }
+        if tag.eq_ignore_ascii_case(&b's') {
+            marks.skipped.insert(path.clone());
+        }
+        marks.paths.insert(path);
+    }
+    Ok(marks)
 }
 
 /// Makes an index that was lost again, from the commit that is checked out.
@@ -195,14 +271,4 @@ pub fn rebuild(checkout: &Checkout) -> Result<(), ProcessError> {
 fn is_sparse(checkout: &Checkout) -> bool {
     let patterns: &Path = "info/sparse-checkout".as_ref();
     fs::metadata(checkout.git_dir.join(patterns)).is_ok_and(|data| data.len() > 0)
-}
-
-/// The entries with a mark of `git ls-files -t`.
-fn marked(checkout: &Checkout, mark: &[u8]) -> Result<HashSet<BString>, ProcessError> {
-    let listed = checkout.git().args(["ls-files", "-t", "-z"]).output()?;
-    let records = listed.split_str(b"\0");
-    Ok(records
-        .filter_map(|record| record.strip_prefix(mark))
-        .map(BString::from)
-        .collect())
 }

@@ -135,3 +135,59 @@ fn a_diff_has_the_changes_that_a_task_took_along() {
     assert_eq!(stage.run(&["diff", "--name-only"]).ok(), names);
     assert_eq!(stage.run(&["diff"]).ok(), stage.run(&["diff", "foreman.1"]).ok());
 }
+
+/// What a person told git of a file holds on, also where a task changes the file.
+#[test]
+fn marks_and_files_that_are_to_be_added_stay() {
+    if !crate::tools::has("bubblewrap") {
+        return;
+    }
+    let stage = Stage::with(&[("a.txt", "a\n"), ("b.txt", "b\n"), ("c.txt", "c\n")]);
+    stage.act("true");
+    let clone = stage.clone();
+    clone.write("new", "mine\n");
+    clone.git(&["add", "-N", "new"]);
+    clone.git(&["update-index", "--assume-unchanged", "a.txt"]);
+    clone.git(&["update-index", "--skip-worktree", "b.txt"]);
+    for script in [
+        "echo x > x; rm x; echo c >> c.txt",
+        "echo a >> a.txt; echo b >> b.txt",
+        "true",
+    ] {
+        let (said, task) = stage.act(script);
+        assert_eq!(said.code, 0, "{script}: {} {task:#}", said.err);
+        let marks = clone.git(&["ls-files", "-v"]);
+        assert_eq!(marks, "h a.txt\nS b.txt\nH c.txt\nH new", "{script}");
+        assert_eq!(clone.git(&["status", "--porcelain"]), " A new", "{script}");
+    }
+    let changed = ["diff", "--name-only", "main", "khlone/main/foreman.1"];
+    assert_eq!(stage.work.git(&changed), "a.txt\nb.txt\nc.txt");
+}
+
+/// A move of files that fails half way touches none but its own.
+#[test]
+fn a_landing_that_fails_over_the_files_leaves_what_git_does_not_look_at() {
+    let files = [
+        ("a.txt", "a\n"),
+        ("kept", "k\n"),
+        ("z.bad", "z\n"),
+        (".gitattributes", "*.bad filter=bad\n"),
+    ];
+    let stage = Stage::with(&files);
+    stage.act("echo b > a.txt; echo new > new; rm -f .x; echo y > z.bad");
+    stage.work.git(&["update-index", "--assume-unchanged", "kept"]);
+    stage.work.write("kept", "mine\n");
+    for (name, value) in [("smudge", "false"), ("clean", "cat"), ("required", "true")] {
+        stage.work.git(&["config", &format!("filter.bad.{name}"), value]);
+    }
+    let landed = stage.run(&["land"]);
+    assert_ne!(landed.code, 0, "{}", landed.err);
+    assert_eq!(
+        stage.work.read("kept").as_deref(),
+        Some("mine\n"),
+        "{}",
+        landed.err
+    );
+    assert_eq!(stage.work.read("a.txt").as_deref(), Some("a\n"));
+    assert_eq!(stage.work.read("new"), None);
+}
