@@ -28,7 +28,7 @@ use crate::{
     guard::sandbox::tier::Tier,
     process::exit_word,
     refs::{Oid, Pack},
-    task::{BranchMove, Effects, Evidence, Mode, Obstacle, Outcome, Task, few, judge},
+    task::{BranchMove, Effects, Evidence, Mode, Obstacle, Outcome, Task, a, few, judge},
     worktree::receipt::Receipt,
 };
 
@@ -303,7 +303,7 @@ fn reasons(
     reasons.extend(
         home.left
             .sequencer
-            .map(|what| format!("a {what} is not finished; nothing was committed for it")),
+            .map(|what| format!("{} is not finished; nothing was committed for it", a(what))),
     );
     reasons.extend(home.left.refused.iter().cloned());
     let foreign = effects.foreign.iter();

@@ -41,4 +41,4 @@ pub use queue::QueuePosition;
 pub use retry::{LONGEST_PAUSE, Retry, pending};
 pub use status::{Event, IllegalMove, Status};
 pub use until::{FARTHEST, sane_until};
-pub use words::few;
+pub use words::{a, few};

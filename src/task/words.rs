@@ -1,4 +1,4 @@
-//! Lists in words, for documents and for people.
+//! Lists and names in words, for documents and for people.
 
 /// The first `most` of a list; where there are more, the last line counts them.
 pub fn few(mut list: Vec<String>, most: usize) -> Vec<String> {
@@ -10,9 +10,24 @@ pub fn few(mut list: Vec<String>, most: usize) -> Vec<String> {
     list
 }
 
+/// A word with its article.
+pub fn a(word: &str) -> String {
+    let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {word}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn operations_of_gits_have_their_article() {
+        assert_eq!((a("am").as_str(), a("rebase").as_str()), ("an am", "a rebase"));
+    }
 
     #[test]
     fn what_is_left_out_is_counted() {

@@ -48,6 +48,14 @@ pub enum AdmissionError {
     /// The order comes from a task.
     #[error("a task may not dispatch tasks ({IN_TASK} is set)")]
     Delegation,
+    /// git keeps its worktrees elsewhere: by paths of which some go through the link and some do not.
+    #[error("{link} is a symbolic link, to {target}", link = .link.display(), target = .target.display())]
+    Worktrees {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// What git-khlone keeps for the user has no place.
     #[error("{path} cannot be written: {source}", path = .path.display())]
     KhloneHome {
@@ -76,6 +84,7 @@ explain! {
                 quoted(common),
                 quoted(&home.join("dotfiles"))
             ),
+            Worktrees { link, target } => format!("rm {0} && mv {1} {0}", quoted(link), quoted(target)),
             KhloneHome => "export KHLONE_HOME=$(mktemp -d)    # or a folder of yours that lasts",
             Delegation => "git khlone config --path    # delegation: allow in that file, your own",
         }
@@ -108,6 +117,7 @@ pub fn admit<'a>(
     by: Caller,
 ) -> Result<Admitted<'a>, AdmissionError> {
     refuse_home(repo, paths)?;
+    refuse_linked_worktrees(repo)?;
     require_khlone_home(paths)?;
     require_trust(repo, place, (&loaded, paths))?;
     if by.in_task && loaded.config.delegation != Delegation::Allow {
@@ -193,6 +203,17 @@ pub fn refuse_home(repo: &Repo, paths: &Paths) -> Result<(), AdmissionError> {
             common: repo.common_dir().to_owned(),
             home,
         }),
+    }
+}
+
+fn refuse_linked_worktrees(repo: &Repo) -> Result<(), AdmissionError> {
+    let link = repo.common_dir().join("worktrees");
+    match std::fs::read_link(&link) {
+        Ok(target) => Err(AdmissionError::Worktrees {
+            target: repo.common_dir().join(target),
+            link,
+        }),
+        Err(_) => Ok(()),
     }
 }
 

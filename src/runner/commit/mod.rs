@@ -30,7 +30,7 @@ use crate::{
     },
     process::ProcessError,
     refs::{Kind, ObjectSink, Oid, Repo},
-    task::{Change, FileChange, Task, few},
+    task::{Change, FileChange, Task, a, few},
     worktree::{
         checkout::Checkout,
         effects::path_text,
@@ -173,7 +173,7 @@ pub(super) fn auto_commit(
         return Ok(Uncommitted::untried("commit.mode is never"));
     }
     if let Some(what) = ground.sequencer(checkout)? {
-        return Ok(Uncommitted::untried(format!("a {what} is not finished")));
+        return Ok(Uncommitted::untried(format!("{} is not finished", a(what))));
     }
     // Without a sandbox it is the host's own git folder that git stumbles over.
     let is_the_brains = |error: &CommitError| ground.private.is_some() && error.is_the_brains();

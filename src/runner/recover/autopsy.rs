@@ -23,7 +23,7 @@ use crate::{
         pins::{self, pin},
         sparse, spool,
     },
-    task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Move, Task},
+    task::{BranchMove, Checkpoint, Death, Effects, Import, Mode, Move, Task, a},
     worktree::{
         checkout::Checkout,
         create::{self, Want},
@@ -341,10 +341,12 @@ fn homecoming(
     left: &Left,
     effects: &mut Effects,
 ) -> Result<Option<Import>, RunnerError> {
-    effects.in_doubt.extend(
-        left.sequencer
-            .map(|what| format!("a {what} was under way and is not any more; its commits are pinned")),
-    );
+    effects.in_doubt.extend(left.sequencer.map(|what| {
+        format!(
+            "{} was under way and is not any more; its commits are pinned",
+            a(what)
+        )
+    }));
     effects.in_doubt.extend(left.refused.iter().cloned());
     let repo = run.ledger.repo();
     let branch = checkout.head_ref().unwrap_or_default();

@@ -17,7 +17,7 @@ use super::GcError;
 use crate::{
     process::FileLock,
     refs::{Ledger, StoredZone, branch_ref},
-    task::TaskId,
+    task::{TaskId, a},
     upkeep::work::inside,
     worktree::{
         carry::{listed, quoted},
@@ -93,7 +93,7 @@ fn what_holds(ledger: &Ledger<'_>, checkout: &Checkout) -> Result<Option<Held>, 
     let inside = inside(checkout)?;
     if let Some(what) = inside.unfinished {
         return held(
-            format!("a {what} stands half done there"),
+            format!("{} stands half done there", a(what)),
             format!("git -C {path} status"),
         );
     }

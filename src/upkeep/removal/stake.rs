@@ -8,7 +8,7 @@ use super::RemovalError;
 use crate::{
     delivery::merged::Judge,
     refs::{Crew, Ledger, StoredZone, branch_ref},
-    task::{CloneName, ZoneId},
+    task::{CloneName, ZoneId, a},
     upkeep::work::{Inside, inside, only_in},
     worktree::{carry::listed, checkout::Checkout},
     zone::saving::worktree_of,
@@ -54,7 +54,11 @@ impl fmt::Display for Stake {
                 listed(&self.inside.repositories)
             ));
         }
-        parts.extend(self.inside.unfinished.map(|what| format!("a {what} in progress")));
+        parts.extend(
+            self.inside
+                .unfinished
+                .map(|what| format!("{} in progress", a(what))),
+        );
         parts.extend(
             self.inside
                 .locked

@@ -8,7 +8,10 @@ use std::{
 use bstr::{BString, ByteSlice};
 use git2::Oid;
 
-use crate::{process::ProcessError, task::explain};
+use crate::{
+    process::ProcessError,
+    task::{a, explain},
+};
 
 /// How many names an error spells out.
 const NAMED: usize = 10;
@@ -33,7 +36,7 @@ pub enum CarryError {
         files: Vec<BString>,
     },
     /// A merge, rebase or the like stands half done.
-    #[error("a {what} is in progress in {path}", path = .path.display())]
+    #[error("{} is in progress in {path}", a(.what), path = .path.display())]
     Unfinished {
         /// The checkout.
         path: PathBuf,

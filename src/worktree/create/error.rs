@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use crate::{
     process::ProcessError,
     refs::RefError,
-    task::explain,
+    task::{a, explain},
     worktree::{
         carry::{CarryError, quoted},
         include::IncludeError,
@@ -41,7 +41,7 @@ pub enum CreateError {
         found: String,
     },
     /// An operation of git's stands half done there.
-    #[error("a {operation} is in progress in {place}", place = .place.display())]
+    #[error("{} is in progress in {place}", a(.operation), place = .place.display())]
     HalfDone {
         /// Where.
         place: PathBuf,

@@ -29,7 +29,7 @@ pub(super) enum Found {
 /// can end a merge that stands half done there; one of its own would not have it.
 ///
 /// # Errors
-/// [`CreateError::BranchInUse`], [`CreateError::WrongBranch`], [`CreateError::HalfDone`].
+/// [`CreateError::BranchInUse`], [`CreateError::WrongBranch`], [`CreateError::HalfDone`], [`CreateError::Place`].
 pub fn refuse_unfit(repo: &Repo, place: &Path, branch: &str, sees_all: bool) -> Result<(), CreateError> {
     let want = Want {
         place,
@@ -38,6 +38,9 @@ pub fn refuse_unfit(repo: &Repo, place: &Path, branch: &str, sees_all: bool) -> 
         folders: &[],
     };
     let name = branch_ref(branch);
+    if place.is_symlink() {
+        place::refuse_led_astray(repo, place)?;
+    }
     if is_anothers(repo, place) {
         // As in a mirror, which has the zone of its original: the clone gets a place of its own here.
         return Ok(());

@@ -16,7 +16,7 @@ const LEFT: [(&str, &str); 9] = [
     ("git cherry-pick side", "a cherry-pick is in progress in"),
     (
         "git format-patch -1 side --stdout | git am",
-        "am is in progress in",
+        "an am is in progress in",
     ),
 ];
 
@@ -112,4 +112,36 @@ fn a_merge_in_conflict_is_work_for_a_brain_that_sees_it() {
     let script = "echo both > a.txt; git commit -qam merged; git log -1 --format=%P | wc -w";
     let (said, task) = stage.act(script);
     assert_eq!((said.code, said.out.trim()), (0, "2"), "{task:#}");
+}
+
+/// Each is refused with nothing written, and what is said helps.
+#[test]
+fn links_in_the_place_of_worktrees_are_told_before_a_task_is_queued() {
+    let stage = Stage::new();
+    stage.act("echo one > one");
+    let clone = stage.clone();
+    let act = ["act", "--who", "foreman.1", "--await", "true"];
+    let refused = |told: &str| {
+        let refs = refs_of(&stage);
+        let said = stage.run(&act);
+        assert_eq!(said.code, 4, "{}", said.err);
+        assert!(said.err.contains(told), "{}", said.err);
+        assert_eq!(refs_of(&stage), refs, "{told}");
+        said.err
+            .lines()
+            .find_map(|line| Some(line.trim().strip_prefix("next: ")?.to_owned()))
+    };
+    let away = stage.path().join("away");
+    std::fs::rename(&clone.0, &away).unwrap();
+    std::fs::create_dir(stage.path().join("other")).unwrap();
+    std::os::unix::fs::symlink(stage.path().join("other"), &clone.0).unwrap();
+    refused("link");
+    std::fs::remove_file(&clone.0).unwrap();
+    std::fs::rename(&away, &clone.0).unwrap();
+    let (own, moved) = (stage.work.0.join(".git/worktrees"), stage.path().join("moved"));
+    std::fs::rename(&own, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &own).unwrap();
+    let next = refused("worktrees is a symbolic link, to ").unwrap();
+    assert!(sh(&stage, &stage.work, &next), "{next}");
+    stage.run(&act).ok();
 }
