@@ -62,7 +62,7 @@ fn within(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
         what: args.what.into(),
         zone: args.zone.as_ref().map(|zone| zone.branch.clone()),
     })?;
-    let names = match listed {
+    let mut names = match listed {
         Listed::Brains(_) | Listed::Sites(_) => Names::default(),
         Listed::Tasks(_) | Listed::Needs(_) | Listed::Crew(_) | Listed::Zones(_) => {
             for damaged in source.ask(&Damage {})?.damaged {
@@ -71,6 +71,10 @@ fn within(cx: &Cx, args: &ListArgs) -> Result<ExitCode, CmdError> {
             source.ask(&Naming {})?
         }
     };
+    let is_of_one = args.zone.is_some() && matches!(listed, Listed::Tasks(_));
+    if is_of_one {
+        names.branches.clear();
+    }
     cx.paged("list", &Shown::new(&listed, &names))?;
     Ok(ExitCode::SUCCESS)
 }

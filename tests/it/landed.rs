@@ -466,32 +466,3 @@ fn four_landings_at_once_all_land() {
     assert_eq!(work.status(), "");
     assert!((0..4).all(|n| work.read(&format!("f{n}")).is_some()));
 }
-
-/// Each style after each other, where a person goes on beside the clone and where not: what never touched the same lines
-/// always lands.
-#[test]
-fn one_landing_after_another_sees_what_the_one_before_brought() {
-    let stage = Stage::new();
-    let styles = [
-        &["land"][..],
-        &["land", "--squash"],
-        &["land", "--no-ff"],
-        &["land", "--rebase"],
-    ];
-    let order = [0, 0, 1, 0, 2, 0, 3, 1, 1, 2, 1, 3, 2, 2, 3, 3, 0];
-    let mut mine = String::new();
-    for (step, style) in order.into_iter().enumerate() {
-        stage.act(&format!("echo {step} > theirs; echo {step} >> log"));
-        if step % 3 != 0 {
-            mine.push_str(&format!("{step}\n"));
-            stage.work.commit(&[("mine", &mine)], "mine");
-        }
-        let landed = stage.run(styles[style]);
-        let told = format!("{step}: {:?}: {}", styles[style], landed.err);
-        assert_eq!(landed.code, 0, "{told}");
-        let files = ["theirs", "log"].map(|name| stage.work.git(&["show", &format!("main:{name}")]));
-        let log: String = (0..=step).map(|step| format!("{step}\n")).collect();
-        assert_eq!(files, [step.to_string(), log.trim_end().to_owned()], "{told}");
-        assert_eq!(stage.work.status(), "", "{told}");
-    }
-}

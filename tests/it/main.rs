@@ -25,6 +25,7 @@ mod gc_beside;
 mod guard;
 mod hostile_config;
 mod io_told;
+mod land_often;
 mod land_words;
 mod landed;
 mod landing;

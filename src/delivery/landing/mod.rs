@@ -171,9 +171,12 @@ pub fn land(
 ) -> Result<Landed, LandError> {
     let mut turn = None;
     for _ in 1..TRIES {
+        let is_alone = turn.is_some();
         match land_once(ledger, landing, (policy, voice), turn.take()) {
             // From the second try on no other landing comes between; a person still may.
             Err(LandError::Move(AdvanceError::Ref(RefError::Moved { .. }))) => turn = Some(wait(ledger)?),
+            // What stood in the way may have been another landing's files, on their way.
+            Err(LandError::Move(AdvanceError::Carry(_))) if !is_alone => turn = Some(wait(ledger)?),
             other => return other,
         }
     }
