@@ -14,6 +14,7 @@ pub mod process;
 pub mod query;
 pub mod refs;
 pub mod render;
+pub mod rpc;
 pub mod runner;
 pub mod task;
 pub mod upkeep;

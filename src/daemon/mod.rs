@@ -10,11 +10,17 @@ mod client;
 mod error;
 mod events;
 mod life;
-mod protocol;
 mod schedule;
 mod server;
 mod shared;
 
+use crate::rpc as protocol;
+
+pub use crate::rpc::{
+    Call, Frame, Greeting, MAX_ANSWER, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal,
+    codes::{Code, RpcError, RpcErrorData},
+    parse as parse_frame,
+};
 pub use client::{
     Client, PATIENCE,
     ask::{bridge, status, stop},
@@ -35,11 +41,6 @@ pub use life::{
     log::tail,
     place::Place,
     run::{RunOptions, run},
-};
-pub use protocol::{
-    Call, Frame, Greeting, MAX_ANSWER, MAX_BATCH, MAX_DEPTH, MAX_FRAME, PROTOCOL, Refusal,
-    codes::{Code, RpcError, RpcErrorData},
-    parse as parse_frame,
 };
 pub use schedule::hindrance::hindrance;
 pub use server::{methods::Standing, reading::Answers};

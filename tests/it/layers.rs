@@ -10,7 +10,7 @@ use std::{
 /// From the bottom up; modules of one line know nothing of each other.
 const LAYERS: [&[&str]; 14] = [
     &["task"],
-    &["config", "process"],
+    &["config", "process", "rpc"],
     &["refs"],
     &["worktree"],
     &["brain", "guard"],

@@ -163,7 +163,7 @@ impl RpcError {
     }
 
     /// The same, with a code of its own.
-    pub(in crate::daemon) fn coded(error: &impl Explain, code: Code) -> Self {
+    pub(crate) fn coded(error: &impl Explain, code: Code) -> Self {
         let mut rpc = Self::new(code, error.to_string());
         rpc.data.hint = error.hint();
         rpc

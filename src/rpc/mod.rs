@@ -3,13 +3,13 @@
 //! Pure. A frame is at most [`MAX_FRAME`] bytes and nests at most [`MAX_DEPTH`] levels; a batch holds at most
 //! [`MAX_BATCH`] requests. What is over is answered with an error, never parsed.
 
-pub(in crate::daemon) mod codes;
-pub(in crate::daemon) mod frames;
+pub(crate) mod codes;
+pub(crate) mod frames;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Code, RpcError};
+use codes::{Code, RpcError};
 
 /// The version of the handshake and the methods.
 pub const PROTOCOL: u32 = 1;

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::daemon::MAX_FRAME;
+use super::MAX_FRAME;
 
 /// Above this, an emptied buffer is given back.
 const KEPT: usize = 16 << 10;
