@@ -15,7 +15,7 @@ use super::{
     merged::landing_of,
 };
 use crate::{
-    refs::{Crew, Ledger, LedgerError, Pack, Repo, TreeEdit, Zone, branch_ref, move_branch},
+    refs::{Crew, Ledger, LedgerError, Pack, Repo, Saving, TreeEdit, Zone, branch_ref, move_branch},
     task::explain,
     worktree::{
         carry::{Carry, CarryError, listed, quoted},
@@ -116,7 +116,16 @@ pub fn update_clone(
         let mut files = TreeEdit::default();
         let mut kept = save_clone(ledger, (crew, Going::Some), &mut pack, &mut files)?;
         kept.left = Some(updated.to.to_string());
-        let undo = ledger.save_undo(&mut pack, ("update", None), zone, vec![kept], &mut files)?;
+        let undo = ledger.save_undo(
+            &mut pack,
+            &mut files,
+            Saving {
+                verb: "update",
+                undoes: None,
+                zone,
+                clones: vec![kept],
+            },
+        )?;
         saved = Some(undo.n);
         Ok(())
     };

@@ -64,7 +64,7 @@ pub use shared::Sharing;
 pub use site::{Site, SiteError, Whose};
 pub use tag::TaskHead;
 pub use tree::TreeEdit;
-pub use undo::{KEPT, KeptApart, KeptClone, KeptFile, KeptLanding, LANDED, Origin, Undo};
+pub use undo::{KEPT, KeptApart, KeptClone, KeptFile, KeptLanding, LANDED, Origin, Saving, Undo};
 pub use zones::{Base, Crew, StoredZone, Zone};
 
 #[cfg(test)]

@@ -137,20 +137,37 @@ pub struct KeptFile {
     pub blob: String,
 }
 
+/// What is about to be changed.
+#[derive(Debug)]
+pub struct Saving<'a> {
+    /// By which verb.
+    pub verb: &'a str,
+    /// The saved state that is about to be brought back.
+    pub undoes: Option<u64>,
+    /// Of which zone.
+    pub zone: &'a Zone,
+    /// Its clones, as they stand.
+    pub clones: Vec<KeptClone>,
+}
+
 impl Ledger<'_> {
     /// Saves the state that a verb is about to change: durable when this returns. `files` go into the state's
-    /// tree; their new objects are in `pack`. `undoes` is the saved state that is about to be brought back.
+    /// tree; their new objects are in `pack`.
     ///
     /// # Errors
     /// If the disk refuses; the verb must not go on then.
     pub fn save_undo(
         &self,
         pack: &mut Pack,
-        (verb, undoes): (&str, Option<u64>),
-        zone: &Zone,
-        clones: Vec<KeptClone>,
         files: &mut TreeEdit,
+        saving: Saving<'_>,
     ) -> Result<Undo, LedgerError> {
+        let Saving {
+            verb,
+            undoes,
+            zone,
+            clones,
+        } = saving;
         let undo = Undo {
             clones,
             ..self.new_undo((verb, undoes), zone)?

@@ -9,8 +9,8 @@ use git2::Oid;
 
 use crate::{
     refs::{
-        Crew, Ledger, LedgerError, MemorySink, Pack, Stored, TreeEdit, Undo, Update, branch_ref, move_branch,
-        pin_ref,
+        Crew, Ledger, LedgerError, MemorySink, Pack, Saving, Stored, TreeEdit, Undo, Update, branch_ref,
+        move_branch, pin_ref,
     },
     task::{CloneName, Status, Task, TaskId, explain},
     worktree::{
@@ -147,7 +147,16 @@ pub fn rollback(ledger: &Ledger<'_>, stored: &Stored, verb: &str) -> Result<Roll
     let mut kept = save_clone(ledger, (&crew, Going::Some), &mut pack, &mut files)?;
     kept.left = Some(start.to_string());
     let verb = format!("{verb} {}", task.id);
-    let undo = ledger.save_undo(&mut pack, (&verb, None), &zone.zone, vec![kept], &mut files)?;
+    let undo = ledger.save_undo(
+        &mut pack,
+        &mut files,
+        Saving {
+            verb: &verb,
+            undoes: None,
+            zone: &zone.zone,
+            clones: vec![kept],
+        },
+    )?;
     note_discarded(ledger, task, &undo)?;
     let restored = lay_out(ledger, &checkout, tip, before)?;
     let name = branch_ref(&crew.branch);

@@ -17,7 +17,9 @@ use git2::Oid;
 use super::rollback::lay_out;
 use crate::{
     delivery::landing::{TakeBackError, TakenBack, take_back},
-    refs::{KeptClone, Ledger, LedgerError, Pack, StoredZone, TreeEdit, Undo, branch_ref, move_branch},
+    refs::{
+        KeptClone, Ledger, LedgerError, Pack, Saving, StoredZone, TreeEdit, Undo, branch_ref, move_branch,
+    },
     task::{CloneName, ZoneId, explain},
     worktree::{
         apart,
@@ -199,8 +201,16 @@ fn replace(ledger: &Ledger<'_>, saved: &Undo, kept: &KeptClone) -> Result<Restor
     let mut now = save_clone(ledger, (&kept.crew, Going::Some), &mut pack, &mut files)?;
     now.left.clone_from(&kept.tip);
     let verb = format!("undo of {}", saved.verb);
-    let what = (verb.as_str(), Some(saved.n));
-    ledger.save_undo(&mut pack, what, &saved.zone, vec![now], &mut files)?;
+    ledger.save_undo(
+        &mut pack,
+        &mut files,
+        Saving {
+            verb: &verb,
+            undoes: Some(saved.n),
+            zone: &saved.zone,
+            clones: vec![now],
+        },
+    )?;
     let name = branch_ref(&kept.crew.branch);
     let oid = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<Oid>().ok());
     let at = repo.ref_target(&name).map_err(LedgerError::from)?;

@@ -52,7 +52,14 @@ struct Wanted {
 /// If git cannot list them. One that cannot be set up is no error but named in the result.
 pub fn set_up(checkout: &Checkout, common: &Path, main: Option<&Path>) -> Result<Submodules, ProcessError> {
     let mut done = Submodules::default();
-    descend(checkout, common, main, Path::new(""), DEPTH, &mut done)?;
+    let top = Level {
+        checkout,
+        common,
+        main,
+        above: Path::new(""),
+        depth: DEPTH,
+    };
+    descend(&top, &mut done)?;
     Ok(done)
 }
 
@@ -93,14 +100,27 @@ fn head_text(git_dir: &Path) -> Option<String> {
     }
 }
 
-fn descend(
-    checkout: &Checkout,
-    common: &Path,
-    main: Option<&Path>,
-    above: &Path,
+/// A repository whose submodules are looked at.
+struct Level<'a> {
+    checkout: &'a Checkout,
+    /// Its common folder.
+    common: &'a Path,
+    /// The same in the main work tree.
+    main: Option<&'a Path>,
+    /// Its path from the top.
+    above: &'a Path,
+    /// So many levels may follow.
     depth: usize,
-    done: &mut Submodules,
-) -> Result<(), ProcessError> {
+}
+
+fn descend(level: &Level<'_>, done: &mut Submodules) -> Result<(), ProcessError> {
+    let &Level {
+        checkout,
+        common,
+        main,
+        above,
+        depth,
+    } = level;
     if depth == 0 || !is_plain_file(&checkout.path.join(".gitmodules")) {
         return Ok(());
     }
@@ -117,7 +137,14 @@ fn descend(
                 Ok(inner) => {
                     done.ready.push(shown.clone());
                     let inner_main = main.map(|main| main.join(&wanted.path));
-                    descend(&inner, &source, inner_main.as_deref(), &shown, depth - 1, done)?;
+                    let below = Level {
+                        checkout: &inner,
+                        common: &source,
+                        main: inner_main.as_deref(),
+                        above: &shown,
+                        depth: depth - 1,
+                    };
+                    descend(&below, done)?;
                 }
             },
         }

@@ -16,7 +16,9 @@ pub use error::RemovalError;
 pub use stake::{Stake, stakes};
 
 use crate::{
-    refs::{Ledger, LedgerError, Origin, Pack, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref},
+    refs::{
+        Ledger, LedgerError, Origin, Pack, Saving, StoredZone, TreeEdit, Undo, Update, branch_ref, delete_ref,
+    },
     task::{CloneName, Move, Status, TaskId, ZoneId},
     worktree::{apart, checkout::Checkout, erase::erase, remove},
     zone::{
@@ -192,7 +194,16 @@ fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> 
         let what = (crew, Going::All(&stored.zone.id));
         clones.push(save_clone(ledger, what, &mut pack, &mut files)?);
     }
-    Ok(ledger.save_undo(&mut pack, ("zone remove", None), &stored.zone, clones, &mut files)?)
+    Ok(ledger.save_undo(
+        &mut pack,
+        &mut files,
+        Saving {
+            verb: "zone remove",
+            undoes: None,
+            zone: &stored.zone,
+            clones,
+        },
+    )?)
 }
 
 /// Worktrees, branches, private git folders; the bytes on the disk go last.

@@ -93,7 +93,7 @@ impl<'a> Builder<'a> {
                 }
                 _ if entry.ignored => true,
                 EntryKind::File | EntryKind::Symlink | EntryKind::Large => {
-                    self.file(&mut site, &mut entry, known, &mut pinned, &mut tree)?
+                    self.file(&mut site, (&mut entry, known), &mut pinned, &mut tree)?
                 }
                 _ => {
                     self.placeholder(&site, &mut entry, &mut tree)?;
@@ -184,8 +184,7 @@ impl<'a> Builder<'a> {
     fn file(
         &mut self,
         site: &mut Site,
-        entry: &mut Entry,
-        known: Known,
+        (entry, known): (&mut Entry, Known),
         pinned: &mut Pinned<'a>,
         tree: &mut Vec<TreeEntry>,
     ) -> Result<bool, SnapshotError> {
