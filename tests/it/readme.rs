@@ -154,3 +154,54 @@ fn the_demonstration_shows_the_main_job_and_leaves_nothing() {
         "nothing is left"
     );
 }
+
+/// What the picture shows, each a command as it is typed. The second clone works on meanwhile, and is stopped afterwards.
+const PICTURE: [&str; 5] = [
+    "git khlone act --who @shell --await 'echo hello > greeting.txt'",
+    r#"git khlone act --who @shell++ 'echo "looking around"; sleep 600'"#,
+    "git khlone",
+    "git khlone land foreman.1",
+    "git khlone ask --who @shell --await 'wc -l < greeting.txt'",
+];
+
+/// The picture of a terminal is what the program prints: `KHLONE_BLESS=1 cargo test --test it readme` draws it anew.
+#[test]
+fn the_picture_is_what_a_terminal_shows() {
+    let desk = Desk::new();
+    let mut script = String::from(
+        "exec 2>&1; export CLICOLOR_FORCE=1 COLUMNS=100; mkdir -m 700 ~; git khlone config >/dev/null\n",
+    );
+    for command in PICTURE {
+        let typed = command.replace('\'', r"'\''");
+        script += &format!("printf '\\033[1;32m$\\033[0m \\033[1m%s\\033[0m\\n' '{typed}'\n{command}\n");
+        if command.contains("sleep") {
+            script += "until git khlone status --porcelain | grep -q ▶; do sleep 0.05; done\n";
+        }
+    }
+    script += "git khlone cancel foreman.2 >/dev/null 2>&1; git khlone daemon stop >/dev/null 2>&1\n";
+    let drawn = anstyle_svg::Term::new().render_svg(&desk.bash(&script));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/terminal.svg");
+    if std::env::var_os("KHLONE_BLESS").is_some() {
+        std::fs::write(&path, &drawn).unwrap();
+    }
+    let words = |svg: &str| {
+        let text = svg.split_once("</style>").unwrap().1;
+        let text = Regex::new("<[^>]*>").unwrap().replace_all(text, "").into_owned();
+        // What is known of a task under way comes when it comes.
+        let text = Regex::new(r"\d+ tools · \d+ files")
+            .unwrap()
+            .replace_all(&text, "");
+        let lines = normalised(&text);
+        lines
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found.contains("</style>"),
+        "no picture: KHLONE_BLESS=1 cargo test --test it readme"
+    );
+    assert_eq!(words(&found), words(&drawn));
+}
