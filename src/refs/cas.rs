@@ -18,6 +18,7 @@ use git2::{ErrorCode, Oid};
 use super::{
     Repo,
     by_git::{Standing, move_by_git},
+    kept::note,
     locks::{About, Lock, PATIENCE, Stuck, sweep_locks, with_locks},
     pack::sync_dir,
 };
@@ -132,6 +133,8 @@ pub fn update_ref(repo: &Repo, name: &str, old: Option<Oid>, new: Oid) -> Result
     held.file.write_all(format!("{new}\n").as_bytes()).map_err(io)?;
     held.file.sync_all().map_err(io)?;
     point("ref-written", name);
+    // With the lock held, so that what was noted last is what stands.
+    note(repo.common_dir(), name, Some(new));
     held.rename_to(&path).map_err(io)?;
     point("ref-moved", name);
     sync_above(&path, repo.common_dir()).map_err(io)?;
@@ -192,6 +195,10 @@ pub fn delete_ref(repo: &Repo, name: &str, old: Oid) -> Result<(), RefError> {
         })
     });
     point("deleted", name);
+    // Another may have made it again.
+    if done.is_ok() && matches!(repo.ref_target(name), Ok(None)) {
+        note(common, name, None);
+    }
     done
 }
 
@@ -233,7 +240,10 @@ pub fn move_branch(repo: &Repo, name: &str, old: Option<Oid>, new: Oid, log: &st
             None => repo.git().reference(name, new, false, log).map(drop),
         };
         match moved {
-            Ok(()) => break,
+            Ok(()) => {
+                note(repo.common_dir(), name, Some(new));
+                break;
+            }
             Err(error) if error.code() == ErrorCode::Locked && Instant::now() < deadline => {
                 sweep_locks(repo.common_dir()).map_err(io)?;
                 std::thread::sleep(Duration::from_millis(5));

@@ -252,7 +252,7 @@ impl<'a> Ledger<'a> {
             let tag = self.repo.ref_target(&name);
             tag.map_err(|error| self.damage(&name, error.into()))
         };
-        let records = || mend_by_records(self.repo.common_dir(), &self.site.layout().kept_packed_refs());
+        let records = || mend_by_records(self.repo, &self.site.layout().kept_packed_refs());
         let tag = match look() {
             // A brain without a sandbox may just have seen to that.
             Ok(None) | Err(_) if records().is_ok_and(|mended| mended) => look()?,

@@ -174,7 +174,7 @@ impl Site {
         }
         let main = repo.main_tree().to_remember(&common).and_then(Path::to_str);
         // Before anybody reads a ref: a brain without a sandbox may have died with its runner, and left none readable.
-        if let Err(error) = mend_by_records(&common, &layout.kept_packed_refs()) {
+        if let Err(error) = mend_by_records(repo, &layout.kept_packed_refs()) {
             tracing::warn!(%error, "packed-refs cannot be put right");
         }
         let file = identify((&common, repo.sharing()), &layout, main)?;

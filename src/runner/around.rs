@@ -8,7 +8,7 @@ use std::{
 
 use super::{Run, our_refs::OurRefs};
 use crate::{
-    refs::{Ledger, LedgerError, PackedRefs, Site, TaskHead, branch_ref, forget_record},
+    refs::{Ledger, LedgerError, PackedRefs, Repo, Site, TaskHead, branch_ref, forget_record},
     task::{CloneName, Status, Task, TaskId, ZoneId},
     worktree::{
         neighbours::{Neighbours, Touched},
@@ -45,10 +45,10 @@ impl Around {
     /// Looks around the worktree of `task`.
     pub(super) fn look(run: &Run<'_>, task: &Task) -> Self {
         let warn = |error: &std::io::Error| tracing::warn!(%error, "not every ref is kept");
-        let packed = PackedRefs::keep(run.ledger.repo().common_dir()).inspect_err(warn);
         let record = record(run.ledger.site(), task);
+        let packed = PackedRefs::keep(run.ledger.repo().common_dir(), &record).inspect_err(warn);
         if let Ok(packed) = &packed {
-            drop(packed.record(&record).inspect_err(warn));
+            drop(packed.record().inspect_err(warn));
         }
         Self {
             heads: heads(run.ledger).ok(),
@@ -62,12 +62,14 @@ impl Around {
     }
 
     /// Puts the refs right if the brain has left them so that nothing can be read any more; says what it did.
-    pub(super) fn mend(&self, attempt: &Path) -> std::io::Result<Option<String>> {
+    pub(super) fn mend(&self, repo: &Repo, attempt: &Path) -> std::io::Result<Vec<String>> {
         let packed = self.packed.as_ref();
-        let mended = packed.map(|packed| packed.mend(&attempt.join("packed-refs.broken")));
-        let mended = mended.transpose()?.flatten();
+        let mended = packed.map(|packed| packed.mend(repo, &attempt.join("packed-refs.broken")));
+        let mended = mended.transpose()?.unwrap_or_default();
         // A command that came meanwhile may have been first.
-        Ok(forget_record(&self.record).or(mended.map(str::to_owned)))
+        let mut all = forget_record(&self.record);
+        all.extend(mended);
+        Ok(all)
     }
 
     /// Branches that are or were clones', so that their change is another runner's doing.

@@ -53,8 +53,9 @@ pub(super) fn finish(
     (ended, spool, last): (&Ended, &Spool, Option<Receipt>),
 ) -> Result<Outcome, RunnerError> {
     // Before anything else: without refs there is no ledger.
-    let mended = prepared.around.as_ref().map(|around| around.mend(&claim.dir));
-    let mended = mended.transpose()?.flatten();
+    let around = prepared.around.as_ref();
+    let mended = around.map(|around| around.mend(run.ledger.repo(), &claim.dir));
+    let mended = mended.transpose()?.unwrap_or_default();
     claim.check(&run.ledger.task(&claim.task().id)?.task)?;
     let told = prepared.around.as_ref().map(|around| around.told(run));
     let mut told = told.unwrap_or_default();

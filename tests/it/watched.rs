@@ -193,6 +193,70 @@ fn refs_that_were_packed_and_then_lost_are_put_back() {
     }
 }
 
+/// What the user does while the brain runs is newer than all that was kept before it.
+#[test]
+fn refs_are_put_back_as_they_stood_when_they_were_lost() {
+    for damage in [
+        "echo garbage > $p",
+        "rm $p",
+        ": > $p",
+        "rm $p; ln -s nowhere $p",
+        "rm $p; mkdir $p",
+    ] {
+        for packed_before in [false, true] {
+            let stage = unconfined();
+            let git = |args: &[&str]| stage.work.git(args);
+            for branch in ["kept", "folder"] {
+                git(&["branch", branch]);
+            }
+            let (done, first) = stage.act("echo a > a");
+            assert_eq!(done.code, 0, "{}", done.err);
+            if packed_before {
+                git(&["pack-refs", "--all"]);
+            }
+            let commit = |text: &str| git(&["commit", "-q", "--allow-empty", "-m", text]);
+            commit("loose, over what is packed");
+            let (mark, go) = (stage.path().join("home/mark"), stage.path().join("home/go"));
+            let id = stage.start(&format!(
+                "touch '{}'; until test -e '{}'; do sleep 0.05; done
+                 cd \"$(git rev-parse --git-common-dir)\" && git pack-refs --all && p=packed-refs && {damage}",
+                mark.display(),
+                go.display(),
+            ));
+            stage.until("the brain runs", || mark.exists().then_some(()));
+            commit("meanwhile");
+            git(&["branch", "late/one"]);
+            git(&["branch", "-D", "folder"]);
+            git(&["branch", "folder/inner"]);
+            let queued = stage.start("echo queued > queued");
+            let refs = || git(&["for-each-ref", "refs/heads", "refs/tags", "refs/khlone/zones"]);
+            let before = refs();
+            fs::write(&go, "").unwrap();
+            for task in [&id, &queued] {
+                stage.run(&["await", task]);
+            }
+            let task = stage.task(&id);
+            assert_eq!(task["outcome"], "foreign", "{damage}: {task:#}");
+            for word in [
+                "packed-refs: ",
+                "refs/heads/main: put back at ",
+                "refs/heads/late/one: put back at ",
+            ] {
+                assert!(task.to_string().contains(word), "{damage}: {word}: {task:#}");
+            }
+            let after = refs();
+            for line in before.lines().filter(|line| !line.contains("khlone/")) {
+                assert!(after.contains(line), "{damage} {packed_before}: {line}\n{after}");
+            }
+            assert!(after.contains("refs/khlone/zones/main"), "{damage}: {after}");
+            assert_eq!(stage.task(first["task"].as_str().unwrap())["status"], "done");
+            assert_eq!(stage.task(&queued)["outcome"], "done", "{damage}");
+            git(&["fsck", "--strict"]);
+            stage.run(&["fsck"]).ok();
+        }
+    }
+}
+
 #[test]
 fn refs_are_put_right_though_the_runner_died_with_its_brain() {
     let stage = unconfined();

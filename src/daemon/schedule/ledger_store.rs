@@ -223,7 +223,7 @@ impl LedgerStore {
             return tags;
         }
         let records = self.site.layout().kept_packed_refs();
-        match mend_by_records(self.repo.common_dir(), &records) {
+        match mend_by_records(&self.repo, &records) {
             Ok(true) => ledger.tags(),
             Ok(false) | Err(_) => tags,
         }
