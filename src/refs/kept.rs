@@ -11,7 +11,7 @@ use std::{
 
 use git2::Oid;
 
-use super::{Layout, Repo, packed::PackedRefs};
+use super::Layout;
 
 /// Beside a record: what was mended by it, the broken file, and what moved since.
 const MENDED: &str = ".mended";
@@ -19,29 +19,27 @@ const BROKEN: &str = ".broken";
 const LATER: &str = ".later";
 const MARKS: [&str; 3] = [MENDED, BROKEN, LATER];
 
-/// Puts the file of a repository right by the newest record in `folder`; says whether it did. Nearly always there is none.
-///
-/// # Errors
-/// As [`PackedRefs::mend`].
-pub fn mend_by_records(repo: &Repo, folder: &Path) -> io::Result<bool> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(false);
-    };
+/// The newest record in `folder`. Nearly always there is none.
+pub(super) fn newest(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?;
     let is_mark = |path: &Path| MARKS.iter().any(|mark| path.to_string_lossy().ends_with(mark));
-    let records = entries.flatten().filter(|entry| !is_mark(&entry.path()));
+    let records = entries.flatten().map(|entry| entry.path());
     let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let newest = records
-        .map(|entry| entry.path())
-        .max_by_key(|path| modified(path));
-    let Some(record) = newest else { return Ok(false) };
-    let packed = PackedRefs::of_record(repo.common_dir(), &record)?;
-    let words = packed.mend(repo, &marked(&record, BROKEN))?;
-    if words.is_empty() {
-        return Ok(false);
-    }
-    let mut all = mended(&record);
+    records
+        .filter(|path| !is_mark(path))
+        .max_by_key(|path| modified(path))
+}
+
+/// Where the broken file goes that was mended by a record.
+pub(super) fn aside(record: &Path) -> PathBuf {
+    marked(record, BROKEN)
+}
+
+/// Writes down beside a record what was mended by it.
+pub(super) fn tell(record: &Path, words: Vec<String>) -> io::Result<()> {
+    let mut all = mended(record);
     all.extend(words);
-    fs::write(marked(&record, MENDED), all.join("\n")).map(|()| true)
+    fs::write(marked(record, MENDED), all.join("\n"))
 }
 
 /// Begins a record: from now on what moves is noted beside it.

@@ -44,7 +44,7 @@ pub use by_git::{Standing, move_by_git};
 pub use cas::{RefError, delete_ref, has_room, move_branch, update_ref};
 pub use damaged::Damaged;
 pub use git2::Oid;
-pub use kept::{forget_record, mend_by_records};
+pub use kept::forget_record;
 pub use layout::Layout;
 pub use ledger::{ADOPT, Ledger, LedgerError, NewTask, Stored, Update, now};
 pub use locks::{Stuck, settle_announced, sweep_announced, sweep_locks, with_locks};
@@ -55,7 +55,7 @@ pub use objects::{Kind, MemorySink, ObjectSink, TreeEntry, encode_tree};
 pub use pack::Pack;
 pub(crate) use pack::new_stem;
 pub use pack_refs::pack_refs;
-pub use packed::PackedRefs;
+pub use packed::{PackedRefs, mend_by_records};
 pub use packs::{
     KeptPack, Purged, adopt_packs, amid_gc, bound_open_packs, compact, compact_all, every_object,
     keep_no_packs, kept_size, packed_objects, purge, reached,

@@ -86,7 +86,7 @@ impl PackedRefs {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) fn of_record(common: &Path, record: &Path) -> io::Result<Self> {
+    fn of_record(common: &Path, record: &Path) -> io::Result<Self> {
         // An empty one is from before loose refs were kept, too.
         let kept = read(record)?.filter(|kept| !kept.is_empty());
         Ok(Self {
@@ -332,6 +332,22 @@ fn follows(repo: &Repo, newer: &[u8], older: &[u8]) -> bool {
 
 fn is_commit(repo: &Repo, oid: &str) -> bool {
     Oid::from_str(oid).is_ok_and(|oid| repo.git().find_commit(oid).is_ok())
+}
+
+/// Puts the file of a repository right by the newest record in `folder`; says whether it did.
+///
+/// # Errors
+/// As [`PackedRefs::mend`].
+pub fn mend_by_records(repo: &Repo, folder: &Path) -> io::Result<bool> {
+    let Some(record) = kept::newest(folder) else {
+        return Ok(false);
+    };
+    let packed = PackedRefs::of_record(repo.common_dir(), &record)?;
+    let words = packed.mend(repo, &kept::aside(&record))?;
+    if words.is_empty() {
+        return Ok(false);
+    }
+    kept::tell(&record, words).map(|()| true)
 }
 
 fn is_loose(common: &Path, name: &[u8]) -> bool {
