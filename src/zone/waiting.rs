@@ -59,11 +59,20 @@ pub enum Waits {
     Turn,
 }
 
-/// What a task waits for whose last attempt is being recovered; `None` if it is not.
+/// What a task waits for whose last attempt is being recovered, or that rests after its death; `None` if it is not.
 pub fn recovering(task: &Task) -> Option<Waits> {
-    task.recovery().map(|retry| Waits::Recovery {
-        until: Some(retry.until).filter(|_| !retry.reason.is_empty()),
-        reason: retry.reason.clone(),
+    if let Some(retry) = task.recovery() {
+        return Some(Waits::Recovery {
+            until: Some(retry.until).filter(|_| !retry.reason.is_empty()),
+            reason: retry.reason.clone(),
+        });
+    }
+    let until = task
+        .rests_until()
+        .filter(|_| task.status == Status::Interrupted)?;
+    Some(Waits::Recovery {
+        until: Some(until),
+        reason: task.reasons.last().cloned().unwrap_or_default(),
     })
 }
 
@@ -144,6 +153,18 @@ mod tests {
         assert_eq!(waits(&early, &all[1..]), Some(behind(1, &urgent)));
         assert_eq!(waits(&elsewhere, &all), Some(Waits::Turn));
         assert_eq!(waits(&running, &all), None);
+    }
+
+    #[test]
+    fn a_pause_after_a_death_tells_when_it_is_over() {
+        let died = json!({"n": 1, "died": {"began": true, "fresh": false}});
+        let more = json!({"attempts": [died], "parked_until": 99, "reasons": ["its attempt died"]});
+        let resting = task(1, "interrupted", more);
+        let until = Waits::Recovery {
+            until: Some(99),
+            reason: "its attempt died".to_owned(),
+        };
+        assert_eq!(waits(&resting, &[&resting]), Some(until));
     }
 
     #[test]

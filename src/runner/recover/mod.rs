@@ -215,10 +215,7 @@ fn apply(update: &mut Update<'_>, decision: Decision, outcome: Outcome) -> Resul
             let until = now().saturating_add(seconds);
             let last = update.task.last_attempt();
             let broke = last.and_then(|last| last.broke.as_deref());
-            let why = match broke {
-                Some(broke) => format!("{broke}; it goes on in {seconds} s"),
-                None => format!("its attempt died; it goes on in {seconds} s"),
-            };
+            let why = broke.unwrap_or("its attempt died").to_owned();
             (Move::Rest { until, why }, String::new(), Verdict::Waits)
         }
         Decision::Hold(why) => (Move::Hold { why }, String::new(), Verdict::Waits),
