@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     daemon,
-    guard::trust::in_shell,
     render::{Pulse, view::UninstalledView},
     upkeep::uninstall::{Wish, check, uninstall},
     worktree::place::Ground,
@@ -51,13 +50,10 @@ pub(super) fn run(cx: &Cx, args: UninstallArgs) -> Result<ExitCode, CmdError> {
     let gone = uninstall(&ledger, &wish)?;
     pulse.clear();
     forget(cx)?;
-    let back = gone.bundle.as_ref().map(|path| {
-        let path = in_shell(&[path.display().to_string()]);
-        format!("git fetch {path} 'refs/*:refs/*' && git khlone sites adopt --force")
-    });
+    let back = gone.back.join(" && ");
     printed(cx.out.answer(&UninstalledView::of(gone)))?;
-    if let Some(back) = back {
-        cx.out.done(&format!("saved; {back} brings the tasks back"));
+    if !back.is_empty() {
+        cx.out.done(&format!("saved; this brings it back:\n{back}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -41,6 +41,7 @@ pub(super) fn status(ground: &Ground<'_>, day: i64) -> Result<StatusView, QueryE
         brains: Vec::new(),
         damaged: Vec::new(),
         lost_tasks: 0,
+        stored_tasks: heads.len(),
         other_sites: waiting_elsewhere(&ledger, heads)
             .iter()
             .map(StrangerLine::of)

@@ -216,6 +216,11 @@ impl Site {
         }
     }
 
+    /// The copy of its identity outside of its own folder.
+    pub fn beside(&self) -> PathBuf {
+        self.common.join(BESIDE)
+    }
+
     /// The git folder that all worktrees share.
     pub fn common_dir(&self) -> &Path {
         &self.common

@@ -16,12 +16,14 @@ use crate::{
     process::{Cmd, ProcessError, fault::point},
     refs::{Ledger, LedgerError, NOTES, StoredZone, delete_ref, keep_no_packs, update_ref},
     task::{TaskId, explain},
-    upkeep::removal::{RemovalError, Stake, remove, stakes},
+    upkeep::removal::{RemovalError, Stake, remove_for, stakes},
     worktree::{carry::quoted, erase::erase},
 };
 
 /// Where branches that are to stay are noted while their zones go.
 const STAYING: &str = "refs/khlone/staying/";
+/// Under which verb the zones are saved that go.
+const VERB: &str = "uninstall";
 const OURS: &str = "refs/khlone/";
 const HEADS: &str = "refs/heads/";
 
@@ -87,6 +89,8 @@ pub struct Uninstalled {
     pub tasks: usize,
     /// Branches of clones that are there now.
     pub branches: Vec<String>,
+    /// The commands that bring everything back, in their order.
+    pub back: Vec<String>,
 }
 
 /// A repository from which nothing or not everything went.
@@ -204,7 +208,7 @@ pub fn uninstall(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Uninstalled, Un
     }
     point("staying", "");
     for zone in &zones {
-        remove(ledger, &zone.zone.id, wish.force).map_err(|error| match error {
+        remove_for(ledger, VERB, &zone.zone.id, wish.force).map_err(|error| match error {
             at_stake @ RemovalError::AtStake { .. } => wish.at_stake(&at_stake),
             other => other.into(),
         })?;
@@ -212,6 +216,7 @@ pub fn uninstall(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Uninstalled, Un
     let branches = back_in_place(ledger)?;
     let stored = refs(ledger, &[OURS, NOTES])?;
     let bundle = (!stored.is_empty()).then(|| wish.bundle.to_owned());
+    let back = way_back(ledger, wish)?;
     if !stored.is_empty() {
         // One that was killed here before has made it.
         if !is_of(ledger, wish.bundle, &stored)? {
@@ -232,12 +237,47 @@ pub fn uninstall(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Uninstalled, Un
     keep_no_packs(ledger.site()).map_err(|source| io_at(dir, source))?;
     point("emptied", "");
     erase(dir).map_err(|source| io_at(dir, source))?;
+    // Last: by it the same command knows whose it was, if it is killed.
+    let beside = ledger.site().beside();
+    erase(&beside).map_err(|source| io_at(&beside, source))?;
+    // Only where it is empty, as git does it.
+    drop(fs::remove_dir(ledger.repo().common_dir().join("worktrees")));
     Ok(Uninstalled {
         bundle,
         apart,
         tasks,
         branches,
+        back,
     })
+}
+
+/// The commands that bring back what goes, by what is stored: empty if nothing is, or if it is in the bundle already.
+fn way_back(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Vec<String>, UninstallError> {
+    let stored = refs(ledger, &[OURS, NOTES])?;
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    // With fetch.prune, git would delete every other ref.
+    let fetch = format!("git fetch --no-prune {} 'refs/*:refs/*'", quoted(wish.bundle));
+    let mut back = vec![fetch];
+    let site = &ledger.site().owner().site_uuid;
+    if ledger.heads()?.iter().any(|head| head.site_uuid == *site) {
+        // The repository is another site from now on.
+        back.push(format!("git khlone sites adopt {site} --force"));
+    }
+    if has_apart(ledger) {
+        let apart = ledger.site().layout().apart();
+        let folder = quoted(ledger.site().dir());
+        back.push(format!(
+            "mkdir -p {folder} && mv {} {}",
+            quoted(&aside(wish)),
+            quoted(&apart)
+        ));
+    }
+    let saved = ledger.undos()?.into_iter().map(|(undo, _)| undo);
+    let ours = saved.filter(|undo| undo.verb == VERB);
+    back.extend(ours.map(|undo| format!("git khlone undo {}", undo.n)));
+    Ok(back)
 }
 
 /// Notes where the branches of clones stand, which go with their zones.
@@ -350,14 +390,10 @@ fn delete_all(ledger: &Ledger<'_>, stored: &[(String, Oid)]) -> Result<(), Unins
 
 /// What saved states have beside objects, next to the bundle.
 fn put_aside(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Option<PathBuf>, UninstallError> {
-    let apart = ledger.site().layout().apart();
-    let is_empty = fs::read_dir(&apart).map_or(true, |mut entries| entries.next().is_none());
-    if is_empty {
+    if !has_apart(ledger) {
         return Ok(None);
     }
-    let mut to = wish.bundle.as_os_str().to_owned();
-    to.push(".apart");
-    let to = PathBuf::from(to);
+    let (apart, to) = (ledger.site().layout().apart(), aside(wish));
     if fs::symlink_metadata(&to).is_ok() {
         return Err(wish.exists(to));
     }
@@ -374,6 +410,18 @@ fn put_aside(ledger: &Ledger<'_>, wish: &Wish<'_>) -> Result<Option<PathBuf>, Un
         Err(source) => return Err(io_at(&to, source)),
     }
     Ok(Some(to))
+}
+
+/// Whether saved states have something beside objects.
+fn has_apart(ledger: &Ledger<'_>) -> bool {
+    fs::read_dir(ledger.site().layout().apart()).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Where that goes.
+fn aside(wish: &Wish<'_>) -> PathBuf {
+    let mut to = wish.bundle.as_os_str().to_owned();
+    to.push(".apart");
+    to.into()
 }
 
 fn io_at(path: &Path, source: io::Error) -> UninstallError {

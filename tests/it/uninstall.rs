@@ -1,8 +1,13 @@
 //! `uninstall` leaves plain git, and one bundle from which everything comes back.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use crate::{scratch::Work, stage::Stage};
+use git_khlone::process::Cmd;
+
+use crate::{
+    scratch::Work,
+    stage::{Stage, said},
+};
 
 /// Everything of the repository that plain git shows.
 fn seen(work: &Work) -> String {
@@ -11,6 +16,7 @@ fn seen(work: &Work) -> String {
         work.git(&["worktree", "list"]),
         work.git(&["config", "--local", "--list"]),
         work.git(&["status", "--short", "--ignored"]),
+        folder(&work.0.join(".git")).join(" "),
         work.git(&["count-objects", "-v", "-H"])
             .lines()
             .find(|line| line.starts_with("garbage"))
@@ -18,6 +24,17 @@ fn seen(work: &Work) -> String {
             .to_owned(),
     ]
     .join("\n")
+}
+
+/// What git has no part in: its own folders come and go as it packs.
+fn folder(at: &Path) -> Vec<String> {
+    let names = fs::read_dir(at).unwrap().flatten();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.retain(|name| name.contains("khlone") || name == "worktrees");
+    names.sort();
+    names
 }
 
 fn keeps(work: &Work) -> usize {
@@ -54,6 +71,11 @@ fn plain_git_is_left_and_the_bundle_brings_it_back() {
     assert_eq!(stage.work.tip("khlone/main/foreman.1"), branch);
     let done = stage.run(&["uninstall", "--force"]);
     assert_eq!(done.code, 0, "{}", done.err);
+    let commands = done.err.split(" && ");
+    let adopt = commands
+        .clone()
+        .find_map(|it| it.strip_prefix("git khlone sites adopt "));
+    let site = adopt.unwrap().split_whitespace().next().unwrap();
     assert_eq!(seen(&stage.work), before);
     assert!(!stage.work.0.join(".git/khlone").exists());
     assert!(!stage.path().join("repo.khlone").exists());
@@ -74,8 +96,10 @@ fn plain_git_is_left_and_the_bundle_brings_it_back() {
         .work
         .git(&["fetch", "-q", bundle.to_str().unwrap(), "refs/*:refs/*"]);
     stage.work.git(&["fsck", "--strict"]);
-    stage.run(&["sites", "adopt", "--force"]).ok();
+    stage.run(&["sites", "adopt", site, "--force"]).ok();
     assert_eq!(stage.task(&id)["outcome"], "done");
+    let status = stage.run(&["status"]).ok();
+    assert!(status.contains("1 task: git khlone list tasks"), "{status}");
     stage.run(&["undo"]).ok();
     assert_eq!(stage.work.tip("khlone/main/foreman.1"), branch);
     assert_eq!(
@@ -131,6 +155,71 @@ fn branches_stay_and_open_tasks_are_named() {
         (0, "nothing was stored here\n")
     );
     assert!(!stage.path().join("repo.khlone.bundle").exists());
+}
+
+/// What is printed is pasted, in a repository whose git prunes what it fetches.
+#[test]
+fn the_printed_command_brings_crew_worktrees_and_tasks_back() {
+    let stage = Stage::new();
+    stage.work.git(&["config", "fetch.prune", "true"]);
+    let (_, task) = stage.act("echo one > one; git init -q inner; echo in > inner/in");
+    let id = task["task"].as_str().unwrap().to_owned();
+    fs::write(stage.clone().0.join("left"), "not committed\n").unwrap();
+    stage.work.git(&["branch", "other"]);
+    stage
+        .run(&[
+            "act",
+            "--zone",
+            "other",
+            "--who",
+            "@shell",
+            "--await",
+            "echo two > two",
+        ])
+        .ok();
+    // A zone that was removed before does not come back.
+    stage.work.git(&["branch", "gone"]);
+    stage
+        .run(&[
+            "act",
+            "--zone",
+            "gone",
+            "--who",
+            "@shell",
+            "--await",
+            "echo three > three",
+        ])
+        .ok();
+    stage.run(&["zone", "remove", "gone", "--force"]).ok();
+    let refs = |work: &Work| work.git(&["for-each-ref", "refs/heads"]);
+    let (branches, crew) = (refs(&stage.work), stage.run(&["list", "crew"]).ok());
+    let done = stage.run(&["uninstall", "--force"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let command = done
+        .err
+        .lines()
+        .find(|line| line.starts_with("git fetch"))
+        .unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_git-khlone")).parent().unwrap();
+    let script = format!("PATH='{}':$PATH; {command}", program.display());
+    let pasted = said(stage.surrounded(Cmd::new("sh").args(["-c", &script])));
+    assert_eq!(pasted.code, 0, "{command}: {}", pasted.err);
+    assert_eq!(refs(&stage.work), branches);
+    assert_eq!(stage.run(&["list", "crew"]).ok(), crew);
+    let left = fs::read_to_string(stage.clone().0.join("left")).unwrap();
+    assert_eq!(left, "not committed\n");
+    assert!(stage.clone().0.join("inner/.git").exists());
+    assert_eq!(stage.task(&id)["outcome"], task["outcome"]);
+    stage.run(&["fsck"]).ok();
+    stage
+        .run(&[
+            "act",
+            "--who",
+            "foreman.1",
+            "--await",
+            "test -f one && echo four > four",
+        ])
+        .ok();
 }
 
 /// Killed at one step after the other, the same command goes on where it stood.

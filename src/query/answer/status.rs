@@ -38,6 +38,9 @@ pub struct StatusView {
     /// How many tasks the site's folder remembers, where no ref of git-khlone's is left.
     #[serde(default, skip_serializing_if = "is_none")]
     pub lost_tasks: usize,
+    /// How many tasks are stored, those that are over among them.
+    #[serde(default)]
+    pub stored_tasks: usize,
     /// Sites whose unfinished tasks do not run here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_sites: Vec<StrangerLine>,

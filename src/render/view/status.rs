@@ -2,7 +2,7 @@
 //! for what, the crew, and what it costs.
 
 use super::{
-    super::{Table, View, bytes, cut, elapsed, money, one_line, terminal::columns, waits},
+    super::{Table, View, bytes, counted, cut, elapsed, money, one_line, terminal::columns, waits},
     crew::{doing, named, standing},
     doctor::brain_table,
     indent_by, needs,
@@ -14,6 +14,7 @@ use crate::{
     brain::{Readiness, State, TRIAL, Trouble},
     query::{RunningLine, StatusView, TaskLine, WaitingLine},
     refs::Damaged,
+    zone::Waits,
 };
 
 /// So many lines of a part of the status.
@@ -29,7 +30,7 @@ impl View for Shown<'_, StatusView> {
     fn plain(&self) -> String {
         let (view, naming) = (self.answer, Naming::of(self.names));
         let damaged = damages(view);
-        if view.crew.is_empty() && damaged.is_empty() {
+        if view.crew.is_empty() && damaged.is_empty() && view.stored_tasks == 0 {
             return format!(
                 "{}\nbrains\n{}",
                 examples(&view.brains),
@@ -51,8 +52,7 @@ impl View for Shown<'_, StatusView> {
         text.push_str(&needs_part(view, &naming));
         text.push_str(&part("under way", running, &naming));
         text.push_str(&part("waiting", waiting, &naming));
-        text.push_str("crew\n");
-        text.push_str(&crew_table(view));
+        text.push_str(&crew_part(view));
         let disk = Some(view.disk.bytes)
             .filter(|bytes| *bytes >= WORTH_TELLING)
             .map(|count| {
@@ -101,7 +101,10 @@ fn figures(line: &RunningLine) -> String {
 
 fn why(line: &WaitingLine) -> String {
     let mut parts: Vec<_> = line.waits.iter().map(waits).collect();
-    parts.extend(line.reasons.iter().map(|reason| one_line(reason)));
+    // A pause has its cause in its own words.
+    let is_said = |reason: &&String| !matches!(&line.waits, Some(Waits::Recovery { reason: said, .. }) if said == *reason);
+    let reasons = line.reasons.iter().filter(is_said);
+    parts.extend(reasons.map(|reason| one_line(reason)));
     parts.join(" · ")
 }
 
@@ -124,6 +127,15 @@ fn damages(view: &StatusView) -> String {
         ));
     }
     text
+}
+
+/// The clones, or how many tasks there are without one.
+fn crew_part(view: &StatusView) -> String {
+    if view.crew.is_empty() && view.stored_tasks > 0 {
+        let tasks = counted(view.stored_tasks, "task");
+        return format!("no clone is here; {tasks}: git khlone list tasks, and git khlone undo --list\n");
+    }
+    format!("crew\n{}", crew_table(view))
 }
 
 /// The clones, those that do something first.

@@ -51,12 +51,34 @@ pub fn remove(ledger: &Ledger<'_>, id: &ZoneId, force: bool) -> Result<Removed, 
     remove_part(ledger, (id, None), force)
 }
 
+/// Removes a zone for `verb`, under whose name it is saved.
+///
+/// # Errors
+/// As [`remove()`].
+pub fn remove_for(
+    ledger: &Ledger<'_>,
+    verb: &str,
+    id: &ZoneId,
+    force: bool,
+) -> Result<Removed, RemovalError> {
+    take_out(ledger, verb, (id, None), force)
+}
+
 /// Removes one clone of a zone, or all of it.
 ///
 /// # Errors
 /// As [`remove()`]; [`RemovalError::NoClone`].
 pub fn remove_part(
     ledger: &Ledger<'_>,
+    part: (&ZoneId, Option<&CloneName>),
+    force: bool,
+) -> Result<Removed, RemovalError> {
+    take_out(ledger, "zone remove", part, force)
+}
+
+fn take_out(
+    ledger: &Ledger<'_>,
+    verb: &str,
     (id, only): (&ZoneId, Option<&CloneName>),
     force: bool,
 ) -> Result<Removed, RemovalError> {
@@ -94,7 +116,7 @@ pub fn remove_part(
     }
     is_checked_out_nowhere_else(ledger, &stored)?;
     holds_no_worktree(ledger, &stored, only)?;
-    let undo = save(ledger, &stored)?;
+    let undo = save(ledger, verb, &stored)?;
     // What an interrupted task has not brought home yet is in its clone's own git folder, which stays then.
     let is_interrupted = waiting.iter().any(|head| head.status == Status::Interrupted);
     let why = match only {
@@ -186,7 +208,7 @@ fn holds_no_worktree(
 }
 
 /// Saves every clone as it stands.
-fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> {
+fn save(ledger: &Ledger<'_>, verb: &str, stored: &StoredZone) -> Result<Undo, RemovalError> {
     let mut pack = Pack::begin(ledger.site()).map_err(LedgerError::from)?;
     let mut files = TreeEdit::default();
     let mut clones = Vec::new();
@@ -198,7 +220,7 @@ fn save(ledger: &Ledger<'_>, stored: &StoredZone) -> Result<Undo, RemovalError> 
         &mut pack,
         &mut files,
         Saving {
-            verb: "zone remove",
+            verb,
             undoes: None,
             zone: &stored.zone,
             clones,

@@ -94,6 +94,7 @@ fn empty() -> StatusView {
         disk: Disk::default(),
         damaged: Vec::new(),
         lost_tasks: 0,
+        stored_tasks: 0,
         other_sites: Vec::new(),
         brains: Vec::new(),
     }
