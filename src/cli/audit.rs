@@ -95,6 +95,7 @@ fn signed(cx: &Cx, ids: Vec<&str>) -> Vec<SignedCommit> {
                 .args([
                     "show",
                     "-s",
+                    "--encoding=UTF-8",
                     "--format=%G?%x00%GS%x00%GK%x00%an <%ae>",
                     "--end-of-options",
                     commit,

@@ -268,7 +268,13 @@ pub(super) fn unsigned(repo: &Repo, commits: &[Oid]) -> Result<HashSet<Oid>, Lan
     let ask = |commits: &[Oid]| {
         let list: Vec<String> = commits.iter().map(ToString::to_string).collect();
         let git = Cmd::git(repo.common_dir()).dir(repo.common_dir());
-        let git = git.args(["log", "--no-walk=unsorted", "--stdin", "--format=%H %G?"]);
+        let git = git.args([
+            "log",
+            "--no-walk=unsorted",
+            "--stdin",
+            "--encoding=UTF-8",
+            "--format=%H %G?",
+        ]);
         git.input(list.join("\n") + "\n").output()
     };
     let out = match ask(commits) {

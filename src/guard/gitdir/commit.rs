@@ -137,7 +137,7 @@ take() {
   git update-index --add --remove --replace -z --stdin < "$paths"
 }
 test -z "$(git ls-files -u)" || exit 9
-head=$(git rev-list -1 --no-commit-header --format='%H %T' HEAD -- 2>/dev/null || true)
+head=$(git rev-list -1 --no-commit-header --encoding=UTF-8 --format='%H %T' HEAD -- 2>/dev/null || true)
 old=${head% *}
 if test -n "$old"; then GIT_INDEX_FILE=$new_index git read-tree "$old"; fi
 export GIT_INDEX_FILE="$new_index"

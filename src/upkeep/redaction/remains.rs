@@ -142,7 +142,7 @@ fn commits(
     let mut named = BTreeSet::new();
     for oid in held.iter().take(COMMITS) {
         let listed = git()
-            .args(["log", "-m", "--format=%H"])
+            .args(["log", "-m", "--encoding=UTF-8", "--format=%H"])
             .args(everything)
             .arg(format!("--find-object={oid}"))
             .output()?;

@@ -65,3 +65,20 @@ fn settings_of_words_colours_and_the_rest_change_nothing() {
     go_round("words and colours", WORDS_AND_COLOURS);
     go_round("fetch, gc and the rest", FETCH_GC_AND_REST);
 }
+
+/// git re-encodes whatever has a format of its own, ids too.
+#[test]
+fn a_log_in_another_encoding_hides_no_id() {
+    let stage = Stage::with(&FILES);
+    for encoding in ["UTF-16", "UTF-32", "ISO-8859-1"] {
+        stage.work.git(&["config", "i18n.logOutputEncoding", encoding]);
+        let (said, task) = stage.act(&format!("echo {encoding} > n"));
+        assert_eq!(task["outcome"], "done", "{encoding}: {}", said.err);
+        stage.run(&["land"]).ok();
+        assert_eq!(
+            stage.work.read("n").as_deref(),
+            Some(format!("{encoding}\n").as_str())
+        );
+        stage.run(&["audit", task["task"].as_str().unwrap()]).ok();
+    }
+}
