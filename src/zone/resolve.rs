@@ -156,11 +156,14 @@ fn inside(ledger: &Ledger<'_>) -> Result<Option<Place>, ResolveError> {
 /// # Errors
 /// [`ResolveError::NoBranch`] with the nearest names if there is no such branch.
 pub fn zone_named(repo: &Repo, branch: &str) -> Result<Place, ResolveError> {
-    if repo
-        .ref_target(&branch_ref(branch))
-        .map_err(RepoError::from)?
-        .is_none()
-    {
+    let is_there = |branch: &str| Ok::<_, RepoError>(repo.ref_target(&branch_ref(branch))?.is_some());
+    if !is_there(branch)? {
+        // As git prints it, in full.
+        if let Some(short) = branch.strip_prefix("refs/heads/")
+            && is_there(short)?
+        {
+            return zone_named(repo, short);
+        }
         let branches = repo
             .git()
             .branches(Some(BranchType::Local))

@@ -74,6 +74,19 @@ fn act_create_makes_the_branch_as_zone_new_does() {
         "where it was made from is recorded: {document}"
     );
     assert_eq!(stage.task(&id)["status"], "done");
+    // A full name is the branch's, too.
+    let full = [
+        "act",
+        "--who",
+        "@shell",
+        "--zone",
+        "refs/heads/feature",
+        "--await",
+        "-m",
+        "true",
+    ];
+    stage.run(&full).id();
+    assert_eq!(stage.run(&["--json", "list", "zones"]).ok(), zone);
     for bad in [
         vec![
             "act", "--who", "@shell", "--zone", "a..b", "--create", "-m", "true",
